@@ -1,0 +1,223 @@
+"""The administrator's settings: `config.toml` into frozen models, every mistake reported at once.
+
+A settings file lies outside the share: whoever can write the share must not be able to configure the daemon.
+`JobSettings` is the safe subset that staff may put as `job.toml` into a folder.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+import tomli
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from .errors import ConfigError, InputError
+
+DEFAULT_PATH = Path("/etc/heygemd/config.toml")
+
+Engine = Literal["mesh"]
+Tracker = Literal["auto", "facemesh", "face-alignment"]
+Quality = Literal["draft", "standard", "high"]
+AudioLonger = Literal["pingpong", "loop", "hold", "trim"]
+AudioShorter = Literal["cut", "keep"]
+Language = Literal["en", "zh"]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A frozen table of settings; unknown keys are mistakes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+M = TypeVar("M", bound=Section)
+
+
+class Paths(Section):
+    share: Path = Path("/srv/heygemd")
+    state: Path = Path("/var/lib/heygemd")
+    cache: Path = Path("/var/cache/heygemd")
+    log: Path = Path("/var/log/heygemd")
+    models: Path = Path("/var/lib/heygemd/models")
+
+
+class Inbox(Section):
+    poll_s: Positive = 5
+    settle_local_s: Positive = 15
+    settle_network_s: Positive = 30
+    settle_nfs_cached_s: Positive = 65
+    settle_zero_tail_s: Positive = 120
+    waiting_note_after_s: Positive = 600
+    waiting_fail_after_h: Positive = 24
+    io_deadline_s: Positive = 10
+
+
+class Limits(Section):
+    probe_timeout_s: Positive = 20
+    max_files_per_job: Count = 64
+    max_file_gib: Positive = 50
+    max_job_gib: Positive = 200
+    max_pixels: Count = 8192 * 4320
+    max_fps: Positive = 240
+    max_audio_s: Positive = 3600
+    max_video_s: Positive = 14400
+    free_scratch_gib: Annotated[float, Field(ge=0)] = 2
+    free_share_gib: Annotated[float, Field(ge=0)] = 1
+    free_state_mib: Annotated[float, Field(ge=0)] = 200
+
+
+class Attempts(Section):
+    max_attempts: Count = 3
+    retry_backoff_s: tuple[Annotated[float, Field(ge=0)], ...] = (30, 300)
+    daemon_crash_limit: Count = 2
+    stall_s: Positive = 600
+    deadline_base_s: Positive = 1800
+    deadline_per_audio_s: Positive = 60
+    stop_grace_s: Positive = 10
+
+
+class Render(Section):
+    engine: Engine = "mesh"
+    tracker: Tracker = "auto"
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    quality: Quality = "standard"
+    encoder: Literal["auto", "x264", "nvenc"] = "auto"
+    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower"] = "veryfast"
+    crf: Annotated[int, Field(ge=0, le=40)] = 18
+    audio_longer: AudioLonger = "pingpong"
+    audio_shorter: AudioShorter = "cut"
+    min_face_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    max_offset_frames: Count = 3
+    zip_results: bool = False
+    cache_gib: Annotated[float, Field(ge=0)] = 10
+
+
+class Log(Section):
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    rotation_mb: Positive = 20
+    retention: Count = 10
+
+
+class People(Section):
+    languages: Annotated[tuple[Language, ...], Field(min_length=1)] = ("en", "zh")
+    page_refresh_s: Positive = 5
+
+
+class Config(Section):
+    """Every setting of the daemon; see config.example.toml for units and reasons."""
+
+    paths: Paths = Paths()
+    inbox: Inbox = Inbox()
+    limits: Limits = Limits()
+    attempts: Attempts = Attempts()
+    render: Render = Render()
+    log: Log = Log()
+    people: People = People()
+
+
+class JobSettings(Section):
+    """What `job.toml` in a job folder may override: names and numbers, never paths or commands."""
+
+    engine: Engine | None = None
+    tracker: Tracker | None = None
+    quality: Quality | None = None
+    audio_longer: AudioLonger | None = None
+    audio_shorter: AudioShorter | None = None
+    priority: Annotated[int, Field(ge=-9, le=9)] = 0
+    language: Language | None = None
+
+    def apply(self, render: Render) -> Render:
+        """Return `render` with this job's wishes."""
+        wishes = {k: v for k, v in self.model_dump().items() if v is not None and k in Render.model_fields}
+        return render.model_copy(update=wishes)
+
+
+def load(path: Path | None) -> Config:
+    """Read `path` (None: the default file if it exists, else the defaults).
+
+    Raises ConfigError("config_missing" | "config_unreadable" | "config_invalid", mistakes=[...]).
+    """
+    if path is None:
+        if not DEFAULT_PATH.exists():
+            return Config()
+        path = DEFAULT_PATH
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigError("config_missing", path=str(path)) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError("config_unreadable", path=str(path), reason=str(error)) from None
+    config, mistakes = _parse(Config, text)
+    if config is None:
+        raise ConfigError("config_invalid", path=str(path), mistakes=mistakes)
+    share = config.paths.share
+    inside = [f"paths.{k}" for k, v in config.paths if k != "share" and v.is_relative_to(share)]
+    if path.absolute().is_relative_to(share):
+        inside.append(str(path))
+    if inside:
+        mistakes = [f"{what}: must lie outside the share {share}" for what in inside]
+        raise ConfigError("config_invalid", path=str(path), mistakes=mistakes)
+    return config
+
+
+def load_job(text: bytes) -> JobSettings:
+    """Read a `job.toml`. Raises InputError("job_toml_invalid", mistakes=[...])."""
+    settings, mistakes = _parse(JobSettings, text.decode("utf-8-sig", "replace"))
+    if settings is None:
+        raise InputError("job_toml_invalid", mistakes=mistakes)
+    return settings
+
+
+def _parse(model: type[M], text: str) -> tuple[M | None, list[str]]:
+    try:
+        return model.model_validate(tomli.loads(text)), []
+    except tomli.TOMLDecodeError as error:
+        return None, [f"not valid TOML: {error}"]
+    except ValidationError as error:
+        return None, [_mistake(model, e) for e in error.errors()]
+
+
+def _mistake(model: type[Section], error: ErrorDetails) -> str:
+    """One line: the key, what is wrong, the allowed values and a spelling near by."""
+    key = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        known = _keys_beside(model, error["loc"])
+        return f"{key}: unknown setting{_did_you_mean(str(error['loc'][-1]), known)}; allowed: {', '.join(known)}"
+    value = error["input"]
+    near = ""
+    if error["type"] == "literal_error":
+        allowed = error.get("ctx", {}).get("expected", "").replace("'", "").replace(" or ", ", ").split(", ")
+        near = _did_you_mean(str(value), allowed)
+    return f"{key} = {value!r}: {error['msg'][0].lower()}{error['msg'][1:]}{near}"
+
+
+def _did_you_mean(word: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(word, known, 1, 0.5)
+    return f", did you mean {near[0]!r}?" if near else ""
+
+
+def _keys_beside(model: type[Section], loc: tuple[int | str, ...]) -> list[str]:
+    here: Any = model
+    for part in loc[:-1]:
+        here = here.model_fields[part].annotation
+    return list(here.model_fields)
+
+
+def effective(config: Config, path: Path | None) -> Iterator[tuple[str, Any, str]]:
+    """Yield (key, value, origin) for every setting; origin is the file's path or "default"."""
+    source = path if path is not None else DEFAULT_PATH
+    given: dict[str, Any] = tomli.loads(source.read_bytes().decode("utf-8-sig")) if source.exists() else {}
+    for section, table in config:
+        for key, value in table:
+            origin = str(source) if key in given.get(section, {}) else "default"
+            yield f"{section}.{key}", value, origin
+
+
+def engines() -> tuple[str, ...]:
+    """Return the names that `render.engine` may have."""
+    return get_args(Engine)

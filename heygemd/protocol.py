@@ -1,0 +1,152 @@
+"""What the daemon and a renderer say to each other, and nothing else.
+
+The daemon starts `python -m heygemd.render.worker REQUEST EVENT_FD PARENT_PID`; REQUEST appears (by rename) when the input lies
+in scratch. The renderer answers with one JSON object a line on the file descriptor EVENT_FD, ending in Done or Failed. Its exit status is
+only a second opinion: without Done or Failed the renderer was lost.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from .config import Limits, Render
+from .errors import EngineError, HeygemdError, InfrastructureError, InputError
+
+Phase = Literal["analyse", "study", "render", "measure"]
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class RenderRequest(Message):
+    """One video's attempt. All paths are local and neutral: no name chosen by a person is in them.
+
+    voice, video                inputs in scratch
+    voice_digest, video_digest  BLAKE2 of their content, the keys of the cache
+    output                      the MP4 to make (in scratch; written as a .part file beside it, fsynced, renamed)
+    scratch                     an empty folder for this attempt, removed by the daemon
+    cache                       content-hash cache shared by all videos
+    """
+
+    voice: Path
+    video: Path
+    voice_digest: str
+    video_digest: str
+    output: Path
+    scratch: Path
+    cache: Path
+    models: Path
+    settings: Render
+    limits: Limits
+
+
+class Ready(Message):
+    """Imports are done; the request is awaited."""
+
+    type: Literal["ready"] = "ready"
+
+
+class Progress(Message):
+    """Work done in a phase, in frames; `percent` is over the whole video, monotonic. Doubles as the heartbeat."""
+
+    type: Literal["progress"] = "progress"
+    phase: Phase
+    done: int
+    total: int
+    percent: float
+    fps: float = 0.0
+
+
+class Found(Message):
+    """Something people should know about this video or voice; not a failure."""
+
+    type: Literal["found"] = "found"
+    code: str
+    fields: dict[str, Any] = {}
+
+
+class LogLine(Message):
+    """A log record of the renderer; only the daemon owns sinks."""
+
+    type: Literal["log"] = "log"
+    level: str
+    message: str
+
+
+class Result(Message):
+    """A finished video.
+
+    frames, fps ("30000/1001"), duration_s, width, height   of the output, measured on the file
+    offset_ms, offset_confidence                            lips against voice on the finished file (positive: lips late); None if it cannot be told
+    seconds                                                 wall time by phase
+    """
+
+    frames: int
+    fps: str
+    duration_s: float
+    width: int
+    height: int
+    offset_ms: float | None = None
+    offset_confidence: float = 0.0
+    engine: str
+    tracker: str
+    seconds: dict[str, float] = {}
+    peak_memory_mib: float = 0.0
+
+
+class Done(Message):
+    type: Literal["done"] = "done"
+    result: Result
+
+
+class Failed(Message):
+    """Why the video could not be made; `kind` says who must act (see errors.py)."""
+
+    type: Literal["failed"] = "failed"
+    kind: Literal["input", "engine", "infrastructure"]
+    code: str
+    fields: dict[str, Any] = {}
+    detail: str = ""
+
+    def error(self) -> HeygemdError:
+        """Return the typed error this stands for."""
+        kinds = {"input": InputError, "engine": EngineError, "infrastructure": InfrastructureError}
+        return kinds[self.kind](self.code, detail=self.detail, **self.fields)
+
+
+Event = Annotated[Ready | Progress | Found | LogLine | Done | Failed, Field(discriminator="type")]
+_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+def failed(error: BaseException) -> Failed:
+    """Return the message for an exception raised while rendering."""
+    if isinstance(error, HeygemdError):
+        kind: Literal["input", "engine", "infrastructure"] = "engine"
+        if isinstance(error, InputError):
+            kind = "input"
+        elif isinstance(error, InfrastructureError):
+            kind = "infrastructure"
+        return Failed(kind=kind, code=error.code, fields=error.fields, detail=error.detail)
+    if isinstance(error, OSError) and error.errno in (28, 122):  # ENOSPC, EDQUOT: the disk, not the video
+        return Failed(kind="infrastructure", code="scratch_full", detail=str(error))
+    return Failed(kind="engine", code="engine_error", detail=f"{type(error).__name__}: {error}")
+
+
+def send(fd: int, event: Message) -> None:
+    """Write one event as one line; raises BrokenPipeError when the daemon is gone."""
+    data = event.model_dump_json().encode() + b"\n"
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def parse(line: bytes) -> Event | None:
+    """Return the event of a line, or None for what is not one (a dying process can leave half a line)."""
+    try:
+        return _EVENT.validate_json(line)
+    except ValidationError:
+        return None
