@@ -1,0 +1,1 @@
+"""heygemd: presenters' videos say a new voice recording, from a watched folder."""

@@ -1,0 +1,135 @@
+"""Settings: the example cannot drift, every mistake is reported at once, nothing is configured from the share."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomli
+
+from heygemd import config, resources
+from heygemd.errors import ConfigError, InputError
+
+
+def uncommented() -> dict[str, Any]:
+    return tomli.loads(re.sub(r"(?m)^#(\w+ = )", r"\1", resources.example_config()))
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "config.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+def mistakes(folder: Path, text: str) -> list[str]:
+    with pytest.raises(ConfigError) as raised:
+        config.load(write(folder, text))
+    assert raised.value.code == "config_invalid"
+    found: list[str] = raised.value.fields["mistakes"]
+    return found
+
+
+def test_example_documents_every_key_with_its_default() -> None:
+    example = uncommented()
+    assert config.Config.model_validate(example) == config.Config()
+    assert list(example) == list(config.Config.model_fields)
+    for section, table in config.Config():
+        assert list(example[section]) == list(type(table).model_fields), section
+
+
+def test_every_key_of_the_example_has_a_comment_above() -> None:
+    lines = resources.example_config().splitlines()
+    for number, line in enumerate(lines):
+        if re.match(r"#\w+ = ", line):
+            above = next(text for text in reversed(lines[:number]) if not re.match(r"#\w+ = ", text))
+            assert above.startswith("# "), line
+
+
+def test_example_as_shipped_changes_nothing(tmp_path: Path) -> None:
+    assert config.load(write(tmp_path, resources.example_config())) == config.Config()
+
+
+def test_all_mistakes_are_reported_at_once_with_help(tmp_path: Path) -> None:
+    text = """
+    [render]
+    engine = "mash"
+    crf = 99
+    qualty = "high"
+    [inbox]
+    poll_s = 0
+    [pathes]
+    share = "/x"
+    """
+    found = mistakes(tmp_path, text)
+    assert len(found) == 5
+    by_key = {line.split(":")[0].split(" = ")[0]: line for line in found}
+    assert "did you mean 'mesh'" in by_key["render.engine"]
+    assert "less than or equal to 40" in by_key["render.crf"]
+    assert "did you mean 'quality'" in by_key["render.qualty"]
+    assert "allowed: engine, tracker" in by_key["render.qualty"]
+    assert "greater than 0" in by_key["inbox.poll_s"]
+    assert "did you mean 'paths'" in by_key["pathes"]
+
+
+def test_allowed_values_are_named(tmp_path: Path) -> None:
+    (line,) = mistakes(tmp_path, '[render]\naudio_longer = "bounce"\n')
+    for value in ("pingpong", "loop", "hold", "trim"):
+        assert value in line
+
+
+def test_broken_toml_names_the_line(tmp_path: Path) -> None:
+    (line,) = mistakes(tmp_path, "[render]\ncrf = \n")
+    assert "line 2" in line
+
+
+def test_byte_order_mark_of_windows_editors_is_no_mistake(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(b"\xef\xbb\xbf[render]\r\ncrf = 20\r\n")
+    assert config.load(path).render.crf == 20
+
+
+@pytest.mark.parametrize("key", ["state", "cache", "log", "models"])
+def test_own_folders_must_lie_outside_the_share(tmp_path: Path, key: str) -> None:
+    (line,) = mistakes(tmp_path, f'[paths]\nshare = "{tmp_path}/share"\n{key} = "{tmp_path}/share/x"\n')
+    assert line.startswith(f"paths.{key}:")
+
+
+def test_a_configuration_inside_the_share_is_refused(tmp_path: Path) -> None:
+    (line,) = mistakes(tmp_path, f'[paths]\nshare = "{tmp_path}"\n')
+    assert "config.toml: must lie outside the share" in line
+
+
+def test_missing_file_is_not_the_defaults(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        config.load(tmp_path / "nowhere.toml")
+    assert raised.value.code == "config_missing"
+
+
+def test_effective_settings_name_their_origin(tmp_path: Path) -> None:
+    path = write(tmp_path, "[render]\ncrf = 20\n")
+    rows = {key: (value, origin) for key, value, origin in config.effective(config.load(path), path)}
+    assert rows["render.crf"] == (20, str(path))
+    assert rows["render.preset"] == ("veryfast", "default")
+    assert len(rows) == sum(len(type(table).model_fields) for _, table in config.Config())
+
+
+def test_config_for_sets_the_paths_and_nothing_else(tmp_path: Path) -> None:
+    share = tmp_path / 'a "quoted" \\ share'
+    loaded = config.load(write(tmp_path, resources.config_for(share=share, cache=tmp_path / "缓存")))
+    assert loaded.paths == config.Paths(share=share, cache=tmp_path / "缓存")
+    assert loaded.model_copy(update={"paths": config.Paths()}) == config.Config()
+
+
+def test_job_toml_cannot_name_paths_or_commands() -> None:
+    with pytest.raises(InputError) as raised:
+        config.load_job(b'engine = "mesh"\nshare = "/etc"\n[paths]\nstate = "/"\n')
+    assert raised.value.code == "job_toml_invalid"
+    assert len(raised.value.fields["mistakes"]) == 2
+
+
+def test_job_toml_overrides_the_safe_subset() -> None:
+    wishes = config.load_job(b'quality = "high"\npriority = 3\n')
+    render = wishes.apply(config.Render())
+    assert render == config.Render(quality="high")

@@ -1,0 +1,117 @@
+"""The register of weights: hashes decide, half a file never gets its name."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heygemd import modelstore, resources
+from heygemd.errors import InfrastructureError, InputError
+
+CONTENT = b"weights" * 1000
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = hashlib.sha256(CONTENT).hexdigest()
+    manifest = f"""
+    [[model]]
+    name = "tiny"
+    file = "tiny.pth"
+    sha256 = "{digest[:12]}"
+    licence = "CC0"
+    source = "made here"
+    purpose = "a test"
+    url = "https://models.invalid/tiny.pth"
+    """
+    monkeypatch.setattr(resources, "manifest", lambda: manifest)
+
+
+def serve(monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
+    def urlopen(url: str, timeout: float) -> Any:
+        assert url == "https://models.invalid/tiny.pth"
+        return io.BytesIO(content)
+
+    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
+
+
+def test_shipped_manifest_is_valid_and_names_are_unique() -> None:
+    models = modelstore.register()
+    assert len({m.name for m in models}) == len(models)
+    for model in models:
+        assert "/" not in model.file or model.shipped
+        assert model.licence
+        assert model.source
+
+
+def test_shipped_weights_are_what_the_manifest_says(tmp_path: Path) -> None:
+    wrong = [m.name for m in modelstore.register() if m.shipped and modelstore.state(m, tmp_path) != "present"]
+    assert wrong == []
+
+
+@pytest.mark.usefixtures("known")
+def test_add_knows_a_file_by_its_content(tmp_path: Path) -> None:
+    brought = tmp_path / "download (3).bin"
+    brought.write_bytes(CONTENT)
+    store = tmp_path / "models"
+    model = modelstore.add(brought, store)
+    assert model.name == "tiny"
+    assert (store / "tiny.pth").read_bytes() == CONTENT
+    assert modelstore.state(model, store) == "present"
+    assert [p.name for p in store.iterdir()] == ["tiny.pth"]
+
+
+@pytest.mark.usefixtures("known")
+def test_add_refuses_what_it_does_not_know(tmp_path: Path) -> None:
+    brought = tmp_path / "tiny.pth"
+    brought.write_bytes(CONTENT + b"!")
+    with pytest.raises(InputError) as raised:
+        modelstore.add(brought, tmp_path / "models")
+    assert raised.value.code == "model_not_known"
+    with pytest.raises(InputError) as raised:
+        modelstore.add(tmp_path / "nowhere", tmp_path / "models")
+    assert raised.value.code == "model_file_missing"
+
+
+@pytest.mark.usefixtures("known")
+def test_fetch_reports_and_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, CONTENT)
+    seen: list[int] = []
+    modelstore.fetch(modelstore.find("tiny"), tmp_path, seen.append)
+    assert seen[-1] == len(CONTENT)
+    assert (tmp_path / "tiny.pth").read_bytes() == CONTENT
+
+
+@pytest.mark.usefixtures("known")
+def test_a_damaged_download_leaves_the_old_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    serve(monkeypatch, CONTENT[:-1])
+    (tmp_path / "tiny.pth").write_bytes(b"old")
+    with pytest.raises(InputError) as raised:
+        modelstore.fetch(modelstore.find("tiny"), tmp_path)
+    assert raised.value.code == "model_damaged"
+    assert [p.name for p in tmp_path.iterdir()] == ["tiny.pth"]
+    assert (tmp_path / "tiny.pth").read_bytes() == b"old"
+    assert modelstore.state(modelstore.find("tiny"), tmp_path) == "damaged"
+
+
+@pytest.mark.usefixtures("known")
+def test_no_network_is_said_plainly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(url: str, timeout: float) -> Any:
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setattr(urllib.request, "urlopen", unreachable)
+    with pytest.raises(InfrastructureError) as raised:
+        modelstore.fetch(modelstore.find("tiny"), tmp_path)
+    assert raised.value.code == "model_fetch_failed"
+
+
+def test_unknown_model_names_the_known_ones() -> None:
+    with pytest.raises(InputError) as raised:
+        modelstore.find("nonsense")
+    assert raised.value.code == "model_unknown"
+    assert "s3fd" in raised.value.fields["known"]
