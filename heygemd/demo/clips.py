@@ -1,0 +1,118 @@
+"""Short presenter clips from one public-domain portrait: slow, sub-pixel head motion and zoom."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import skimage.data
+from numpy.typing import NDArray
+
+from ..media import ffmpeg, process
+
+Picture = NDArray[np.uint8]
+"""Height x width x 3, uint8, BGR."""
+
+UPSCALE = 4
+"""The portrait is enlarged once, well; the frames are then sampled from the large picture."""
+FACE_CENTRE = (222.0, 128.0)
+"""Between the portrait's eyes and mouth, in its own pixels (x, y)."""
+CLIP_BYTES = 64 << 20
+CRF = 16
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One file to make.
+
+    view_height   pixels of the portrait (512 high) that the frame's height shows: smaller is closer
+    head_height   where the face's centre sits in the frame, 0 top to 1 bottom
+    """
+
+    name: str
+    width: int
+    height: int
+    fps: Fraction
+    seconds: float
+    view_height: float
+    head_height: float = 0.42
+    mirrored: bool = False
+
+
+CLIPS = (
+    Clip("astronaut-wide.mp4", 1280, 720, Fraction(25), 4.0, 300),
+    Clip("astronaut-mirrored.mov", 960, 720, Fraction(30000, 1001), 5.0, 340, mirrored=True),
+    Clip("astronaut-portrait.mkv", 720, 1280, Fraction(24), 3.0, 480, head_height=0.3),
+)
+NO_FACE = Clip("no-face.mp4", 640, 360, Fraction(25), 2.0, 0)
+"""A video that nobody appears in: it shows how one that cannot be done is explained while the others are delivered."""
+
+
+def make_all(folder: Path) -> list[Path]:
+    """Write all clips into `folder` and return their paths."""
+    portrait = _portrait()
+    for clip in CLIPS:
+        write(clip, frames(clip, portrait), folder)
+    write(NO_FACE, _colours(NO_FACE), folder)
+    return [folder / clip.name for clip in (*CLIPS, NO_FACE)]
+
+
+def write(clip: Clip, pictures: Iterator[Picture], folder: Path) -> None:
+    """Encode pictures as H.264 in the container that the clip's name asks for."""
+    source = ffmpeg.raw_video(clip.width, clip.height, clip.fps, "bgr24")
+    options: dict[str, Any] = {"vcodec": "libx264", "pix_fmt": "yuv420p", "crf": CRF, "preset": "veryfast"}
+    target = ffmpeg.to_file(source, path=folder / clip.name, max_bytes=CLIP_BYTES, **options)
+    with process.Writer(ffmpeg.command(target, media_s=clip.seconds, max_bytes=CLIP_BYTES)) as encoder:
+        for picture in pictures:
+            encoder.write(np.ascontiguousarray(picture).data.cast("B"))
+        encoder.finish()
+
+
+def frames(clip: Clip, portrait: Picture) -> Iterator[Picture]:
+    """Yield the clip's frames from the enlarged portrait: it sways, nods and comes nearer, all slowly."""
+    if clip.mirrored:
+        portrait = np.ascontiguousarray(portrait[:, ::-1])
+    centre_x = 512 - FACE_CENTRE[0] if clip.mirrored else FACE_CENTRE[0]
+    for number in range(round(clip.seconds * clip.fps)):
+        seconds = float(number / clip.fps)
+        scale = UPSCALE * clip.view_height / clip.height * (1 - 0.03 * math.sin(2 * math.pi * seconds / 7.0))
+        angle = math.radians(1.5) * math.sin(2 * math.pi * seconds / 3.7)
+        x = UPSCALE * (centre_x + 3.0 * math.sin(2 * math.pi * seconds / 4.3))
+        y = UPSCALE * (FACE_CENTRE[1] + 1.5 * math.sin(2 * math.pi * seconds / 2.9))
+        yield _view(portrait, clip, (x, y), scale, angle)
+
+
+def _view(portrait: Picture, clip: Clip, at: tuple[float, float], scale: float, angle: float) -> Picture:
+    """Sample the portrait so that the point `at` lands at the head's place; beyond its edges it is reflected."""
+    cos, sin = scale * math.cos(angle), scale * math.sin(angle)
+    turn = np.array([[cos, -sin], [sin, cos]])
+    place = np.array([clip.width / 2, clip.height * clip.head_height])
+    matrix = np.column_stack([turn, np.array(at) - turn @ place])
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP  # the enlarged portrait is smooth: cubic loses nothing
+    size = (clip.width, clip.height)
+    out = cv2.warpAffine(portrait, matrix, size, flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+    return out.astype(np.uint8, copy=False)
+
+
+def _portrait() -> Picture:
+    """Return the portrait enlarged (Lanczos) and slightly sharpened."""
+    small = cv2.cvtColor(skimage.data.astronaut(), cv2.COLOR_RGB2BGR)
+    large = cv2.resize(small, None, fx=UPSCALE, fy=UPSCALE, interpolation=cv2.INTER_LANCZOS4)
+    soft = cv2.GaussianBlur(large, (0, 0), 3.0)
+    return cv2.addWeighted(large, 1.6, soft, -0.6, 0).astype(np.uint8, copy=False)
+
+
+def _colours(clip: Clip) -> Iterator[Picture]:
+    """Yield a slow colour gradient."""
+    ramp = np.linspace(0, 179, clip.width, dtype=np.float64)
+    for number in range(round(clip.seconds * clip.fps)):
+        hue = ((ramp + number) % 180).astype(np.uint8)
+        row = np.stack([hue, np.full_like(hue, 120), np.full_like(hue, 200)], axis=-1)
+        picture = cv2.cvtColor(np.repeat(row[None], clip.height, axis=0), cv2.COLOR_HSV2BGR)
+        yield picture.astype(np.uint8, copy=False)
