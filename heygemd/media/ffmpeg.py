@@ -1,0 +1,133 @@
+"""The one door to ffmpeg and ffprobe: nothing else in the package starts them.
+
+Every input carries protocol and format whitelists and size limits, because libavformat would otherwise follow a
+playlist disguised as a video to other files and hosts. Every process is limited and dies with its parent.
+`process` runs what is built here.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import resource
+import shutil
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+
+from ..errors import InfrastructureError
+
+FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,wav,w64,mp3,flac,ogg,aac,aiff,caf,asf,flv,live_flv"
+MAX_STREAMS = 32
+MAX_PIXELS = 8192 * 4320
+THREADS = min(8, os.cpu_count() or 1)
+OPEN_FILES = 256
+ADDRESS_SPACE_BYTES = 12 << 30
+CPU_BASE_S = 600
+CPU_PER_MEDIA_S = 200
+NICE = 5
+
+Stream = Any
+"""A node of ffmpeg-python's graph; the package has no types."""
+
+
+def media(path: Path, *, max_pixels: int = MAX_PIXELS, **options: Any) -> Stream:
+    """Return a local file as input; `options` go before it (`t` in seconds, say)."""
+    return ffmpeg.input(f"file:{path.absolute()}", threads=THREADS, **_guard(max_pixels), **options)
+
+
+def raw_video(width: int, height: int, fps: Fraction, pix_fmt: str = "yuv420p") -> Stream:
+    """Return standard input as raw frames."""
+    size, rate = f"{width}x{height}", f"{fps.numerator}/{fps.denominator}"
+    pipe = {"protocol_whitelist": "pipe", "format_whitelist": "rawvideo"}
+    return ffmpeg.input("pipe:0", format="rawvideo", pix_fmt=pix_fmt, s=size, framerate=rate, **pipe)
+
+
+def to_pipe(*streams: Stream, **options: Any) -> Stream:
+    """Return standard output as the place where `streams` go."""
+    return ffmpeg.output(*streams, "pipe:1", **_clean(options))
+
+
+def to_file(*streams: Stream, path: Path, max_bytes: int, **options: Any) -> Stream:
+    """Return a local file as the place where `streams` go; ffmpeg stops at `max_bytes`."""
+    return ffmpeg.output(*streams, f"file:{path.absolute()}", fs=max_bytes, **_clean(options))
+
+
+def command(
+    output: Stream, *, media_s: float = 0.0, max_bytes: int | None = None, gpu: bool = False, log: str = "error"
+) -> list[str]:
+    """Return the argv of ffmpeg for one output.
+
+    media_s    length of what is decoded or encoded, seconds: bounds the CPU time
+    max_bytes  largest file that the process may write
+    gpu        the process maps a GPU, which a limit on address space would break
+    """
+    flags = ["-nostdin", "-hide_banner", "-v", log, "-y"]
+    return [*_confined(media_s, max_bytes, gpu), _binary("ffmpeg"), *flags, *ffmpeg.get_args(output)]
+
+
+def probe_command(path: Path, *options: str, max_pixels: int = MAX_PIXELS) -> list[str]:
+    """Return the argv of ffprobe for a local file; `options` say what to show."""
+    guard = [part for key, value in _guard(max_pixels).items() for part in (f"-{key}", str(value))]
+    show = ["-hide_banner", "-v", "error", "-of", "json", *options]
+    return [*_confined(0, 0, gpu=False), _binary("ffprobe"), *show, *guard, f"file:{path.absolute()}"]
+
+
+def _guard(max_pixels: int) -> dict[str, Any]:
+    return {
+        "protocol_whitelist": "file",
+        "format_whitelist": FORMATS,
+        "max_pixels": max_pixels,
+        "max_streams": MAX_STREAMS,
+        "probesize": 32_000_000,
+        "analyzeduration": 10_000_000,
+    }
+
+
+def _clean(options: dict[str, Any]) -> dict[str, Any]:
+    """Add what no output of ours carries: subtitles, data, and the input's metadata and chapters."""
+    return {"sn": None, "dn": None, "map_metadata": -1, "map_chapters": -1, **options}
+
+
+@functools.lru_cache(maxsize=8)
+def _binary(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        raise InfrastructureError("ffmpeg_missing", program=name)
+    return found
+
+
+def confiners() -> dict[str, str | None]:
+    """Return the programs that confine ffmpeg and where they are (None: missing, ffmpeg then runs without)."""
+    return {name: shutil.which(name) for name in ("prlimit", "setpriv", "nice")}
+
+
+@functools.lru_cache(maxsize=1)
+def _confiners() -> dict[str, str | None]:
+    return confiners()
+
+
+def _confined(media_s: float, max_bytes: int | None, gpu: bool) -> list[str]:
+    """Return the argv in front of ffmpeg: limits, death with the parent, politeness. All exec: one process."""
+    found = _confiners()
+    argv: list[str] = []
+    if found["prlimit"]:
+        limits = {"cpu": CPU_BASE_S + int(CPU_PER_MEDIA_S * media_s), "nofile": OPEN_FILES, "core": 0}
+        if not gpu:
+            limits["as"] = ADDRESS_SPACE_BYTES
+        if max_bytes is not None:
+            limits["fsize"] = max_bytes
+        argv += [found["prlimit"], *(f"--{name}={_allowed(name, value)}" for name, value in limits.items()), "--"]
+    if found["setpriv"]:
+        argv += [found["setpriv"], "--pdeathsig", "KILL", "--"]
+    if found["nice"]:
+        argv += [found["nice"], "-n", str(NICE)]
+    return argv
+
+
+def _allowed(name: str, value: int) -> int:
+    """Return `value`, but not more than the hard limit: raising that is not ours to do."""
+    hard = resource.getrlimit(getattr(resource, f"RLIMIT_{name.upper()}"))[1]
+    return value if hard == resource.RLIM_INFINITY else min(value, hard)

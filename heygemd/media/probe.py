@@ -1,0 +1,220 @@
+"""What a media file holds, by ffprobe: typed facts, judged by content and checked against the limits."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+from ..config import Limits
+from ..errors import InputError
+from . import ffmpeg, process
+
+HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}
+STILL_CODECS = {"mjpeg", "png", "bmp", "gif", "webp", "tiff", "ppm", "jpeg2000", "jpegls"}
+SAME_RATE = Fraction(1, 500)
+Facts = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class VideoStream:
+    """A moving picture.
+
+    index            ffprobe's stream index
+    width, height    as coded, pixels, before rotation and before the pixels are made square
+    rotation         degrees counter-clockwise in which it is to be shown: 0, 90, 180, 270 (or what the file says)
+    sample_aspect    width of a pixel over its height
+    avg_fps          frames over duration, 0 if unknown
+    real_fps         the smallest rate that all timestamps fit, 0 if unknown
+    duration_s       0 if unknown
+    matrix, primaries, transfer, range   ffmpeg's names, "" when untagged
+    """
+
+    index: int
+    codec: str
+    width: int
+    height: int
+    rotation: int
+    sample_aspect: Fraction
+    avg_fps: Fraction
+    real_fps: Fraction
+    duration_s: float
+    pix_fmt: str
+    bit_depth: int
+    matrix: str
+    primaries: str
+    transfer: str
+    range: str
+    interlaced: bool
+
+    @property
+    def hdr(self) -> bool:
+        """Whether it must be tone-mapped for an ordinary screen (PQ or HLG)."""
+        return self.transfer in HDR_TRANSFERS
+
+    @property
+    def variable_rate(self) -> bool:
+        """Whether the average and the smallest common rate differ, as in phone and screen recordings."""
+        if not self.avg_fps or not self.real_fps:
+            return True
+        return abs(self.avg_fps / self.real_fps - 1) > SAME_RATE
+
+
+@dataclass(frozen=True)
+class AudioStream:
+    """A sound track; `layout` is ffmpeg's name ("stereo"), "" when unknown."""
+
+    index: int
+    codec: str
+    rate: int
+    channels: int
+    layout: str
+    duration_s: float
+
+
+@dataclass(frozen=True)
+class MediaInfo:
+    """A media file; `video` and `audio` are its first streams of that kind, covers are not video."""
+
+    container: str
+    duration_s: float
+    video: VideoStream | None
+    audio: AudioStream | None
+
+    @property
+    def kind(self) -> Literal["audio", "video"] | None:
+        """What the file is in a job, by content."""
+        if self.video is not None:
+            return "video"
+        return "audio" if self.audio is not None else None
+
+
+def probe(path: Path, limits: Limits) -> MediaInfo:
+    """Ask ffprobe about a file and check it against `limits`.
+
+    Raises InputError("media_unreadable" | "too_many_streams" | "too_many_pixels" | "frame_rate_too_high" |
+    "video_too_long" | "audio_too_long" | "no_duration"), DeadlineExceeded, InfrastructureError("ffmpeg_missing").
+    """
+    shown = _ask(path, limits, "-show_format", "-show_streams")
+    streams: list[Facts] = shown.get("streams", [])
+    container: Facts = shown.get("format", {})
+    video = next((_video(s) for s in streams if _moving(s)), None)
+    audio = next((_audio(s) for s in streams if s.get("codec_type") == "audio" and _number(s, "sample_rate")), None)
+    duration_s = max([_seconds(container), *(s.duration_s for s in (video, audio) if s)])
+    if duration_s <= 0 and (video or audio):
+        duration_s = _last_packet_s(path, limits, (video or audio).index)  # type: ignore[union-attr]
+    info = MediaInfo(str(container.get("format_name", "")), duration_s, video, audio)
+    _check(info, limits)
+    return info
+
+
+def _ask(path: Path, limits: Limits, *options: str) -> Facts:
+    argv = ffmpeg.probe_command(path, *options, max_pixels=limits.max_pixels)
+    shown: Facts = json.loads(process.run(argv, limits.probe_timeout_s).decode("utf-8", "replace") or "{}")
+    return shown
+
+
+def _moving(stream: Facts) -> bool:
+    """Whether a stream is a moving picture: not a cover, not a single still."""
+    if stream.get("codec_type") != "video" or not stream.get("width") or not stream.get("height"):
+        return False
+    if stream.get("disposition", {}).get("attached_pic") or stream.get("disposition", {}).get("still_image"):
+        return False
+    still = _ratio(stream.get("avg_frame_rate")) == 0 or str(stream.get("nb_frames")) == "1"
+    return not (stream.get("codec_name") in STILL_CODECS and still)
+
+
+def _video(stream: Facts) -> VideoStream:
+    pix_fmt = str(stream.get("pix_fmt", ""))
+    return VideoStream(
+        index=int(stream["index"]),
+        codec=str(stream.get("codec_name", "")),
+        width=int(stream["width"]),
+        height=int(stream["height"]),
+        rotation=_rotation(stream),
+        sample_aspect=_ratio(stream.get("sample_aspect_ratio"), ":") or Fraction(1),
+        avg_fps=_ratio(stream.get("avg_frame_rate")),
+        real_fps=_ratio(stream.get("r_frame_rate")),
+        duration_s=_seconds(stream),
+        pix_fmt=pix_fmt,
+        bit_depth=_bit_depth(pix_fmt),
+        matrix=_tag(stream, "color_space"),
+        primaries=_tag(stream, "color_primaries"),
+        transfer=_tag(stream, "color_transfer"),
+        range=_tag(stream, "color_range") or ("pc" if pix_fmt.startswith("yuvj") else ""),
+        interlaced=stream.get("field_order") in ("tt", "bb", "tb", "bt"),
+    )
+
+
+def _audio(stream: Facts) -> AudioStream:
+    return AudioStream(
+        index=int(stream["index"]),
+        codec=str(stream.get("codec_name", "")),
+        rate=int(_number(stream, "sample_rate")),
+        channels=int(stream.get("channels", 0)),
+        layout=str(stream.get("channel_layout", "")),
+        duration_s=_seconds(stream),
+    )
+
+
+def _rotation(stream: Facts) -> int:
+    for side in stream.get("side_data_list", []):
+        if "rotation" in side:
+            return round(float(side["rotation"])) % 360
+    return -int(_number(stream.get("tags", {}), "rotate")) % 360
+
+
+def _bit_depth(pix_fmt: str) -> int:
+    """Return the bits of a sample from a name like yuv420p10le or p010le."""
+    deep = re.search(r"(?:p|gray|gbrp|gbrap|p0|p2|p4|x2rgb|x2bgr|f)(9|1[0-6]|32)(?:le|be)?$", pix_fmt)
+    return int(deep[1]) if deep else 16 if re.search(r"(?:48|64)(?:le|be)$", pix_fmt) else 8
+
+
+def _tag(stream: Facts, key: str) -> str:
+    value = str(stream.get(key, ""))
+    return "" if value in ("unknown", "unspecified", "reserved") else value
+
+
+def _ratio(text: object, separator: str = "/") -> Fraction:
+    """Return "30000/1001" as a fraction; 0 for what is missing, undefined or negative."""
+    parts = str(text or "").split(separator)
+    if len(parts) != 2 or not all(p.isdigit() for p in parts) or int(parts[1]) == 0:
+        return Fraction(0)
+    return Fraction(int(parts[0]), int(parts[1]))
+
+
+def _number(facts: Facts, key: str) -> float:
+    try:
+        return float(facts.get(key, 0))
+    except ValueError:
+        return 0.0
+
+
+def _seconds(facts: Facts) -> float:
+    return max(0.0, _number(facts, "duration"))
+
+
+def _last_packet_s(path: Path, limits: Limits, index: int) -> float:
+    """Return when the last packet ends, for what a browser or a crashed recorder wrote without a duration."""
+    options = ("-select_streams", str(index), "-show_entries", "packet=pts_time,duration_time", "-fflags", "+genpts")
+    packets = _ask(path, limits, *options).get("packets", [])
+    return max((_number(p, "pts_time") + _number(p, "duration_time") for p in packets), default=0.0)
+
+
+def _check(info: MediaInfo, limits: Limits) -> None:
+    if info.kind is None:
+        return
+    video = info.video
+    if video is not None:
+        if video.width * video.height > limits.max_pixels:
+            raise InputError("too_many_pixels", width=video.width, height=video.height, limit=limits.max_pixels)
+        if video.avg_fps > limits.max_fps:
+            raise InputError("frame_rate_too_high", fps=round(float(video.avg_fps), 1), limit=limits.max_fps)
+    if info.duration_s <= 0:
+        raise InputError("no_duration")
+    limit_s = limits.max_video_s if info.kind == "video" else limits.max_audio_s
+    if info.duration_s > limit_s:
+        raise InputError(f"{info.kind}_too_long", duration_s=round(info.duration_s, 1), limit_s=limit_s)

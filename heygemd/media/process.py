@@ -1,0 +1,210 @@
+"""Running the ffmpeg and ffprobe that `ffmpeg` builds: pipes drained, stalls and bad ends as typed errors.
+
+A process is killed when the *thread* that started it ends (Linux, PR_SET_PDEATHSIG): start it where it is used up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import select
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TypeVar
+
+from ..errors import DeadlineExceeded, EngineError, HeygemdError, InfrastructureError, InputError
+
+STDERR_LINES = 15
+LINE_CHARS = 400
+PIPE_BYTES = 1 << 20
+STALL_S = 300.0
+
+P = TypeVar("P", bound="Process")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a process ended: exit status (negative: signal), number of lines on stderr, the last of them."""
+
+    status: int
+    lines: int
+    tail: str
+
+
+class Process:
+    """A running ffmpeg or ffprobe with its stderr drained. Leaving the context kills what still runs."""
+
+    def __init__(self, argv: Sequence[str], *, stdin: bool = False, stdout: bool = False) -> None:
+        pipe, null = subprocess.PIPE, subprocess.DEVNULL
+        self._child = subprocess.Popen(
+            argv, stdin=pipe if stdin else null, stdout=pipe if stdout else null, stderr=pipe, bufsize=0
+        )
+        self._lines = 0
+        self._last: deque[str] = deque(maxlen=STDERR_LINES)
+        self._drain = threading.Thread(target=self._read_stderr, name="ffmpeg-stderr", daemon=True)
+        self._drain.start()
+
+    @property
+    def pid(self) -> int:
+        """The process's id."""
+        return self._child.pid
+
+    def _read_stderr(self) -> None:
+        assert self._child.stderr is not None
+        rest = b""
+        while chunk := self._child.stderr.read(4096):
+            *lines, rest = (rest + chunk).split(b"\n")
+            rest = rest[:LINE_CHARS]
+            self._note(lines)
+        self._note([rest] if rest else [])
+
+    def _note(self, lines: list[bytes]) -> None:
+        self._lines += len(lines)
+        self._last.extend(line[:LINE_CHARS].decode("utf-8", "replace").rstrip() for line in lines)
+
+    def wait(self, timeout_s: float = STALL_S) -> Ended:
+        """Wait for the end. Raises DeadlineExceeded("ffmpeg_stalled") after killing it."""
+        try:
+            status = self._child.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.close()
+            raise DeadlineExceeded("ffmpeg_stalled", seconds=timeout_s, detail=self.tail) from None
+        self._drain.join(5)
+        return Ended(status, self._lines, self.tail)
+
+    @property
+    def tail(self) -> str:
+        """The last lines of stderr."""
+        return "\n".join(tuple(self._last))
+
+    def close(self) -> None:
+        """Kill what still runs, reap it, close the pipes."""
+        self._child.kill()
+        self._child.wait()
+        self._drain.join(5)
+        for pipe in (self._child.stdin, self._child.stdout, self._child.stderr):
+            if pipe is not None:
+                pipe.close()
+
+    def __enter__(self: P) -> P:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _wait_for(self, fd: int, event: int) -> None:
+        poller = select.poll()
+        poller.register(fd, event)
+        if not poller.poll(STALL_S * 1000):
+            raise DeadlineExceeded("ffmpeg_stalled", seconds=STALL_S, detail=self.tail)
+
+
+class Reader(Process):
+    """ffmpeg whose standard output is read."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        super().__init__(argv, stdout=True)
+        assert self._child.stdout is not None
+        self._fd = self._child.stdout.fileno()
+        _widen(self._fd)
+
+    def read_into(self, buffer: memoryview) -> int:
+        """Fill `buffer`; return the number of bytes, fewer only at the end."""
+        done = 0
+        while done < len(buffer):
+            self._wait_for(self._fd, select.POLLIN)
+            got = os.readv(self._fd, [buffer[done:]])
+            if got == 0:
+                break
+            done += got
+        return done
+
+
+class Writer(Process):
+    """ffmpeg whose standard input is written."""
+
+    def __init__(self, argv: Sequence[str]) -> None:
+        super().__init__(argv, stdin=True)
+        assert self._child.stdin is not None
+        self._fd = self._child.stdin.fileno()
+        os.set_blocking(self._fd, False)
+        _widen(self._fd)
+
+    def write(self, data: memoryview) -> None:
+        """Write all of `data`. Raises the typed error of a process that has died."""
+        while data:
+            self._wait_for(self._fd, select.POLLOUT)
+            try:
+                data = data[os.write(self._fd, data) :]
+            except BlockingIOError:
+                continue
+            except BrokenPipeError:
+                raise fault(self.wait(), reading=False) from None
+
+    def finish(self) -> None:
+        """Close the input and wait for a good end; raises the typed error of a bad one."""
+        assert self._child.stdin is not None
+        self._child.stdin.close()
+        ended = self.wait()
+        if ended.status != 0 or _disk_full(ended.tail):
+            raise fault(ended, reading=False)
+
+
+def _widen(fd: int) -> None:
+    """Ask for a larger pipe than 64 KiB: a frame is megabytes. Not having it costs speed only."""
+    with contextlib.suppress(OSError):
+        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+
+
+def run(argv: Sequence[str], timeout_s: float, *, reading: bool = True) -> bytes:
+    """Run to the end and return standard output.
+
+    Raises the typed error of a bad end (see `fault`), DeadlineExceeded("ffmpeg_timeout").
+    """
+    child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with child:
+        try:
+            out, err = child.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            raise DeadlineExceeded("ffmpeg_timeout", seconds=timeout_s) from None
+        except BaseException:
+            child.kill()
+            raise
+    lines = err.decode("utf-8", "replace").splitlines()
+    if child.returncode != 0:
+        tail = "\n".join(line[:LINE_CHARS] for line in lines[-STDERR_LINES:])
+        raise fault(Ended(child.returncode, len(lines), tail), reading=reading)
+    return out
+
+
+def _disk_full(text: str) -> bool:
+    return "No space left on device" in text or "Disk quota exceeded" in text
+
+
+def fault(ended: Ended, *, reading: bool) -> HeygemdError:
+    """Return the typed error for a bad end; `reading` says that the input was a person's file."""
+    if _disk_full(ended.tail):
+        return InfrastructureError("scratch_full", detail=ended.tail)
+    if ended.status < 0:
+        name = signal.Signals(-ended.status).name
+        if name == "SIGXCPU":
+            return DeadlineExceeded("ffmpeg_cpu_limit", detail=ended.tail)
+        return EngineError("ffmpeg_crashed", signal=name, detail=ended.tail)
+    if "exceeds specified max pixel count" in ended.tail:
+        return InputError("too_many_pixels", detail=ended.tail)
+    if "exceeds max_streams" in ended.tail:
+        return InputError("too_many_streams", detail=ended.tail)
+    if "Cannot allocate memory" in ended.tail:
+        return EngineError("ffmpeg_memory", detail=ended.tail)
+    if reading:
+        return InputError("media_unreadable", detail=ended.tail)
+    return EngineError("encode_failed", detail=ended.tail)

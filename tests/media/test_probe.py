@@ -1,0 +1,128 @@
+"""Every container and codec that staff may drop, and every disguise that must not get through."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from heygemd.config import Limits
+from heygemd.errors import HeygemdError, InputError
+from heygemd.media.probe import probe
+
+from .. import making
+
+VIDEOS = {
+    "mp4": ["-c:v", "libx264", "-preset", "ultrafast"],
+    "m4v": ["-c:v", "libx264", "-preset", "ultrafast"],
+    "mov": ["-c:v", "mjpeg"],
+    "mkv": ["-c:v", "libx264", "-preset", "ultrafast"],
+    "webm": ["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8"],
+    "avi": ["-c:v", "mpeg4"],
+    "flv": ["-c:v", "flv", "-c:a", "libmp3lame"],
+    "ts": ["-c:v", "mpeg2video"],
+    "mpg": ["-c:v", "mpeg1video"],
+    "wmv": ["-c:v", "wmv2", "-c:a", "wmav2"],
+}
+AUDIOS = ["wav", "mp3", "m4a", "aac", "flac", "ogg", "opus", "wma"]
+
+
+@pytest.mark.parametrize("ext", VIDEOS)
+def test_a_video_is_known_by_content_whatever_its_name(tmp_path: Path, ext: str) -> None:
+    made = making.video(tmp_path / f"v.{ext}", options=VIDEOS[ext], sound=True)
+    disguised = made.rename(tmp_path / "holiday.txt")
+    info = probe(disguised, Limits())
+    assert info.kind == "video"
+    assert info.video is not None and (info.video.width, info.video.height) == (320, 180)
+    assert info.duration_s == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.parametrize("ext", AUDIOS)
+def test_a_sound_is_known_by_content_whatever_its_name(tmp_path: Path, ext: str) -> None:
+    disguised = making.audio(tmp_path / f"a.{ext}").rename(tmp_path / "voice.mp4")
+    info = probe(disguised, Limits())
+    assert info.kind == "audio" and info.audio is not None
+    assert info.duration_s == pytest.approx(1, abs=0.15)
+
+
+@pytest.mark.parametrize("ext", ["mp3", "m4a", "flac"])
+def test_a_cover_picture_is_no_video(tmp_path: Path, ext: str) -> None:
+    cover, sound = tmp_path / "cover.png", making.audio(tmp_path / "a.wav")
+    making.ffmpeg("-f", "lavfi", "-i", "color=red:s=64x64", "-frames:v", "1", cover)
+    song = tmp_path / f"song.{ext}"
+    maps = ["-map", "0:a", "-map", "1:v", "-c:v", "copy", "-disposition:v", "attached_pic"]
+    making.ffmpeg("-i", sound, "-i", cover, *maps, song)
+    assert probe(song, Limits()).kind == "audio"
+
+
+def test_facts_of_the_picture(tmp_path: Path) -> None:
+    plain = making.video(tmp_path / "p.mp4", rate="30000/1001", filters="setsar=4/3")
+    turned = tmp_path / "t.mp4"
+    making.ffmpeg("-i", plain, "-c", "copy", "-metadata:s:v", "rotate=90", turned)
+    stream = probe(turned, Limits()).video
+    assert stream is not None
+    assert stream.rotation in (90, 270)
+    assert stream.sample_aspect == Fraction(4, 3)
+    assert stream.avg_fps == Fraction(30000, 1001) and not stream.variable_rate
+    deep = making.video(
+        tmp_path / "d.mkv", options=["-c:v", "ffv1", "-pix_fmt", "yuv420p10le", "-color_trc", "smpte2084"]
+    )
+    stream = probe(deep, Limits()).video
+    assert stream is not None and stream.bit_depth == 10 and stream.hdr
+
+
+def test_a_recording_without_a_duration_is_measured(tmp_path: Path) -> None:
+    live = making.video(tmp_path / "live.webm", seconds=2, size="64x64", options=[*VIDEOS["webm"], "-live", "1"])
+    assert probe(live, Limits()).duration_s == pytest.approx(2, abs=0.1)
+
+
+PLAYLIST = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\nfile://{secret}\n#EXT-X-ENDLIST\n"
+CONCAT = "ffconcat version 1.0\nfile secret.mp4\n"
+SDP = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n"
+
+
+@pytest.mark.parametrize("text", [PLAYLIST, CONCAT, SDP], ids=["hls", "concat", "sdp"])
+def test_a_playlist_disguised_as_a_video_reads_nothing(tmp_path: Path, text: str) -> None:
+    secret = making.video(tmp_path / "secret.mp4")
+    trap = tmp_path / "presenter.mp4"
+    trap.write_text(text.format(secret=secret))
+    with pytest.raises(InputError) as caught:
+        probe(trap, Limits())
+    assert caught.value.code == "media_unreadable"
+
+
+@pytest.mark.parametrize(
+    ("limit", "code"),
+    [
+        ({"max_pixels": 1000}, "too_many_pixels"),
+        ({"max_fps": 20}, "frame_rate_too_high"),
+        ({"max_video_s": 0.5}, "video_too_long"),
+    ],
+)
+def test_limits_of_a_video(tmp_path: Path, limit: dict[str, float], code: str) -> None:
+    with pytest.raises(HeygemdError) as caught:
+        probe(making.video(tmp_path / "v.mp4"), Limits(**limit))
+    assert caught.value.code == code
+
+
+def test_limits_of_a_sound_and_of_streams(tmp_path: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        probe(making.audio(tmp_path / "a.wav", 2), Limits(max_audio_s=1))
+    assert caught.value.code == "audio_too_long"
+    many = tmp_path / "many.mkv"
+    making.ffmpeg("-i", tmp_path / "a.wav", *["-map", "0"] * 40, "-c", "copy", many)
+    with pytest.raises(InputError) as caught:
+        probe(many, Limits())
+    assert caught.value.code == "too_many_streams"
+
+
+def test_a_huge_picture_in_a_small_file_is_refused(tmp_path: Path) -> None:
+    bomb = making.video(tmp_path / "b.mkv", 0.05, "9000x6000", options=["-c:v", "libx264", "-preset", "ultrafast"])
+    with pytest.raises(InputError) as caught:
+        probe(bomb, Limits())
+    assert caught.value.code == "too_many_pixels"
+
+
+def test_noise_is_no_media(tmp_path: Path) -> None:
+    (tmp_path / "x.mp4").write_bytes(bytes(range(256)) * 100)
+    with pytest.raises(InputError):
+        probe(tmp_path / "x.mp4", Limits())
