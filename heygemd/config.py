@@ -39,6 +39,8 @@ M = TypeVar("M", bound=Section)
 
 
 class Paths(Section):
+    """Where things lie; all but the share on local disks, and outside it."""
+
     share: Path = Path("/srv/heygemd")
     state: Path = Path("/var/lib/heygemd")
     cache: Path = Path("/var/cache/heygemd")
@@ -47,6 +49,8 @@ class Paths(Section):
 
 
 class Inbox(Section):
+    """How the inbox is watched and when a folder counts as complete."""
+
     poll_s: Positive = 5
     settle_local_s: Positive = 15
     settle_network_s: Positive = 30
@@ -58,6 +62,8 @@ class Inbox(Section):
 
 
 class Limits(Section):
+    """What a file or folder may cost."""
+
     probe_timeout_s: Positive = 20
     max_files_per_job: Count = 64
     max_file_gib: Positive = 50
@@ -72,6 +78,8 @@ class Limits(Section):
 
 
 class Attempts(Section):
+    """How often and how long a video is tried."""
+
     max_attempts: Count = 3
     retry_backoff_s: tuple[Annotated[float, Field(ge=0)], ...] = (30, 300)
     daemon_crash_limit: Count = 2
@@ -82,6 +90,8 @@ class Attempts(Section):
 
 
 class Render(Section):
+    """How videos are rendered."""
+
     engine: Engine = "mesh"
     tracker: Tracker = "auto"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
@@ -98,12 +108,16 @@ class Render(Section):
 
 
 class Log(Section):
+    """What is logged and kept."""
+
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     rotation_mb: Positive = 20
     retention: Count = 10
 
 
 class People(Section):
+    """What staff see."""
+
     languages: Annotated[tuple[Language, ...], Field(min_length=1)] = ("en", "zh")
     page_refresh_s: Positive = 5
 

@@ -1,8 +1,8 @@
 """What the daemon and a renderer say to each other, and nothing else.
 
-The daemon starts `python -m heygemd.render.worker REQUEST EVENT_FD PARENT_PID`; REQUEST appears (by rename) when the input lies
-in scratch. The renderer answers with one JSON object a line on the file descriptor EVENT_FD, ending in Done or Failed. Its exit status is
-only a second opinion: without Done or Failed the renderer was lost.
+The daemon starts `python -m heygemd.render.worker REQUEST EVENT_FD PARENT_PID`; REQUEST appears (by rename) when the
+input lies in scratch. The renderer answers with one JSON object a line on the file descriptor EVENT_FD, ending in Done
+or Failed. Its exit status is only a second opinion: without Done or Failed the renderer was lost.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ Phase = Literal["analyse", "study", "render", "measure"]
 
 
 class Message(BaseModel):
+    """A frozen message; unknown fields are mistakes."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
@@ -82,7 +84,8 @@ class Result(Message):
     """A finished video.
 
     frames, fps ("30000/1001"), duration_s, width, height   of the output, measured on the file
-    offset_ms, offset_confidence                            lips against voice on the finished file (positive: lips late); None if it cannot be told
+    offset_ms, offset_confidence                            lips against voice on the finished file (positive: lips
+                                                            late); None if it cannot be told
     seconds                                                 wall time by phase
     """
 
@@ -100,6 +103,8 @@ class Result(Message):
 
 
 class Done(Message):
+    """The video is finished and lies at the request's output."""
+
     type: Literal["done"] = "done"
     result: Result
 

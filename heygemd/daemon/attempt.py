@@ -1,0 +1,165 @@
+"""One attempt at one video: counted, copied in, rendered by a child, its result kept on the share."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from .. import files, transfer
+from ..config import Config
+from ..errors import InfrastructureError, NotReady
+from ..faults import point
+from ..job import Job, Media, Video
+from ..media import probe
+from ..protocol import Event, RenderRequest
+from . import publish
+from .folder import AUDIO_ENDINGS, GIB, VIDEO_ENDINGS
+from .share import Guard
+from .store import Store
+from .supervisor import Renderer
+
+MIB = 1 << 20
+
+
+class Attempt:
+    """Everything between "this video is next" and "its result lies verified in the job's folder"."""
+
+    def __init__(self, config: Config, store: Store, guard: Guard, job: Job, video: Video) -> None:
+        """Nothing is begun before `run`."""
+        self.config = config
+        self.store = store
+        self.guard = guard
+        self.job = job
+        self.video = video
+        self.folder = config.paths.share / "processing" / job.folder
+        self.scratch = config.paths.cache / "jobs" / job.id
+        self.number = job.videos.index(video) + 1
+
+    async def run(self, report: Callable[[Event], None]) -> None:
+        """Render the video; sets its result and state. Raises every typed fault; a stop costs no attempt."""
+        await self._preflight()
+        work = self.scratch / f"attempt-{self.number:02d}"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        self.video.attempts += 1
+        self.video.found = []
+        self.job.running = self.video.output
+        self.store.save(self.job)
+        renderer = Renderer(work, self.config.attempts, self.job.name, self.job.id)
+        ahead: asyncio.Task[None] | None = None
+        try:
+            await renderer.start()
+            await self._copy_in(self.job.voice, self._voice)
+            await self._copy_in(self.video.source, self._video(self.number))
+            point("copy-in")
+            ahead = asyncio.create_task(self._copy_ahead())
+            await self._render(renderer, work, report)
+        except asyncio.CancelledError:
+            self.video.attempts -= 1
+            raise
+        finally:
+            if ahead is not None:
+                ahead.cancel()
+                await asyncio.wait({ahead})
+            await renderer.stop()
+            shutil.rmtree(work, ignore_errors=True)
+
+    async def _render(self, renderer: Renderer, work: Path, report: Callable[[Event], None]) -> None:
+        output = work / "result.mp4"
+        (work / "tmp").mkdir()
+        request = RenderRequest(
+            voice=self._voice,
+            video=self._video(self.number),
+            voice_digest=self.job.voice.digest,
+            video_digest=self.video.source.digest,
+            output=output,
+            scratch=work / "tmp",
+            cache=self.config.paths.cache / "analysis",
+            models=self.config.paths.models,
+            settings=self.job.settings.apply(self.config.render),
+            limits=self.config.limits,
+        )
+        info = await asyncio.to_thread(probe.probe, self._voice, self.config.limits)
+        self.video.result = await renderer.render(request, info.duration_s or 0, report)
+        output.replace(self.rendered)
+        self.video.state = "rendered"
+        self.store.save(self.job)
+        self._video(self.number).unlink(missing_ok=True)
+
+    async def keep(self) -> None:
+        """Bring the rendered video into the job's folder on the share; repeatable, waits out any outage there."""
+        if not self.rendered.exists():
+            self.video.state = "waiting"
+            return
+        group = self.guard.mount.group if self.guard.mount else None
+        steps = publish.keep_result(self.rendered, self.folder, self.video, group)
+        self.video.output_digest = await self.guard.thread.drain(steps)
+        point("keep")
+        self.video.state = "done"
+        self.store.save(self.job)
+        self.rendered.unlink(missing_ok=True)
+
+    @property
+    def rendered(self) -> Path:
+        """Where the finished video lies until the share has it."""
+        return self.scratch / f"r{self.number:02d}.mp4"
+
+    @property
+    def _voice(self) -> Path:
+        return self.scratch / f"voice{_ending(self.job.voice.title, AUDIO_ENDINGS)}"
+
+    def _video(self, number: int) -> Path:
+        title = self.job.videos[number - 1].source.title
+        return self.scratch / f"v{number:02d}{_ending(title, VIDEO_ENDINGS)}"
+
+    async def _copy_in(self, media: Media, target: Path) -> None:
+        """Bring a file to scratch under a neutral name, once. Raises NotReady when it is not what was settled."""
+        if media.digest and target.exists() and target.stat().st_size == media.size:
+            return
+        source = self.folder / media.name
+        if await self.guard.thread.call(files.fingerprint, source) != (media.size, media.mtime_ns):
+            raise NotReady("changed_after_claim", name=media.title)
+        try:
+            media.digest = await self.guard.thread.drain(transfer.copy(source, target))
+        except InfrastructureError as error:
+            if error.code == "share_full":  # the side that was written is ours, not the share
+                raise InfrastructureError("scratch_full", path=str(target)) from None
+            raise
+
+    async def _copy_ahead(self) -> None:
+        """Copy the next video in while this one renders; a fault here shows when its turn comes."""
+        following = enumerate(self.job.videos[self.number :], self.number + 1)
+        number = next((n for n, v in following if v.state == "waiting"), None)
+        if number is None:
+            return
+        try:
+            await self._copy_in(self.job.videos[number - 1].source, self._video(number))
+        except (InfrastructureError, NotReady, OSError):
+            return
+
+    async def _preflight(self) -> None:
+        """Raise InfrastructureError when a disk has too little room to begin."""
+        limits, cache = self.config.limits, self.config.paths.cache
+        estimate = self.video.source.size
+        need = self.job.voice.size + self.video.source.size + 3 * estimate + limits.free_scratch_gib * GIB
+        cache.mkdir(parents=True, exist_ok=True)
+        if (free := shutil.disk_usage(cache).free) < need:
+            raise InfrastructureError("scratch_low", path=str(cache), free_gib=_gib(free), need_gib=_gib(need))
+        state = self.config.paths.state
+        if (free := shutil.disk_usage(state).free) < limits.free_state_mib * MIB:
+            raise InfrastructureError("state_low", path=str(state), free_gib=_gib(free))
+        share = self.config.paths.share
+        need = 1.5 * estimate + limits.free_share_gib * GIB
+        if (free := await self.guard.thread.call(files.free_bytes, share)) < need:
+            raise InfrastructureError("share_low", path=str(share), free_gib=_gib(free), need_gib=_gib(need))
+
+
+def _gib(size: float) -> float:
+    return round(size / GIB, 1)
+
+
+def _ending(name: str, known: tuple[str, ...]) -> str:
+    """The file's ending if it is one of ours, so that nothing chosen by a person reaches a program."""
+    return next((e for e in known if name.casefold().endswith(e)), "")

@@ -1,0 +1,182 @@
+"""The inbox: scans are the truth, a folder settles, is judged by content, and becomes a job to claim.
+
+"Not ready" is never final: each scan looks again. Staff learn from a note in the folder what it waits for.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from loguru import logger
+
+from .. import files, messages
+from ..config import Config, JobSettings, load_job
+from ..errors import HeygemdError, InputError, NotReady, describe
+from ..files import Entry
+from ..job import Problem
+from ..media import container, probe
+from . import folder as folders
+from . import names
+from .manifest import FILE as MANIFEST_FILE
+from .manifest import Manifest, parse
+from .settle import Pending, settle_s
+from .share import Guard
+from .watch import Watch
+
+WAITING_NOTE = "HEYGEMD-waiting.txt"
+LOOSE_NOTE = "HEYGEMD-put-files-in-a-folder.txt"
+REJUDGE_S = 15.0
+TEMPORARY_OLD_H = 24
+
+
+class Inbox:
+    """Knows every folder in inbox/ and what it waits for."""
+
+    def __init__(self, config: Config, guard: Guard, watch: Watch) -> None:
+        """`guard`: the share; `watch`: local file events, which can only delay or wake, never decide."""
+        self.config = config
+        self.guard = guard
+        self.watch = watch
+        self.path = config.paths.share / "inbox"
+        self.pending: dict[str, Pending] = {}
+        self._loose: tuple[list[str], float] = ([], 0.0)
+        self._loose_note: bytes | None = None
+
+    def queue(self) -> list[Pending]:
+        """Return the folders that can be claimed, in their order: priority first, then arrival."""
+        ready = [p for p in self.pending.values() if p.job is not None]
+        return sorted(ready, key=lambda p: (-(p.job.priority if p.job else 0), p.arrived, p.name))
+
+    async def scan(self) -> bool:
+        """Look at the whole inbox once. Return whether claims are allowed (no PAUSE in it).
+
+        Raises InfrastructureError when the share fails.
+        """
+        call = self.guard.thread.call
+        found, loose = await call(files.scan, self.path, names.skip_dir)
+        now = time.monotonic()
+        for gone in self.pending.keys() - {f.name for f in found}:
+            del self.pending[gone]
+        for order, item in enumerate(sorted(found, key=lambda f: (f.mtime_ns, f.name))):
+            pending = self.pending.setdefault(item.name, Pending(item.name, time.time() + order * 1e-6, now))
+            pending.observe(folders.sort_members(item), now)
+            await self._advance(pending, item.error, now)
+            await self._note(pending, now)
+        await self._loose_files([n for n in loose if not names.is_a("junk", n) and not names.control(n)], now)
+        return not any(names.control(n) == names.PAUSE for n in loose)
+
+    async def _advance(self, pending: Pending, error: NotReady | None, now: float) -> None:
+        seen = pending.seen
+        assert seen is not None
+        if names.is_a("held", pending.name):
+            pending.wait(NotReady("held"), "held")
+        elif error is not None:
+            pending.wait(error)
+        elif seen.temporary:
+            pending.wait(NotReady("still_copying", name=seen.temporary[0]), "copying")
+        elif self.watch.writing(self.path / pending.name):
+            pending.since = now
+            pending.wait(NotReady("still_copying", name=pending.name), "copying")
+        elif names.READY not in seen.controls and pending.quiet_for(now) < self._settle_s():
+            pending.state = "settling"
+        elif pending.job is None and now - pending.judged_at >= REJUDGE_S:
+            pending.judged_at = now
+            await self._judge(pending, now)
+
+    def _settle_s(self) -> float:
+        return settle_s(self.config.inbox, self.guard.mount)
+
+    async def _judge(self, pending: Pending, now: float) -> None:
+        """Read the settled folder's contents and conclude: a job, a rejection, or what it waits for."""
+        seen = pending.seen
+        assert seen is not None
+        try:
+            folders.check_bounds(seen, self.config.limits)
+            settings = await self._job_settings(pending, seen)
+            judged = [j for e in seen.media if (j := await self._judge_file(pending, e, now)) is not None]
+            earlier = await self._manifest(pending)
+            pending.job = folders.compose(seen, judged, settings, self.config.render, earlier, pending.arrived)
+            pending.state, pending.reason = "ready", None
+            logger.bind(job=pending.name).info("ready: {} videos", len(pending.job.videos))
+        except InputError as error:
+            self._reject(pending, error)
+        except NotReady as error:
+            pending.wait(error)
+            waited_h = pending.quiet_for(now) / 3600
+            if error.code.startswith(("needs_", "too_many_")) and waited_h >= self.config.inbox.waiting_fail_after_h:
+                self._reject(pending, error)
+
+    def _reject(self, pending: Pending, error: HeygemdError) -> None:
+        assert pending.seen is not None
+        problem = Problem(code=error.code, fields=error.fields, detail=error.detail)
+        pending.job = folders.rejected(pending.seen, problem, pending.arrived)
+        pending.state, pending.reason = "rejected", error
+        logger.bind(job=pending.name).error("rejected: {}", describe(error))
+
+    async def _job_settings(self, pending: Pending, seen: folders.Seen) -> JobSettings:
+        if not seen.job_toml:
+            return JobSettings()
+        name = next(e.name for e in seen.folder.entries if names.fold(e.name) == names.JOB_TOML)
+        return load_job(await self.guard.thread.call(files.read, self.path / pending.name / name, 64 << 10))
+
+    async def _manifest(self, pending: Pending) -> Manifest | None:
+        try:
+            where = self.path / pending.name / files.HIDDEN / MANIFEST_FILE
+            return parse(await self.guard.thread.call(files.read, where, 4 << 20))
+        except (FileNotFoundError, NotReady):
+            return None
+
+    async def _judge_file(self, pending: Pending, entry: Entry, now: float) -> folders.Judged | None:
+        """Return what a file is by content, None for what is no media. Raises NotReady while it may still grow."""
+        path = self.path / pending.name / entry.name
+        patient = pending.quiet_for(now) < self.config.inbox.settle_zero_tail_s
+        try:
+            complete = await self.guard.thread.call(files.on_share(container.examine), path)
+            if complete.zero_tail and patient:
+                raise NotReady("zero_tail", name=entry.name)
+            info = await self.guard.thread.call(probe.probe, path, self.config.limits)
+            return folders.Judged(entry, info.kind) if info.kind else None
+        except NotReady as error:
+            if patient or error.code in ("no_permission", "held_open"):
+                raise NotReady(error.code, **{**error.fields, "name": entry.name}) from None
+            problem = Problem(code="file_incomplete", fields={"name": entry.name}, detail=describe(error))
+        except InputError as error:
+            problem = Problem(code=error.code, fields={**error.fields, "name": entry.name}, detail=error.detail)
+        kind = folders.kind_by_name(entry.name)
+        return folders.Judged(entry, kind, problem) if kind else None
+
+    # --- notes for people ---------------------------------------------------------------------------------------
+
+    async def _note(self, pending: Pending, now: float) -> None:
+        """Write, rewrite or remove the folder's waiting note; only when its words change."""
+        due = pending.quiet_for(now) >= self.config.inbox.waiting_note_after_s
+        wanted: bytes | None = None
+        if due and pending.state in ("waiting", "copying") and pending.reason is not None:
+            wanted = messages.note(pending.reason.code, pending.reason.fields, self.config.people.languages)
+        if wanted == pending.note:
+            return
+        path = self.path / pending.name / WAITING_NOTE
+        try:
+            if wanted is None:
+                await self.guard.thread.call(files.remove, path)
+            else:
+                await self._write(path, wanted)
+        except (NotReady, OSError) as error:
+            logger.bind(job=pending.name).debug("cannot write a note: {}", describe(error))
+        pending.note = wanted
+
+    async def _loose_files(self, loose: list[str], now: float) -> None:
+        if loose != self._loose[0]:
+            self._loose = (loose, now)
+        old = now - self._loose[1] >= self.config.inbox.waiting_note_after_s
+        wanted = messages.note("loose_files", {"names": loose}, self.config.people.languages) if loose and old else None
+        if wanted == self._loose_note:
+            return
+        path = self.path / LOOSE_NOTE
+        await (self._write(path, wanted) if wanted else self.guard.thread.call(files.remove, path))
+        self._loose_note = wanted
+
+    async def _write(self, path: Path, data: bytes) -> None:
+        group = self.guard.mount.group if self.guard.mount else None
+        await self.guard.thread.call(files.write, path, data, group, durable=False)

@@ -1,0 +1,209 @@
+"""From processing/ to done/ or failed/: each step can be repeated after a crash, one last rename shows it all at once.
+
+These run on the I/O thread, step by step. Until the last rename results lie in the job's hidden folder; originals are
+moved by rename only and never changed.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import files, transfer
+from ..errors import NotReady
+from ..faults import point
+from ..job import Job, Media, Video, safe_stem
+from ..transfer import Steps
+from . import names
+from .manifest import FILE as MANIFEST_FILE
+from .manifest import ORIGINALS, compose, parse
+
+WHY_NOTE = "HEYGEMD-why-it-failed.txt"
+LOG_NOTE = "HEYGEMD-log.txt"
+REPORT = "report.html"
+OWNER = "owner"
+NOTES = (WHY_NOTE, "HEYGEMD-waiting.txt", "HEYGEMD-cancelled.txt")
+
+
+@dataclass(frozen=True)
+class Papers:
+    """What is put beside the results; `why` only where something failed."""
+
+    report: bytes
+    log: bytes
+    why: bytes | None
+
+
+def keep_result(local: Path, folder: Path, video: Video, group: int | None) -> Steps[str]:
+    """Copy a finished video into the job's hidden folder on the share, verified; return its digest."""
+    hidden = folder / files.HIDDEN
+    files.make_folder(hidden, group)
+    digest = yield from transfer.copy(local, hidden / video.output, group)
+    return digest
+
+
+def missing_results(folder: Path, job: Job) -> list[Video]:
+    """Return the videos whose finished result is no longer where it was kept (somebody cleaned up)."""
+    top = set(files.names(folder))
+    hidden = set(files.names(folder / files.HIDDEN))
+    return [v for v in job.videos if v.state == "done" and v.output not in (top if v.kept else hidden | top)]
+
+
+def destination(share: Path, job: Job) -> str:
+    """Return a free "done/NAME" or "failed/NAME" for the job."""
+    outcome = "done" if job.succeeded else "failed"
+    taken = {names.fold(n) for n in files.names(share / outcome)}
+    return f"{outcome}/{names.free_name(job.name, taken, time.strftime('%Y%m%d-%H%M%S'))}"
+
+
+def publish(
+    share: Path, job: Job, papers: Papers, wishes: dict[str, object], zip_results: bool, group: int | None
+) -> Steps[None]:
+    """Bring the job's folder to `job.destination`. Repeatable; raises the faults of `files`."""
+    source, target = share / "processing" / job.folder, share / job.destination
+    if not files.exists(source):
+        if files.exists(target):
+            return
+        raise FileNotFoundError(str(source))
+    if job.succeeded:
+        yield from _settle_originals(source, job, group)
+        yield from _show_results(source, job)
+        if zip_results:
+            yield from _zip(source, job, group)
+        sizes = {v.output: files.fingerprint(source / v.output)[0] for v in job.videos if v.state == "done"}
+        files.write(source / files.HIDDEN / MANIFEST_FILE, compose(job, wishes, sizes), group)
+    yield 0
+    _leave_papers(source, papers, group)
+    _tidy_hidden(source, keep_manifest=job.succeeded)
+    files.open_to_group(source, group)
+    point("publish")
+    yield from transfer.move(source, target)
+
+
+def _settle_originals(folder: Path, job: Job, group: int | None) -> Steps[None]:
+    files.make_folder(folder / ORIGINALS, group)
+    taken = {names.fold(n) for n in files.names(folder / ORIGINALS)}
+    for media in [job.voice, *(v.source for v in job.videos), *job.extra]:
+        here = folder / media.name
+        if "/" in media.name or not files.exists(here) or files.fingerprint(here) != (media.size, media.mtime_ns):
+            continue
+        kept_as = _free_file_name(media, taken)
+        files.rename(here, folder / ORIGINALS / kept_as)
+        point("originals")
+        yield 0
+
+
+def _free_file_name(media: Media, taken: set[str]) -> str:
+    """A file replaced in a second round must not replace the first one's original."""
+    path, number = Path(media.name), 2
+    candidate = media.name
+    while names.fold(candidate) in taken:
+        candidate, number = f"{path.stem} ({number}){path.suffix}", number + 1
+    taken.add(names.fold(candidate))
+    return candidate
+
+
+def _show_results(folder: Path, job: Job) -> Steps[None]:
+    earlier = None
+    if files.exists(folder / files.HIDDEN / MANIFEST_FILE):
+        earlier = parse(files.read(folder / files.HIDDEN / MANIFEST_FILE, 4 << 20))
+    ours = {(m.output, m.size) for m in earlier.made} if earlier else set()
+    for video in job.videos:
+        made = folder / files.HIDDEN / video.output
+        if video.state != "done" or video.kept or not files.exists(made):
+            continue
+        shown = folder / video.output
+        if files.exists(shown) and (video.output, files.fingerprint(shown)[0]) in ours:
+            files.remove(shown)  # the same video of an earlier round: ours, and the new one lies verified beside it
+        files.rename(made, shown)
+        yield 0
+
+
+def _zip(folder: Path, job: Job, group: int | None) -> Steps[None]:
+    """Put all results into one archive for a single download; videos do not compress, so they are stored."""
+    target = folder / f"HEYGEMD-{safe_stem(job.name)}.zip"
+    part = folder / files.HIDDEN / "results.zip"
+    with files.on_share(zipfile.ZipFile)(part, "w", zipfile.ZIP_STORED) as archive:
+        for video in job.videos:
+            if video.state != "done":
+                continue
+            with open(folder / video.output, "rb") as source, archive.open(video.output, "w", force_zip64=True) as sink:
+                while block := files.on_share(source.read)(transfer.BLOCK_BYTES):
+                    files.on_share(sink.write)(block)
+                    yield 0
+    files.yield_to_group(part, group, 0o664)
+    files.remove(target)
+    files.rename(part, target)
+
+
+def _leave_papers(folder: Path, papers: Papers, group: int | None) -> None:
+    for note in NOTES:
+        files.remove(folder / note)
+    for name in files.names(folder):
+        if names.control(name) and files.fingerprint(folder / name)[0] == 0:
+            files.remove(folder / name)
+    files.write(folder / REPORT, papers.report, group)
+    files.write(folder / LOG_NOTE, papers.log, group)
+    if papers.why is not None:
+        files.write(folder / WHY_NOTE, papers.why, group)
+
+
+def _tidy_hidden(folder: Path, keep_manifest: bool) -> None:
+    hidden = folder / files.HIDDEN
+    for name in files.names(hidden):
+        if name != MANIFEST_FILE or not keep_manifest:
+            files.remove(hidden / name)
+    files.remove_folder(hidden)
+
+
+def put_back(share: Path, job: Job) -> Steps[str]:
+    """Return a claimed folder to the inbox because it was still changing; returns its name there."""
+    source = share / "processing" / job.folder
+    taken = {names.fold(n) for n in files.names(share / "inbox")}
+    name = names.free_name(job.name, taken, time.strftime("%Y%m%d-%H%M%S"))
+    _tidy_hidden(source, keep_manifest=True)
+    yield from transfer.move(source, share / "inbox" / name)
+    return name
+
+
+def clean_scratch(folder: Path) -> None:
+    """Remove a job's local scratch; ours alone, never on the share."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def cancel_wanted(share: Path, job: Job) -> str:
+    """Return "cancelled" when staff put CANCEL into the folder, "removed" when they took it away, else ""."""
+    folder = share / "processing" / job.folder
+    if not files.exists(folder):
+        return "removed" if files.exists(share / "processing") else ""
+    if any(names.control(n) == names.CANCEL for n in files.names(folder)):
+        return "cancelled"
+    return ""
+
+
+def claim(share: Path, job: Job, instance: str, group: int | None) -> Steps[None]:
+    """Take a folder out of the inbox by one rename and mark it as ours. The loser of a race sees FileNotFoundError."""
+    source, target = share / "inbox" / job.name, share / "processing" / job.folder
+    if not files.exists(source):
+        raise FileNotFoundError(str(source))
+    yield from transfer.move(source, target)
+    point("claim")
+    own(target, instance, group)
+
+
+def claim_happened(share: Path, job: Job) -> bool:
+    """For a claim cut short by a crash: return whether the folder had been renamed."""
+    return files.exists(share / "processing" / job.folder) and not files.exists(share / "inbox" / job.name)
+
+
+def own(folder: Path, instance: str, group: int | None) -> None:
+    """Mark a folder in processing/ as this daemon's, so that another one leaves it alone."""
+    try:
+        files.make_folder(folder / files.HIDDEN, group)
+        files.write(folder / files.HIDDEN / OWNER, instance.encode(), group)
+    except NotReady:
+        # A folder that staff own and we may only rename: results cannot be put into it; publishing will say so.
+        return

@@ -1,0 +1,99 @@
+"""After a start: what the records and the folders say about work that was under way."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from loguru import logger
+
+from .. import files
+from ..config import Config
+from ..errors import NotReady
+from ..job import Job, Problem
+from . import names, publish
+from .scheduler import Scheduler
+from .store import Store
+
+STRAY_S = 60.0
+
+
+def resume(store: Store, scheduler: Scheduler, config: Config) -> None:
+    """Sort the records into finished and active ones; an attempt that was under way stays counted."""
+    for job in store.load():
+        if job.phase == "finished":
+            scheduler.finished.append(job)
+            continue
+        if job.running:
+            _count_unclean_end(job, config.attempts.daemon_crash_limit)
+            store.save(job)
+        scheduler.active.append(job)
+    _sweep(config.paths.cache / "jobs", {job.id for job in scheduler.active})
+
+
+def _count_unclean_end(job: Job, limit: int) -> None:
+    video = next((v for v in job.videos if v.output == job.running), None)
+    job.running = ""
+    job.unclean_ends += 1
+    if video is not None and video.state == "waiting" and job.unclean_ends >= limit:
+        video.state = "failed"
+        video.problem = Problem(code="machine_stopped", fields={"times": job.unclean_ends})
+    logger.bind(job=job.name, id=job.id).warning("the daemon ended while this was being rendered; going on")
+
+
+def _sweep(scratch: Path, wanted: set[str]) -> None:
+    """Remove scratch of jobs that are no longer active: ours by place and by id."""
+    if scratch.is_dir():
+        for folder in scratch.iterdir():
+            if folder.name not in wanted:
+                publish.clean_scratch(folder)
+
+
+class Strays:
+    """Folders in processing/ that no record knows: put there by staff, or left when the records were lost.
+
+    One that is ours or nobody's and was seen a minute ago too goes back to the inbox; another daemon's is left alone.
+    """
+
+    def __init__(self, config: Config, scheduler: Scheduler) -> None:
+        """Looks when `check` is called, at most once a minute."""
+        self.share = config.paths.share
+        self.scheduler = scheduler
+        self._seen: set[str] = set()
+        self._told: set[str] = set()
+        self._next = 0.0
+
+    async def check(self) -> None:
+        """Look for strays and put back those of a minute ago."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + STRAY_S
+        thread = self.scheduler.guard.thread
+        known = {job.folder for job in self.scheduler.active}
+        listing = await thread.call(files.names, self.share / "processing")
+        strays = {n for n in listing if n not in known and not names.skip_dir(n) and not names.is_a("junk", n)}
+        for name in strays & self._seen:
+            await self._put_back(name)
+        self._seen = strays
+
+    async def _put_back(self, name: str) -> None:
+        thread = self.scheduler.guard.thread
+        owner = await thread.call(_owner, self.share / "processing" / name)
+        if owner not in ("", self.scheduler.instance):
+            if name not in self._told:
+                logger.warning("processing/{} belongs to another heygemd; left alone", name)
+                self._told.add(name)
+            return
+        stray = Job.model_construct(name=name, folder=name)
+        try:
+            back = await thread.drain(publish.put_back(self.share, stray))
+            logger.bind(job=name).warning("found in processing/ without a record; put back as inbox/{}", back)
+        except (NotReady, OSError) as error:
+            logger.bind(job=name).warning("found in processing/ without a record, cannot be moved: {}", error)
+
+
+def _owner(folder: Path) -> str:
+    try:
+        return files.read(folder / files.HIDDEN / publish.OWNER).decode("utf-8", "replace").strip()
+    except (OSError, NotReady):
+        return ""

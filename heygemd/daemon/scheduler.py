@@ -1,0 +1,302 @@
+"""The order of work: one video at a time, finished jobs out first, retries behind, new folders last.
+
+`step` does one thing and says whether there was one. A job's record is saved before and after each thing that must not
+happen twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable
+
+from loguru import logger
+
+from .. import files, log
+from ..config import Config
+from ..errors import HeygemdError, InfrastructureError, InputError, NotReady, describe
+from ..faults import point
+from ..job import Job, Problem, Video
+from ..protocol import Event, Found, Progress
+from . import names, publish, reports
+from .attempt import Attempt
+from .folder import wishes
+from .inbox import Inbox
+from .settle import Pending
+from .share import Guard
+from .store import Store
+
+CANCEL_POLL_S = 2.0
+PAUSE_S = 60.0
+DISK_FULL_LIMIT = 3
+CLAIM_BACKOFF_S = (1.0, 2.0, 4.0, 8.0, 16.0)
+
+
+class Scheduler:
+    """Owns the job records and decides what is done next."""
+
+    def __init__(self, config: Config, store: Store, guard: Guard, inbox: Inbox, instance: str) -> None:
+        """`instance`: this daemon's own id, written into the folders it claims."""
+        self.config = config
+        self.store = store
+        self.guard = guard
+        self.inbox = inbox
+        self.instance = instance
+        self.share = config.paths.share
+        self.active: list[Job] = []
+        self.finished: list[Job] = []
+        self.paused: InfrastructureError | None = None
+        self.progress: tuple[Job, Video, Progress | None] | None = None
+        self.claims_allowed = True
+        self.cancel_requests: set[str] = set()
+        self._paused_until = 0.0
+
+    @property
+    def group(self) -> int | None:
+        """The inbox's group, which results are given to."""
+        return self.guard.mount.group if self.guard.mount else None
+
+    async def step(self) -> bool:
+        """Do the next thing; return whether there was one. Share and disk faults pause, they never raise."""
+        if self.guard.problem is not None or time.monotonic() < self._paused_until:
+            return False
+        self.paused = None
+        try:
+            await self._confirm_claims()
+            return await self._hand_over_next() or await self._render_next() or await self._claim_next()
+        except InfrastructureError as error:
+            self._pause(error)
+        except (NotReady, OSError) as error:
+            self._pause(InfrastructureError("share_unavailable", path=str(self.share), reason=describe(error)))
+        return False
+
+    def _pause(self, error: InfrastructureError) -> None:
+        if error.code in ("share_unavailable", "share_missing"):
+            self.guard.lost(error)
+            return
+        logger.warning("paused: {}", describe(error))
+        self.paused = error
+        self._paused_until = time.monotonic() + PAUSE_S
+
+    def ordered(self) -> list[Job]:
+        """Return the claimed jobs in the order they are worked on."""
+        return sorted(self.active, key=lambda job: (-job.priority, job.arrived))
+
+    # --- claim ----------------------------------------------------------------------------------------------------
+
+    async def _claim_next(self) -> bool:
+        if not self.claims_allowed:
+            return False
+        now = time.monotonic()
+        for pending in self.inbox.queue():
+            if pending.claim_after <= now:
+                return await self._claim(pending)
+        return False
+
+    async def _confirm_claims(self) -> None:
+        """After a crash in the middle of a claim: the folder's place tells whether it happened."""
+        for job in [job for job in self.active if job.phase == "claiming"]:
+            if await self.guard.thread.call(publish.claim_happened, self.share, job):
+                await self.guard.thread.call(
+                    publish.own, self.share / "processing" / job.folder, self.instance, self.group
+                )
+                job.phase = "claimed"
+                self.store.save(job)
+            else:
+                self.active.remove(job)
+                self.store.forget(job)
+
+    async def _claim(self, pending: Pending) -> bool:
+        job = pending.job
+        assert job is not None
+        taken = {names.fold(n) for n in await self._names("processing")}
+        job.folder = names.free_name(job.name, taken, job.id)
+        job.started = time.time()
+        self.store.save(job)
+        try:
+            await self.guard.thread.drain(publish.claim(self.share, job, self.instance, self.group))
+        except FileNotFoundError:
+            self.store.forget(job)
+            self.inbox.pending.pop(pending.name, None)
+            return True
+        except NotReady as error:
+            self.store.forget(job)
+            self._claim_refused(pending, error)
+            return False
+        job.phase = "claimed"
+        self.store.save(job)
+        self.active.append(job)
+        self.inbox.pending.pop(pending.name, None)
+        logger.bind(job=job.name, id=job.id).info("claimed: {} videos", len(job.videos))
+        return True
+
+    def _claim_refused(self, pending: Pending, error: NotReady) -> None:
+        """Somebody has the folder open, or it is not ours to move: not a failure, tried again for ever."""
+        delay = CLAIM_BACKOFF_S[min(pending.claim_failures, len(CLAIM_BACKOFF_S) - 1)]
+        pending.claim_failures += 1
+        pending.claim_after = time.monotonic() + delay
+        code = "folder_no_permission" if error.code == "no_permission" else "folder_open"
+        pending.state, pending.reason = "waiting", NotReady(code, name=pending.name)
+        if pending.claim_failures == 1:
+            logger.bind(job=pending.name).warning("cannot take the folder: {}", describe(error))
+
+    async def _names(self, folder: str) -> list[str]:
+        return await self.guard.thread.call(files.names, self.share / folder)
+
+    # --- render ---------------------------------------------------------------------------------------------------
+
+    async def _render_next(self) -> bool:
+        now = time.time()
+        for job in self.ordered():
+            for video in job.videos:
+                if video.state == "waiting" and video.not_before <= now and job.problem is None:
+                    await self._render(job, video)
+                    return True
+        return False
+
+    async def _render(self, job: Job, video: Video) -> None:
+        """Make one attempt at one video; whatever happens, the record says so afterwards."""
+        sink = log.job_sink(self.store.log_file(job), job.id)
+        self.progress = (job, video, None)
+        attempt = Attempt(self.config, self.store, self.guard, job, video)
+        work = asyncio.create_task(attempt.run(self._listener(job, video)))
+        watch = asyncio.create_task(self._until_cancelled(job))
+        try:
+            await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                await _end(work)
+                self._cancelled(job, watch.result())
+                return
+            self._conclude(job, video, work.exception())
+        except asyncio.CancelledError:
+            await _end(work)
+            raise
+        finally:
+            await _end(watch)
+            job.running = ""
+            self.progress = None
+            self.store.save(job)
+            logger.remove(sink)
+
+    def _listener(self, job: Job, video: Video) -> Callable[[Event], None]:
+        def hear(event: Event) -> None:
+            if isinstance(event, Progress):
+                self.progress = (job, video, event)
+                point(event.phase)
+            elif isinstance(event, Found) and event not in video.found:
+                video.found.append(event)
+
+        return hear
+
+    def _conclude(self, job: Job, video: Video, error: BaseException | None) -> None:
+        say = logger.bind(job=job.name, id=job.id)
+        job.unclean_ends = 0
+        if error is None:
+            say.success("{}: rendered", video.output)
+        elif isinstance(error, InputError):
+            self._fail(job, video, error)
+        elif isinstance(error, InfrastructureError):
+            video.attempts = max(0, video.attempts - 1)
+            video.disk_full += error.code == "scratch_full"
+            if video.disk_full >= DISK_FULL_LIMIT:
+                self._fail(job, video, InputError("too_big_for_disk", detail=str(error)))
+            else:
+                raise error
+        elif isinstance(error, (NotReady, FileNotFoundError)):
+            self._fail(job, video, InputError("file_changed", name=video.source.title, detail=describe(error)))
+        else:
+            self._retry_later(job, video, error)
+
+    def _retry_later(self, job: Job, video: Video, error: BaseException) -> None:
+        typed = error if isinstance(error, HeygemdError) else HeygemdError("engine_error", detail=describe(error))
+        limit = self.config.attempts.max_attempts
+        if video.attempts >= limit:
+            self._fail(job, video, typed)
+            return
+        backoff = self.config.attempts.retry_backoff_s
+        delay_s = backoff[min(video.attempts - 1, len(backoff) - 1)] if backoff else 0
+        video.not_before = time.time() + delay_s
+        logger.bind(job=job.name, id=job.id).warning(
+            "{}: attempt {} of {} failed ({}), again in {:.0f} s", video.output, video.attempts, limit, typed, delay_s
+        )
+
+    def _fail(self, job: Job, video: Video, error: HeygemdError) -> None:
+        video.state = "failed"
+        video.problem = Problem(code=error.code, fields=error.fields, detail=error.detail)
+        logger.bind(job=job.name, id=job.id).error("{}: failed: {}", video.output, describe(error))
+
+    # --- cancel ---------------------------------------------------------------------------------------------------
+
+    async def _until_cancelled(self, job: Job) -> str:
+        while True:
+            if job.id in self.cancel_requests:
+                return "cancelled"
+            if self.guard.problem is None:
+                with contextlib.suppress(HeygemdError, OSError):
+                    if why := await self.guard.thread.call(publish.cancel_wanted, self.share, job):
+                        return why
+            await asyncio.sleep(CANCEL_POLL_S)
+
+    def _cancelled(self, job: Job, why: str) -> None:
+        job.problem = Problem(code=why)
+        logger.bind(job=job.name, id=job.id).warning("stopped: {}", why)
+
+    # --- publish --------------------------------------------------------------------------------------------------
+
+    async def _hand_over_next(self) -> bool:
+        """Bring what is finished to the share before anything new is begun."""
+        for job in self.ordered():
+            for video in job.videos:
+                if video.state == "rendered" and job.problem is None:
+                    await Attempt(self.config, self.store, self.guard, job, video).keep()
+                    return True
+            if job.settled:
+                await self._publish(job)
+                return True
+        return False
+
+    async def _publish(self, job: Job) -> None:
+        call = self.guard.thread.call
+        folder = self.share / "processing" / job.folder
+        say = logger.bind(job=job.name, id=job.id)
+        if job.phase == "claimed":
+            for video in await call(publish.missing_results, folder, job):
+                say.warning("{}: its result was removed, rendering it again", video.output)
+                video.state, video.kept = "waiting", False
+            if not job.settled:
+                self.store.save(job)
+                return
+            job.destination = await call(publish.destination, self.share, job)
+            job.phase, job.finished = "publishing", time.time()
+            self.store.save(job)
+        try:
+            papers = reports.papers(job, self.config, self.store.log_file(job))
+            wanted = wishes(job.settings, self.config.render)
+            steps = publish.publish(self.share, job, papers, wanted, self.config.render.zip_results, self.group)
+            await self.guard.thread.drain(steps)
+        except FileNotFoundError as error:
+            say.warning("its folder was taken away: {}", describe(error))
+            job.problem = Problem(code="removed")
+        except FileExistsError:
+            job.phase = "claimed"  # somebody made a folder of that name meanwhile: choose another
+            self.store.save(job)
+            return
+        self._finish(job)
+
+    def _finish(self, job: Job) -> None:
+        job.phase = "finished"
+        self.store.save(job)
+        self.active.remove(job)
+        self.finished = self.store.prune([*self.finished, job])
+        self.cancel_requests.discard(job.id)
+        publish.clean_scratch(self.config.paths.cache / "jobs" / job.id)
+        good = sum(v.state == "done" for v in job.videos)
+        say = logger.bind(job=job.name, id=job.id)
+        (say.success if job.succeeded else say.error)("{}: {} of {} videos", job.destination, good, len(job.videos))
+
+
+async def _end(task: asyncio.Task[object] | asyncio.Task[None] | asyncio.Task[str]) -> None:
+    """Cancel a task and wait for its end."""
+    task.cancel()
+    await asyncio.wait({task})

@@ -1,0 +1,212 @@
+"""The daemon: starts its parts in order, beats once a second, stops them in reverse.
+
+Four tasks in one event loop. Scanning, working and page-writing wait for the share; the beat never does, and only the
+beat pings systemd's watchdog: a hung share is reported, a hung loop is restarted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import signal
+import uuid
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from loguru import logger
+
+from .. import __version__, config, log
+from ..config import Config
+from ..errors import ConfigError, InfrastructureError, NotReady, describe
+from . import recover, status
+from .inbox import Inbox
+from .scheduler import Scheduler
+from .share import Guard, ShareThread
+from .store import Store
+from .systemd import Notifier
+from .watch import Watch
+
+BEAT_S = 1.0
+CRASH_PAUSE_S = 30.0
+EXIT_OK, EXIT_FAILED_JOBS, EXIT_SECOND_DAEMON = 0, 3, 75
+
+Observer = Callable[[status.Snapshot], None]
+
+
+def run(settings: Config, config_path: Path | None, *, once: bool = False, observe: Observer | None = None) -> int:
+    """Serve the share until SIGTERM; with `once`, until the inbox is worked off. Returns the exit code.
+
+    `observe` is called with a snapshot every second. Exit codes: 0 ok, 3 (`once`) something failed, 75 another daemon
+    runs.
+    """
+    log.setup(settings.log, settings.paths.log)
+    settings.paths.state.mkdir(parents=True, exist_ok=True)
+    lock = open(settings.paths.state / "lock", "a")  # noqa: SIM115  held until the process ends
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        logger.error("another heygemd already runs with the records in {}; stop it first", settings.paths.state)
+        return EXIT_SECOND_DAEMON
+    with lock:
+        return asyncio.run(Service(settings, config_path, once, observe).serve())
+
+
+class Service:
+    """All parts of the daemon and their life."""
+
+    def __init__(self, settings: Config, config_path: Path | None, once: bool, observe: Observer | None) -> None:
+        """Builds nothing that touches the share; needs no running loop."""
+        self.config = settings
+        self.config_path = config_path
+        self.once = once
+        self.observe = observe
+        self.notifier = Notifier()
+        self.stopping = asyncio.Event()
+        self.wake = asyncio.Event()
+        self.scanned = 0
+        self._finished_before = 0
+
+    async def serve(self) -> int:
+        """Run until stopped; return the exit code."""
+        self._build()
+        self._catch_signals()
+        recover.resume(self.store, self.scheduler, self.config)
+        self._finished_before = len(self.scheduler.finished)
+        self.notifier.ready()
+        logger.info("heygemd {} serves {}", __version__, self.config.paths.share)
+        tasks = [asyncio.create_task(self._forever(part)) for part in (self._scan, self._work, self._show)]
+        try:
+            while not self.stopping.is_set():
+                self._beat()
+                await _sleep_or(self.stopping, BEAT_S)
+        finally:
+            self.notifier.stopping()
+            logger.info("stopping")
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            self.watch.stop()
+        self._beat()
+        return self._exit_code()
+
+    def _build(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.store = Store(self.config.paths.state)
+        self.thread = ShareThread(self.config.inbox.io_deadline_s)
+        self.guard = Guard(self.config.paths.share, self.thread)
+        self.watch = Watch(lambda: loop.call_soon_threadsafe(self.wake.set))
+        self.inbox = Inbox(self.config, self.guard, self.watch)
+        instance = _instance(self.config.paths.state)
+        self.scheduler = Scheduler(self.config, self.store, self.guard, self.inbox, instance)
+        self.strays = recover.Strays(self.config, self.scheduler)
+        self.board = status.Board(self.config, self.scheduler)
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stopping.set)
+        loop.add_signal_handler(signal.SIGHUP, self._reload)
+
+    def _reload(self) -> None:
+        """Read the settings again; a mistake in them changes nothing. Paths need a restart."""
+        try:
+            fresh = config.load(self.config_path)
+        except ConfigError as error:
+            logger.error("settings not reloaded: {}", describe(error))
+            return
+        if fresh.paths != self.config.paths:
+            logger.warning("changed paths take effect after a restart")
+        self.config = fresh.model_copy(update={"paths": self.config.paths})
+        for part in (self.inbox, self.scheduler, self.board):
+            part.config = self.config
+        self.thread.deadline_s = self.config.inbox.io_deadline_s
+        log.setup(self.config.log, self.config.paths.log)
+        logger.info("settings reloaded")
+
+    def _beat(self) -> None:
+        """One pass of the main loop: tell systemd and the CLI how things are. Touches local files only."""
+        snapshot = self.board.snapshot()
+        if self.stopping.is_set():
+            snapshot = snapshot.model_copy(update={"state": "stopped", "current": None})
+        self.notifier.status(snapshot.line())
+        try:
+            status.write_local(self.config, snapshot)
+        except (InfrastructureError, NotReady, OSError) as error:
+            logger.warning("cannot write the status: {}", describe(error))
+        if self.observe is not None:
+            self.observe(snapshot)
+        if self.once and self._worked_off():
+            self.stopping.set()
+        self.notifier.alive()
+
+    async def _forever(self, part: Callable[[], Awaitable[None]]) -> None:
+        """Repeat a part; a fault nobody foresaw is logged and the part goes on, so that no job ends the service."""
+        while True:
+            try:
+                await part()
+            except (InfrastructureError, NotReady, OSError) as error:
+                self.guard.lost(error)
+                await asyncio.sleep(BEAT_S)
+            except Exception:
+                logger.exception("unexpected fault in {}; going on in {} s", part.__name__, CRASH_PAUSE_S)
+                await asyncio.sleep(CRASH_PAUSE_S)
+
+    async def _scan(self) -> None:
+        """Look at the share and the inbox, then wait for the next time or an event."""
+        self.wake.clear()
+        if await self.guard.check():
+            self._watch_inbox()
+            self.scheduler.claims_allowed = await self.inbox.scan()
+            await self.strays.check()
+            self.scanned += 1
+        await _sleep_or(self.wake, self.config.inbox.poll_s)
+
+    def _watch_inbox(self) -> None:
+        mount = self.guard.mount
+        if mount is not None and not mount.network and not self.watch.running:
+            self.watch.start(self.inbox.path)
+
+    async def _work(self) -> None:
+        """Do the next piece of work, or wait a moment for one."""
+        if not await self.scheduler.step():
+            await asyncio.sleep(min(BEAT_S, self.config.inbox.poll_s))
+
+    async def _show(self) -> None:
+        """Write the page on the share when the picture changed."""
+        if self.guard.problem is None:
+            snapshot = self.board.snapshot()
+            same = snapshot.model_copy(update={"updated": ""}) == getattr(self, "_shown", None)
+            if not same and self.scanned:
+                self._shown = snapshot.model_copy(update={"updated": ""})
+                page = status.as_page(snapshot, self.config.people.page_refresh_s)
+                pages = [("status.json", status.as_json(snapshot)), ("status.html", page)]
+                await self.thread.call(status.write_share, self.guard.root, pages, self.scheduler.group)
+        await asyncio.sleep(self.config.people.page_refresh_s)
+
+    def _worked_off(self) -> bool:
+        """Whether nothing is left that would finish without somebody's help."""
+        final = ("needs_", "too_many_", "held", "folder_", "no_permission")
+        stuck = [p for p in self.inbox.pending.values() if p.reason and p.reason.code.startswith(final)]
+        idle = not self.scheduler.active and self.scheduler.progress is None
+        return self.scanned > 1 and idle and len(stuck) == len(self.inbox.pending)
+
+    def _exit_code(self) -> int:
+        done = self.scheduler.finished[self._finished_before :]
+        bad = any(job.problem or any(v.state == "failed" for v in job.videos) for job in done)
+        return EXIT_FAILED_JOBS if self.once and bad else EXIT_OK
+
+
+def _instance(state: Path) -> str:
+    """Return this installation's own id, made at the first start."""
+    path = state / "instance"
+    if not path.exists():
+        path.write_text(uuid.uuid4().hex)
+    return path.read_text().strip()
+
+
+async def _sleep_or(event: asyncio.Event, seconds: float) -> None:
+    """Sleep, but no longer than until the event."""
+    try:
+        await asyncio.wait_for(event.wait(), seconds)
+    except (TimeoutError, asyncio.TimeoutError):
+        return

@@ -1,0 +1,169 @@
+"""The share as the daemon sees it: one thread that touches it, a guard that knows whether it is really there."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from loguru import logger
+
+from .. import files
+from ..errors import InfrastructureError, NotReady, describe
+from ..transfer import Steps
+
+FOLDERS = ("inbox", "processing", "done", "failed")
+MARKER = ".heygemd-share"
+REMIND_S = 3600
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_Call = tuple[Callable[[], Any], asyncio.Future[Any]]
+
+
+class ShareThread:
+    """Runs share I/O one call at a time on one thread; a call that hangs holds this thread, never the main loop.
+
+    The thread is a daemon thread: nothing can end a call stuck in the kernel, and it must not keep the process alive.
+    """
+
+    def __init__(self, deadline_s: float) -> None:
+        """`deadline_s`: after this long in one call the share counts as not answering."""
+        self.deadline_s = deadline_s
+        self._calls: queue.SimpleQueue[_Call] = queue.SimpleQueue()
+        self._since: float | None = None
+        self._loop = asyncio.get_running_loop()
+        threading.Thread(target=self._run, name="share", daemon=True).start()
+
+    @property
+    def hung(self) -> bool:
+        """Whether the current call has passed its deadline."""
+        since = self._since
+        return since is not None and time.monotonic() - since > self.deadline_s
+
+    async def call(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run `function` on the I/O thread and return what it returns or raise what it raises."""
+        future: asyncio.Future[R] = self._loop.create_future()
+        self._calls.put((lambda: function(*args, **kwargs), future))
+        return await future
+
+    async def drain(self, steps: Steps[R]) -> R:
+        """Run a long operation step by step, letting other calls in between."""
+        while True:
+            finished, value = await self.call(_step, steps)
+            if finished:
+                return value  # type: ignore[no-any-return]
+
+    def _run(self) -> None:
+        while True:
+            function, future = self._calls.get()
+            if future.cancelled():
+                continue
+            self._since = time.monotonic()
+            try:
+                outcome, error = function(), None
+            except BaseException as caught:
+                outcome, error = None, caught
+            self._since = None
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(_settle, future, outcome, error)
+
+
+def _step(steps: Steps[Any]) -> tuple[bool, Any]:
+    try:
+        next(steps)
+    except StopIteration as end:
+        return True, end.value
+    return False, None
+
+
+def _settle(future: asyncio.Future[Any], outcome: Any, error: BaseException | None) -> None:
+    if future.cancelled():
+        return
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(outcome)
+
+
+@dataclass
+class Guard:
+    """Knows whether the share is there: its marker, its device, an answer within the deadline.
+
+    Absence is never read as "deleted": while `problem` is set nobody claims, publishes or removes anything.
+    """
+
+    root: Path
+    thread: ShareThread
+    problem: InfrastructureError | None = None
+    mount: files.Mount | None = None
+    _told: float = 0.0
+    _retry_at: float = 0.0
+    _retry_s: float = 5.0
+
+    async def check(self) -> bool:
+        """Look at the share (with a growing pause after a failure); return whether it may be used now."""
+        if self.problem is not None and time.monotonic() < self._retry_at:
+            return False
+        try:
+            found = await self.thread.call(_inspect, self.root)
+            self.recovered(found)
+        except (InfrastructureError, NotReady, OSError) as error:
+            self.lost(error)
+        return self.problem is None
+
+    def lost(self, error: BaseException) -> None:
+        """Note that the share failed, here or in somebody's call; warn once, remind hourly."""
+        typed = error if isinstance(error, InfrastructureError) else _unavailable(self.root, error)
+        now = time.monotonic()
+        if self.problem is None or now - self._told > REMIND_S:
+            logger.warning("the share cannot be used: {}; nothing is lost, waiting for it", describe(typed))
+            self._told = now
+        self._retry_s = 5.0 if self.problem is None else min(60.0, self._retry_s * 2)
+        self._retry_at = now + self._retry_s
+        self.problem = typed
+
+    def recovered(self, found: files.Mount) -> None:
+        """Note that the share answers."""
+        if self.problem is not None:
+            logger.info("the share is back")
+        self.problem, self.mount = None, found
+
+
+def _unavailable(root: Path, error: BaseException) -> InfrastructureError:
+    if isinstance(error, FileNotFoundError):
+        return InfrastructureError("share_missing", path=str(root))
+    return InfrastructureError("share_unavailable", path=str(root), reason=describe(error))
+
+
+def _inspect(root: Path) -> files.Mount:
+    found = files.mount(root)
+    files.read(root / MARKER)
+    for folder in FOLDERS:
+        files.mount(root / folder)
+    return found
+
+
+def create(root: Path, group: int | None = None) -> list[str]:
+    """Make a share of `root`: the folders, group-writable and setgid, and the marker. Safe to repeat.
+
+    Returns a line for each thing done. Raises the faults of `files`.
+    """
+    done = []
+    if not files.exists(root):
+        root.mkdir(parents=True)
+        done.append(f"made {root}")
+    for name in FOLDERS:
+        if not files.exists(root / name):
+            done.append(f"made {root / name}")
+        files.make_folder(root / name, group)
+    if not files.exists(root / MARKER):
+        files.write(root / MARKER, f"{uuid.uuid4()}\n".encode(), group)
+        done.append(f"marked {root} as a heygemd share ({MARKER}: do not delete it)")
+    return done

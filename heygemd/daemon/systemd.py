@@ -1,0 +1,42 @@
+"""Talking to systemd over its notify socket: ready, a status line, the watchdog from the main loop only."""
+
+from __future__ import annotations
+
+import os
+
+import sdnotify
+
+from ..errors import printable
+
+
+class Notifier:
+    """Says nothing when no systemd listens."""
+
+    def __init__(self) -> None:
+        """Reads NOTIFY_SOCKET and WATCHDOG_USEC from the environment."""
+        self._socket = sdnotify.SystemdNotifier()
+        self._last = ""
+        watchdog_us = int(os.environ.get("WATCHDOG_USEC", "0") or 0)
+        self.watchdog_s = watchdog_us / 1e6 or None
+
+    def ready(self) -> None:
+        """Say that settings and records are loaded; the share may still be away."""
+        self._socket.notify("READY=1")
+
+    def reloading(self) -> None:
+        """Say that the settings were read again."""
+        self._socket.notify("READY=1")
+
+    def status(self, line: str) -> None:
+        """Show one line in `systemctl status`, when it changed."""
+        if line != self._last:
+            self._last = line
+            self._socket.notify(f"STATUS={printable(line)}")
+
+    def alive(self) -> None:
+        """Ping the watchdog; call it only at the end of a pass of the main loop."""
+        self._socket.notify("WATCHDOG=1")
+
+    def stopping(self) -> None:
+        """Say that a stop was begun."""
+        self._socket.notify("STOPPING=1")

@@ -1,0 +1,148 @@
+"""A job's record: what the daemon remembers of a folder beyond where it lies.
+
+The folder's place says the job's state; the record holds attempts, phase and per-video results, so that a crash
+anywhere resumes from the last finished video. Names of people's files may be undecodable bytes (surrogateescape strings).
+"""
+
+from __future__ import annotations
+
+import time
+import unicodedata
+import uuid
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, PlainValidator
+
+from .config import JobSettings
+from .protocol import Found, Result
+
+SCHEMA = 1
+
+Name = Annotated[str, PlainValidator(str)]
+"""A file name as the system gave it; pydantic's own str refuses undecodable ones."""
+
+WINDOWS_RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"lpt{n}" for n in range(1, 10))}
+STEM_BYTES = 150
+
+
+class Record(BaseModel):
+    """A part of a job's record; only the daemon's main loop changes it."""
+
+    model_config = ConfigDict(extra="forbid", validate_assignment=False)
+
+
+class Media(Record):
+    """One of staff's files.
+
+    name    relative to the job folder ("anna.mp4", "originals/anna.mp4" on a second round)
+    digest  BLAKE2 of the content, once copied in
+    """
+
+    name: Name
+    size: int
+    mtime_ns: int
+    digest: str = ""
+
+    @property
+    def title(self) -> str:
+        """The file's own name without folders, for people."""
+        return self.name.rpartition("/")[2]
+
+
+class Problem(Record):
+    """Why something failed: a code and its facts."""
+
+    code: str
+    fields: dict[str, Any] = {}
+    detail: str = ""
+
+
+class Video(Record):
+    """One video of the job and what became of it.
+
+    output      the result's name in the finished folder
+    attempts    started so far, counted before the start
+    not_before  wall clock before which it is not tried again
+    state       "rendered": finished in scratch, not yet on the share
+    kept        rendered in an earlier round with the same voice and settings: not rendered again
+    """
+
+    source: Media
+    output: str
+    state: Literal["waiting", "rendered", "done", "failed"] = "waiting"
+    attempts: int = 0
+    disk_full: int = 0
+    not_before: float = 0
+    kept: bool = False
+    output_digest: str = ""
+    result: Result | None = None
+    found: list[Found] = []
+    problem: Problem | None = None
+
+
+class Job(Record):
+    """A job folder from its claim to its end."""
+
+    id: str
+    name: Name
+    arrived: float
+    settings: JobSettings = JobSettings()
+    phase: Literal["claiming", "claimed", "publishing", "finished"] = "claiming"
+    folder: Name
+    """Its name inside processing/."""
+    destination: Name = ""
+    """"done/J" or "failed/J", fixed before the first file is moved there."""
+    voice: Media
+    videos: list[Video]
+    extra: list[Media] = []
+    """Staff's other files (texts, pictures), which move along."""
+    unclean_ends: int = 0
+    """How often the daemon itself died while a video of this job was being rendered."""
+    running: str = ""
+    """Output name of the video being rendered, so that a crash of the daemon is seen."""
+    problem: Problem | None = None
+    started: float = 0
+    finished: float = 0
+
+    @property
+    def priority(self) -> int:
+        """Higher goes first; a leading `!` in the folder's name counts as one."""
+        return self.settings.priority + (1 if self.name.startswith("!") else 0)
+
+    @property
+    def settled(self) -> bool:
+        """Whether no video is left to try."""
+        return self.problem is not None or all(v.state in ("done", "failed") for v in self.videos)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the folder belongs in done/: at least one good video, and not cancelled."""
+        return self.problem is None and any(v.state == "done" for v in self.videos)
+
+
+def new_id() -> str:
+    """Return an id that sorts by time and is a safe file name."""
+    return time.strftime("%Y%m%d-%H%M%S-") + uuid.uuid4().hex[:6]
+
+
+def output_name(source: str, taken: set[str]) -> str:
+    """Return the result's name for a source video: its stem, made safe for every system, as MP4; adds it to `taken`.
+
+    NFC, no `<>:"/\\|?*` or control characters, no trailing dot or space, no reserved Windows name, at most 150 bytes.
+    `taken` holds casefolded names: shares are often case-insensitive.
+    """
+    stem = safe_stem(Path(source.rpartition("/")[2]).stem)
+    candidate, number = f"{stem}.mp4", 2
+    while candidate.casefold() in taken:
+        candidate, number = f"{stem} ({number}).mp4", number + 1
+    taken.add(candidate.casefold())
+    return candidate
+
+
+def safe_stem(stem: str) -> str:
+    """Return a file name stem that every system accepts; see `output_name`."""
+    text = unicodedata.normalize("NFC", stem.encode("utf-8", "replace").decode())
+    text = "".join("_" if c in '<>:"/\\|?*' or not c.isprintable() else c for c in text)
+    text = text.encode()[:STEM_BYTES].decode(errors="ignore").strip().rstrip(". ") or "video"
+    return f"_{text}" if text.split(".")[0].casefold() in WINDOWS_RESERVED or text.startswith(".") else text

@@ -1,0 +1,98 @@
+"""Long share operations as generators of small steps.
+
+Each step is one block, so that the I/O thread is never held for longer and a stalled share shows at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import TypeVar
+
+from .errors import InfrastructureError, NotReady
+from .files import fingerprint, make_folder, on_share, remove, remove_folder, rename, sync_folder, yield_to_group
+
+BLOCK_BYTES = 8 << 20
+
+R = TypeVar("R")
+Steps = Generator[int, None, R]
+
+
+def move(source: Path, target: Path) -> Steps[None]:
+    """Move a job folder: by one rename, or across mounts by verified copy, rename, and only then removal."""
+    try:
+        rename(source, target)
+        return
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+    part = target.with_name(f".{target.name[:100]}.heygemd-part")
+    copied = []
+    for folder, _, files in os.walk(source):
+        here = part / Path(folder).relative_to(source)
+        make_folder(here)
+        for name in files:
+            yield from copy(Path(folder) / name, here / name)
+            copied.append(Path(folder) / name)
+    rename(part, target)
+    for path in copied:
+        remove(path)
+    for folder, _, _ in os.walk(source, topdown=False):
+        remove_folder(Path(folder))
+
+
+def copy(source: Path, target: Path, group: int | None = None) -> Steps[str]:
+    """Copy a file in blocks, yielding the bytes done; return its BLAKE2 digest (hex).
+
+    The copy appears under its name only when it is on the disk and reads back with the same size and digest, and the
+    source did not change meanwhile (else NotReady). Content only: shares refuse copied times and modes.
+    """
+    before = fingerprint(source)
+    part = target.with_name(f".{target.name[:100]}.heygemd-part")
+    try:
+        digest, size = yield from _pump(source, part)
+        if (yield from _digest(part)) != digest or part.stat().st_size != size:
+            raise InfrastructureError("copy_differs", path=str(target))
+        if fingerprint(source) != before or size != before[0]:
+            raise NotReady("changed_while_copying", path=str(source))
+        on_share(yield_to_group)(part, group, 0o664)
+        on_share(part.replace)(target)
+        sync_folder(target.parent)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise
+    return digest
+
+
+def _pump(source: Path, part: Path) -> Steps[tuple[str, int]]:
+    running, size = hashlib.blake2b(digest_size=20), 0
+    opened = on_share(os.open)(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(opened, "rb", buffering=0) as reader, on_share(open)(part, "wb", buffering=0) as writer:
+        while block := on_share(reader.read)(BLOCK_BYTES):
+            running.update(block)
+            size += on_share(_write_all)(writer.fileno(), block)
+            yield size
+        on_share(os.fsync)(writer.fileno())
+    return running.hexdigest(), size
+
+
+def _write_all(handle: int, block: bytes) -> int:
+    view = memoryview(block)
+    while view:
+        view = view[os.write(handle, view) :]
+    return len(block)
+
+
+def _digest(path: Path) -> Steps[str]:
+    running, size = hashlib.blake2b(digest_size=20), 0
+    with on_share(open)(path, "rb", buffering=0) as file:
+        while block := on_share(file.read)(BLOCK_BYTES):
+            running.update(block)
+            size += len(block)
+            yield size
+    return running.hexdigest()
