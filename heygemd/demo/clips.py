@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -102,7 +102,8 @@ def _view(portrait: Picture, clip: Clip, at: tuple[float, float], scale: float, 
 
 def _portrait() -> Picture:
     """Return the portrait enlarged (Lanczos) and slightly sharpened."""
-    small = cv2.cvtColor(skimage.data.astronaut(), cv2.COLOR_RGB2BGR)
+    load: Callable[[], Picture] = skimage.data.astronaut
+    small = cv2.cvtColor(load(), cv2.COLOR_RGB2BGR)
     large = cv2.resize(small, None, fx=UPSCALE, fy=UPSCALE, interpolation=cv2.INTER_LANCZOS4)
     soft = cv2.GaussianBlur(large, (0, 0), 3.0)
     return cv2.addWeighted(large, 1.6, soft, -0.6, 0).astype(np.uint8, copy=False)

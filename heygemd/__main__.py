@@ -1,0 +1,5 @@
+"""`python -m heygemd`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,290 @@
+"""The command line. Verbs import what they need when they run, so that `--help` and `run` start at once.
+
+Exit codes: see `exits`. Faults are shown in plain words; HEYGEMD_DEBUG=1 adds the traceback of a bug.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from . import exits
+from .errors import HeygemdError, describe
+from .exits import Exit
+
+if TYPE_CHECKING:
+    from .config import Config
+    from .protocol import Event
+
+
+app = typer.Typer(
+    help="Presenters' videos say a new voice recording: drop both into a folder.",
+    epilog=exits.WORDS,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+models_app = typer.Typer(rich_markup_mode=None)
+app.add_typer(models_app, name="models")
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", envvar="HEYGEMD_CONFIG", help="Settings. Default: /etc/heygemd/config.toml"),
+]
+JobName = Annotated[str, typer.Argument(help="The job folder's name.")]
+
+
+def main() -> NoReturn:
+    """Run the command line; every end has its exit status and no fault shows a traceback."""
+    try:
+        app()
+    except HeygemdError as error:
+        from . import screen
+
+        print(screen.explain(error), file=sys.stderr)
+        if error.detail:
+            print(f"({describe(error)})", file=sys.stderr)
+        sys.exit(exits.of(error))
+    except KeyboardInterrupt:
+        sys.exit(Exit.INTERRUPTED)
+    except Exception as error:
+        if os.environ.get("HEYGEMD_DEBUG"):
+            raise
+        print(f"This is a bug in heygemd ({describe(error)}). HEYGEMD_DEBUG=1 shows where.", file=sys.stderr)
+        sys.exit(Exit.PROBLEM)
+    sys.exit(Exit.OK)
+
+
+def _load(path: Path | None) -> Config:
+    from . import config
+
+    return config.load(path)
+
+
+@app.command()
+def run(config: ConfigFile = None) -> None:
+    """Watch the share and work, until told to stop (what the systemd unit starts)."""
+    settings = _load(config)
+    from .daemon import service
+
+    raise typer.Exit(service.run(settings, config))
+
+
+@app.command()
+def once(config: ConfigFile = None) -> None:
+    """Work off the inbox with a progress bar for each video, then exit."""
+    settings = _load(config)
+    from . import screen
+    from .daemon import service
+
+    with screen.Bars() as bars:
+        status = service.run(settings, config, once=True, observe=bars.show)
+    raise typer.Exit(status)
+
+
+@app.command()
+def render(
+    audio: Annotated[Path, typer.Option(help="The voice recording.")],
+    video: Annotated[Path, typer.Option(help="The presenter's video.")],
+    out: Annotated[Path, typer.Option(help="The MP4 to make; replaced if it exists.")],
+    engine: Annotated[str, typer.Option(help="Short for --set engine=NAME.")] = "",
+    tracker: Annotated[str, typer.Option(help="Short for --set tracker=NAME.")] = "",
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any setting of [render]; may be repeated."),
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Render one video with one voice: no folders, no daemon."""
+    from . import log, onevideo
+
+    wishes = list(assignments or [])
+    wishes += [f"engine={engine}"] if engine else []
+    wishes += [f"tracker={tracker}"] if tracker else []
+    settings = _load(config)
+    settings = settings.model_copy(update={"render": onevideo.override(settings.render, wishes)})
+    log.setup(settings.log.model_copy(update={"level": "WARNING"}), None)
+    _render_with_bar(settings, audio, video, out)
+
+
+def _render_with_bar(settings: Config, audio: Path, video: Path, out: Path) -> None:
+    from . import messages, onevideo, screen
+
+    with screen.Bars() as bars:
+
+        def report(event: Event) -> None:
+            if event.type == "progress":
+                bars.video(video.name, out.name, "running", event.percent, f"{event.phase} {event.fps:.0f} fps")
+            elif event.type == "found":
+                words = messages.text(event.code, event.fields, screen.language())
+                bars.console.print(words, markup=False, soft_wrap=True)
+
+        result = asyncio.run(onevideo.render(settings, audio, video, out, report))
+        bars.video(video.name, out.name, "done", 100, "")
+    size = f"{result.width}x{result.height} at {result.fps} fps"
+    typer.echo(f"{out}: {result.frames} frames, {size}, {result.duration_s:.2f} s")
+
+
+@app.command()
+def init(
+    share: Annotated[Path, typer.Argument(help="The folder that staff will see.")],
+    config: ConfigFile = None,
+    group: Annotated[
+        str | None,
+        typer.Option(help="The group that shares the folders. Default: heygemd, if there is one."),
+    ] = None,
+) -> None:
+    """Make a share (folders, marker, permissions) and a configuration outside it. Safe to repeat."""
+    from . import initialise
+
+    for line in initialise.initialise(share, config, group):
+        typer.echo(line)
+    path = config or initialise.default_config()
+    option = "" if os.geteuid() == 0 and config is None else f" --config {path}"
+    typer.echo(f"Next: heygemd doctor{option}, then heygemd run{option}")
+
+
+@app.command()
+def status(
+    config: ConfigFile = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The whole picture as JSON.")] = False,
+) -> None:
+    """Show what the daemon is doing. Exit status 1 when none has run with this configuration."""
+    from . import screen
+    from .daemon import status as pictures
+
+    snapshot = pictures.read(_load(config))
+    if snapshot is None:
+        typer.echo("No daemon has run with this configuration (or its state folder may not be read).", err=True)
+        raise typer.Exit(Exit.PROBLEM)
+    typer.echo(snapshot.model_dump_json(indent=2) if as_json else "\n".join(screen.picture(snapshot)))
+
+
+@app.command()
+def retry(name: JobName, config: ConfigFile = None) -> None:
+    """Move a finished folder back to the inbox: what is missing or changed is rendered again."""
+    from .daemon import control
+
+    typer.echo(f"moved to {control.retry(_load(config), name)}")
+
+
+@app.command()
+def cancel(name: JobName, config: ConfigFile = None) -> None:
+    """Stop a job; its folder goes to failed/ with everything that was in it."""
+    from .daemon import control
+
+    control.cancel(_load(config), name)
+    typer.echo(f"asked the daemon to stop {name}")
+
+
+@app.command("config")
+def show_config(config: ConfigFile = None) -> None:
+    """Print the settings in force and where each comes from."""
+    from . import config as settings
+
+    section = ""
+    for key, value, origin in settings.effective(_load(config), config):
+        head, _, name = key.partition(".")
+        if head != section:
+            typer.echo(f"{chr(10) if section else ''}[{head}]")
+            section = head
+        typer.echo(f"{f'{name} = {_toml(value)}':<50} # {origin}")
+
+
+def _toml(value: object) -> str:
+    import json
+
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
+    return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
+
+
+@app.command()
+def doctor(config: ConfigFile = None) -> None:
+    """Check this machine and the share; every problem comes with its mend. Exit status 1 if something is broken."""
+    from . import doctor as checks
+
+    rows = checks.examine(_load(config), config)
+    for row in rows:
+        mark = {"ok": "ok     ", "warning": "WARNING", "broken": "BROKEN "}[row.state]
+        typer.echo(f"{mark} {row.subject}: {row.finding}")
+        for line in row.mend.splitlines() if row.state != "ok" else ():
+            typer.echo(f"{'':>10}{line}")
+    if any(row.state == "broken" for row in rows):
+        raise typer.Exit(Exit.PROBLEM)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Made afresh each time.")] = Path("demo-share"),
+) -> None:
+    """Let the daemon work on a sample job: three clips of a real portrait, a recorded voice, one bad video."""
+    from .demo import show
+
+    raise typer.Exit(Exit.OK if show.run(folder) else Exit.SOME_FAILED)
+
+
+@models_app.callback(invoke_without_command=True)
+def models(context: typer.Context) -> None:
+    """List, check, add or fetch optional network weights."""
+    if context.invoked_subcommand is None:
+        models_list()
+
+
+@models_app.command("list")
+def models_list(config: ConfigFile = None) -> None:
+    """List the weights that heygemd knows and whether they are here (unread; see verify)."""
+    from . import modelstore
+
+    folder = _load(config).paths.models
+    for model in modelstore.register():
+        here = "shipped" if model.shipped else "here" if model.path(folder).exists() else "not here"
+        typer.echo(f"{model.name:<16} {here:<9} {model.purpose} ({model.licence})")
+    typer.echo(f"folder: {folder}")
+
+
+@models_app.command("verify")
+def models_verify(config: ConfigFile = None) -> None:
+    """Read every file again and compare it with its hash. Exit status 1 if one is damaged."""
+    from . import modelstore
+
+    folder = _load(config).paths.models
+    states = {model.name: modelstore.state(model, folder) for model in modelstore.register()}
+    for name, state in states.items():
+        typer.echo(f"{name:<16} {state}")
+    if "damaged" in states.values():
+        raise typer.Exit(Exit.PROBLEM)
+
+
+@models_app.command("add")
+def models_add(file: Annotated[Path, typer.Argument(help="Known by its content.")], config: ConfigFile = None) -> None:
+    """Copy a file of weights that you have into the models folder."""
+    from . import modelstore
+
+    folder = _load(config).paths.models
+    model = modelstore.add(file, folder)
+    typer.echo(f"{model.name}: {model.path(folder)}")
+
+
+@models_app.command("fetch")
+def models_fetch(name: str, config: ConfigFile = None) -> None:
+    """Download weights by name, checked against their hash."""
+    from . import modelstore, screen
+
+    folder = _load(config).paths.models
+    model = modelstore.find(name)
+    with screen.Bars() as bars:
+        size = model.size or 0
+
+        def report(done: int) -> None:
+            percent = 100 * done / size if size else 0
+            bars.video("models", name, "running", percent, f"{done >> 20} MiB")
+
+        modelstore.fetch(model, folder, report)
+        bars.video("models", name, "done", 100, "")
+    typer.echo(f"{model.name}: {model.path(folder)}")

@@ -1,0 +1,121 @@
+"""`heygemd render`: one voice, one video, one result; no folders and no daemon, but the same renderer process."""
+
+from __future__ import annotations
+
+import difflib
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import tomli
+from pydantic import ValidationError
+
+from . import transfer
+from .config import Config, Render
+from .daemon.supervisor import Renderer
+from .errors import ConfigError, InputError
+from .media import probe
+from .protocol import Event, RenderRequest, Result
+
+
+def override(render: Render, assignments: list[str]) -> Render:
+    """Return `render` with `key=value` assignments; values are TOML, or plain words.
+
+    Raises ConfigError("setting_invalid", mistakes=[...]) with every mistake.
+    """
+    wishes: dict[str, Any] = {}
+    mistakes: list[str] = []
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        key = key.strip().removeprefix("render.")
+        if not equals or key not in Render.model_fields:
+            near = difflib.get_close_matches(key, Render.model_fields, 1, 0.5)
+            hint = f", did you mean {near[0]!r}?" if near else ""
+            mistakes.append(f"{assignment}: unknown setting{hint}; allowed: {', '.join(Render.model_fields)}")
+        else:
+            wishes[key] = _value(value.strip())
+    try:
+        chosen = Render.model_validate({**render.model_dump(), **wishes})
+    except ValidationError as error:
+        mistakes += [f"{e['loc'][0]} = {e['input']!r}: {e['msg']}" for e in error.errors()]
+        chosen = render
+    if mistakes:
+        raise ConfigError("setting_invalid", mistakes=mistakes)
+    return chosen
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomli.loads(f"value = {text}")["value"]
+    except tomli.TOMLDecodeError:
+        return text
+
+
+async def render(config: Config, voice: Path, video: Path, out: Path, report: Callable[[Event], None]) -> Result:
+    """Render with `config.render` and put the result at `out`, which is replaced if it exists.
+
+    Raises InputError("input_missing"), ConfigError("output_unwritable") and the renderer's faults.
+    """
+    for path in (voice, video):
+        if not path.is_file():
+            raise InputError("input_missing", path=str(path))
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise ConfigError("output_unwritable", path=str(out), reason=str(error)) from None
+    with tempfile.TemporaryDirectory(prefix="heygemd-") as folder:
+        return await _in_scratch(config, voice, video, out, Path(folder), report)
+
+
+async def _in_scratch(
+    config: Config, voice: Path, video: Path, out: Path, scratch: Path, report: Callable[[Event], None]
+) -> Result:
+    (scratch / "tmp").mkdir()
+    renderer = Renderer(scratch, config.attempts, out.name, "-")
+    try:
+        await renderer.start()
+        neutral_voice, neutral_video = scratch / "voice", scratch / "video"
+        request = RenderRequest(
+            voice=neutral_voice,
+            video=neutral_video,
+            voice_digest=_copy(voice.resolve(), neutral_voice),
+            video_digest=_copy(video.resolve(), neutral_video),
+            output=scratch / "result.mp4",
+            scratch=scratch / "tmp",
+            cache=_cache(config, scratch),
+            models=config.paths.models,
+            settings=config.render,
+            limits=config.limits,
+        )
+        info = probe.probe(neutral_voice, config.limits)
+        result = await renderer.render(request, info.duration_s or 0, report)
+        _copy(request.output, out.absolute())
+        return result
+    finally:
+        await renderer.stop()
+
+
+def _cache(config: Config, scratch: Path) -> Path:
+    """Return the daemon's cache of face tracks if we may use it, else one that ends with this run."""
+    shared = config.paths.cache / "analysis"
+    try:
+        shared.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=shared):
+            return shared
+    except OSError:
+        private = scratch / "cache"
+        private.mkdir()
+        return private
+
+
+def _copy(source: Path, target: Path) -> str:
+    """Copy verified, appearing whole under its name; return the digest."""
+    steps = transfer.copy(source, target)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return str(end.value)
