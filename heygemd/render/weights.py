@@ -1,0 +1,38 @@
+"""Finds and verifies the small model files that ship inside the package. Nothing here downloads or unpickles."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+
+from ..errors import EngineError
+
+SHA256 = {
+    "face_shape.safetensors": "4b7b9eb84050b18369af6f1215a3e032f6f29dc9877462fe8014ebc9615520a3",
+    "face_detection_short_range.tflite": "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
+    "face_landmark.tflite": "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",
+}
+
+
+@cache
+def asset(name: str) -> Path:
+    """Return the path of a shipped file whose sha256 is right.
+
+    Raise EngineError("asset_missing") or EngineError("asset_damaged").
+    """
+    path = Path(str(resources.files(__package__) / "assets" / name))
+    if not path.is_file():
+        raise EngineError("asset_missing", name=name)
+    if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256[name]:
+        raise EngineError("asset_damaged", name=name)
+    return path
+
+
+def tensors(name: str) -> dict[str, torch.Tensor]:
+    """Return the tensors of a shipped safetensors file, on the CPU."""
+    return load_file(asset(name))
