@@ -52,6 +52,9 @@ def main() -> NoReturn:
         sys.exit(exits.of(error))
     except KeyboardInterrupt:
         sys.exit(Exit.INTERRUPTED)
+    except PermissionError as error:
+        print(f"{error.filename}: {error.strerror}. `heygemd doctor` says how to mend it.", file=sys.stderr)
+        sys.exit(Exit.UNAVAILABLE)
     except Exception as error:
         if os.environ.get("HEYGEMD_DEBUG"):
             raise

@@ -17,6 +17,7 @@ class Exit(enum.IntEnum):
     INPUT = 4  # a file or name that was given cannot be used; the same again cannot help
     ENGINE = 5  # rendering failed on our side
     UNAVAILABLE = 69  # the share, a disk, the GPU or a program is not available now
+    SECOND_DAEMON = 75  # another daemon already works with these records
     CONFIG = 78  # the configuration is wrong; systemd does not restart on this one
     INTERRUPTED = 130
 
@@ -24,7 +25,7 @@ class Exit(enum.IntEnum):
 WORDS = (
     "Exit status: 0 done · 1 something is wrong (doctor, models verify, status), or a bug · 2 wrong usage · "
     "3 some videos failed · 4 an input cannot be used · 5 rendering failed · 69 share, disk, GPU or ffmpeg not "
-    "available · 78 bad configuration · 130 interrupted"
+    "available · 75 another daemon runs · 78 bad configuration · 130 interrupted"
 )
 
 

@@ -1,0 +1,37 @@
+# make demo    see a real presenter's video say a new voice recording (ends by itself; results in ./demo-share)
+# make test    the tests; with CI=true the slow ones too
+# make check   linters and types
+# make bench   measurements (minutes)
+# make install only the environment: system packages, .venv, heygemd in it
+#
+# Every target sets up what it needs on a fresh Debian or Ubuntu; the second time that takes no time.
+
+SHELL := /bin/bash
+VENV  ?= .venv
+PY    := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.PHONY: demo test bench check install clean
+
+demo: $(READY)
+	$(PY) -m heygemd demo --folder demo-share
+
+test: $(READY)
+	$(PY) -m pytest $(if $(CI),,-m "not slow") $(PYTEST)
+
+bench: $(READY)
+	@for script in tests/bench/*.py; do echo "== $$script"; $(PY) "$$script" || exit 1; done
+
+check: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+install: $(READY)
+
+$(READY): pyproject.toml .ci/setup
+	.ci/setup "$(VENV)"
+	@touch $@
+
+clean:
+	rm -rf "$(VENV)" build dist demo-share .mypy_cache .ruff_cache .pytest_cache
