@@ -1,0 +1,88 @@
+"""Masks and colour matching, in the pixels of one region."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ...geometry import F32
+from ...mouth import INNER, OUTER
+from .warp import Field
+
+LIP_MARGIN = 0.05
+"""How far the lips' mask reaches over the lips' edge, eye distances."""
+RING_WIDTH = 0.12
+MATCH_PIXELS = 48
+GAIN_LIMIT = 1.5
+SHIFT_BITS = 4
+
+
+def polygon(points: F32, field: Field) -> F32:
+    """Return (height, width) float32 0/1 inside a polygon of (n, 2) picture points, edges anti-aliased."""
+    mask = np.zeros((field.height, field.width), np.uint8)
+    cells = np.round((points - (field.x0, field.y0)) * (1 << SHIFT_BITS)).astype(np.int32)
+    cv2.fillPoly(mask, [cells], 255, cv2.LINE_AA, SHIFT_BITS)
+    return mask.astype(np.float32) / 255
+
+
+def grown(points: F32, by: float) -> F32:
+    """Return a closed outline of (n, 2) points moved `by` pixels away from its middle line, roughly evenly."""
+    along = np.roll(points, -1, 0) - np.roll(points, 1, 0)
+    normal = np.stack([along[:, 1], -along[:, 0]], 1) / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-6)
+    centre = points.mean(0)
+    outward = np.sign(((points - centre) * normal).sum(1).sum())
+    return np.asarray(points + normal * outward * by, np.float32)
+
+
+def blurred(mask: F32, sigma: float) -> F32:
+    """Return a Gaussian blur, cheap for wide ones."""
+    return np.asarray(cv2.GaussianBlur(mask, (0, 0), max(sigma, 0.4)), np.float32)
+
+
+def moved(field: Field, target: F32, source: F32, eye: float) -> F32:
+    """Return (height, width) float32 mask of the pixels that the base warp may change, feathered inwards."""
+    inside = (field.index >= 0).astype(np.uint8)
+    inside = cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    reach = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1] * field.scale
+    soft = np.clip(reach / max(0.08 * eye, 1.0), 0, 1)
+    if not np.abs(target - source).max() > 0.02:
+        soft[:] = 0
+    wide = cv2.resize(soft, (field.width, field.height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(wide * wide * (3 - 2 * wide), np.float32)
+
+
+def lips(target: F32, field: Field, eye: float) -> tuple[F32, F32]:
+    """Return the feathered mask of the lips and the ring of skin round it, (height, width) float32 each."""
+    outline = target[OUTER]
+    core = polygon(grown(outline, LIP_MARGIN * eye), field)
+    soft = blurred(core, 0.4 * LIP_MARGIN * eye)
+    ring = polygon(grown(outline, (LIP_MARGIN + RING_WIDTH) * eye), field) - polygon(grown(outline, 0.02 * eye), field)
+    return soft, np.clip(ring, 0, 1)
+
+
+def inside(target: F32, field: Field, eye: float) -> F32:
+    """Return the softened mask of the open mouth, (height, width) float32."""
+    return blurred(polygon(target[INNER], field), 0.006 * eye)
+
+
+def matched(layer: F32, base: F32, ring: F32) -> F32:
+    """Return `layer` with its light brought to that of `base`, a smooth gain taken from the ring they share."""
+    scale = MATCH_PIXELS / max(ring.shape)
+    size = (max(2, round(ring.shape[1] * scale)), max(2, round(ring.shape[0] * scale)))
+
+    def small(image: F32) -> F32:
+        return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.float32)
+
+    weight = small(ring)[..., None]
+    sigma = MATCH_PIXELS / 6
+    above = blurred(small(base) * weight, sigma)
+    below = blurred(small(layer) * weight, sigma)
+    floor = 1e-3 * max(float(weight.max()), 1e-6)
+    gain = np.clip((above + floor) / (below + floor), 1 / GAIN_LIMIT, GAIN_LIMIT)
+    return layer * cv2.resize(gain, ring.shape[::-1], interpolation=cv2.INTER_LINEAR)
+
+
+def brightness(image: NDArray[np.uint8]) -> float:
+    """Return the usual brightness of skin in a crop, 0..1."""
+    return float(np.median(image.max(2))) / 255

@@ -1,0 +1,90 @@
+"""The default engine: lips re-posed on the face mesh, textured from the presenter's own frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...geometry import F32, face_shape
+from ...mouth import OPEN
+from ...scene import Crop, Patch, Timeline, Track
+from ..base import FrameEngine, Memo
+from . import lips, palette, person
+from .face import Painter, Plan
+
+SELF_BONUS = 0.6
+"""The frame's own lips are kept while they fit the target this much worse than the palette's."""
+BLEND_FRAMES_S = 0.06
+FADE_S = 0.05
+
+
+class MeshEngine(FrameEngine):
+    """Runs on any machine with nothing downloaded, at the video's full resolution."""
+
+    name = "mesh"
+    version = "1"
+
+    def check(self) -> None:
+        """Raise EngineError if a shipped file is missing or damaged."""
+        face_shape()
+        lips.check()
+
+    def wants(self, track: Track) -> list[int]:
+        """Return the frames of the palette."""
+        return palette.pick(track, person.observe(track))
+
+    def study(self, crops: Iterator[Crop], track: Track) -> Memo:
+        """Keep the palette's textures, and what this person's closed mouth looks like."""
+        memo: Memo = dict(palette.store(crops, track))
+        memo["rest"] = person.learn(person.observe(track))
+        return memo
+
+    def render(
+        self, crops: Iterator[Crop], track: Track, timeline: Timeline, voice: NDArray[np.float32], memo: Memo
+    ) -> Iterator[Patch]:
+        """Yield one Patch for each Crop; see FrameEngine."""
+        plan = make_plan(track, timeline, lips.speak(voice), memo)
+        painter = Painter(memo, track)
+        for crop in crops:
+            yield painter.patch(crop, plan, track.points(crop.source, crop.source + 1)[0])
+
+
+def make_plan(track: Track, timeline: Timeline, spoken: F32, memo: Memo) -> Plan:
+    """Decide every frame's mouth and whose texture shows it; all arrays (N, few).
+
+    spoken  (T, 5) departures from rest at lips.RATE_HZ
+    """
+    motion = person.observe(track)
+    fps = float(timeline.fps)
+    rest = person.closed(memo["rest"], np.nan_to_num(motion.angles_deg))
+    own = np.where(np.isfinite(motion.quantities), motion.quantities, rest)
+    base = rest + person.mood(motion, rest, fps)
+    source = timeline.source
+    target = base[source] + _at(spoken, timeline.times_s)
+    strength = track.strength[source, None]
+    target = own[source] + strength * (target - own[source])
+    frames = memo["frame"]
+    entries = own[frames] - rest[frames]
+    apart = palette.distances(target - rest[source], entries)
+    turned = (motion.angles_deg[source][:, None] - motion.angles_deg[frames][None]) / palette.POSE_UNITS_DEG
+    apart += np.nan_to_num((turned**2).sum(2), nan=0.0, posinf=0.0)
+    apart += palette.OTHER_SHOT_PRICE * (motion.shot[source][:, None] != motion.shot[frames][None])
+    breaks = np.concatenate([[True], motion.shot[source[1:]] != motion.shot[source[:-1]]])
+    choice = palette.choose(apart, breaks)
+    price = apart[np.arange(len(choice)), choice]
+    kept = palette.distances_paired(target, own[source])
+    need = 1 / (1 + np.exp(-4 * (kept - price - SELF_BONUS)))
+    need = person.blur(need[:, None].astype(np.float32), FADE_S * fps)[:, 0]
+    return Plan(target, own, rest, need, choice, max(1, round(BLEND_FRAMES_S * fps)), entries[:, OPEN] + rest[frames, OPEN])
+
+
+def _at(rows: F32, times_s: NDArray[np.float64]) -> F32:
+    """Return (N, k) rows sampled at lips.RATE_HZ, interpolated at the times."""
+    if not len(rows):
+        return np.zeros((len(times_s), 5), np.float32)
+    grid = (np.arange(len(rows)) + 0.5) / lips.RATE_HZ
+    return np.stack([np.interp(times_s, grid, column) for column in rows.T], 1).astype(np.float32)
+
+

@@ -1,0 +1,135 @@
+"""Paints one frame: the base warp, the palette's lips over it, and the painted inside where no texture has one."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ...geometry import F32, Pose, align, face_shape
+from ...mouth import LOWER_INNER, OPEN, UPPER_INNER
+from ...scene import Crop, Patch, Track
+from ..base import Memo
+from . import blend, interior, warp
+
+GAP_PROFILE = np.array([0, 0.3, 0.6, 0.82, 0.95, 1, 0.95, 0.82, 0.6, 0.3, 0], np.float32)
+"""Gap of each column of the inner lips over the middle one's."""
+OWN_PROFILE = 0.25
+"""How far a person's own profile may depart from it, as a share of the gap."""
+REAL_FROM, REAL_FULL = 0.3, 0.6
+"""A texture's own mouth must be open by this share of the target's for its inside to be used: not at all, fully."""
+SHUT = 0.02
+SKIN = np.array([50, 280, 205, 425, 117, 346])
+
+
+class Plan(NamedTuple):
+    """What to show, one row for each output frame (N) or source frame (T).
+
+    target (N, 5) quantities · own, rest (T, 5) · need (N,) 0..1 share of the palette's lips · choice (N,) entry
+    blend  frames on either side over which a change of entry is spread · opened (K,) opening of each entry
+    """
+
+    target: F32
+    own: F32
+    rest: F32
+    need: F32
+    choice: NDArray[np.int16]
+    blend: int
+    opened: F32
+
+
+class Painter:
+    """Paints the frames of one video with the textures of its memo."""
+
+    def __init__(self, memo: Memo, track: Track) -> None:
+        self._texture = memo["texture"]
+        self._points = memo["points"]
+        self._track = track
+
+    def patch(self, crop: Crop, plan: Plan, points: F32) -> Patch:
+        """Return the new pixels of one crop; `points` (468, 3) are its mesh in full-size pixels."""
+        h, w = crop.image.shape[:2]
+        points = points - np.float32((*crop.box[:2], 0))
+        pose = align(points[None])
+        eye = float(pose.scale[0])
+        wanted = plan.target[crop.output]
+        target = retarget(points, pose, wanted - plan.own[crop.source], max(float(wanted[OPEN]), 0.0))
+        depth = warp.TOOTH_DEPTH * warp.gaps(target)
+        after, before = warp.vertices(target, depth), warp.vertices(points[:, :2], depth)
+        field = warp.draw(after, (w, h))
+        area = np.s_[field.y0 : field.y0 + field.height, field.x0 : field.x0 + field.width]
+        flat = warp.maps(field, after, before)
+        image = cv2.remap(crop.image, flat, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+        mask = blend.moved(field, after, before, eye)
+        real = real_share(plan.own[crop.source, OPEN], wanted[OPEN])
+        soft, ring = blend.lips(target, field, eye)
+        need = float(plan.need[crop.output])
+        if need > 0.01:
+            layer, layer_real = self._lips(plan, crop.output, field, after, depth, eye, image, ring)
+            image += (need * soft)[..., None] * (layer - image)
+            real += need * (layer_real - real)
+            mask = np.maximum(mask, np.minimum(need * 4, 1) * soft)
+        hollow = float(np.clip(wanted[OPEN] / SHUT - 1, 0, 1)) * (1 - real)
+        if hollow > 0.01:
+            self._paint(image, crop, plan, pose, field, target, hollow)
+        out = crop.image.copy()
+        out[area] = np.clip(image + 0.5, 0, 255).astype(np.uint8)
+        whole = np.zeros((h, w), np.float32)
+        whole[area] = mask
+        return Patch(crop.output, out, whole)
+
+    def _lips(
+        self, plan: Plan, output: int, field: warp.Field, after: F32, depth: F32, eye: float, base: F32, ring: F32
+    ) -> tuple[F32, float]:
+        """Return the palette's lips in the field's region, matched in light, and how real their inside is."""
+        span = plan.choice[max(0, output - plan.blend) : output + plan.blend + 1]
+        entries, counts = np.unique(span, return_counts=True)
+        order = np.argsort(-counts)[:2]
+        share = counts[order] / counts[order].sum()
+        layer, real = np.zeros_like(base), 0.0
+        for entry, part in zip(entries[order], share, strict=True):
+            points = self._points[entry]
+            scale = float(np.linalg.norm(points[263] - points[33])) / eye
+            flat = warp.maps(field, after, warp.vertices(points, depth * scale))
+            image = cv2.remap(self._texture[entry], flat, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+            layer += np.float32(part) * image
+            real += float(part) * real_share(plan.opened[entry], plan.target[output, OPEN])
+        return blend.matched(layer, base, ring), real
+
+    @staticmethod
+    def _paint(
+        image: F32, crop: Crop, plan: Plan, pose: Pose, field: warp.Field, target: F32, hollow: float
+    ) -> None:
+        open_by = float(plan.target[crop.output, OPEN])
+        line = float(plan.rest[crop.source, 3]) + LIP_HEIGHT
+        size = (field.width, field.height)
+        picture = interior.lay(interior.paint(open_by), pose, line, (field.x0, field.y0), size)
+        spots = np.clip(target[SKIN].astype(int), 0, (crop.image.shape[1] - 1, crop.image.shape[0] - 1))
+        skin = crop.image[spots[:, 1], spots[:, 0]].astype(np.float32)
+        light = np.median(skin.max(1))
+        mask = blend.inside(target, field, float(pose.scale[0]))
+        image += (hollow * mask)[..., None] * (np.minimum(picture * light, 250) - image)
+
+
+LIP_HEIGHT = 0.095
+"""From the upper lip's outer edge to the closed mouth's line, eye distances."""
+
+
+def real_share(opened: float, wanted: float) -> float:
+    """Return 0..1, how far a texture open by `opened` can show the inside of a mouth open by `wanted`."""
+    share = (float(opened) / max(float(wanted), SHUT) - REAL_FROM) / (REAL_FULL - REAL_FROM)
+    return float(np.clip(share, 0, 1))
+
+
+def retarget(points: F32, pose: Pose, change: F32, gap: float) -> F32:
+    """Return (468, 2) points moved so that the quantities change by `change` (5,) and the inner lips are `gap` apart."""
+    moves = np.tensordot(change, face_shape()["modes"], 1)[None].astype(np.float32)
+    shape = pose.to_face(points[None])[0] + moves[0]
+    wanted = gap * GAP_PROFILE
+    seen = shape[LOWER_INNER, 1] - shape[UPPER_INNER, 1]
+    wanted = wanted + np.clip(seen - wanted, -OWN_PROFILE * wanted, OWN_PROFILE * wanted)
+    moves[0, UPPER_INNER[1:-1], 1] -= ((wanted - seen) / 2)[1:-1]
+    moves[0, LOWER_INNER[1:-1], 1] += ((wanted - seen) / 2)[1:-1]
+    return np.asarray(points[:, :2] + pose.vectors_to_picture(moves)[0, :, :2], np.float32)

@@ -1,0 +1,83 @@
+"""A painted inside of the mouth, for people who never open theirs in the video: dark cavity, upper teeth, tongue.
+
+It is painted in the mean face's frame, where the upper teeth stand still with the skull and the tongue and lower lip
+move with the jaw, and is then laid into the picture by the head's pose.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import cv2
+import numpy as np
+
+from ...geometry import F32, Pose, face_shape
+
+HALF_WIDTH, HEIGHT = 0.4, 0.6
+"""Of the painted area, in eye distances; its top is TOP above the closed mouth's line."""
+TOP = 0.15
+CELLS = 240
+"""Painted cells in one eye distance."""
+DEPTH = 0.06
+"""The teeth lie this far behind the lips, eye distances."""
+TEETH_EDGES = np.array([0.0, 0.088, 0.163, 0.24, 0.31])
+"""Where the upper teeth meet, eye distances from the middle."""
+TEETH_SHOWN = 0.028
+"""How far the upper teeth reach below the closed mouth's line."""
+CAVITY_BGR = np.array([0.10, 0.08, 0.17], np.float32)
+TEETH_BGR = np.array([0.72, 0.80, 0.86], np.float32)
+TONGUE_BGR = np.array([0.36, 0.34, 0.60], np.float32)
+"""Colours for skin of brightness 1."""
+
+
+@cache
+def _grid() -> tuple[F32, F32]:
+    y, x = np.mgrid[: int(HEIGHT * CELLS), : int(2 * HALF_WIDTH * CELLS)].astype(np.float32)
+    return x / CELLS - HALF_WIDTH, y / CELLS - TOP
+
+
+@cache
+def _teeth() -> tuple[F32, F32]:
+    """Return the upper teeth's coverage 0..1 and their shading, (h, w) each."""
+    x, y = _grid()
+    arch = 0.45 * x * x
+    tooth = np.searchsorted(TEETH_EDGES, np.abs(x).ravel()).reshape(x.shape)
+    left = TEETH_EDGES[np.clip(tooth - 1, 0, 4)]
+    right = np.append(TEETH_EDGES, 0.4)[np.clip(tooth, 0, 5)]
+    across = np.clip((np.abs(x) - left) / np.maximum(right - left, 1e-3), 0, 1) * 2 - 1
+    shorter = np.array([0.0, 0.0, 0.008, 0.003, 0.012, 0.02])[np.clip(tooth, 0, 5)]
+    edge = TEETH_SHOWN - arch - shorter - 0.006 * across**4
+    cover = np.clip((edge - y) / 0.008, 0, 1) * np.clip((0.33 - np.abs(x)) / 0.06, 0, 1)
+    light = 1 - 0.16 * np.abs(across) ** 6 - 4.2 * x * x - 0.8 * np.clip(-y, 0, 1)
+    return cover.astype(np.float32), np.clip(light, 0.15, 1).astype(np.float32)
+
+
+def paint(open_by: float) -> F32:
+    """Return (h, w, 3) float32 BGR for skin of brightness 1: the inside of a mouth open by `open_by` eye distances."""
+    x, y = _grid()
+    cover, light = _teeth()
+    picture = np.broadcast_to(CAVITY_BGR, (*x.shape, 3)).copy()
+    picture *= (1 - 2.5 * x * x)[..., None].clip(0.3, 1)
+    top = open_by * 0.62 + 0.02 + 0.9 * x * x
+    tongue = np.clip((y - top) / 0.05, 0, 1) * np.clip((0.2 - np.abs(x)) / 0.08, 0, 1)
+    shade = 0.55 + 0.45 * np.clip((y - top) / 0.12, 0, 1)
+    reach = 0.85 * min(1.0, open_by / 0.12)
+    picture += (tongue * reach)[..., None] * (TONGUE_BGR * shade[..., None] - picture)
+    picture += cover[..., None] * (TEETH_BGR * light[..., None] - picture)
+    return picture
+
+
+def lay(picture: F32, pose: Pose, line: float, corner: tuple[int, int], size: tuple[int, int]) -> F32:
+    """Return (h, w, 3) float32: `paint`'s picture where the head is.
+
+    pose    of one frame · line  height of the closed mouth in the mean face's frame · corner, size  of the region
+    """
+    mean = face_shape()["mean"]
+    z = float(mean[[13, 14], 2].mean()) + DEPTH
+    places = np.array([[[-HALF_WIDTH, -TOP, z], [HALF_WIDTH, -TOP, z], [-HALF_WIDTH, HEIGHT - TOP, z]]], np.float32)
+    places[..., 1] += line
+    seen = (pose.vectors_to_picture(places) + pose.shift[:, None])[0, :, :2] - np.float32(corner)
+    h, w = picture.shape[:2]
+    move = cv2.getAffineTransform(np.array([[0, 0], [w, 0], [0, h]], np.float32), seen.astype(np.float32))
+    laid = cv2.warpAffine(picture, move, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(laid, np.float32)

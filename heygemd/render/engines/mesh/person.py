@@ -1,0 +1,95 @@
+"""What the mouth of this person does in this video: pose and quantities of every frame, and the closed mouth.
+
+All arrays are small (a few numbers a frame); the points are read in windows.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ...geometry import F32, align
+from ...mouth import MODES, OPEN, UPPER, WIDTH, measure
+from ...scene import Track
+
+WINDOW_FRAMES = 1024
+CLOSED_PERCENTILE = 8
+MAX_CLOSED = 0.03
+"""A mouth never seen closer than this (a steady smile) is still taken to close this far, in eye distances."""
+OPENING_FOLLOW = np.array([1.0, -0.1, 0.65, -0.1, 0.9], np.float32)
+"""How the quantities usually change with the opening, from the clips the face's shape was made from."""
+PRIOR = 30.0
+SLOW_S = 1.0
+
+
+class Motion(NamedTuple):
+    """quantities (T, 5) float32, angles_deg (T, 3) yaw pitch roll, shot (T,) int32; NaN where no face."""
+
+    quantities: F32
+    angles_deg: F32
+    shot: np.ndarray[tuple[int], np.dtype[np.int32]]
+
+
+def observe(track: Track) -> Motion:
+    """Measure every frame of a track."""
+    quantities = np.full((len(track), len(MODES)), np.nan, np.float32)
+    angles = np.full((len(track), 3), np.nan, np.float32)
+    for start in range(0, len(track), WINDOW_FRAMES):
+        points = track.points(start, min(start + WINDOW_FRAMES, len(track)))
+        good = np.flatnonzero(np.isfinite(points[:, 0, 0]))
+        if len(good):
+            pose = align(points[good])
+            quantities[start + good] = measure(pose.to_face(points[good]))
+            angles[start + good] = pose.angles_deg()
+    return Motion(quantities, angles, np.cumsum(track.cuts).astype(np.int32))
+
+
+def learn(motion: Motion) -> F32:
+    """Return (5, 6): each quantity of the closed mouth as a function of head pose (see `closed`).
+
+    A ridge regression on pose and opening over the video, held at the opening of the closed mouth. It takes out what a
+    turned head adds to the measures, and finds the closed mouth of people who smile or talk all the time.
+    """
+    good = np.isfinite(motion.quantities[:, 0])
+    q, angles = motion.quantities[good].astype(np.float64), motion.angles_deg[good]
+    shut = min(float(np.percentile(q[:, OPEN], CLOSED_PERCENTILE)), MAX_CLOSED)
+    centre = np.median(_terms(angles), 0)
+    x = np.concatenate([_terms(angles) - centre, q[:, OPEN : OPEN + 1] - shut], 1)
+    x = np.concatenate([np.ones((len(x), 1)), x], 1)
+    prior = np.zeros((6, len(MODES)))
+    prior[5] = OPENING_FOLLOW
+    # Pose terms are of order one, openings hundredths of an eye distance: hence the unlike weights.
+    weight = np.diag([1e-6, 0.3, 0.3, 0.3, 0.3, 0.01]) * PRIOR
+    fit = np.linalg.solve(x.T @ x + weight, x.T @ (q - x @ prior)) + prior
+    fit[0] -= centre @ fit[1:5]
+    return np.concatenate([fit[:5].T, np.full((len(MODES), 1), shut)], 1).astype(np.float32)
+
+
+def closed(coefficients: F32, angles_deg: F32) -> F32:
+    """Return (T, 5) quantities of the closed mouth at each pose."""
+    terms = np.concatenate([np.ones((len(angles_deg), 1)), _terms(angles_deg)], 1)
+    rest = (terms @ coefficients[:, :5].T).astype(np.float32)
+    rest[:, OPEN] = coefficients[OPEN, 5]
+    return rest
+
+
+def mood(motion: Motion, rest: F32, fps: float) -> F32:
+    """Return (T, 5) slow departures of the face from `rest` to keep: a smile's width and raised lip, not speech."""
+    extra = np.nan_to_num(motion.quantities - rest)
+    extra[:, [k for k in range(len(MODES)) if k not in (WIDTH, UPPER)]] = 0
+    return blur(extra, SLOW_S * fps)
+
+
+def blur(rows: F32, sigma: float) -> F32:
+    """Return (n, k) rows smoothed along the first axis by a Gaussian of `sigma` rows, the ends held."""
+    reach = max(1, int(np.ceil(3 * sigma)))
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(sigma, 0.2)) ** 2)
+    padded = np.pad(rows, ((reach, reach), (0, 0)), "edge")
+    columns = [np.convolve(column, kernel / kernel.sum(), "valid") for column in padded.T]
+    return np.stack(columns, 1).astype(np.float32)
+
+
+def _terms(angles_deg: F32) -> F32:
+    yaw, pitch = angles_deg[:, 0] / 30, angles_deg[:, 1] / 30
+    return np.stack([yaw, yaw * yaw, pitch, pitch * pitch], 1).astype(np.float32)

@@ -1,0 +1,133 @@
+"""Piecewise-affine warps of the lower face on one fixed triangle mesh.
+
+The vertices are Face Mesh's 468 points, nine "tooth" points inside the mouth (see `teeth`) and a ring of anchors round
+the chin and cheeks that never move, so that the neck and background take up the chin's motion smoothly.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import Delaunay
+
+from ...geometry import F32, face_shape
+from ...mouth import INNER, LOWER_INNER, UPPER_INNER
+from ...scene import MESH_POINTS
+
+OVAL = np.array([127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152])
+OVAL = np.concatenate([OVAL, [377, 400, 378, 379, 365, 397, 288, 361, 323, 454, 356]])
+"""The face's outline from temple over the chin to temple."""
+NOSE_TIP = 1
+RING_REACH = 0.5
+TOOTH_DEPTH = 0.55
+"""How far down the target's gap the tooth points sit."""
+MAX_TOOTH_DEPTH = 0.85
+COLUMNS = slice(1, 10)
+MOVES = 1e-3
+COARSE_PIXELS = 224
+SHIFT_BITS = 4
+
+
+class Field(NamedTuple):
+    """Triangles drawn over a region of the target picture.
+
+    x0, y0  the region's corner in the picture · width, height of the region, pixels
+    scale   picture pixels of one coarse cell
+    index   (h, w) int32 triangle of each coarse cell, -1 outside
+    inverse (triangles, 3, 3) float64 from (x, y, 1) to barycentric coordinates
+    """
+
+    x0: int
+    y0: int
+    width: int
+    height: int
+    scale: float
+    index: NDArray[np.int32]
+    inverse: NDArray[np.float64]
+
+
+@cache
+def triangles() -> NDArray[np.int32]:
+    """Return (n, 3) vertices of the triangles that can move: skin, lips, then the mouth's inside."""
+    shape = face_shape()
+    opened = shape["mean"] + 0.25 * shape["modes"][0] + 0.15 * (shape["modes"][2] + shape["modes"][4])
+    flat = vertices(opened[:, :2], np.zeros(len(UPPER_INNER)))
+    skin = Delaunay(np.delete(flat, np.s_[MESH_POINTS : MESH_POINTS + 9], 0)).simplices
+    skin = np.where(skin >= MESH_POINTS, skin + 9, skin)
+    centres = flat[skin].mean(1)
+    polygon = flat[INNER].astype(np.float32)
+    inside = np.array([cv2.pointPolygonTest(polygon, (float(x), float(y)), False) > 0 for x, y in centres])
+    moving = np.zeros(len(flat), bool)
+    moving[:MESH_POINTS] = np.abs(shape["modes"]).max((0, 2)) > MOVES
+    return np.concatenate([skin[~inside & moving[skin].any(1)], _inside()]).astype(np.int32)
+
+
+def _inside() -> NDArray[np.int64]:
+    teeth = np.concatenate([[UPPER_INNER[0]], MESH_POINTS + np.arange(9), [UPPER_INNER[-1]]])
+    rows = []
+    for a, b in ((UPPER_INNER, teeth), (teeth, LOWER_INNER)):
+        for k in range(10):
+            rows += [(a[k], a[k + 1], b[k]), (a[k + 1], b[k + 1], b[k])]
+    return np.array([row for row in rows if len(set(row)) == 3])
+
+
+def gaps(points: F32) -> F32:
+    """Return (11,) gap of each column of the inner lips, pixels."""
+    return np.linalg.norm(points[LOWER_INNER] - points[UPPER_INNER], axis=1).astype(np.float32)
+
+
+def vertices(points: F32, depth: F32) -> F32:
+    """Return (n, 2) all vertices of (468, 2) points.
+
+    depth  (11,) how far below the upper lip's inner edge the tooth points lie. Teeth hang from the skull and the upper
+           lip hardly moves against it, so equal depths in source and target keep teeth from stretching.
+    """
+    upper, lower = points[UPPER_INNER], points[LOWER_INNER]
+    gap = np.linalg.norm(lower - upper, axis=1, keepdims=True)
+    share = np.clip(depth[:, None] / np.maximum(gap, 1e-6), 0, MAX_TOOTH_DEPTH)
+    tooth = upper + (lower - upper) * share
+    oval = points[OVAL]
+    ring = oval + RING_REACH * (oval - points[NOSE_TIP])
+    return np.concatenate([points, tooth[COLUMNS], ring]).astype(np.float32)
+
+
+def draw(target: F32, limits: tuple[int, int]) -> Field:
+    """Return the Field of target vertices inside a picture of `limits` (width, height)."""
+    faces = triangles()
+    corners = target[faces]
+    low = np.maximum(np.floor(target[faces].min((0, 1))), 0).astype(int)
+    high = np.minimum(np.ceil(target[faces].max((0, 1))) + 1, limits).astype(int)
+    width, height = (int(v) for v in np.maximum(high - low, 1))
+    scale = max(1.0, width / COARSE_PIXELS)
+    index = np.full((round(height / scale) + 1, round(width / scale) + 1), -1, np.int32)
+    cells = np.round((corners - low) / scale * (1 << SHIFT_BITS)).astype(np.int32)
+    for k, cell in enumerate(cells):
+        cv2.fillConvexPoly(index, cell, k, cv2.LINE_8, SHIFT_BITS)
+    square = np.concatenate([corners.astype(np.float64), np.ones((len(faces), 3, 1))], 2).transpose(0, 2, 1)
+    flat = np.abs(np.linalg.det(square)) < 1e-3
+    square[flat] = np.eye(3)
+    return Field(int(low[0]), int(low[1]), width, height, scale, index, np.linalg.inv(square))
+
+
+def maps(field: Field, target: F32, source: F32) -> F32:
+    """Return (height, width, 2) float32: where in the source picture each pixel of the field's region comes from.
+
+    target, source  (n, 2) vertices. Outside the triangles the pixel's own place.
+    """
+    faces = triangles()
+    to_source = source[faces].astype(np.float64).transpose(0, 2, 1) @ field.inverse
+    rows, columns = field.index.shape
+    y, x = np.mgrid[:rows, :columns].astype(np.float32) * field.scale
+    x, y = x + field.x0, y + field.y0
+    matrix = np.concatenate([to_source.astype(np.float32), np.eye(2, 3, dtype=np.float32)[None]])[field.index]
+    coarse = np.stack([(matrix[..., k, 0] * x + matrix[..., k, 1] * y + matrix[..., k, 2]) for k in (0, 1)], -1)
+    if field.scale == 1.0:
+        return np.ascontiguousarray(coarse[: field.height, : field.width])
+    grow = np.array([[field.scale, 0, 0], [0, field.scale, 0]])
+    flags = cv2.INTER_LINEAR
+    size = (field.width, field.height)
+    return cv2.warpAffine(coarse, grow, size, flags=flags, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
