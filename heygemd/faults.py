@@ -1,35 +1,29 @@
-"""Named points at which a test may make this process die, to prove that nothing is lost there. Free when unset.
+"""Named points at which a test can end the process as the world does. Nothing happens unless HEYGEMD_FAULT is set.
 
-`HEYGEMD_FAULT=NAME[:kill|segv|hang]` names the point and what happens there; with `HEYGEMD_FAULT_ONCE=FILE` it happens
-only while FILE can be made, so that the next try passes.
+HEYGEMD_FAULT       "NAME[:ACTION]"; ACTION is "kill" (SIGKILL, the default), "segv" (SIGSEGV) or "hang" (SIGSTOP)
+HEYGEMD_FAULT_ONCE  a path: the fault happens only if that file can be created anew, so that a second attempt passes
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import time
 
+SIGNALS = {"kill": signal.SIGKILL, "segv": signal.SIGSEGV, "hang": signal.SIGSTOP}
 _WANTED = os.environ.get("HEYGEMD_FAULT", "")
 
 
 def point(name: str) -> None:
-    """Die here if a test asked for it."""
-    wanted, _, action = _WANTED.partition(":")
-    if wanted != name or not wanted or not _first():
+    """End or stop this process here if the environment asks for it."""
+    if not _WANTED:
         return
-    if action == "hang":
-        time.sleep(1e6)
-    os.kill(os.getpid(), signal.SIGSEGV if action == "segv" else signal.SIGKILL)
-    signal.pause()
-
-
-def _first() -> bool:
+    wanted, _, action = _WANTED.partition(":")
+    if wanted != name:
+        return
     once = os.environ.get("HEYGEMD_FAULT_ONCE")
-    if once is None:
-        return True
-    try:
-        os.close(os.open(once, os.O_CREAT | os.O_EXCL, 0o600))
-    except FileExistsError:
-        return False
-    return True
+    if once:
+        try:
+            os.close(os.open(once, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except FileExistsError:
+            return
+    os.kill(os.getpid(), SIGNALS[action or "kill"])

@@ -11,6 +11,7 @@ import functools
 import os
 import resource
 import shutil
+import subprocess
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -38,11 +39,11 @@ def media(path: Path, *, max_pixels: int = MAX_PIXELS, **options: Any) -> Stream
     return ffmpeg.input(f"file:{path.absolute()}", threads=THREADS, **_guard(max_pixels), **options)
 
 
-def raw_video(width: int, height: int, fps: Fraction, pix_fmt: str = "yuv420p") -> Stream:
-    """Return standard input as raw frames."""
+def raw_video(width: int, height: int, fps: Fraction, pix_fmt: str = "yuv420p", **options: Any) -> Stream:
+    """Return standard input as raw frames; `options` tag them."""
     size, rate = f"{width}x{height}", f"{fps.numerator}/{fps.denominator}"
     pipe = {"protocol_whitelist": "pipe", "format_whitelist": "rawvideo"}
-    return ffmpeg.input("pipe:0", format="rawvideo", pix_fmt=pix_fmt, s=size, framerate=rate, **pipe)
+    return ffmpeg.input("pipe:0", format="rawvideo", pix_fmt=pix_fmt, s=size, framerate=rate, **pipe, **options)
 
 
 def to_pipe(*streams: Stream, **options: Any) -> Stream:
@@ -131,3 +132,14 @@ def _allowed(name: str, value: int) -> int:
     """Return `value`, but not more than the hard limit: raising that is not ours to do."""
     hard = resource.getrlimit(getattr(resource, f"RLIMIT_{name.upper()}"))[1]
     return value if hard == resource.RLIM_INFINITY else min(value, hard)
+
+
+@functools.lru_cache(maxsize=1)
+def _filters() -> set[str]:
+    listing = subprocess.run([_binary("ffmpeg"), "-hide_banner", "-filters"], capture_output=True, check=False)
+    return {line.split()[1] for line in listing.stdout.decode().splitlines() if len(line.split()) > 2}
+
+
+def has_filter(name: str) -> bool:
+    """Whether this ffmpeg was built with a filter."""
+    return name in _filters()

@@ -1,0 +1,119 @@
+"""What several renders share, on disk under content hashes: a face track, a voice's samples, an engine's memo.
+
+An entry is a folder that appears whole by rename. It is checked against its digests when used; a damaged one counts as
+missing. The least recently used entries go when the cache grows beyond its size.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+INDEX = "index.json"
+BLOCK_BYTES = 1 << 20
+
+
+class Cache:
+    """A folder of entries; `root` is made when first needed."""
+
+    def __init__(self, root: Path, max_bytes: int) -> None:
+        self.root, self.max_bytes = root, max_bytes
+
+    def fetch(self, kind: str, key: str, into: Path) -> bool:
+        """Put the files of an entry into the folder `into`; return whether there was a sound one."""
+        entry = self._path(kind, key)
+        try:
+            digests: dict[str, str] = json.loads((entry / INDEX).read_text())
+            into.mkdir(parents=True, exist_ok=True)
+            for name, digest in digests.items():
+                _link(entry / name, into / name)
+                if _digest(into / name) != digest:
+                    raise ValueError(name)
+            os.utime(entry)
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError, AttributeError):
+            shutil.rmtree(entry, ignore_errors=True)
+            return False
+        return True
+
+    def store(self, kind: str, key: str, files: list[Path]) -> None:
+        """Keep copies of `files` as one entry. A cache that cannot be written is no fault: it is only slower."""
+        size = sum(file.stat().st_size for file in files)
+        if size > self.max_bytes:
+            return
+        with contextlib.suppress(OSError):
+            self._make_room(size)
+            final = self._path(kind, key)
+            final.parent.mkdir(parents=True, exist_ok=True)
+            draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=self.root))
+            try:
+                self._publish(draft, final, files)
+            finally:
+                shutil.rmtree(draft, ignore_errors=True)
+
+    def _publish(self, draft: Path, final: Path, files: list[Path]) -> None:
+        for file in files:
+            shutil.copyfile(file, draft / file.name)
+        digests = {file.name: _digest(draft / file.name) for file in files}
+        (draft / INDEX).write_text(json.dumps(digests))
+        for name in (*digests, INDEX):
+            _sync(draft / name)
+        shutil.rmtree(final, ignore_errors=True)
+        draft.rename(final)
+
+    def _make_room(self, wanted: int) -> None:
+        """Remove the entries used longest ago, and drafts that a dead process left."""
+        entries = sorted((e for e in self.root.glob("*/*") if e.is_dir()), key=lambda e: e.stat().st_mtime)
+        sizes = {e: sum(f.stat().st_size for f in e.iterdir()) for e in entries}
+        total = sum(sizes.values()) + wanted
+        for entry in entries:
+            if total <= self.max_bytes:
+                break
+            shutil.rmtree(entry, ignore_errors=True)
+            total -= sizes[entry]
+
+    def _path(self, kind: str, key: str) -> Path:
+        return self.root / kind / hashlib.blake2b(key.encode(), digest_size=20).hexdigest()
+
+
+def through(cache: Cache, kind: str, key: str, into: Path, make: Callable[[], list[Path]]) -> bool:
+    """Fetch an entry into `into`, or `make` its files there and store them; return whether it was in the cache."""
+    if cache.fetch(kind, key, into):
+        return True
+    into.mkdir(parents=True, exist_ok=True)
+    cache.store(kind, key, make())
+    return False
+
+
+def _link(source: Path, target: Path) -> None:
+    """Hard-link, so that an entry evicted meanwhile stays readable; copy across file systems."""
+    target.unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except FileNotFoundError:
+        raise
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.blake2b(digest_size=20)
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

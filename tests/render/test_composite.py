@@ -1,0 +1,100 @@
+"""Colours go to BGR and back; what the mask does not cover keeps its bits."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from heygemd.config import Limits
+from heygemd.render import composite, video
+from heygemd.render.scene import Patch
+
+from .. import making
+
+BOX = (20, 10, 120, 90)
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> video.Picture:
+    path = making.video(tmp_path_factory.mktemp("composite") / "v.mp4", 0.2, "160x120")
+    return video.describe(path, Limits())
+
+
+def noise(picture: video.Picture) -> NDArray[np.uint8]:
+    return np.random.default_rng(1).integers(0, 256, picture.frame_bytes, np.uint8)
+
+
+def whole(value: float) -> NDArray[np.float32]:
+    return np.full((BOX[3] - BOX[1], BOX[2] - BOX[0]), value, np.float32)
+
+
+@pytest.mark.parametrize("matrix", composite.LUMA_WEIGHTS)
+@pytest.mark.parametrize("full", [False, True])
+def test_known_colours(picture: video.Picture, matrix: str, full: bool) -> None:
+    """White, black and grey have no chroma; the colour that comes out gives the samples that went in."""
+    there = composite.to_yuv(matrix, full)
+    assert np.allclose(there @ [255, 255, 255, 1], [255, 128, 128] if full else [235, 128, 128])
+    assert np.allclose(there @ [0, 0, 0, 1], [0, 128, 128] if full else [16, 128, 128])
+    frame = np.empty(picture.frame_bytes, np.uint8)
+    y, u, v = video.planes(frame, picture.width, picture.height)
+    y[:], u[:], v[:] = 120, 140, 110
+    blue, green, red = composite.crop(frame, replace(picture, matrix=matrix, full_range=full), BOX)[5, 5]
+    assert np.abs(there @ [blue, green, red, 1] - [120, 140, 110]).max() < 0.8
+
+
+def test_ffmpeg_agrees_on_the_colours(tmp_path: Path) -> None:
+    for matrix, name in (("bt709", "bt709"), ("smpte170m", "bt601")):
+        path = making.video(
+            tmp_path / f"{matrix}.mp4", 0.04, "160x120", options=["-c:v", "libx264", "-qp", "0", "-colorspace", matrix]
+        )
+        scale = f"scale=in_color_matrix={name}:flags=bilinear+accurate_rnd+full_chroma_int,format=bgr24"
+        making.ffmpeg("-i", path, "-vf", scale, "-f", "rawvideo", tmp_path / "raw")
+        theirs = np.fromfile(tmp_path / "raw", np.uint8).reshape(120, 160, 3).astype(int)
+        described = video.describe(path, Limits())
+        ours = composite.crop(next(video.frames(described)), described, (0, 0, 160, 120)).astype(int)
+        assert described.matrix == matrix
+        assert np.median(np.abs(ours - theirs)) <= 1
+
+
+def test_an_unchanged_patch_changes_no_bit(picture: video.Picture) -> None:
+    """Noise holds colours that BGR cannot: they stay too."""
+    frame = noise(picture)
+    before = composite.crop(frame, picture, BOX)
+    after = composite.blend(frame, picture, BOX, before, Patch(0, before, whole(1)), 1.0)
+    assert np.array_equal(after, frame)
+
+
+def test_nothing_outside_the_mask_changes(picture: video.Picture) -> None:
+    frame = noise(picture)
+    before = composite.crop(frame, picture, BOX)
+    mask = whole(0)
+    mask[31:50, 40:61] = 1
+    after = composite.blend(frame, picture, BOX, before, Patch(0, 255 - before, mask), 1.0)
+    touched = np.zeros((picture.height, picture.width), bool)
+    touched[BOX[1] : BOX[3], BOX[0] : BOX[2]] = mask > 0
+    chroma = touched.reshape(picture.height // 2, 2, picture.width // 2, 2).any((1, 3))
+    for old, new, may in zip(
+        video.planes(frame, 160, 120), video.planes(after, 160, 120), (touched, chroma, chroma), strict=True
+    ):
+        assert np.array_equal(old[~may], new[~may])
+        assert not np.array_equal(old[may], new[may])
+
+
+def test_a_flat_patch_arrives_as_its_colour(picture: video.Picture) -> None:
+    frame = np.full(picture.frame_bytes, 128, np.uint8)
+    before = composite.crop(frame, picture, BOX)
+    wanted = np.full_like(before, (60, 90, 180))
+    after = composite.blend(frame, picture, BOX, before, Patch(0, wanted, whole(1)), 1.0)
+    assert np.abs(composite.crop(after, picture, BOX).astype(int) - wanted).max() <= 2
+    half = composite.blend(frame, picture, BOX, before, Patch(0, wanted, whole(1)), 0.5)
+    middle = (before.astype(int) + wanted) / 2
+    assert np.abs(composite.crop(half, picture, BOX) - middle).max() <= 2
+
+
+def test_no_strength_no_mask_no_change(picture: video.Picture) -> None:
+    frame = noise(picture)
+    before = composite.crop(frame, picture, BOX)
+    assert composite.blend(frame, picture, BOX, before, Patch(0, 255 - before, whole(1)), 0.0) is frame
+    assert composite.blend(frame, picture, BOX, before, Patch(0, 255 - before, whole(0)), 1.0) is frame

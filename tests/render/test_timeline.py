@@ -1,0 +1,39 @@
+from fractions import Fraction
+
+import pytest
+
+from heygemd.render import timeline
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        ("pingpong", [0, 1, 2, 3, 2, 1, 0, 1, 2, 3, 2]),
+        ("loop", [0, 1, 2, 3, 0, 1, 2, 3, 0, 1, 2]),
+        ("hold", [0, 1, 2, 3, 3, 3, 3, 3, 3, 3, 3]),
+        ("trim", [0, 1, 2, 3]),
+    ],
+)
+def test_a_voice_longer_than_the_video(policy: str, expected: list[int]) -> None:
+    line, found = timeline.build(4, Fraction(10), Fraction(21, 20), policy, "cut")  # type: ignore[arg-type]
+    assert line.source.tolist() == expected
+    assert [f.code for f in found] == ["voice_longer"]
+
+
+def test_a_single_frame_can_be_stretched() -> None:
+    line, _ = timeline.build(1, Fraction(10), Fraction(1, 2), "pingpong", "cut")
+    assert line.source.tolist() == [0] * 5
+
+
+def test_a_shorter_voice_cuts_or_keeps_the_video() -> None:
+    line, found = timeline.build(20, Fraction(10), Fraction(1), "pingpong", "cut")
+    assert len(line.source) == 10 and found[0].code == "voice_shorter"
+    assert len(timeline.build(20, Fraction(10), Fraction(1), "pingpong", "keep")[0].source) == 20
+    assert timeline.build(10, Fraction(10), Fraction(1), "pingpong", "cut")[1] == []
+
+
+@pytest.mark.parametrize("fps", ["25", "24000/1001", "30000/1001", "60"])
+def test_the_output_covers_the_voice_to_the_frame(fps: str) -> None:
+    rate, voice_s = Fraction(fps), Fraction(16000 * 61 + 1, 16000)
+    frames = timeline.frame_count(voice_s, rate)
+    assert frames / rate >= voice_s > (frames - 1) / rate
