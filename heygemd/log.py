@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from loguru import Message, Record
 
 LEVELS = {"TRACE": 7, "DEBUG": 7, "INFO": 6, "SUCCESS": 5, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
-FILE_FORMAT = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level: <7} job={extra[job]} {extra[text]}\n{exception}"
+FILE_FORMAT = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level: <7} job={extra[job]} {extra[text]}"
 FILE_NAME = "heygemd.log"
 
 

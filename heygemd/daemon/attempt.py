@@ -86,6 +86,7 @@ class Attempt:
         output.replace(self.rendered)
         self.video.state = "rendered"
         self.store.save(self.job)
+        point("rendered")
         self._video(self.number).unlink(missing_ok=True)
 
     async def keep(self) -> None:

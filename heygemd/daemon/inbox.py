@@ -13,6 +13,7 @@ from loguru import logger
 from .. import files, messages
 from ..config import Config, JobSettings, load_job
 from ..errors import HeygemdError, InputError, NotReady, describe
+from ..faults import point
 from ..files import Entry
 from ..job import Problem
 from ..media import container, probe
@@ -56,6 +57,7 @@ class Inbox:
         call = self.guard.thread.call
         found, loose = await call(files.scan, self.path, names.skip_dir)
         now = time.monotonic()
+        point("discover")
         for gone in self.pending.keys() - {f.name for f in found}:
             del self.pending[gone]
         for order, item in enumerate(sorted(found, key=lambda f: (f.mtime_ns, f.name))):
@@ -98,6 +100,7 @@ class Inbox:
             earlier = await self._manifest(pending)
             pending.job = folders.compose(seen, judged, settings, self.config.render, earlier, pending.arrived)
             pending.state, pending.reason = "ready", None
+            point("settle")
             logger.bind(job=pending.name).info("ready: {} videos", len(pending.job.videos))
         except InputError as error:
             self._reject(pending, error)

@@ -18,7 +18,8 @@ JUNK_DIRS = [
     "lost+found",
     "~snapshot",
     "__MACOSX",
-] + ["System Volume Information"]
+    "System Volume Information",
+]
 JUNK_FILES = [
     ".*",
     "Thumbs.db",

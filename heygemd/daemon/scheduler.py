@@ -50,6 +50,7 @@ class Scheduler:
         self.progress: tuple[Job, Video, Progress | None] | None = None
         self.claims_allowed = True
         self.cancel_requests: set[str] = set()
+        self.log_sinks: dict[str, int] = {}
         self._paused_until = 0.0
 
     @property
@@ -128,6 +129,7 @@ class Scheduler:
         self.store.save(job)
         self.active.append(job)
         self.inbox.pending.pop(pending.name, None)
+        self._log_to_file(job)
         logger.bind(job=job.name, id=job.id).info("claimed: {} videos", len(job.videos))
         return True
 
@@ -157,7 +159,7 @@ class Scheduler:
 
     async def _render(self, job: Job, video: Video) -> None:
         """Make one attempt at one video; whatever happens, the record says so afterwards."""
-        sink = log.job_sink(self.store.log_file(job), job.id)
+        self._log_to_file(job)
         self.progress = (job, video, None)
         attempt = Attempt(self.config, self.store, self.guard, job, video)
         work = asyncio.create_task(attempt.run(self._listener(job, video)))
@@ -177,13 +179,12 @@ class Scheduler:
             job.running = ""
             self.progress = None
             self.store.save(job)
-            logger.remove(sink)
 
     def _listener(self, job: Job, video: Video) -> Callable[[Event], None]:
         def hear(event: Event) -> None:
             if isinstance(event, Progress):
                 self.progress = (job, video, event)
-                point(event.phase)
+                point(f"daemon-{event.phase}")
             elif isinstance(event, Found) and event not in video.found:
                 video.found.append(event)
 
@@ -256,7 +257,12 @@ class Scheduler:
                 return True
         return False
 
+    def _log_to_file(self, job: Job) -> None:
+        if job.id not in self.log_sinks:
+            self.log_sinks[job.id] = log.job_sink(self.store.log_file(job), job.id)
+
     async def _publish(self, job: Job) -> None:
+        self._log_to_file(job)
         call = self.guard.thread.call
         folder = self.share / "processing" / job.folder
         say = logger.bind(job=job.name, id=job.id)
@@ -293,6 +299,7 @@ class Scheduler:
         publish.clean_scratch(self.config.paths.cache / "jobs" / job.id)
         good = sum(v.state == "done" for v in job.videos)
         say = logger.bind(job=job.name, id=job.id)
+        logger.remove(self.log_sinks.pop(job.id))
         (say.success if job.succeeded else say.error)("{}: {} of {} videos", job.destination, good, len(job.videos))
 
 

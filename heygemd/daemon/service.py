@@ -7,6 +7,7 @@ beat pings systemd's watchdog: a hung share is reported, a hung loop is restarte
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import signal
 import uuid
@@ -28,6 +29,7 @@ from .watch import Watch
 
 BEAT_S = 1.0
 CRASH_PAUSE_S = 30.0
+GOODBYE_S = 2.0
 EXIT_OK, EXIT_FAILED_JOBS, EXIT_SECOND_DAEMON = 0, 3, 75
 
 Observer = Callable[[status.Snapshot], None]
@@ -64,6 +66,7 @@ class Service:
         self.stopping = asyncio.Event()
         self.wake = asyncio.Event()
         self.scanned = 0
+        self._shown: status.Snapshot | None = None
         self._finished_before = 0
 
     async def serve(self) -> int:
@@ -87,6 +90,9 @@ class Service:
             await asyncio.wait(tasks)
             self.watch.stop()
         self._beat()
+        await self._say_goodbye()
+        self.thread.close()
+        self.notifier.close()
         return self._exit_code()
 
     def _build(self) -> None:
@@ -121,10 +127,12 @@ class Service:
             part.config = self.config
         self.thread.deadline_s = self.config.inbox.io_deadline_s
         log.setup(self.config.log, self.config.paths.log)
+        self.scheduler.log_sinks.clear()
         logger.info("settings reloaded")
 
     def _beat(self) -> None:
         """One pass of the main loop: tell systemd and the CLI how things are. Touches local files only."""
+        self.guard.notice_hang()
         snapshot = self.board.snapshot()
         if self.stopping.is_set():
             snapshot = snapshot.model_copy(update={"state": "stopped", "current": None})
@@ -173,15 +181,24 @@ class Service:
 
     async def _show(self) -> None:
         """Write the page on the share when the picture changed."""
-        if self.guard.problem is None:
-            snapshot = self.board.snapshot()
-            same = snapshot.model_copy(update={"updated": ""}) == getattr(self, "_shown", None)
-            if not same and self.scanned:
-                self._shown = snapshot.model_copy(update={"updated": ""})
-                page = status.as_page(snapshot, self.config.people.page_refresh_s)
-                pages = [("status.json", status.as_json(snapshot)), ("status.html", page)]
-                await self.thread.call(status.write_share, self.guard.root, pages, self.scheduler.group)
+        snapshot = self.board.snapshot()
+        timeless = snapshot.model_copy(update={"updated": ""})
+        if self.guard.problem is None and self.scanned and timeless != self._shown:
+            await self._write_page(snapshot)
+            self._shown = timeless
         await asyncio.sleep(self.config.people.page_refresh_s)
+
+    async def _write_page(self, snapshot: status.Snapshot) -> None:
+        page = status.as_page(snapshot, self.config.people.page_refresh_s)
+        pages = [("status.json", status.as_json(snapshot)), ("status.html", page)]
+        await self.thread.call(status.write_share, self.guard.root, pages, self.scheduler.group)
+
+    async def _say_goodbye(self) -> None:
+        """Let the page say that nobody works, if the share answers at once."""
+        if self.guard.problem is None and not self.thread.hung and self.scanned:
+            snapshot = self.board.snapshot().model_copy(update={"state": "stopped"})
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(self._write_page(snapshot), GOODBYE_S)
 
     def _worked_off(self) -> bool:
         """Whether nothing is left that would finish without somebody's help."""

@@ -36,7 +36,7 @@ class ShareThread:
     def __init__(self, deadline_s: float) -> None:
         """`deadline_s`: after this long in one call the share counts as not answering."""
         self.deadline_s = deadline_s
-        self._calls: queue.SimpleQueue[_Call] = queue.SimpleQueue()
+        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._since: float | None = None
         self._loop = asyncio.get_running_loop()
         threading.Thread(target=self._run, name="share", daemon=True).start()
@@ -60,9 +60,13 @@ class ShareThread:
             if finished:
                 return value  # type: ignore[no-any-return]
 
+    def close(self) -> None:
+        """Let the thread end when its current call returns."""
+        self._calls.put(None)
+
     def _run(self) -> None:
-        while True:
-            function, future = self._calls.get()
+        while (item := self._calls.get()) is not None:
+            function, future = item
             if future.cancelled():
                 continue
             self._since = time.monotonic()
@@ -128,6 +132,12 @@ class Guard:
         self._retry_s = 5.0 if self.problem is None else min(60.0, self._retry_s * 2)
         self._retry_at = now + self._retry_s
         self.problem = typed
+
+    def notice_hang(self) -> None:
+        """Count a call that passed its deadline as a failed share; called by the main loop, touches nothing."""
+        if self.thread.hung and self.problem is None:
+            reason = f"no answer for {self.thread.deadline_s:g} s"
+            self.lost(InfrastructureError("share_unavailable", path=str(self.root), reason=reason))
 
     def recovered(self, found: files.Mount) -> None:
         """Note that the share answers."""

@@ -98,13 +98,11 @@ class Board:
         scheduler, guard = self.scheduler, self.scheduler.guard
         state: State = "working" if scheduler.progress else "idle"
         problem = guard.problem or scheduler.paused
-        if guard.problem or guard.thread.hung:
+        if guard.problem:
             state = "share-unavailable"
         elif problem and not scheduler.progress:
             state = "paused"
         detail = self._texts(problem.code, problem.fields) if problem else ()
-        if not detail and guard.thread.hung:
-            detail = self._texts("share_unavailable", {})
         current = scheduler.progress[0] if scheduler.progress else None
         jobs = [self._job(job) for job in scheduler.ordered() if job is not current]
         pending = scheduler.inbox.pending.values()

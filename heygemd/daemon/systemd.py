@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 import sdnotify
 
 from ..errors import printable
@@ -13,18 +11,12 @@ class Notifier:
     """Says nothing when no systemd listens."""
 
     def __init__(self) -> None:
-        """Reads NOTIFY_SOCKET and WATCHDOG_USEC from the environment."""
+        """Reads NOTIFY_SOCKET from the environment."""
         self._socket = sdnotify.SystemdNotifier()
         self._last = ""
-        watchdog_us = int(os.environ.get("WATCHDOG_USEC", "0") or 0)
-        self.watchdog_s = watchdog_us / 1e6 or None
 
     def ready(self) -> None:
         """Say that settings and records are loaded; the share may still be away."""
-        self._socket.notify("READY=1")
-
-    def reloading(self) -> None:
-        """Say that the settings were read again."""
         self._socket.notify("READY=1")
 
     def status(self, line: str) -> None:
@@ -36,6 +28,12 @@ class Notifier:
     def alive(self) -> None:
         """Ping the watchdog; call it only at the end of a pass of the main loop."""
         self._socket.notify("WATCHDOG=1")
+
+    def close(self) -> None:
+        """Close the socket; nothing is said afterwards."""
+        if self._socket.socket is not None:
+            self._socket.socket.close()
+            self._socket.socket = None
 
     def stopping(self) -> None:
         """Say that a stop was begun."""

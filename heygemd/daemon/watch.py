@@ -1,7 +1,7 @@
 """Local file events through watchdog (inotify): what a scan cannot see, and an early wake-up.
 
-On network shares events are lost or never raised, so nothing here decides: an open writer delays settling, a close wakes
-the loop. Scans alone would give the same result, later.
+On network shares events are lost or never raised, so nothing here decides: an open writer delays settling, a close
+wakes the loop. Scans alone would give the same result, later.
 """
 
 from __future__ import annotations

@@ -1,0 +1,181 @@
+"""A real daemon as a real process on tiny real media, with a share of its own and a notify socket that listens."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from heygemd.daemon import share
+
+PATIENCE_S = 120.0
+FOLDERS = share.FOLDERS
+
+
+def wait_for(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
+    """Return the first true value of `condition`, or fail naming what was waited for."""
+    deadline = time.monotonic() + patience_s
+    while time.monotonic() < deadline:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            if value := condition():
+                return value
+        time.sleep(0.05)
+    raise AssertionError(f"not within {patience_s} s: {what}")
+
+
+class Site:
+    """A share with its configuration and records, and the daemons started on it."""
+
+    def __init__(self, root: Path, **sections: dict[str, Any]) -> None:
+        self.root = root
+        self.share = root / "share"
+        self.notes: list[str] = []
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.prefix: list[str] = []
+        share.create(self.share)
+        self.configure(**sections)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(root / "notify"))
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def configure(self, **sections: dict[str, Any]) -> None:
+        settings: dict[str, dict[str, Any]] = {
+            "paths": {k: str(self.root / k) for k in ("share", "state", "cache", "log", "models")},
+            "inbox": {"poll_s": 0.3, "settle_local_s": 0.6, "settle_zero_tail_s": 2, "waiting_note_after_s": 1.5},
+            "attempts": {"retry_backoff_s": [0.3], "stop_grace_s": 3},
+            "limits": {"free_scratch_gib": 0, "free_share_gib": 0, "free_state_mib": 0},
+            "log": {"level": "DEBUG"},
+            "people": {"page_refresh_s": 0.5},
+            "render": {"quality": "draft"},
+        }
+        for name, keys in sections.items():
+            settings.setdefault(name, {}).update(keys)
+        lines = []
+        for name, keys in settings.items():
+            lines.append(f"[{name}]")
+            lines += [f"{k} = {json.dumps(v)}" for k, v in keys.items()]
+        self.config.write_text("\n".join(lines) + "\n")
+
+    @property
+    def config(self) -> Path:
+        return self.root / "config.toml"
+
+    def _listen(self) -> None:
+        while True:
+            with contextlib.suppress(OSError):
+                self.notes.append(self._socket.recv(4096).decode())
+
+    def start(self, *verb: str, fault: str = "", **environment: str) -> subprocess.Popen[bytes]:
+        """Start `heygemd run` (or another verb); `fault` fires once per site."""
+        extra = {"NOTIFY_SOCKET": str(self.root / "notify"), **environment}
+        if fault:
+            extra |= {"HEYGEMD_FAULT": fault, "HEYGEMD_FAULT_ONCE": str(self.root / "fault-fired")}
+        command = [*self.prefix, sys.executable, "-m", "heygemd", *(verb or ("run",)), "--config", str(self.config)]
+        with open(self.root / "stderr", "ab") as errors:
+            process = subprocess.Popen(command, stdout=errors, stderr=errors, env={**os.environ, **extra})
+        self.processes.append(process)
+        return process
+
+    def drop(self, name: str, **files: Path) -> Path:
+        """Put a folder into the inbox as staff do: file by file. Keyword `anna__mp4` becomes anna.mp4."""
+        folder = self.share / "inbox" / name
+        folder.mkdir()
+        for keyword, source in files.items():
+            shutil.copyfile(source, folder / keyword.replace("__", "."))
+        return folder
+
+    def place_of(self, name: str) -> list[str]:
+        """Return the share folders in which the job lies now."""
+        return [place for place in FOLDERS if (self.share / place / name).is_dir()]
+
+    def finished(self, name: str, place: str = "done", patience_s: float = PATIENCE_S) -> Path:
+        """Wait until the job lies in `place` and return it there."""
+
+        def there() -> Path | None:
+            where = self.place_of(name)
+            other = {"done": "failed", "failed": "done"}[place]
+            assert other not in where, f"{name} went to {other}:\n{self.log()[-3000:]}"
+            return self.share / place / name if where == [place] else None
+
+        result = wait_for(there, f"{name} in {place}\n{self.log()[-3000:]}", patience_s)
+        wait_for(lambda: all(r["phase"] == "finished" for r in self.records() if r["name"] == name), "its record", 10)
+        assert isinstance(result, Path)
+        return result
+
+    def records(self) -> list[dict[str, Any]]:
+        return [json.loads(p.read_bytes())["job"] for p in (self.root / "state" / "jobs").glob("*.json")]
+
+    def status(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.root / "state" / "status.json").read_text())
+        return found
+
+    def log(self) -> str:
+        path = self.root / "log" / "heygemd.log"
+        return path.read_text() if path.exists() else (self.root / "stderr").read_text()
+
+    def close(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(15)
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        self._socket.close()
+
+
+def offspring(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """Return all living descendants."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return psutil.Process(process.pid).children(recursive=True)
+    return []
+
+
+def worker(process: subprocess.Popen[bytes]) -> psutil.Process | None:
+    """Return the renderer that the daemon runs now."""
+    for child in offspring(process):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if "heygemd.render.worker" in child.cmdline():
+                return child
+    return None
+
+
+def living(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Return those that still run (a zombie does not)."""
+    found = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
+
+
+def duration_s(path: Path, stream: str = "v:0") -> float:
+    """Return a stream's length as ffprobe tells it."""
+    entry = "-show_entries", "stream=duration", "-of", "csv=p=0"
+    out = subprocess.run(
+        ["ffprobe", "-v", "error", "-select_streams", stream, *entry, path], capture_output=True, check=True
+    )
+    return float(out.stdout.decode().strip().rstrip(","))
+
+
+def frame_count(path: Path) -> int:
+    """Decode the whole file and return its number of frames."""
+    entry = "-count_frames", "-show_entries", "stream=nb_read_frames", "-of", "csv=p=0"
+    out = subprocess.run(
+        ["ffprobe", "-v", "error", "-select_streams", "v:0", *entry, path], capture_output=True, check=True
+    )
+    return int(out.stdout.decode().strip().rstrip(","))

@@ -1,0 +1,167 @@
+"""The main promise: a dropped folder comes back, nothing in it lost, each failure explained."""
+
+import hashlib
+import os
+import re
+import time
+
+from .harness import duration_s, frame_count, wait_for
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_folder_comes_back_with_results_and_explanations(site, media):
+    dropped = site.drop(
+        "spring 春 promo",
+        voice__m4a=media.voice,
+        anna__mp4=media.face,
+        broken__mp4=media.broken,
+        empty__mp4=media.no_face,
+    )
+    (dropped / "notes.txt").write_text("for Ben")
+    before = {p.name: digest(p) for p in dropped.iterdir()}
+    site.start()
+    done = site.finished("spring 春 promo")
+    assert {p.name for p in done.iterdir()} == {
+        "anna.mp4", "originals", "report.html", "HEYGEMD-log.txt", "HEYGEMD-why-it-failed.txt", ".heygemd",
+    }  # fmt: skip
+    assert {p.name: digest(p) for p in (done / "originals").iterdir()} == before
+    assert frame_count(done / "anna.mp4") == 25
+    assert abs(duration_s(done / "anna.mp4", "a:0") - duration_s(media.voice, "a:0")) < 0.04
+    why = (done / "HEYGEMD-why-it-failed.txt").read_text("utf-8-sig")
+    assert "broken.mp4" in why
+    assert "empty.mp4: No face" in why
+    assert "没有找到人脸" in why
+    assert "anna.mp4" in (done / "report.html").read_text()
+    assert "job=spring 春 promo" in (done / "HEYGEMD-log.txt").read_text()
+    page = wait_for(lambda: (t := (site.share / "status.html").read_text()) and "spring" in t and t, "page")
+    assert "done/spring%20" in page
+
+
+def test_nothing_but_the_missing_is_rendered_when_dragged_back(site, media):
+    site.drop("j", voice__m4a=media.voice, anna__mp4=media.face, ben__mp4=media.no_face)
+    site.start()
+    done = site.finished("j")
+    first = digest(done / "anna.mp4")
+    (done / "carla.mp4").write_bytes(media.face.read_bytes())
+    (done / "originals" / "ben.mp4").unlink()
+    done.rename(site.share / "inbox" / "j")
+    done = site.finished("j")
+    assert digest(done / "anna.mp4") == first
+    assert sorted(p.name for p in (done / "originals").iterdir()) == ["anna.mp4", "carla.mp4", "voice.m4a"]
+    assert (done / "carla.mp4").exists()
+    assert not (done / "HEYGEMD-why-it-failed.txt").exists()
+    assert re.findall(r"(\S+): rendered", site.log()) == ["anna.mp4", "carla.mp4"]
+
+
+def test_a_job_without_a_single_good_video_goes_to_failed_untouched(site, media):
+    dropped = site.drop("bad", voice__m4a=media.voice, a__mp4=media.no_face)
+    before = {p.name: digest(p) for p in dropped.iterdir()}
+    site.start()
+    failed = site.finished("bad", "failed")
+    assert {n: digest(failed / n) for n in before} == before
+    assert {p.name for p in failed.iterdir()} - set(before) == {
+        "report.html",
+        "HEYGEMD-log.txt",
+        "HEYGEMD-why-it-failed.txt",
+    }
+    (failed / "b.mp4").write_bytes(media.face.read_bytes())
+    failed.rename(site.share / "inbox" / "bad")
+    assert (site.finished("bad") / "b.mp4").exists()
+
+
+def test_waiting_is_explained_in_the_folder_and_the_note_goes_away(site, media):
+    folder = site.drop("half", anna__mp4=media.face)
+    (site.share / "inbox" / "loose.mp4").write_bytes(b"x")
+    site.start()
+    note = folder / "HEYGEMD-waiting.txt"
+    wait_for(note.exists, "note")
+    assert "sound file is missing" in note.read_text("utf-8-sig")
+    assert "缺少声音文件" in note.read_text("utf-8-sig")
+    wait_for((site.share / "inbox" / "HEYGEMD-put-files-in-a-folder.txt").exists, "loose note")
+    (folder / "voice.m4a").write_bytes(media.voice.read_bytes())
+    done = site.finished("half")
+    assert not (done / "HEYGEMD-waiting.txt").exists()
+
+
+def test_a_file_that_grows_slowly_is_not_taken_early(site, media):
+    data = media.face.read_bytes()
+    folder = site.drop("slow", voice__m4a=media.voice)
+    site.start()
+    with open(folder / "anna.mp4", "wb", buffering=0) as file:
+        for start in range(0, len(data), len(data) // 8 + 1):
+            file.write(data[start : start + len(data) // 8 + 1])
+            os.fsync(file.fileno())
+            time.sleep(0.4)
+            assert site.place_of("slow") == ["inbox"]
+    assert frame_count(site.finished("slow") / "anna.mp4") == 25
+
+
+def test_hostile_names_travel_safely(site, media):
+    hostile = ["-vf.mp4", "concat:x.mp4", "a'b\"c;$(id).mp4", "new\nline.mp4", "<b>&amp;.mp4"]
+    folder = site.drop("-rf <script>alert(1)<", voice__m4a=media.voice)
+    for name in hostile:
+        (folder / name).write_bytes(media.face.read_bytes())
+    raw = os.fsencode(folder) + b"/caf\xe9.mp4"
+    with open(raw, "wb") as file:
+        file.write(media.face.read_bytes())
+    site.start()
+    done = site.finished("-rf <script>alert(1)<")
+    assert len(list(done.glob("*.mp4"))) == 6
+    assert raw.rpartition(b"/")[2] in os.listdir(os.fsencode(done / "originals"))
+    html = (done / "report.html").read_text()
+    assert "<script>" not in html
+    assert "<b>&amp;.mp4" not in html
+    assert all(re.match(r"\d{4}-", line) for line in site.log().splitlines() if line and not line.startswith(" "))
+
+
+def test_collisions_get_a_number_and_nothing_is_replaced(site, media):
+    for round_ in ("first", "second"):
+        site.drop("same", voice__m4a=media.voice, anna__mp4=media.face)
+        if round_ == "first":
+            site.start()
+            site.finished("same")
+    wait_for((site.share / "done" / "same (2)" / "anna.mp4").exists, "second result")
+    assert (site.share / "done" / "same" / "anna.mp4").exists()
+
+
+def test_job_toml_picks_names_only(site, media):
+    folder = site.drop("wish", voice__m4a=media.voice, anna__mp4=media.face)
+    (folder / "job.toml").write_text('quality = "hihg"\nengine = "/bin/sh"\n')
+    site.start()
+    failed = site.finished("wish", "failed")
+    why = (failed / "HEYGEMD-why-it-failed.txt").read_text("utf-8-sig")
+    assert "did you mean 'high'" in why
+    assert "engine" in why
+
+
+def test_cancel_by_a_file_stops_within_seconds(site, media):
+    site.drop("long", voice__wav=media.long_voice, anna__mp4=media.face)
+    site.start()
+    wait_for(lambda: (site.status()["current"] or {}).get("name") == "long", "working")
+    (site.share / "processing" / "long" / "CANCEL").write_bytes(b"")
+    failed = site.finished("long", "failed", 30)
+    assert "Cancelled" in (failed / "HEYGEMD-why-it-failed.txt").read_text("utf-8-sig")
+    assert not (failed / "CANCEL").exists()
+
+
+def test_priority_goes_first_then_arrival(site, media):
+    for name in ("b", "a", "!urgent"):
+        site.drop(name, voice__m4a=media.voice, anna__mp4=media.face)
+        time.sleep(0.05)
+    site.start()
+    for name in ("b", "a", "!urgent"):
+        site.finished(name)
+    assert re.findall(r"job=(\S+) claimed", site.log()) == ["!urgent", "b", "a"]
+
+
+def test_the_results_are_staffs_to_move_and_delete(site, media):
+    site.drop("j", voice__m4a=media.voice, anna__mp4=media.face)
+    site.start()
+    done = site.finished("j")
+    assert done.stat().st_mode & 0o2070 == 0o2070
+    for path in (done / "anna.mp4", done / "report.html", done / "HEYGEMD-log.txt"):
+        assert path.stat().st_mode & 0o060 == 0o060
+        assert path.stat().st_gid == (site.share / "inbox").stat().st_gid

@@ -1,0 +1,84 @@
+"""SIGKILL at every phase, of daemon and renderer: no file lost, no finished video rendered twice, the job completes."""
+
+import re
+import signal
+
+import pytest
+
+from .harness import FOLDERS, wait_for
+
+DAEMON_POINTS = [
+    "discover",
+    "settle",
+    "claim",
+    "copy-in",
+    "daemon-analyse",
+    "daemon-render",
+    "daemon-measure",
+    "rendered",
+    "keep",
+    "originals",
+    "publish",
+]
+CHILD_POINTS = ["analyse", "render", "encode", "measure"]
+
+
+def everything(site):
+    """Names of the job's inputs wherever they lie."""
+    found = [p.name for place in FOLDERS for p in (site.share / place).rglob("*") if p.is_file()]
+    return {n for n in found if not n.startswith((".", "HEYGEMD", "report"))}
+
+
+@pytest.mark.parametrize("point", DAEMON_POINTS)
+def test_the_daemon_dies_and_the_next_one_finishes(site, media, point):
+    site.drop("j", voice__m4a=media.voice, anna__mp4=media.face, ben__mp4=media.face)
+    first = site.start(fault=point)
+    assert first.wait(90) == -signal.SIGKILL
+    assert len(site.place_of("j")) == 1
+    assert {"voice.m4a", "anna.mp4", "ben.mp4"} <= everything(site)
+    site.start()
+    done = site.finished("j")
+    assert sorted(p.name for p in (done / "originals").iterdir()) == ["anna.mp4", "ben.mp4", "voice.m4a"]
+    assert (done / "originals" / "anna.mp4").read_bytes() == media.face.read_bytes()
+    rendered = re.findall(r"(\S+): rendered", site.log())
+    assert len(rendered) == len(set(rendered))
+    assert sorted(p.name for p in done.glob("*.mp4")) == ["anna.mp4", "ben.mp4"]
+
+
+@pytest.mark.parametrize("point", CHILD_POINTS)
+def test_the_renderer_dies_and_the_video_is_tried_again(site, media, point):
+    site.drop("j", voice__m4a=media.voice, anna__mp4=media.face)
+    site.start(fault=point)
+    site.finished("j")
+    assert site.records()[0]["videos"][0]["attempts"] == 2
+    assert "SIGKILL" in site.log()
+
+
+def test_a_poisoned_video_ends_after_its_attempts_and_takes_no_other_with_it(site, media):
+    """The decoder itself dies by SIGSEGV on the third of six videos: five results."""
+    shim = site.root / "bin"
+    shim.mkdir()
+    for tool in ("ffmpeg", "ffprobe"):
+        (shim / tool).write_text(
+            f'#!/bin/sh\ncase "$*" in *v03.mp4*) kill -SEGV $$ ;; esac\nexec /usr/bin/{tool} "$@"\n'
+        )
+        (shim / tool).chmod(0o755)
+    files = {f"p{n}__mp4": media.face for n in range(1, 7)}
+    site.drop("six", voice__m4a=media.voice, **files)
+    site.start(PATH=f"{shim}:/usr/bin:/bin")
+    done = site.finished("six")
+    assert sorted(p.name for p in done.glob("*.mp4")) == [f"p{n}.mp4" for n in (1, 2, 4, 5, 6)]
+    assert "p3.mp4" in (done / "HEYGEMD-why-it-failed.txt").read_text("utf-8-sig")
+    videos = {v["output"]: v for v in site.records()[0]["videos"]}
+    assert videos["p3.mp4"]["state"] == "failed"
+
+
+def test_a_machine_that_dies_twice_on_a_video_gives_it_up(site, media):
+    site.drop("j", voice__m4a=media.voice, anna__mp4=media.face)
+    for round_ in range(2):
+        (site.root / "fault-fired").unlink(missing_ok=True)
+        assert site.start(fault="copy-in").wait(60) == -signal.SIGKILL, round_
+    site.start()
+    failed = site.finished("j", "failed")
+    assert "stopped 2 times" in (failed / "HEYGEMD-why-it-failed.txt").read_text("utf-8-sig")
+    wait_for(lambda: site.status()["recent"], "history")

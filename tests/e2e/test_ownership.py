@@ -1,0 +1,64 @@
+"""Folders dropped by somebody else: the daemon runs as a user of its own, as under systemd."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from .harness import Site, wait_for
+
+DAEMON_UID, STAFF_UID, GROUP = 1, 2, 100
+AS_DAEMON = ["setpriv", f"--reuid={DAEMON_UID}", f"--regid={GROUP}", "--clear-groups"]
+
+
+@pytest.fixture
+def foreign():
+    """A site whose daemon is not root, in a place that other users may enter."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root to act as two users")
+    if subprocess.run([*AS_DAEMON, sys.executable, "-c", "import heygemd"], capture_output=True).returncode:
+        pytest.skip("this checkout cannot be read by other users")
+    root = Path(tempfile.mkdtemp(prefix="heygemd-", dir="/var/tmp"))
+    root.chmod(0o755)
+    site = Site(root)
+    for path in (root, *root.rglob("*")):
+        os.chown(path, DAEMON_UID, GROUP)
+    site.prefix = AS_DAEMON
+    (root / "notify").chmod(0o777)
+    yield site
+    site.close()
+    shutil.rmtree(root)
+
+
+def own(folder: Path, mode: int) -> None:
+    for path in (folder, *folder.rglob("*")):
+        os.chown(path, STAFF_UID, GROUP)
+        path.chmod(mode if path.is_dir() else 0o644)
+
+
+@pytest.mark.root
+def test_a_group_writable_folder_of_another_user_is_served(foreign, media):
+    own(foreign.drop("staff", voice__m4a=media.voice, anna__mp4=media.face), 0o2770)
+    foreign.start()
+    done = foreign.finished("staff")
+    result = (done / "anna.mp4").stat()
+    assert (result.st_uid, result.st_gid) == (DAEMON_UID, GROUP)
+    as_staff = ["setpriv", f"--reuid={STAFF_UID}", f"--regid={GROUP}", "--clear-groups"]
+    subprocess.run([*as_staff, "mv", done / "anna.mp4", done / "renamed.mp4"], check=True)
+    subprocess.run([*as_staff, "rm", "-r", done / "originals"], check=True)
+
+
+@pytest.mark.root
+def test_a_folder_that_may_not_be_moved_is_explained_and_served_once_mended(foreign, media):
+    folder = foreign.drop("locked", voice__m4a=media.voice, anna__mp4=media.face)
+    own(folder, 0o755)
+    foreign.start()
+    page = foreign.share / "status.html"
+    wait_for(lambda: "may not be moved by this service" in page.read_text(), "the page says so")
+    assert foreign.place_of("locked") == ["inbox"]
+    folder.chmod(0o2775)
+    foreign.finished("locked")
