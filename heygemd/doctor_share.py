@@ -11,7 +11,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import files
+from . import mounts
 from .config import Config
 from .daemon.share import FOLDERS, MARKER
 from .errors import HeygemdError, printable
@@ -39,12 +39,12 @@ def check(config: Config, option: str = "") -> Iterator[Row]:
 
 
 def _one_mount(share: Path) -> Iterator[Row]:
-    mounts = {name: files.mount(share / name) for name in FOLDERS}
-    if len({found.device for found in mounts.values()}) > 1:
+    found_on = {name: mounts.mount(share / name) for name in FOLDERS}
+    if len({found.device for found in found_on.values()}) > 1:
         mend = "Mount the share as a whole, not its folders one by one: a job moves by one rename."
         yield Row("broken", "share", "inbox, processing, done and failed lie on different mounts", mend)
         return
-    kind = "a network share: events do not arrive, polling finds files" if mounts["inbox"].network else "a local disk"
+    kind = "a network share: events do not arrive, polling finds files" if found_on["inbox"].network else "a local disk"
     yield Row("ok", "share", f"{share}, one mount, {kind}")
 
 
@@ -73,7 +73,7 @@ def _ownership(inbox: Path) -> Iterator[Row]:
     """Folders that staff drop must come to belong to a group that the service is in, and be writable by it."""
     facts = inbox.stat()
     group = _name_of_group(facts.st_gid)
-    if files.mount(inbox).network:
+    if mounts.mount(inbox).network:
         yield Row("ok", "ownership", f"decided by the server (group {group} here); see dropped folders below")
     elif not facts.st_mode & stat.S_ISGID or not facts.st_mode & stat.S_IWGRP:
         mode = stat.filemode(facts.st_mode)

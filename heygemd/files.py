@@ -25,7 +25,6 @@ HIDDEN = ".heygemd"
 
 SHARE_FULL = {errno.ENOSPC, errno.EDQUOT}
 HELD = {errno.EBUSY, errno.EACCES, errno.EPERM, errno.ETXTBSY}
-NETWORK_TYPES = {"cifs", "smb3", "nfs", "nfs4", "9p", "virtiofs", "ceph", "glusterfs", "afs", "vboxsf", "drvfs"}
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,15 +46,6 @@ class Folder(NamedTuple):
     entries: tuple[Entry, ...]
     mtime_ns: int
     error: NotReady | None = None
-
-
-class Mount(NamedTuple):
-    """What a path lies on."""
-
-    device: int
-    network: bool
-    attribute_cache: bool
-    group: int
 
 
 def translate(error: OSError, path: object = "") -> Exception:
@@ -102,31 +92,6 @@ def on_share(function: Callable[P, R]) -> Callable[P, R]:
 
 
 # --- looking -------------------------------------------------------------------------------------------------------
-
-
-@on_share
-def mount(path: Path) -> Mount:
-    """Return what `path` lies on. statvfs is asked because stat can be answered from a dead mount's cache."""
-    os.statvfs(path)
-    facts = path.stat()
-    best, kind, options = "", "", ""
-    real = os.path.realpath(path)
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        fields = line.split()
-        point = fields[4].encode().decode("unicode_escape")
-        dash = fields.index("-")
-        if (real == point or real.startswith(point.rstrip("/") + "/")) and len(point) >= len(best):
-            best, kind, options = point, fields[dash + 1], fields[dash + 3]
-    network = kind in NETWORK_TYPES or (kind.startswith("fuse") and kind not in ("fuse.mergerfs", "fuseblk"))
-    cached = kind.startswith("nfs") and "noac" not in options and "actimeo=0" not in options
-    return Mount(facts.st_dev, network, cached, facts.st_gid)
-
-
-@on_share
-def free_bytes(path: Path) -> int:
-    """Return what an unprivileged writer may still use on `path`'s file system."""
-    facts = os.statvfs(path)
-    return facts.f_bavail * facts.f_frsize
 
 
 @on_share

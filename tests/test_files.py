@@ -3,7 +3,7 @@ import os
 
 import pytest
 
-from heygemd import files, transfer
+from heygemd import files, mounts, transfer
 from heygemd.errors import InfrastructureError, NotReady
 
 
@@ -127,7 +127,7 @@ def test_written_files_are_open_to_the_group(tmp_path):
 
 
 def test_the_mount_of_a_local_folder_is_local(tmp_path):
-    found = files.mount(tmp_path)
+    found = mounts.mount(tmp_path)
     assert not found.network
     assert found.device == tmp_path.stat().st_dev
-    assert files.free_bytes(tmp_path) > 0
+    assert mounts.free_bytes(tmp_path) > 0

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from .. import files, transfer
+from .. import files, mounts, transfer
 from ..config import Config
 from ..errors import InfrastructureError, NotReady
 from ..faults import point
@@ -153,7 +153,7 @@ class Attempt:
             raise InfrastructureError("state_low", path=str(state), free_gib=_gib(free))
         share = self.config.paths.share
         need = 1.5 * estimate + limits.free_share_gib * GIB
-        if (free := await self.guard.thread.call(files.free_bytes, share)) < need:
+        if (free := await self.guard.thread.call(mounts.free_bytes, share)) < need:
             raise InfrastructureError("share_low", path=str(share), free_gib=_gib(free), need_gib=_gib(need))
 
 

@@ -15,11 +15,11 @@ from loguru import logger
 
 from .. import files, log
 from ..config import Config
-from ..errors import HeygemdError, InfrastructureError, InputError, NotReady, describe
+from ..errors import HeygemdError, InfrastructureError, NotReady, describe
 from ..faults import point
 from ..job import Job, Problem, Video
 from ..protocol import Event, Found, Progress
-from . import names, publish, reports
+from . import names, publish, reports, verdict
 from .attempt import Attempt
 from .folder import wishes
 from .inbox import Inbox
@@ -29,7 +29,6 @@ from .store import Store
 
 CANCEL_POLL_S = 2.0
 PAUSE_S = 60.0
-DISK_FULL_LIMIT = 3
 CLAIM_BACKOFF_S = (1.0, 2.0, 4.0, 8.0, 16.0)
 
 
@@ -170,7 +169,7 @@ class Scheduler:
                 await _end(work)
                 self._cancelled(job, watch.result())
                 return
-            self._conclude(job, video, work.exception())
+            verdict.conclude(self.config.attempts, job, video, work.exception())
         except asyncio.CancelledError:
             await _end(work)
             raise
@@ -189,43 +188,6 @@ class Scheduler:
                 video.found.append(event)
 
         return hear
-
-    def _conclude(self, job: Job, video: Video, error: BaseException | None) -> None:
-        say = logger.bind(job=job.name, id=job.id)
-        job.unclean_ends = 0
-        if error is None:
-            say.success("{}: rendered", video.output)
-        elif isinstance(error, InputError):
-            self._fail(job, video, error)
-        elif isinstance(error, InfrastructureError):
-            video.attempts = max(0, video.attempts - 1)
-            video.disk_full += error.code == "scratch_full"
-            if video.disk_full >= DISK_FULL_LIMIT:
-                self._fail(job, video, InputError("too_big_for_disk", detail=str(error)))
-            else:
-                raise error
-        elif isinstance(error, (NotReady, FileNotFoundError)):
-            self._fail(job, video, InputError("file_changed", name=video.source.title, detail=describe(error)))
-        else:
-            self._retry_later(job, video, error)
-
-    def _retry_later(self, job: Job, video: Video, error: BaseException) -> None:
-        typed = error if isinstance(error, HeygemdError) else HeygemdError("engine_error", detail=describe(error))
-        limit = self.config.attempts.max_attempts
-        if video.attempts >= limit:
-            self._fail(job, video, typed)
-            return
-        backoff = self.config.attempts.retry_backoff_s
-        delay_s = backoff[min(video.attempts - 1, len(backoff) - 1)] if backoff else 0
-        video.not_before = time.time() + delay_s
-        logger.bind(job=job.name, id=job.id).warning(
-            "{}: attempt {} of {} failed ({}), again in {:.0f} s", video.output, video.attempts, limit, typed, delay_s
-        )
-
-    def _fail(self, job: Job, video: Video, error: HeygemdError) -> None:
-        video.state = "failed"
-        video.problem = Problem(code=error.code, fields=error.fields, detail=error.detail)
-        logger.bind(job=job.name, id=job.id).error("{}: failed: {}", video.output, describe(error))
 
     # --- cancel ---------------------------------------------------------------------------------------------------
 

@@ -7,8 +7,8 @@ from typing import Literal
 
 from ..config import Inbox
 from ..errors import HeygemdError
-from ..files import Mount
 from ..job import Job
+from ..mounts import Mount
 from .folder import Seen, Signature
 
 State = Literal["held", "copying", "settling", "waiting", "ready", "rejected"]

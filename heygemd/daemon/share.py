@@ -14,7 +14,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from loguru import logger
 
-from .. import files
+from .. import files, mounts
 from ..errors import InfrastructureError, NotReady, describe
 from ..transfer import Steps
 
@@ -106,7 +106,7 @@ class Guard:
     root: Path
     thread: ShareThread
     problem: InfrastructureError | None = None
-    mount: files.Mount | None = None
+    mount: mounts.Mount | None = None
     _told: float = 0.0
     _retry_at: float = 0.0
     _retry_s: float = 5.0
@@ -139,7 +139,7 @@ class Guard:
             reason = f"no answer for {self.thread.deadline_s:g} s"
             self.lost(InfrastructureError("share_unavailable", path=str(self.root), reason=reason))
 
-    def recovered(self, found: files.Mount) -> None:
+    def recovered(self, found: mounts.Mount) -> None:
         """Note that the share answers."""
         if self.problem is not None:
             logger.info("the share is back")
@@ -152,11 +152,11 @@ def _unavailable(root: Path, error: BaseException) -> InfrastructureError:
     return InfrastructureError("share_unavailable", path=str(root), reason=describe(error))
 
 
-def _inspect(root: Path) -> files.Mount:
-    found = files.mount(root)
+def _inspect(root: Path) -> mounts.Mount:
+    found = mounts.mount(root)
     files.read(root / MARKER)
     for folder in FOLDERS:
-        files.mount(root / folder)
+        mounts.mount(root / folder)
     return found
 
 

@@ -1,7 +1,8 @@
 from heygemd.config import Inbox
 from heygemd.daemon import folder as folders
 from heygemd.daemon.settle import Pending, settle_s
-from heygemd.files import Entry, Folder, Mount
+from heygemd.files import Entry, Folder
+from heygemd.mounts import Mount
 
 
 def scan(size):
