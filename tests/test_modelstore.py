@@ -45,8 +45,17 @@ def test_shipped_manifest_is_valid_and_names_are_unique() -> None:
     assert len({m.name for m in models}) == len(models)
     for model in models:
         assert "/" not in model.file or model.shipped
+        assert model.size is None or not model.shipped or model.path(Path()).stat().st_size == model.size
         assert model.licence
         assert model.source
+
+
+def test_every_shipped_weight_is_in_the_manifest() -> None:
+    assets = resources.PACKAGE / "render" / "assets"
+    files = {
+        p.relative_to(resources.PACKAGE).as_posix() for p in assets.iterdir() if p.suffix in (".tflite", ".safetensors")
+    }
+    assert files == {m.file for m in modelstore.register() if m.shipped}
 
 
 def test_shipped_weights_are_what_the_manifest_says(tmp_path: Path) -> None:
