@@ -1,7 +1,7 @@
 """A job's record: what the daemon remembers of a folder beyond where it lies.
 
 The folder's place says the job's state; the record holds attempts, phase and per-video results, so that a crash
-anywhere resumes from the last finished video. Names of people's files may be undecodable bytes (surrogateescape strings).
+anywhere resumes from the last finished video. Names of people's files may be undecodable bytes (surrogateescape).
 """
 
 from __future__ import annotations

@@ -151,10 +151,15 @@ class Scheduler:
         now = time.time()
         for job in self.ordered():
             for video in job.videos:
-                if video.state == "waiting" and video.not_before <= now and job.problem is None:
+                if video.state == "waiting" and job.problem is None and self._due(video, now):
                     await self._render(job, video)
                     return True
         return False
+
+    def _due(self, video: Video, now: float) -> bool:
+        """Whether its pause after a failed attempt is over; a clock that was set back must not make it endless."""
+        wait_s = video.not_before - now
+        return wait_s <= 0 or wait_s > max(self.config.attempts.retry_backoff_s, default=0)
 
     async def _render(self, job: Job, video: Video) -> None:
         """Make one attempt at one video; whatever happens, the record says so afterwards."""
