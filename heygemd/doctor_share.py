@@ -15,7 +15,7 @@ from . import mounts
 from .config import Config
 from .daemon.share import FOLDERS, MARKER
 from .errors import HeygemdError, printable
-from .findings import GIB, Row, unwritable
+from .findings import GIB, Row, there, unwritable
 
 FOREIGN_SHOWN = 5
 
@@ -23,9 +23,9 @@ FOREIGN_SHOWN = 5
 def check(config: Config, option: str = "") -> Iterator[Row]:
     """Yield the findings about the share; `option` is the --config part of commands in mends."""
     share = config.paths.share
-    missing = [name for name in (*FOLDERS, MARKER) if not (share / name).exists()]
+    missing = [name for name in (*FOLDERS, MARKER) if not there(share / name)]
     if missing:
-        finding = f"{share} is not there" if not share.exists() else f"{share} lacks {', '.join(missing)}"
+        finding = f"{share} is not there" if not there(share) else f"{share} lacks {', '.join(missing)}"
         yield Row("broken", "share", finding, f"Is it mounted? For a new one: heygemd init {share}{option}")
         return
     yield from _one_mount(share)

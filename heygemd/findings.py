@@ -22,7 +22,7 @@ class Row:
 
 def unwritable(path: Path) -> str:
     """Return why a file cannot be made in `path`, or ""; a folder that could be made when needed will do."""
-    if not path.exists():
+    if not there(path):
         return "" if os.access(existing(path), os.W_OK | os.X_OK) else f"is not there and cannot be made by {_me()}"
     trial = path / f".heygemd-doctor-{os.getpid()}"
     try:
@@ -33,9 +33,18 @@ def unwritable(path: Path) -> str:
     return ""
 
 
+def there(path: Path) -> bool:
+    """Return whether `path` is there and can be seen; a closed folder above it hides it, without an exception."""
+    try:
+        path.stat()
+    except OSError:
+        return False
+    return True
+
+
 def existing(path: Path) -> Path:
     """Return `path`, or the nearest folder above it that exists."""
-    return next(here for here in (path.absolute(), *path.absolute().parents) if here.exists())
+    return next(here for here in (path.absolute(), *path.absolute().parents) if there(here))
 
 
 def _me() -> str:

@@ -17,8 +17,8 @@ HEAVY = ("numpy", "cv2", "torch", "librosa", "scipy", "face_alignment", "skimage
 TOP = {"cli", "doctor", "doctor_share", "onevideo", "initialise", "demo", "__main__", "screen"}
 """The command line and what only it uses: may import anything but the renderer's inside."""
 LEAVES = {
-    "errors", "config", "job", "protocol", "messages", "log", "files", "transfer", "faults", "resources", "modelstore",
-    "findings", "exits", "media",
+    "errors", "config", "job", "protocol", "messages", "log", "files", "mounts", "transfer", "faults", "resources",
+    "modelstore", "findings", "exits", "media",
 }  # fmt: skip
 LAYERS = {"daemon": LEAVES | {"daemon"}, "render": LEAVES | {"render"}, "training": LEAVES | {"render", "training"}}
 CHOSEN = {"watchdog", "torch", "cv2", "face_alignment", "librosa", "ffmpeg", "loguru", "sdnotify", "tomli"}

@@ -1,0 +1,124 @@
+"""The doctor: finds what is wrong, says how to mend it, changes nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from heygemd import doctor, doctor_share
+from heygemd.config import Config, Limits, Paths, Render
+from heygemd.daemon import share as shares
+from heygemd.findings import Row
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    names = ("share", "state", "cache", "log", "models")
+    (tmp_path / "share").mkdir()
+    shares.create(tmp_path / "share")
+    limits = Limits(free_scratch_gib=0, free_share_gib=0, free_state_mib=0)
+    return Config(paths=Paths(**{name: tmp_path / name for name in names}), limits=limits, render=Render(device="cpu"))
+
+
+def broken(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if row.state == "broken"]
+
+
+def test_a_sound_machine(config: Config, tmp_path: Path) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    rows = doctor.examine(config)
+    assert broken(rows) == []
+    assert {"ffmpeg", "share", "ownership", "models", "GPU", "inotify", "clock"} <= {row.subject for row in rows}
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_every_problem_has_a_mend(config: Config, tmp_path: Path) -> None:
+    shutil.rmtree(config.paths.share / "done")
+    lacking = config.model_copy(update={"limits": Limits(free_scratch_gib=10**9, free_state_mib=10**9)})
+    rows = [row for row in doctor.examine(lacking) if row.state != "ok"]
+    assert {"share", "paths.cache", "paths.state"} <= {row.subject for row in rows}
+    assert all(row.mend for row in rows)
+
+
+def test_a_missing_share_names_the_command(config: Config) -> None:
+    shutil.rmtree(config.paths.share)
+    (row,) = doctor_share.check(config, " --config x.toml")
+    assert row.state == "broken"
+    assert row.mend.endswith(f"heygemd init {config.paths.share} --config x.toml")
+
+
+def test_folders_on_different_mounts(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = doctor_share.mounts.mount
+
+    def other(path: Path) -> object:
+        found = real(path)
+        return found._replace(device=found.device + 1) if path.name == "done" else found
+
+    monkeypatch.setattr(doctor_share.mounts, "mount", other)
+    rows = list(doctor_share.check(config))
+    assert any("different mounts" in row.finding for row in broken(rows))
+
+
+def test_an_inbox_without_setgid_is_warned_about(config: Config) -> None:
+    (config.paths.share / "inbox").chmod(0o755)
+    (row,) = [row for row in doctor_share.check(config) if row.subject == "ownership"]
+    assert row.state == "warning"
+    for words in ("chmod 2770", "setfacl", "force user", "force group"):
+        assert words in row.mend
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a folder of another user")
+def test_a_folder_that_cannot_be_moved_is_named(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropped = config.paths.share / "inbox" / "promo\n"
+    dropped.mkdir(mode=0o755)
+    os.chown(dropped, 12345, 12345)
+
+    def access(path: os.PathLike[str], mode: int) -> bool:
+        facts = Path(path).stat()
+        return facts.st_uid != 12345 or bool(facts.st_mode & stat.S_IWOTH)
+
+    monkeypatch.setattr(os, "access", access)
+    (row,) = [row for row in doctor_share.check(config) if "may not be moved" in row.finding]
+    assert r"promo\n (12345:12345 drwxr-sr-x)" in row.finding
+    assert "chmod -R g+rwX" in row.mend
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+def test_unwritable_folders_are_found(config: Config, tmp_path: Path) -> None:
+    config.paths.cache.mkdir(mode=0o755)
+    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        folder.chmod(0o755)
+    os.seteuid(65534)
+    try:
+        rows = [row for row in doctor._own_folders(config) if row.subject == "paths.cache"]
+    finally:
+        os.seteuid(0)
+    assert [row.state for row in rows] == ["broken"]
+    assert "Permission denied" in rows[0].finding
+
+
+def test_a_check_that_fails_hides_nothing_else(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> Iterator[Row]:
+        raise RuntimeError("surprise")
+        yield
+
+    monkeypatch.setattr(doctor, "_inotify", fail)
+    rows = doctor.examine(config)
+    assert [row.finding for row in rows if row.subject == "inotify"] == ["could not be checked: RuntimeError: surprise"]
+    assert any(row.subject == "clock" for row in rows)
+
+
+def test_missing_ffmpeg(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    (row,) = doctor._programs()
+    assert row.state == "broken"
+    assert row.mend == "apt-get install ffmpeg"
