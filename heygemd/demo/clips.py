@@ -65,12 +65,14 @@ def make_all(folder: Path) -> list[Path]:
 
 def write(clip: Clip, pictures: Iterator[Picture], folder: Path) -> None:
     """Encode pictures as H.264 in the container that the clip's name asks for."""
-    source = ffmpeg.raw_video(clip.width, clip.height, clip.fps, "bgr24")
-    options: dict[str, Any] = {"vcodec": "libx264", "pix_fmt": "yuv420p", "crf": CRF, "preset": "veryfast"}
+    source = ffmpeg.raw_video(clip.width, clip.height, clip.fps)
+    matrix = {"colorspace": "smpte170m", "color_primaries": "smpte170m", "color_trc": "smpte170m"}  # as cv2 converts
+    options: dict[str, Any] = {"vcodec": "libx264", "pix_fmt": "yuv420p", "crf": CRF, "preset": "veryfast", **matrix}
     target = ffmpeg.to_file(source, path=folder / clip.name, max_bytes=CLIP_BYTES, **options)
     with process.Writer(ffmpeg.command(target, media_s=clip.seconds, max_bytes=CLIP_BYTES)) as encoder:
         for picture in pictures:
-            encoder.write(np.ascontiguousarray(picture).data.cast("B"))
+            planes = cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420)
+            encoder.write(np.ascontiguousarray(planes).data.cast("B"))
         encoder.finish()
 
 

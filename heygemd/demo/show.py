@@ -78,6 +78,7 @@ def _tell(console: Console, share: Path) -> bool:
         return False
     console.print(f"Done: {done}", soft_wrap=True)
     for path in sorted(done.iterdir()):
-        console.print(f"  {path.name}", markup=False)
+        if not path.name.startswith("."):
+            console.print(f"  {path.name}{'/' if path.is_dir() else ''}", markup=False)
     console.print(f"({clips.NO_FACE.name} shows nobody, on purpose: report.html says so.)", soft_wrap=True)
     return True
