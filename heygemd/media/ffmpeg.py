@@ -39,11 +39,11 @@ def media(path: Path, *, max_pixels: int = MAX_PIXELS, **options: Any) -> Stream
     return ffmpeg.input(f"file:{path.absolute()}", threads=THREADS, **_guard(max_pixels), **options)
 
 
-def raw_video(width: int, height: int, fps: Fraction, pix_fmt: str = "yuv420p", **options: Any) -> Stream:
-    """Return standard input as raw frames; `options` tag them."""
+def raw_video(width: int, height: int, fps: Fraction, **options: Any) -> Stream:
+    """Return standard input as raw yuv420p frames; `options` tag them."""
     size, rate = f"{width}x{height}", f"{fps.numerator}/{fps.denominator}"
     pipe = {"protocol_whitelist": "pipe", "format_whitelist": "rawvideo"}
-    return ffmpeg.input("pipe:0", format="rawvideo", pix_fmt=pix_fmt, s=size, framerate=rate, **pipe, **options)
+    return ffmpeg.input("pipe:0", format="rawvideo", pix_fmt="yuv420p", s=size, framerate=rate, **pipe, **options)
 
 
 def to_pipe(*streams: Stream, **options: Any) -> Stream:

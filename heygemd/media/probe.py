@@ -218,3 +218,38 @@ def _check(info: MediaInfo, limits: Limits) -> None:
     limit_s = limits.max_video_s if info.kind == "video" else limits.max_audio_s
     if info.duration_s > limit_s:
         raise InputError(f"{info.kind}_too_long", duration_s=round(info.duration_s, 1), limit_s=limit_s)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The facts of a file of our own making: codecs of (video, audio), frames by counting packets, times in seconds."""
+
+    codecs: tuple[str, str]
+    frames: int
+    fps: Fraction
+    width: int
+    height: int
+    video_start_s: float
+    video_s: float
+    audio_start_s: float
+    audio_s: float
+
+
+def measure(path: Path, limits: Limits) -> Measured:
+    """Count a finished file's packets and read its times. Raises as `probe`."""
+    streams: list[Facts] = _ask(path, limits, "-count_packets", "-show_streams").get("streams", [])
+    by_kind = {str(s.get("codec_type")): s for s in streams}
+    if len(streams) != 2 or set(by_kind) != {"video", "audio"}:
+        raise InputError("media_unreadable", detail=f"streams: {[s.get('codec_type') for s in streams]}")
+    video, audio = by_kind["video"], by_kind["audio"]
+    return Measured(
+        codecs=(str(video.get("codec_name")), str(audio.get("codec_name"))),
+        frames=int(_number(video, "nb_read_packets")),
+        fps=_ratio(video.get("avg_frame_rate")),
+        width=int(video.get("width", 0)),
+        height=int(video.get("height", 0)),
+        video_start_s=_number(video, "start_time"),
+        video_s=_seconds(video),
+        audio_start_s=_number(audio, "start_time"),
+        audio_s=_seconds(audio),
+    )

@@ -1,0 +1,165 @@
+"""One video under one voice, from two files to a finished one: analyse, study, render, measure."""
+
+from __future__ import annotations
+
+import math
+import resource
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import EngineError, InfrastructureError
+from ..faults import point
+from ..protocol import Found, RenderRequest, Result
+from . import analysis, audio, encode, engines, faces, playback, sync, timeline, video
+from .analysis import Analysis
+from .audio import Voice
+from .cache import Cache
+from .engines.base import VOICE_RATE_HZ, FrameEngine, Memo
+from .faces import Tracker
+from .progress import Phases, Report
+from .scene import Finding, Timeline
+from .threads import Ahead, Behind
+from .video import Frame, Picture
+from .weave import Weaver
+
+GIB = 1 << 30
+QUEUE_BYTES = 24 << 20
+NVIDIA = Path("/dev/nvidiactl")
+
+
+@dataclass(frozen=True)
+class _Scene:
+    """Everything known before the first frame is made."""
+
+    picture: Picture
+    voice: Voice
+    tracker: Tracker
+    engine: FrameEngine
+    found: Analysis
+    memo: Memo
+    line: Timeline
+    plan: encode.Plan
+
+
+def render(request: RenderRequest, report: Report) -> Result:
+    """Make `request.output`. Reports Progress and Found.
+
+    Raises InputError, EngineError or InfrastructureError; then there is no output.
+    """
+    phases = Phases(report)
+    scene = _prepare(request, phases, report)
+    _produce(request, scene, phases)
+    return _measure(request, scene, phases)
+
+
+def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Scene:
+    settings, limits, scratch = request.settings, request.limits, request.scratch
+    cache = Cache(request.cache, int(settings.cache_gib * GIB))
+    device = choose_device(settings.device)
+    tracker = faces.tracker(settings.tracker, request.models, device)
+    engine = engines.engine(settings.engine, request.models, device)
+    tracker.check()
+    engine.check()
+    voice = audio.load(request.voice, request.voice_digest, limits, cache, scratch)
+    picture = video.describe(request.video, limits)
+    _tell(report, [*voice.findings, *video.findings(picture)])
+    limit = analysis.window(picture, float(voice.duration_s), whole=settings.audio_shorter == "keep")
+    found = analysis.analyse(
+        picture, request.video_digest, limit, tracker, settings.min_face_share, cache, scratch / "track", phases
+    )
+    line, differs = timeline.build(
+        len(found.track), picture.fps, voice.duration_s, settings.audio_longer, settings.audio_shorter
+    )
+    _tell(report, [*found.findings, *differs])
+    memo = analysis.study(picture, found, engine, cache, scratch / "memo", phases)
+    frames = len(line.source)
+    covered = frames == timeline.frame_count(voice.duration_s, picture.fps)
+    plan = encode.Plan(picture, voice, settings, frames, voice.duration_s if covered else frames / picture.fps)
+    return _Scene(picture, voice, tracker, engine, found, memo, line, plan)
+
+
+def _tell(report: Report, findings: list[Finding]) -> None:
+    for finding in findings:
+        report(Found(code=finding.code, fields=dict(finding.fields)))
+
+
+def choose_device(wanted: str) -> str:
+    """Return the torch device for "auto", "cpu" or "cuda[:N]". Raises InfrastructureError("gpu_unavailable")."""
+    if wanted == "cpu" or (wanted == "auto" and not NVIDIA.exists()):  # torch takes a second to import
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda" if wanted == "auto" else wanted
+    if wanted == "auto":
+        return "cpu"
+    raise InfrastructureError("gpu_unavailable", device=wanted)
+
+
+def _produce(request: RenderRequest, scene: _Scene, phases: Phases) -> None:
+    """Decode, engine and encode, each in its own thread, joined by short queues."""
+    total = scene.plan.frames
+    phases.begin("render", total)
+    size = max(2, min(8, QUEUE_BYTES // scene.picture.frame_bytes))
+    spare = int(request.limits.free_scratch_gib * GIB)
+
+    def encode_all(frames: Iterator[Frame]) -> None:
+        with closing(encode.Encoder(scene.plan, request.output)) as encoder:
+            for frame in frames:
+                encoder.write(frame)
+                phases.done(encoder.written)
+                if encoder.written == (total + 1) // 2:
+                    point("render")
+            if encoder.written != total:
+                raise EngineError("frames_missing", frames=encoder.written, expected=total)
+            point("encode")
+            encoder.finish()
+
+    source = playback.play(scene.picture, scene.line, request.scratch, spare)
+    with closing(Behind(encode_all, size)) as behind, closing(Ahead(source, size)) as ahead:
+        weaver = Weaver(scene.picture, scene.found.track, scene.line, behind.put)
+        weaver.run(iter(ahead), scene.engine, _heard(scene, request.scratch), scene.memo)
+        behind.finish()
+
+
+def _heard(scene: _Scene, scratch: Path) -> NDArray[np.float32]:
+    """Return the voice as long as the output: cut, or with silence after it."""
+    samples = scene.voice.samples
+    wanted = math.ceil(scene.plan.sound_s * VOICE_RATE_HZ)
+    if wanted <= len(samples):
+        return samples[:wanted]
+    padded = np.memmap(scratch / "padded.f32", "<f4", "w+", shape=(wanted,))
+    padded[: len(samples)] = samples
+    return padded
+
+
+def _measure(request: RenderRequest, scene: _Scene, phases: Phases) -> Result:
+    picture, plan, settings = scene.picture, scene.plan, request.settings
+    phases.begin("measure", min(plan.frames, round(sync.SAMPLE_S * picture.fps)))
+    point("measure")
+    expected = sync.Expected(plan.frames, picture.fps, picture.width, picture.height, plan.sound_s)
+    seen = sync.gate(request.output, expected, request.limits)
+    gaps = sync.mouth(request.output, scene.tracker, request.limits, request.scratch, phases.done)
+    offset_ms, confidence = sync.offset(gaps, picture.fps, scene.voice.samples)
+    if offset_ms is not None and abs(offset_ms) > settings.max_offset_frames * 1000 / picture.fps:
+        request.output.unlink()
+        raise EngineError("out_of_sync", offset_ms=round(offset_ms), confidence=confidence)
+    phases.end()
+    return Result(
+        frames=seen.frames,
+        fps=f"{picture.fps.numerator}/{picture.fps.denominator}",
+        duration_s=round(max(seen.video_s, seen.audio_s), 3),
+        width=seen.width,
+        height=seen.height,
+        offset_ms=offset_ms,
+        offset_confidence=confidence,
+        engine=scene.engine.name,
+        tracker=scene.tracker.name,
+        seconds=phases.seconds,
+        peak_memory_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+    )

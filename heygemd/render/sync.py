@@ -1,0 +1,142 @@
+"""The finished file judged by itself: its counts and times, and whether the lips move with the voice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import butter, sosfiltfilt
+
+from ..config import Limits
+from ..errors import EngineError, InputError
+from ..media import probe
+from . import video
+from .engines.base import VOICE_RATE_HZ
+from .faces import Tracker
+
+UPPER_LIP, LOWER_LIP, LEFT_EYE, RIGHT_EYE = 13, 14, 33, 263
+RATE_HZ = 100
+BAND_HZ = (2.0, 8.0)
+REACH_S = 0.4
+SAMPLE_S = 60.0
+SHORTEST_S = 2.5
+SOUND_SLACK_S = 0.07
+"""An AAC packet is 21 to 64 ms of sound; the last one is padded."""
+LIP_LEAD_S = 0.0
+SURE = 1.0
+
+Signal = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What the finished file must be."""
+
+    frames: int
+    fps: Fraction
+    width: int
+    height: int
+    sound_s: Fraction
+
+
+def gate(path: Path, expected: Expected, limits: Limits) -> probe.Measured:
+    """Return the file's measures. Raises EngineError("output_invalid", reason=...) if they are not as expected."""
+    try:
+        seen = probe.measure(path, limits)
+    except InputError as error:
+        raise EngineError("output_invalid", reason="unreadable", detail=error.detail) from None
+    frame_s = float(1 / expected.fps)
+    video_s, sound_s = expected.frames * frame_s, float(expected.sound_s)
+    checks = {
+        "streams": seen.codecs == ("h264", "aac"),
+        "frames": seen.frames == expected.frames,
+        "size": (seen.width, seen.height) == (expected.width, expected.height),
+        "fps": abs(seen.fps / expected.fps - 1) < 1e-4,
+        "video_start": abs(seen.video_start_s) < frame_s / 2,
+        "audio_start": abs(seen.audio_start_s) < SOUND_SLACK_S,
+        "video_duration": abs(seen.video_s - video_s) < frame_s / 2,
+        "audio_duration": abs(seen.audio_s - sound_s) < max(frame_s, SOUND_SLACK_S),
+    }
+    wrong = [name for name, good in checks.items() if not good]
+    if wrong:
+        raise EngineError("output_invalid", reason=", ".join(wrong), detail=f"{seen} instead of {expected}")
+    return seen
+
+
+def mouth(path: Path, tracker: Tracker, limits: Limits, scratch: Path, progress: Callable[[int], None]) -> Signal:
+    """Return (T,) gaps of the inner lips in eye distances, NaN without a face, of the file's first SAMPLE_S."""
+    picture = video.describe(path, limits)
+    images, decode = video.small_frames(picture, round(SAMPLE_S * picture.fps))
+    try:
+        size = (picture.width, picture.height)
+        track, _ = tracker.track(images, size, picture.fps, scratch / "measured.f32", progress, min_share=0.0)
+    finally:
+        decode.close()
+    gaps = np.full(len(track), np.nan)
+    for start in range(0, len(track), 256):
+        points = track.points(start, min(start + 256, len(track)))
+        lips = np.linalg.norm(points[:, UPPER_LIP] - points[:, LOWER_LIP], axis=1)
+        eyes = np.linalg.norm(points[:, LEFT_EYE, :2] - points[:, RIGHT_EYE, :2], axis=1)
+        gaps[start : start + len(points)] = lips / np.maximum(eyes, 1e-6)
+    return gaps
+
+
+def offset(gaps: Signal, fps: Fraction, voice: NDArray[np.float32]) -> tuple[float | None, float]:
+    """Return (lips behind the voice in ms or None, confidence).
+
+    The opening of the lips and the loudness of the voice share the rhythm of syllables (Chandrasekaran 2009): both are
+    band-passed and correlated over +-REACH_S. Confidence compares the peak with what the same signals give at shifts
+    that cannot be true; from SURE on, an offset counts.
+    """
+    opening, loudness = _opening(gaps, fps), _loudness(voice, len(gaps) / float(fps))
+    length = min(len(opening), len(loudness))
+    if length < SHORTEST_S * RATE_HZ or not opening[:length].any() or not loudness[:length].any():
+        return None, 0.0
+    curve = _correlation(opening[:length], loudness[:length])
+    reach = round(REACH_S * RATE_HZ)
+    lags = np.arange(-reach, reach + 1)
+    near = np.array([curve[lag % length] for lag in lags])
+    best = int(near.argmax())
+    far = np.delete(curve, lags % length)
+    rivals = np.delete(near, np.s_[max(0, best - 10) : best + 11])
+    doubt = max(np.quantile(far, 0.999) if len(far) > 100 else 1.0, rivals.max(), 0.15)
+    confidence = float(near[best] / doubt) - 1
+    offset_ms = 1000 * (lags[best] / RATE_HZ + LIP_LEAD_S)
+    return (offset_ms if confidence * 2 >= SURE else None), round(max(0.0, confidence * 2), 3)
+
+
+def _opening(gaps: Signal, fps: Fraction) -> Signal:
+    """Return the gaps at RATE_HZ, band-passed; holes are bridged."""
+    seen = np.flatnonzero(np.isfinite(gaps))
+    if len(seen) < 2:
+        return np.zeros(0)
+    times = (np.arange(len(gaps)) + 0.5) / float(fps)
+    grid = np.arange(int(len(gaps) / float(fps) * RATE_HZ)) / RATE_HZ
+    return _band(np.interp(grid, times[seen], gaps[seen]))
+
+
+def _loudness(voice: NDArray[np.float32], seconds: float) -> Signal:
+    """Return the voice's root loudness at RATE_HZ, band-passed, of the first `seconds`."""
+    hop = VOICE_RATE_HZ // RATE_HZ
+    count = min(len(voice), int(seconds * VOICE_RATE_HZ)) // hop
+    power = np.square(voice[: count * hop].astype(np.float64)).reshape(count, hop).mean(1)
+    return _band(power**0.25)
+
+
+def _band(signal: Signal) -> Signal:
+    if len(signal) < RATE_HZ:
+        return np.zeros(0)
+    filtered: Signal = sosfiltfilt(butter(2, BAND_HZ, "bandpass", fs=RATE_HZ, output="sos"), signal)
+    return filtered
+
+
+def _correlation(a: Signal, b: Signal) -> Signal:
+    """Return (n,) circular correlation: at index k, `a` is taken to be k steps behind `b`."""
+    a, b = a - a.mean(), b - b.mean()
+    product = np.fft.irfft(np.fft.rfft(a) * np.conj(np.fft.rfft(b)), len(a))
+    curve: Signal = product / max(float(np.sqrt((a @ a) * (b @ b))), 1e-12)
+    return curve

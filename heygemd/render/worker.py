@@ -1,0 +1,95 @@
+"""The renderer process: waits for its request, renders one video, says how it went, exits.
+
+python -m heygemd.render.worker REQUEST EVENT_FD PARENT_PID
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from ..protocol import Done, LogLine, Message, Ready, RenderRequest, failed, send
+
+PR_SET_PDEATHSIG = 1
+WAIT_S = 0.05
+
+
+def main(arguments: list[str]) -> int:
+    """Render one video; return the exit status."""
+    request_path, fd, parent = Path(arguments[0]), int(arguments[1]), int(arguments[2])
+    die_with(parent)
+    os.set_inheritable(fd, False)
+    signal.signal(signal.SIGTERM, _leave)
+    lock = threading.Lock()
+
+    def report(event: Message) -> None:
+        with lock:
+            send(fd, event)
+
+    try:
+        _log_to(report)
+        _limit_threads()
+        from . import pipeline
+
+        report(Ready())
+        report(Done(result=pipeline.render(_request(request_path), report)))
+    except BrokenPipeError:
+        return 1  # nobody listens any more
+    except Exception as error:
+        report(failed(error))
+    return 0
+
+
+def die_with(parent: int) -> None:
+    """Ask the kernel to kill this process when `parent` ends; leave at once if it already has."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def _leave(number: int, _frame: object) -> None:
+    """Exit without ceremony: all that lives outside this process dies with it or is scratch."""
+    os._exit(128 + number)
+
+
+def _log_to(report: object) -> None:
+    """Send log records to the daemon, which owns the sinks."""
+    from loguru import logger
+
+    def sink(message: object) -> None:
+        record = message.record  # type: ignore[attr-defined]
+        text = record["message"]
+        if record["exception"]:
+            text = f"{text}\n{message}"
+        report(LogLine(level=record["level"].name, message=text))  # type: ignore[operator]
+
+    logger.remove()
+    logger.add(sink, level="DEBUG", format="{message}")
+
+
+def _limit_threads() -> None:
+    """Leave cores to ffmpeg: decoding and encoding run beside the engine."""
+    cores = len(os.sched_getaffinity(0))
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores - 1)))
+    import cv2
+
+    cv2.setNumThreads(max(1, cores // 2))
+
+
+def _request(path: Path) -> RenderRequest:
+    """Wait for the request; the daemon renames it into place when the input is there."""
+    while not path.exists():
+        time.sleep(WAIT_S)
+    return RenderRequest.model_validate_json(path.read_bytes())
+
+
+if __name__ == "__main__":
+    status = main(sys.argv[1:])
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # no exit handlers: CUDA's and OpenCV's have been seen to crash after the work was done
