@@ -15,6 +15,10 @@ LIP_MARGIN = 0.05
 RING_WIDTH = 0.12
 MATCH_PIXELS = 48
 GAIN_LIMIT = 1.5
+SHADOW = 0.035
+"""How far the lips' shadow reaches into the mouth, eye distances."""
+RIM_LIGHT = 0.45
+STILL_PIXELS = 0.05
 SHIFT_BITS = 4
 
 
@@ -40,14 +44,16 @@ def blurred(mask: F32, sigma: float) -> F32:
     return np.asarray(cv2.GaussianBlur(mask, (0, 0), max(sigma, 0.4)), np.float32)
 
 
-def moved(field: Field, target: F32, source: F32, eye: float) -> F32:
-    """Return (height, width) float32 mask of the pixels that the base warp may change, feathered inwards."""
-    inside = (field.index >= 0).astype(np.uint8)
+def moved(field: Field, eye: float, furthest: float) -> F32:
+    """Return (height, width) float32 mask of the pixels that the base warp may change, feathered inwards.
+
+    furthest  pixels that the most moved vertex moves; under STILL_PIXELS the frame stays as it is
+    """
+    inside = field.inside.astype(np.uint8)
     inside = cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     reach = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1] * field.scale
     soft = np.clip(reach / max(0.08 * eye, 1.0), 0, 1)
-    if not np.abs(target - source).max() > 0.02:
-        soft[:] = 0
+    soft *= float(np.clip(furthest / STILL_PIXELS - 1, 0, 1))
     wide = cv2.resize(soft, (field.width, field.height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(wide * wide * (3 - 2 * wide), np.float32)
 
@@ -61,9 +67,17 @@ def lips(target: F32, field: Field, eye: float) -> tuple[F32, F32]:
     return soft, np.clip(ring, 0, 1)
 
 
-def inside(target: F32, field: Field, eye: float) -> F32:
-    """Return the softened mask of the open mouth, (height, width) float32."""
-    return blurred(polygon(target[INNER], field), 0.006 * eye)
+def inside(target: F32, field: Field, eye: float) -> tuple[F32, F32]:
+    """Return the softened mask of the open mouth and how much light reaches into it, (height, width) float32 each.
+
+    The lips' shadow darkens the rim, most of all under the upper lip, from where the light comes.
+    """
+    sharp = polygon(target[INNER], field)
+    reach = cv2.distanceTransform((sharp > 0.5).astype(np.uint8), cv2.DIST_L2, 3) / (SHADOW * eye)
+    fall = np.float32([[1, 0, 0], [0, 1, 0.5 * SHADOW * eye]])
+    under = cv2.warpAffine(blurred(sharp, 0.3 * SHADOW * eye), fall, sharp.shape[::-1])
+    light = RIM_LIGHT + (1 - RIM_LIGHT) * np.clip(reach, 0, 1)
+    return blurred(sharp, 0.008 * eye), np.asarray(light * (0.45 + 0.55 * under), np.float32)
 
 
 def matched(layer: F32, base: F32, ring: F32) -> F32:

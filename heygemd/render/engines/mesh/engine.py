@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...geometry import F32, face_shape
-from ...mouth import OPEN
+from ...mouth import OPEN, WIDTH
 from ...scene import Crop, Patch, Timeline, Track
 from ..base import FrameEngine, Memo
 from . import lips, palette, person
@@ -18,6 +18,8 @@ SELF_BONUS = 0.6
 """The frame's own lips are kept while they fit the target this much worse than the palette's."""
 BLEND_FRAMES_S = 0.06
 FADE_S = 0.05
+KNEE = 0.7
+"""Share of the widest opening up to which openings stay as they are."""
 
 
 class MeshEngine(FrameEngine):
@@ -62,7 +64,7 @@ def make_plan(track: Track, timeline: Timeline, spoken: F32, memo: Memo) -> Plan
     own = np.where(np.isfinite(motion.quantities), motion.quantities, rest)
     base = rest + person.mood(motion, rest, fps)
     source = timeline.source
-    target = base[source] + _at(spoken, timeline.times_s)
+    target = base[source] + _within(_at(spoken, timeline.times_s), *person.manner(memo["rest"], motion))
     strength = track.strength[source, None]
     target = own[source] + strength * (target - own[source])
     frames = memo["frame"]
@@ -77,7 +79,24 @@ def make_plan(track: Track, timeline: Timeline, spoken: F32, memo: Memo) -> Plan
     kept = palette.distances_paired(target, own[source])
     need = 1 / (1 + np.exp(-4 * (kept - price - SELF_BONUS)))
     need = person.blur(need[:, None].astype(np.float32), FADE_S * fps)[:, 0]
-    return Plan(target, own, rest, need, choice, max(1, round(BLEND_FRAMES_S * fps)), entries[:, OPEN] + rest[frames, OPEN])
+    return Plan(
+        target, own, rest, need, choice, max(1, round(BLEND_FRAMES_S * fps)), entries[:, OPEN] + rest[frames, OPEN]
+    )
+
+
+def _within(spoken: F32, size: float, widest: float) -> F32:
+    """Return (N, 5) departures scaled to a person's manner, openings near `widest` softly held under it."""
+    opening = np.maximum(spoken[:, OPEN] * size, 1e-6)
+    held = np.where(opening > KNEE * widest, _soft(opening, widest), opening)
+    vertical = [k for k in range(spoken.shape[1]) if k != WIDTH]
+    out = spoken.copy()
+    out[:, vertical] *= size * (held / opening)[:, None]
+    return out
+
+
+def _soft(opening: F32, widest: float) -> F32:
+    room = (1 - KNEE) * widest
+    return np.asarray(KNEE * widest + room * np.tanh((opening - KNEE * widest) / room), np.float32)
 
 
 def _at(rows: F32, times_s: NDArray[np.float64]) -> F32:
@@ -86,5 +105,3 @@ def _at(rows: F32, times_s: NDArray[np.float64]) -> F32:
         return np.zeros((len(times_s), 5), np.float32)
     grid = (np.arange(len(rows)) + 0.5) / lips.RATE_HZ
     return np.stack([np.interp(times_s, grid, column) for column in rows.T], 1).astype(np.float32)
-
-

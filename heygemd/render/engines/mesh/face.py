@@ -18,7 +18,7 @@ GAP_PROFILE = np.array([0, 0.3, 0.6, 0.82, 0.95, 1, 0.95, 0.82, 0.6, 0.3, 0], np
 """Gap of each column of the inner lips over the middle one's."""
 OWN_PROFILE = 0.25
 """How far a person's own profile may depart from it, as a share of the gap."""
-REAL_FROM, REAL_FULL = 0.3, 0.6
+REAL_FROM, REAL_FULL = 0.4, 0.7
 """A texture's own mouth must be open by this share of the target's for its inside to be used: not at all, fully."""
 SHUT = 0.02
 SKIN = np.array([50, 280, 205, 425, 117, 346])
@@ -60,14 +60,14 @@ class Painter:
         after, before = warp.vertices(target, depth), warp.vertices(points[:, :2], depth)
         field = warp.draw(after, (w, h))
         area = np.s_[field.y0 : field.y0 + field.height, field.x0 : field.x0 + field.width]
-        flat = warp.maps(field, after, before)
+        flat = warp.maps(field, before)
         image = cv2.remap(crop.image, flat, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
-        mask = blend.moved(field, after, before, eye)
+        mask = blend.moved(field, eye, float(np.abs(after - before).max()))
         real = real_share(plan.own[crop.source, OPEN], wanted[OPEN])
         soft, ring = blend.lips(target, field, eye)
         need = float(plan.need[crop.output])
         if need > 0.01:
-            layer, layer_real = self._lips(plan, crop.output, field, after, depth, eye, image, ring)
+            layer, layer_real = self._lips(plan, crop.output, field, depth, eye, image, ring)
             image += (need * soft)[..., None] * (layer - image)
             real += need * (layer_real - real)
             mask = np.maximum(mask, np.minimum(need * 4, 1) * soft)
@@ -81,7 +81,7 @@ class Painter:
         return Patch(crop.output, out, whole)
 
     def _lips(
-        self, plan: Plan, output: int, field: warp.Field, after: F32, depth: F32, eye: float, base: F32, ring: F32
+        self, plan: Plan, output: int, field: warp.Field, depth: F32, eye: float, base: F32, ring: F32
     ) -> tuple[F32, float]:
         """Return the palette's lips in the field's region, matched in light, and how real their inside is."""
         span = plan.choice[max(0, output - plan.blend) : output + plan.blend + 1]
@@ -92,16 +92,14 @@ class Painter:
         for entry, part in zip(entries[order], share, strict=True):
             points = self._points[entry]
             scale = float(np.linalg.norm(points[263] - points[33])) / eye
-            flat = warp.maps(field, after, warp.vertices(points, depth * scale))
+            flat = warp.maps(field, warp.vertices(points, depth * scale))
             image = cv2.remap(self._texture[entry], flat, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
             layer += np.float32(part) * image
             real += float(part) * real_share(plan.opened[entry], plan.target[output, OPEN])
         return blend.matched(layer, base, ring), real
 
     @staticmethod
-    def _paint(
-        image: F32, crop: Crop, plan: Plan, pose: Pose, field: warp.Field, target: F32, hollow: float
-    ) -> None:
+    def _paint(image: F32, crop: Crop, plan: Plan, pose: Pose, field: warp.Field, target: F32, hollow: float) -> None:
         open_by = float(plan.target[crop.output, OPEN])
         line = float(plan.rest[crop.source, 3]) + LIP_HEIGHT
         size = (field.width, field.height)
@@ -109,8 +107,8 @@ class Painter:
         spots = np.clip(target[SKIN].astype(int), 0, (crop.image.shape[1] - 1, crop.image.shape[0] - 1))
         skin = crop.image[spots[:, 1], spots[:, 0]].astype(np.float32)
         light = np.median(skin.max(1))
-        mask = blend.inside(target, field, float(pose.scale[0]))
-        image += (hollow * mask)[..., None] * (np.minimum(picture * light, 250) - image)
+        mask, shade = blend.inside(target, field, float(pose.scale[0]))
+        image += (hollow * mask)[..., None] * (np.minimum(picture * (light * shade)[..., None], 250) - image)
 
 
 LIP_HEIGHT = 0.095

@@ -22,7 +22,7 @@ DEPTH = 0.06
 """The teeth lie this far behind the lips, eye distances."""
 TEETH_EDGES = np.array([0.0, 0.088, 0.163, 0.24, 0.31])
 """Where the upper teeth meet, eye distances from the middle."""
-TEETH_SHOWN = 0.028
+TEETH_SHOWN = 0.026
 """How far the upper teeth reach below the closed mouth's line."""
 CAVITY_BGR = np.array([0.10, 0.08, 0.17], np.float32)
 TEETH_BGR = np.array([0.72, 0.80, 0.86], np.float32)
@@ -47,8 +47,8 @@ def _teeth() -> tuple[F32, F32]:
     across = np.clip((np.abs(x) - left) / np.maximum(right - left, 1e-3), 0, 1) * 2 - 1
     shorter = np.array([0.0, 0.0, 0.008, 0.003, 0.012, 0.02])[np.clip(tooth, 0, 5)]
     edge = TEETH_SHOWN - arch - shorter - 0.006 * across**4
-    cover = np.clip((edge - y) / 0.008, 0, 1) * np.clip((0.33 - np.abs(x)) / 0.06, 0, 1)
-    light = 1 - 0.16 * np.abs(across) ** 6 - 4.2 * x * x - 0.8 * np.clip(-y, 0, 1)
+    cover = np.clip((edge - y) / 0.008, 0, 1) * np.clip((0.30 - np.abs(x)) / 0.1, 0, 1)
+    light = 1 - 0.2 * np.abs(across) ** 8 - 8.0 * x * x
     return cover.astype(np.float32), np.clip(light, 0.15, 1).astype(np.float32)
 
 

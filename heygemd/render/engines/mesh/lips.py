@@ -1,27 +1,116 @@
-"""Speech to lips: how the five quantities of the mouth depart from rest while a voice speaks."""
+"""Speech to lips: how the five quantities of the mouth depart from rest while a voice speaks.
+
+A small dilated convolutional network (after WaveNet, van den Oord 2016) trained by `heygemd.training` on synthesised
+speech whose sounds and times are known; see models/lips.md.
+"""
 
 from __future__ import annotations
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
+from ... import features
 from ...geometry import F32
-from ...mouth import JAW, LOWER, OPEN
+from ...mouth import MODES
+from ...weights import tensors
 
 RATE_HZ = 50
+CHANNELS = 96
+DILATIONS = (1, 2, 4, 8, 1, 2, 4)
+CHUNK_S = 60
+OVERLAP_S = 2
+"""More than the network can hear to either side (about 0.7 s), so that chunks join without a trace."""
+HOLD_S = 0.3
+"""Pauses longer than this close the mouth and hold it still."""
+CLOSE_S, OPEN_S = 0.16, 0.10
+"""How long the mouth takes to close after speech and to open before it."""
+
+
+class Block(nn.Module):
+    """A residual pair of convolutions."""
+
+    def __init__(self, dilation: int) -> None:
+        super().__init__()
+        self.wide = nn.Conv1d(CHANNELS, CHANNELS, 3, padding=dilation, dilation=dilation)
+        self.mix = nn.Conv1d(CHANNELS, CHANNELS, 1)
+        self.drop = nn.Dropout(0.1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, CHANNELS, T) to the same shape."""
+        return x + self.drop(self.mix(nn.functional.gelu(self.wide(x))))
+
+
+class LipNet(nn.Module):
+    """(N, BANDS, 2T) levelled log-mel at 100 Hz to (N, T, 5) departures from rest at 50 Hz, in units of `UNIT`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter = nn.Conv1d(features.BANDS, CHANNELS, 5, stride=2, padding=2)
+        self.blocks = nn.Sequential(*(Block(d) for d in DILATIONS))
+        self.leave = nn.Conv1d(CHANNELS, len(MODES), 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        out: Tensor = self.leave(self.blocks(nn.functional.gelu(self.enter(x))))
+        return out.transpose(1, 2)
+
+
+UNIT = 0.03
+"""Eye distances in one unit of the network's output."""
+
+
+def load() -> LipNet:
+    """Return the shipped network, ready to use."""
+    net = LipNet()
+    net.load_state_dict(tensors("lips.safetensors"))
+    return net.eval()
 
 
 def check() -> None:
     """Raise EngineError if the shipped network is missing or damaged."""
+    load()
 
 
-def speak(voice: F32) -> F32:
-    """Return (T, 5) float32 departures from the closed mouth at RATE_HZ."""
-    hop = 16_000 // RATE_HZ
-    count = len(voice) // hop
-    loud = np.sqrt(np.mean(np.asarray(voice[: count * hop]).reshape(count, hop) ** 2, 1) + 1e-9)
-    loud = np.convolve(loud, np.hanning(7) / np.hanning(7).sum(), "same")
-    lips = np.zeros((count, 5), np.float32)
-    lips[:, OPEN] = 0.22 * np.clip(loud / (np.percentile(loud, 95) + 1e-6), 0, 1)
-    lips[:, JAW] = 0.6 * lips[:, OPEN]
-    lips[:, LOWER] = 0.85 * lips[:, OPEN]
-    return lips
+def speak(voice: NDArray[np.float32], net: LipNet | None = None) -> F32:
+    """Return (T, 5) float32 departures from the closed mouth at RATE_HZ, in eye distances.
+
+    voice  (samples,) float32 at 16 kHz
+    """
+    heard, speech = features.listen(voice)
+    count = len(heard) // 2
+    lips = predict(net or load(), heard[: 2 * count])
+    return np.asarray(lips * openness(speech[: 2 * count])[::2, None], np.float32)
+
+
+def predict(net: LipNet, heard: F32) -> F32:
+    """Return (T, 5) for (2T, BANDS) levelled features, in chunks so that memory stays small."""
+    step, reach = CHUNK_S * features.RATE_HZ, OVERLAP_S * features.RATE_HZ
+    parts = [np.zeros((0, len(MODES)), np.float32)]
+    with torch.inference_mode():
+        for start in range(0, len(heard), step):
+            low, stop = max(0, start - reach), min(start + step, len(heard))
+            part = torch.from_numpy(heard[low : min(stop + reach, len(heard))].T.copy())[None]
+            parts.append(net(part)[0, (start - low) // 2 : (stop - low) // 2].numpy() * UNIT)
+    return np.concatenate(parts)
+
+
+def openness(speech: NDArray[np.bool_]) -> F32:
+    """Return (T,) 0..1 at features.RATE_HZ: 1 in speech, 0 in pauses longer than HOLD_S, eased between."""
+    rate = features.RATE_HZ
+    gate = np.ones(len(speech), np.float32)
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], (~speech).astype(np.int8), [0]))))
+    for a, b in zip(edges[::2], edges[1::2], strict=True):
+        if b - a < HOLD_S * rate and a > 0 and b < len(speech):
+            continue
+        frames = np.arange(a, b)
+        after = (frames - a + 1) / (CLOSE_S * rate) if a > 0 else np.ones(b - a)
+        before = (b - frames) / (OPEN_S * rate) if b < len(speech) else np.ones(b - a)
+        gate[a:b] = 1 - _ease(np.minimum(after, before))
+    return gate
+
+
+def _ease(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    x = np.clip(x, 0, 1)
+    return np.asarray(x * x * (3 - 2 * x), np.float64)

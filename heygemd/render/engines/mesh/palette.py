@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...geometry import F32
+from ...geometry import F32, face_shape
 from ...mouth import LOWER, OPEN, WIDTH
-from ...scene import Crop, Track
+from ...scene import Crop, Image, Track
 from .person import Motion
 
 MAX_ENTRIES = 40
@@ -24,6 +24,12 @@ MOUTH_UNITS = np.array([0.03, 0.05, 0.08, 0.05, 0.06], np.float32)
 """Difference of each quantity that counts as much as one unit of the others."""
 POSE_UNITS_DEG = np.array([8.0, 8.0, 15.0], np.float32)
 SWITCH_PRICE = 3.0
+SKIN_ANCHORS = np.array([2, 98, 327, 61, 291, 152, 148, 377, 172, 397, 50, 280, 205, 425, 1])
+SKIN_CORNER = np.array([-0.45, 0.45], np.float32)
+SKIN_PIXELS = 64
+SKIN_SIZE = (58, 56)
+ODD_TIMES_USUAL, ODD_AT_LEAST = 2.2, 0.16
+"""A texture is odd when it differs from the median by more, as a share of its brightness (90th percentile)."""
 OTHER_SHOT_PRICE = 6.0
 
 
@@ -68,11 +74,35 @@ def store(crops: Iterable[Crop], track: Track) -> dict[str, NDArray[np.generic]]
         cuts.append(cv2.warpAffine(crop.image, move, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
         kept.append(points * scale + move[:, 2].astype(np.float32))
         frames.append(crop.source)
+    sound = clean(cuts, kept)
+    cuts, kept, frames = ([row for row, ok in zip(rows, sound, strict=True) if ok] for rows in (cuts, kept, frames))
     largest = max((len(cut) for cut in cuts), default=1)
     texture = np.zeros((len(cuts), largest, largest, 3), np.uint8)
     for row, cut in zip(texture, cuts, strict=True):
         row[: len(cut), : len(cut)] = cut
     return {"texture": texture, "points": np.asarray(kept, np.float32), "frame": np.asarray(frames, np.int32)}
+
+
+def clean(textures: list[Image], points: list[F32]) -> list[bool]:
+    """Return which textures look like the others round the mouth: not those with a hand or a microphone before it.
+
+    Each is laid onto the mean face; the skin round the lips is compared with the median of all.
+    """
+    if len(textures) < 4:
+        return [True] * len(textures)
+    mean = face_shape()["mean"][:, :2]
+    anchors = (mean[SKIN_ANCHORS] - SKIN_CORNER) * SKIN_PIXELS
+    rows = []
+    for texture, p in zip(textures, points, strict=True):
+        move = cv2.estimateAffine2D(p[SKIN_ANCHORS], anchors.astype(np.float32), method=cv2.LMEDS)[0]
+        patch = cv2.warpAffine(texture, move, SKIN_SIZE, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+        patch = cv2.GaussianBlur(patch, (0, 0), 2)
+        rows.append(patch / max(float(np.median(patch)), 1.0))
+    stack = np.asarray(rows)
+    off = np.abs(stack - np.median(stack, 0)).mean(3)
+    off = np.percentile(off.reshape(len(rows), -1), 90, axis=1)
+    limit = max(ODD_TIMES_USUAL * float(np.median(off)), ODD_AT_LEAST)
+    return [bool(value <= limit) for value in off]
 
 
 def _square(points: F32) -> tuple[int, int, int]:

@@ -21,6 +21,12 @@ OPENING_FOLLOW = np.array([1.0, -0.1, 0.65, -0.1, 0.9], np.float32)
 """How the quantities usually change with the opening, from the clips the face's shape was made from."""
 PRIOR = 30.0
 SLOW_S = 1.0
+TALKS_FROM = 0.05
+"""Someone whose opening varies by less, in eye distances, does not talk in the video."""
+USUAL_SPREAD = 0.13
+USUAL_WIDEST = 0.24
+WIDER = 1.3
+"""How much wider than in the video a mouth may open: beyond it no texture fits."""
 
 
 class Motion(NamedTuple):
@@ -72,6 +78,18 @@ def closed(coefficients: F32, angles_deg: F32) -> F32:
     rest = (terms @ coefficients[:, :5].T).astype(np.float32)
     rest[:, OPEN] = coefficients[OPEN, 5]
     return rest
+
+
+def manner(coefficients: F32, motion: Motion) -> tuple[float, float]:
+    """Return how large this person speaks against the usual (1), and the widest opening to show, eye distances.
+
+    People who hardly open their mouths go on so, within limits; of a silent person nothing is known: (1, USUAL_WIDEST).
+    """
+    opened = motion.quantities[:, OPEN]
+    spread = float(np.nanpercentile(opened, 95)) - float(coefficients[OPEN, 5])
+    if spread < TALKS_FROM:
+        return 1.0, USUAL_WIDEST
+    return float(np.clip((spread / USUAL_SPREAD) ** 0.5, 0.8, 1.2)), WIDER * float(np.nanpercentile(opened, 99))
 
 
 def mood(motion: Motion, rest: F32, fps: float) -> F32:

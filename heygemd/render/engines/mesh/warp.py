@@ -25,11 +25,14 @@ NOSE_TIP = 1
 RING_REACH = 0.5
 TOOTH_DEPTH = 0.55
 """How far down the target's gap the tooth points sit."""
-MAX_TOOTH_DEPTH = 0.85
+MAX_TOOTH_DEPTH = 0.62
 COLUMNS = slice(1, 10)
 MOVES = 1e-3
 COARSE_PIXELS = 224
+SPILL = 0.15
 SHIFT_BITS = 4
+FLAT_PIXELS = 0.02
+"""Triangles of less area (a closed mouth's inside) are left out; their neighbours' edges cover them."""
 
 
 class Field(NamedTuple):
@@ -37,8 +40,8 @@ class Field(NamedTuple):
 
     x0, y0  the region's corner in the picture · width, height of the region, pixels
     scale   picture pixels of one coarse cell
-    index   (h, w) int32 triangle of each coarse cell, -1 outside
-    inverse (triangles, 3, 3) float64 from (x, y, 1) to barycentric coordinates
+    inside  (h, w) bool coarse cells that a triangle covers
+    corner  (h, w, 3) int32 the vertices of each cell's triangle · share (h, w, 3) float32 what each contributes
     """
 
     x0: int
@@ -46,13 +49,14 @@ class Field(NamedTuple):
     width: int
     height: int
     scale: float
-    index: NDArray[np.int32]
-    inverse: NDArray[np.float64]
+    inside: NDArray[np.bool_]
+    corner: NDArray[np.int32]
+    share: F32
 
 
 @cache
 def triangles() -> NDArray[np.int32]:
-    """Return (n, 3) vertices of the triangles that can move: skin, lips, then the mouth's inside."""
+    """Return (n, 3) vertices of the triangles that can move: the mouth's inside, then skin and lips, drawn over it."""
     shape = face_shape()
     opened = shape["mean"] + 0.25 * shape["modes"][0] + 0.15 * (shape["modes"][2] + shape["modes"][4])
     flat = vertices(opened[:, :2], np.zeros(len(UPPER_INNER)))
@@ -63,7 +67,7 @@ def triangles() -> NDArray[np.int32]:
     inside = np.array([cv2.pointPolygonTest(polygon, (float(x), float(y)), False) > 0 for x, y in centres])
     moving = np.zeros(len(flat), bool)
     moving[:MESH_POINTS] = np.abs(shape["modes"]).max((0, 2)) > MOVES
-    return np.concatenate([skin[~inside & moving[skin].any(1)], _inside()]).astype(np.int32)
+    return np.concatenate([_inside(), skin[~inside & moving[skin].any(1)]]).astype(np.int32)
 
 
 def _inside() -> NDArray[np.int64]:
@@ -104,30 +108,28 @@ def draw(target: F32, limits: tuple[int, int]) -> Field:
     width, height = (int(v) for v in np.maximum(high - low, 1))
     scale = max(1.0, width / COARSE_PIXELS)
     index = np.full((round(height / scale) + 1, round(width / scale) + 1), -1, np.int32)
-    cells = np.round((corners - low) / scale * (1 << SHIFT_BITS)).astype(np.int32)
-    for k, cell in enumerate(cells):
-        cv2.fillConvexPoly(index, cell, k, cv2.LINE_8, SHIFT_BITS)
-    square = np.concatenate([corners.astype(np.float64), np.ones((len(faces), 3, 1))], 2).transpose(0, 2, 1)
-    flat = np.abs(np.linalg.det(square)) < 1e-3
+    square = np.concatenate([corners - low, np.ones((len(faces), 3, 1))], 2).transpose(0, 2, 1)
+    flat = np.abs(np.linalg.det(square)) < FLAT_PIXELS
     square[flat] = np.eye(3)
-    return Field(int(low[0]), int(low[1]), width, height, scale, index, np.linalg.inv(square))
+    cells = np.round((corners - low) / scale * (1 << SHIFT_BITS)).astype(np.int32)
+    for k in np.flatnonzero(~flat):
+        cv2.fillConvexPoly(index, cells[k], int(k), cv2.LINE_8, SHIFT_BITS)
+    inverse = np.linalg.inv(square).astype(np.float32)[index]
+    y, x = np.mgrid[: index.shape[0], : index.shape[1]].astype(np.float32)[..., None] * scale
+    # Drawn edges reach a little over the triangle: without the limit a sliver would fling such a cell far away.
+    share = np.clip(inverse[..., 0] * x + inverse[..., 1] * y + inverse[..., 2], -SPILL, 1 + SPILL)
+    share /= share.sum(-1, keepdims=True)
+    return Field(int(low[0]), int(low[1]), width, height, scale, index >= 0, faces[index], share)
 
 
-def maps(field: Field, target: F32, source: F32) -> F32:
+def maps(field: Field, source: F32) -> F32:
     """Return (height, width, 2) float32: where in the source picture each pixel of the field's region comes from.
 
-    target, source  (n, 2) vertices. Outside the triangles the pixel's own place.
+    source  (n, 2) vertices in that picture. Outside the triangles the answer means nothing: mask it.
     """
-    faces = triangles()
-    to_source = source[faces].astype(np.float64).transpose(0, 2, 1) @ field.inverse
-    rows, columns = field.index.shape
-    y, x = np.mgrid[:rows, :columns].astype(np.float32) * field.scale
-    x, y = x + field.x0, y + field.y0
-    matrix = np.concatenate([to_source.astype(np.float32), np.eye(2, 3, dtype=np.float32)[None]])[field.index]
-    coarse = np.stack([(matrix[..., k, 0] * x + matrix[..., k, 1] * y + matrix[..., k, 2]) for k in (0, 1)], -1)
+    coarse = (source[field.corner] * field.share[..., None]).sum(2)
     if field.scale == 1.0:
         return np.ascontiguousarray(coarse[: field.height, : field.width])
     grow = np.array([[field.scale, 0, 0], [0, field.scale, 0]])
-    flags = cv2.INTER_LINEAR
     size = (field.width, field.height)
-    return cv2.warpAffine(coarse, grow, size, flags=flags, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+    return np.asarray(cv2.warpAffine(coarse, grow, size, borderMode=cv2.BORDER_REPLICATE), np.float32)

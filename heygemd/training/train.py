@@ -1,0 +1,129 @@
+"""Trains the lips network on the synthetic corpus and measures it on real talking videos."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..render import features
+from ..render.engines.mesh import lips
+from ..render.engines.mesh.lips import LipNet
+from ..render.geometry import F32, align
+from ..render.mouth import MODES, OPEN, WIDTH, measure
+from .clips import Clip
+from .corpus import Example
+
+CROP_FRAMES = 160
+"""Length of a training crop at 50 Hz."""
+BATCH = 32
+RATE = 2e-3
+CLOSED_BELOW = 0.012
+CLOSED_WEIGHT = 2.5
+"""Closures are short and matter most to the eye."""
+MODE_WEIGHTS = torch.tensor([1.5, 1.2, 0.7, 2.0, 0.8])
+MAX_LAG_S = 0.24
+
+
+class Heard(NamedTuple):
+    """An example ready for the network: levelled features (2T, 40) and lips (T, 5)."""
+
+    mel: F32
+    lips: F32
+
+
+def prepare(examples: Iterable[Example]) -> list[Heard]:
+    """Level each example as `speak` will level a recording."""
+    return [Heard(features.level(e.mel, features.speaking(e.mel)), e.lips) for e in examples if len(e.lips) > 20]
+
+
+def batch(heard: list[Heard], chance: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Return ((BATCH, 40, 2T), (BATCH, T, 5)) random crops, with bands and stretches of time masked now and then."""
+    mel = np.zeros((BATCH, features.BANDS, 2 * CROP_FRAMES), np.float32)
+    lip = np.zeros((BATCH, CROP_FRAMES, len(MODES)), np.float32)
+    for row in range(BATCH):
+        filled = 0
+        while filled < CROP_FRAMES:
+            example = heard[chance.integers(len(heard))]
+            start = int(chance.integers(max(1, len(example.lips) - CROP_FRAMES // 2)))
+            count = min(CROP_FRAMES - filled, len(example.lips) - start)
+            mel[row, :, 2 * filled : 2 * (filled + count)] = example.mel[2 * start : 2 * (start + count)].T
+            lip[row, filled : filled + count] = example.lips[start : start + count]
+            filled += count
+        _mask(mel[row], chance)
+    return torch.from_numpy(mel), torch.from_numpy(lip)
+
+
+def _mask(mel: F32, chance: np.random.Generator) -> None:
+    mel += chance.normal(0, 0.15) + chance.normal(0, 0.15) * np.linspace(-1, 1, len(mel), dtype=np.float32)[:, None]
+    shift = int(chance.integers(-2, 3))
+    if shift:
+        mel[:] = np.roll(mel, shift, 0)
+    if chance.random() < 0.4:
+        low = int(chance.integers(0, features.BANDS - 6))
+        mel[low : low + int(chance.integers(1, 6))] = 0
+    mel += chance.normal(0, 0.1, mel.shape).astype(np.float32)
+
+
+def loss(said: Tensor, lip: Tensor) -> Tensor:
+    """Weighted L1 on values and speeds, both (N, T, 5) in UNITs."""
+    shut = (lip[..., :1] * lips.UNIT < CLOSED_BELOW).float()
+    weight = MODE_WEIGHTS * (1 + (CLOSED_WEIGHT - 1) * shut * torch.eye(len(MODES))[OPEN])
+    value = (weight * (said - lip).abs()).mean()
+    speed = (MODE_WEIGHTS * (said.diff(dim=1) - lip.diff(dim=1)).abs()).mean()
+    return value + 0.5 * speed
+
+
+def fit(heard: list[Heard], steps: int, seed: int = 0) -> LipNet:
+    """Return the trained network; one-cycle AdamW, weights averaged over the last quarter."""
+    torch.manual_seed(seed)
+    chance = np.random.default_rng(seed)
+    net = LipNet()
+    mean = torch.optim.swa_utils.AveragedModel(net)
+    adam = torch.optim.AdamW(net.parameters(), RATE, weight_decay=0.01)
+    for step in range(steps):
+        for group in adam.param_groups:
+            group["lr"] = RATE * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * step / steps))
+        mel, lip = batch(heard, chance)
+        error = loss(net(mel), lip / lips.UNIT)
+        adam.zero_grad()
+        error.backward()
+        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        adam.step()
+        if step >= steps * 3 // 4:
+            mean.update_parameters(net)
+    net.load_state_dict(mean.module.state_dict())
+    return net.eval()
+
+
+def compare(net: LipNet, clip: Clip) -> dict[str, float] | None:
+    """Return r_open, r_peak, lag_s, r_width and range of predicted lips against a clip's real ones; None if unusable."""
+    good = np.isfinite(clip.points[:, 0, 0])
+    if good.sum() < 25 or good.mean() < 0.8:
+        return None
+    times = ((np.arange(len(clip.points)) + 0.5) / clip.fps)[good]
+    real = measure(align(clip.points[good]).to_face(clip.points[good]))
+    said = lips.speak(clip.voice, net)
+    count = int(min(len(said), times[-1] * lips.RATE_HZ))
+    at = (np.arange(count) + 0.5) / lips.RATE_HZ
+    open_real, width_real = (np.interp(at, times, real[:, k]) for k in (OPEN, WIDTH))
+    reach = int(MAX_LAG_S * lips.RATE_HZ)
+    curve = [_correlation(said[:count, OPEN], open_real, lag) for lag in range(-reach, reach + 1)]
+    best = int(np.argmax(curve))
+    return {
+        "r_open": curve[reach],
+        "r_peak": curve[best],
+        "lag_s": (best - reach) / lips.RATE_HZ,
+        "r_width": _correlation(said[:count, WIDTH], width_real, 0),
+        "range": float(said[:count, OPEN].std() / max(open_real.std(), 1e-6)),
+    }
+
+
+def _correlation(a: F32, b: F32, lag: int) -> float:
+    """Correlation of `a` delayed by -lag: positive lag means that `a` is late."""
+    a, b = a[max(0, lag) : len(a) + min(0, lag)], b[max(0, -lag) : len(b) - max(0, lag)]
+    return float(np.corrcoef(a, b)[0, 1]) if a.std() > 1e-6 and b.std() > 1e-6 else 0.0

@@ -1,0 +1,142 @@
+"""What the mouth does for each sound, and how sounds run into each other.
+
+The table gives, for each class of sounds, how the five quantities of `render.mouth` depart from rest (in eye distances)
+and how strongly the sound insists on its opening and on its width. Sounds run together by dominance functions
+(Cohen and Massaro 1993, Modeling coarticulation in synthetic visual speech).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ..render.geometry import F32
+
+
+class Viseme(NamedTuple):
+    """Departures from rest in eye distances, and dominance of the vertical quantities and of the width."""
+
+    open: float
+    width: float
+    jaw: float
+    upper: float
+    lower: float
+    insist: float = 1.0
+    insist_width: float = 1.0
+
+
+SILENCE = Viseme(0.0, 0.0, 0.0, 0.0, 0.0, 1.2, 0.8)
+VISEMES = {
+    "press": Viseme(-0.004, -0.004, 0.006, 0.007, -0.008, 9.0, 0.3),
+    "tuck": Viseme(0.018, 0.006, 0.010, -0.006, -0.014, 3.5, 0.6),
+    "ah": Viseme(0.165, -0.006, 0.120, -0.006, 0.150, 1.3, 0.8),
+    "ae": Viseme(0.145, 0.028, 0.090, -0.010, 0.130, 1.2, 1.0),
+    "eh": Viseme(0.105, 0.022, 0.065, -0.008, 0.092, 1.0, 0.9),
+    "ih": Viseme(0.072, 0.028, 0.042, -0.006, 0.062, 0.8, 0.9),
+    "ee": Viseme(0.055, 0.052, 0.028, -0.008, 0.042, 1.0, 1.6),
+    "uh": Viseme(0.082, 0.000, 0.058, -0.003, 0.076, 0.7, 0.5),
+    "aw": Viseme(0.125, -0.052, 0.096, -0.002, 0.122, 1.2, 1.4),
+    "oh": Viseme(0.085, -0.078, 0.066, -0.004, 0.088, 1.1, 1.7),
+    "oo": Viseme(0.040, -0.095, 0.036, -0.006, 0.050, 1.2, 2.0),
+    "w": Viseme(0.024, -0.100, 0.028, -0.004, 0.034, 1.6, 1.8),
+    "r": Viseme(0.048, -0.042, 0.034, -0.004, 0.044, 0.7, 0.9),
+    "tongue": Viseme(0.058, 0.008, 0.032, -0.004, 0.048, 0.55, 0.3),
+    "back": Viseme(0.062, 0.000, 0.042, -0.002, 0.056, 0.45, 0.3),
+    "hiss": Viseme(0.036, 0.034, 0.012, -0.008, 0.026, 1.1, 0.8),
+    "hush": Viseme(0.056, -0.048, 0.018, -0.018, 0.044, 1.1, 1.2),
+    "breath": Viseme(0.070, 0.000, 0.045, -0.003, 0.060, 0.25, 0.15),
+    "y": Viseme(0.045, 0.036, 0.024, -0.005, 0.034, 0.7, 0.9),
+}
+IPA = {
+    "press": "m b p ɓ ɱ",
+    "tuck": "f v ʋ",
+    "ah": "a ɑ aː ɒ ä",
+    "ae": "æ",
+    "eh": "ɛ œ e",
+    "ih": "ɪ ɨ ᵻ",
+    "ee": "i iː",
+    "uh": "ə ʌ ɐ ɜ ɘ ɚ ɝ ɤ",
+    "aw": "ɔ",
+    "oh": "o ɵ ø",
+    "oo": "u ʊ y ʏ ʉ ɯ",
+    "w": "w ɥ ʍ",
+    "r": "ɹ ɻ",
+    "tongue": "t d n l θ ð ɾ r ɫ ʈ ɖ ɳ ɭ ɲ ʎ",
+    "back": "k ɡ g ŋ x ɣ q ʁ ʀ χ c ɟ",
+    "hiss": "s z",
+    "hush": "ʃ ʒ ʂ ʐ ɕ ʑ",
+    "breath": "h ɦ ʔ ħ ʕ",
+    "y": "j ç ʝ",
+}
+ARPABET = {
+    "press": "m b p em",
+    "tuck": "f v",
+    "ah": "aa ay aw",
+    "ae": "ae",
+    "eh": "eh ey",
+    "ih": "ih ix",
+    "ee": "iy",
+    "uh": "ah ax er axr",
+    "aw": "ao oy",
+    "oh": "ow",
+    "oo": "uh uw",
+    "w": "w",
+    "r": "r",
+    "tongue": "t d n l th dh dx en el nx",
+    "back": "k g ng",
+    "hiss": "s z",
+    "hush": "sh zh ch jh",
+    "breath": "hh hv",
+    "y": "y",
+}
+_BY_IPA = {symbol: name for name, symbols in IPA.items() for symbol in symbols.split()}
+_BY_ARPABET = {symbol: name for name, symbols in ARPABET.items() for symbol in symbols.split()}
+GLIDES = {"ay": ("ah", "ih"), "aw": ("ah", "oo"), "ey": ("eh", "ee"), "oy": ("aw", "ih"), "ow": ("oh", "oo")}
+HUSHED = {"tʃ": "hush", "dʒ": "hush", "tɕ": "hush", "dʑ": "hush", "tʂ": "hush", "ts": "hiss", "dz": "hiss"}
+BEFORE_S, AFTER_S = 0.060, 0.045
+"""How far a sound reaches into its neighbours: lips prepare a sound more than they follow it."""
+SILENCE_REACH_S = 0.08
+
+
+def classes(phone: str, ipa: bool) -> list[str]:
+    """Return the viseme classes that a phone passes through; none for silence and marks."""
+    if not ipa:
+        name = phone.lower().rstrip("012")
+        return list(GLIDES.get(name, [_BY_ARPABET[name]] if name in _BY_ARPABET else []))
+    if phone.startswith("("):
+        return []
+    for affricate, name in HUSHED.items():
+        if phone.startswith(affricate):
+            return [name]
+    found = [_BY_IPA[symbol] for symbol in phone if symbol in _BY_IPA]
+    return found[:2]
+
+
+def targets(phones: list[tuple[float, float, str]], seconds: float, rate_hz: int, ipa: bool) -> F32:
+    """Return (T, 5) float32 departures from rest while the phones (start_s, end_s, name) are spoken."""
+    times = (np.arange(int(seconds * rate_hz)) + 0.5) / rate_hz
+    value = np.zeros((len(times), 5))
+    weight = np.full((len(times), 5), 1e-3)
+    for start, end, phone in phones:
+        names = classes(phone, ipa)
+        parts: list[Viseme] = [VISEMES[name] for name in names] or [SILENCE]
+        edges = np.linspace(start, end, len(parts) + 1)
+        for viseme, a, b in zip(parts, edges[:-1], edges[1:], strict=True):
+            dominance = _dominance(times, float(a), float(b), bool(names))
+            each = np.array([viseme.insist] * 5) * dominance[:, None]
+            each[:, 1] = viseme.insist_width * dominance
+            value += each * np.array(viseme[:5])
+            weight += each
+    return (value / weight).astype(np.float32)
+
+
+def _dominance(times: np.ndarray[tuple[int], np.dtype[np.float64]], start: float, end: float, sound: bool) -> F32:
+    if not sound and end - start < 0.03:
+        return np.zeros(len(times), np.float32)
+    before, after = (BEFORE_S, AFTER_S) if sound else (SILENCE_REACH_S, SILENCE_REACH_S)
+    # A sound is reached in its middle rather than at its edges: shrink it by a quarter on both sides.
+    inner = 0.25 * (end - start)
+    early = np.maximum(start + inner - times, 0) / before
+    late = np.maximum(times - (end - inner), 0) / after
+    return np.exp(-((early + late) ** 1.5)).astype(np.float32)
