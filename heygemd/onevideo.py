@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from . import transfer
 from .config import Config, Render
 from .daemon.supervisor import Renderer
 from .errors import ConfigError, InputError
+from .findings import there, unwritable
 from .media import probe
 from .protocol import Event, RenderRequest, Result
 
@@ -99,16 +101,16 @@ async def _in_scratch(
 
 
 def _cache(config: Config, scratch: Path) -> Path:
-    """Return the daemon's cache of face tracks if we may use it, else one that ends with this run."""
-    shared = config.paths.cache / "analysis"
-    try:
-        shared.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=shared):
-            return shared
-    except OSError:
-        private = scratch / "cache"
-        private.mkdir()
-        return private
+    """Return the configured cache of face tracks if it is ours, else one that ends with this run.
+
+    Files that root left in the service's cache could not be replaced by the service.
+    """
+    cache = config.paths.cache
+    if there(cache) and cache.stat().st_uid == os.geteuid() and not unwritable(cache):
+        return cache / "analysis"
+    private = scratch / "cache"
+    private.mkdir()
+    return private
 
 
 def _copy(source: Path, target: Path) -> str:
