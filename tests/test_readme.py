@@ -1,0 +1,47 @@
+"""What README says is so: codes, settings, files and statuses exist, its job.toml is read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from heygemd import config, messages
+from heygemd.daemon import names
+from heygemd.exits import Exit
+
+CHECKOUT = Path(__file__).parents[1]
+README = (CHECKOUT / "README.md").read_text("utf-8")
+
+
+def section(title: str) -> str:
+    return README.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def test_message_codes_exist() -> None:
+    rows = [line for line in section("What the messages mean").splitlines() if line.startswith("| `")]
+    codes = {code for row in rows for code in re.findall(r"`(\w+)`", row.split("|")[1])}
+    assert len(codes) > 20
+    assert codes <= set(messages.WORDS)
+
+
+def test_job_toml_is_read_and_complete() -> None:
+    (text,) = re.findall(r"```toml\n(.*?)```", README, re.S)
+    assert set(config.load_job(text.encode()).model_dump(exclude_unset=True)) == set(config.JobSettings.model_fields)
+
+
+def test_exit_statuses() -> None:
+    (line,) = re.findall(r"Exit status: .*?\n\n", README, re.S)
+    assert {int(number) for number in re.findall(r"\b(\d+) ", line)} == {status.value for status in Exit}
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
+        assert (CHECKOUT / target).exists(), target
+
+
+def test_words_that_staff_use() -> None:
+    for word in ("READY", "CANCEL", "PAUSE"):
+        assert names.control(word) == word.lower()
+        assert f"`{word}`" in README
+    for name in ("_a", "a.part", "a.tmp", "a-wip"):
+        assert names.is_a("held", name)
