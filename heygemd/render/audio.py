@@ -9,8 +9,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import librosa
 import numpy as np
+from librosa import resample  # names, not the lazy module: loaded while the daemon still copies the input in
+from librosa.feature import rms as root_mean_square
 from numpy.typing import NDArray
 
 from ..config import Limits
@@ -107,7 +108,7 @@ def _resampled(blocks: Iterator[Samples], rate: int) -> Iterator[Samples]:
     while current is not None:
         after = next(blocks, None)
         parts = [before, current, after[:context] if after is not None else np.zeros(0, np.float32)]
-        joined = librosa.resample(np.concatenate(parts), orig_sr=rate, target_sr=VOICE_RATE_HZ, res_type="soxr_hq")
+        joined = resample(np.concatenate(parts), orig_sr=rate, target_sr=VOICE_RATE_HZ, res_type="soxr_hq")
         start = cut if len(before) else 0
         length = int(np.ceil(len(current) * VOICE_RATE_HZ / rate))
         yield joined[start : start + length]
@@ -139,7 +140,7 @@ class _Meter:
     def level(self, block: Samples) -> None:
         """Take the loudness of a block at VOICE_RATE_HZ."""
         if len(block) >= LEVEL_FRAME:
-            rms = librosa.feature.rms(y=block, frame_length=LEVEL_FRAME, hop_length=LEVEL_HOP, center=False)
+            rms = root_mean_square(y=block, frame_length=LEVEL_FRAME, hop_length=LEVEL_HOP, center=False)
         else:
             rms = np.sqrt(np.mean(np.square(block), keepdims=True))[None]
         self._levels.append(rms[0].astype(np.float32))

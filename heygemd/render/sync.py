@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import butter, sosfiltfilt
 
 from ..config import Limits
 from ..errors import EngineError, InputError
@@ -128,10 +127,15 @@ def _loudness(voice: NDArray[np.float32], seconds: float) -> Signal:
 
 
 def _band(signal: Signal) -> Signal:
+    """Return the part of the signal within BAND_HZ, without delay; the edges of the band are soft."""
     if len(signal) < RATE_HZ:
         return np.zeros(0)
-    filtered: Signal = sosfiltfilt(butter(2, BAND_HZ, "bandpass", fs=RATE_HZ, output="sos"), signal)
-    return filtered
+    low, high = BAND_HZ
+    hertz = np.fft.rfftfreq(2 * len(signal), 1 / RATE_HZ)
+    gain = 1 / np.sqrt(1 + (low / np.maximum(hertz, 1e-9)) ** 8) / np.sqrt(1 + (hertz / high) ** 8)
+    mirrored = np.concatenate([signal, signal[::-1]]) - signal.mean()
+    band: Signal = np.fft.irfft(np.fft.rfft(mirrored) * gain, len(mirrored))[: len(signal)]
+    return band
 
 
 def _correlation(a: Signal, b: Signal) -> Signal:

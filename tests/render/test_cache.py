@@ -1,0 +1,56 @@
+"""Entries appear whole, are checked, and the oldest go first."""
+
+import os
+from pathlib import Path
+
+from heygemd.render.cache import Cache
+
+
+def entry(folder: Path, text: bytes) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "data").write_bytes(text)
+    return folder / "data"
+
+
+def test_what_was_stored_is_fetched(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache", 1 << 20)
+    assert not cache.fetch("track", "k", tmp_path / "out")
+    cache.store("track", "k", [entry(tmp_path / "in", b"hello")])
+    assert cache.fetch("track", "k", tmp_path / "out")
+    assert (tmp_path / "out" / "data").read_bytes() == b"hello"
+    assert not cache.fetch("track", "other", tmp_path / "out")
+
+
+def test_a_damaged_entry_is_dropped(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache", 1 << 20)
+    cache.store("track", "k", [entry(tmp_path / "in", b"hello")])
+    next((tmp_path / "cache").rglob("data")).write_bytes(b"hellu")
+    assert not cache.fetch("track", "k", tmp_path / "out")
+    assert not list((tmp_path / "cache").rglob("data"))
+    cache.store("track", "k", [entry(tmp_path / "in", b"hello")])
+    assert cache.fetch("track", "k", tmp_path / "out")
+
+
+def test_the_least_recently_used_goes(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache", 2500)
+    for age, key in ((30, "a"), (20, "b")):
+        cache.store("memo", key, [entry(tmp_path / "in", key.encode() * 1000)])
+        os.utime(cache._path("memo", key), (age, age))
+    assert cache.fetch("memo", "b", tmp_path / "out")
+    cache.store("memo", "c", [entry(tmp_path / "in", b"c" * 1000)])
+    kept = {key: cache.fetch("memo", key, tmp_path / f"out-{key}") for key in "abc"}
+    assert kept == {"a": False, "b": True, "c": True}
+
+
+def test_an_evicted_entry_stays_readable_where_it_was_fetched(tmp_path: Path) -> None:
+    cache = Cache(tmp_path / "cache", 1500)
+    cache.store("memo", "a", [entry(tmp_path / "in", b"a" * 1000)])
+    assert cache.fetch("memo", "a", tmp_path / "out")
+    cache.store("memo", "b", [entry(tmp_path / "in", b"b" * 1000)])
+    assert (tmp_path / "out" / "data").read_bytes() == b"a" * 1000
+
+
+def test_a_cache_that_cannot_be_written_is_no_fault(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    Cache(tmp_path / "cache", 1 << 20).store("memo", "a", [entry(tmp_path / "in", b"a")])
+    assert not Cache(tmp_path / "cache", 1 << 20).fetch("memo", "a", tmp_path / "out")

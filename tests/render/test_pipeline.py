@@ -1,0 +1,275 @@
+"""From two files to a finished one, with a real face, a real tracker and a small real engine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from heygemd.config import Limits, Render
+from heygemd.errors import EngineError, HeygemdError, InputError
+from heygemd.protocol import Found, Message, Progress, RenderRequest, Result
+from heygemd.render import encode, engines, pipeline, video, weave
+from heygemd.render.scene import Crop, Patch
+
+from .. import making
+from . import tint
+from .presenter import presenter
+
+
+class Bench:
+    """Renders into a folder and keeps what was reported."""
+
+    def __init__(self, folder: Path, cache: Path) -> None:
+        self.folder, self.cache = folder, cache
+        self.events: list[Message] = []
+
+    def render(self, voice: Path, shown: Path, name: str = "out.mp4", **settings: Any) -> Result:
+        scratch = self.folder / f"scratch-{len(list(self.folder.iterdir()))}"
+        scratch.mkdir()
+        chosen = {"quality": "draft", **settings}
+        limits = chosen.pop("limits", Limits())
+        request = RenderRequest(
+            voice=voice,
+            video=shown,
+            voice_digest=hashlib.blake2b(voice.read_bytes()).hexdigest(),
+            video_digest=hashlib.blake2b(shown.read_bytes()).hexdigest(),
+            output=self.folder / name,
+            scratch=scratch,
+            cache=self.cache,
+            models=self.folder,
+            settings=Render(**chosen),
+            limits=limits,
+        )
+        return pipeline.render(request, self.events.append)
+
+    @property
+    def codes(self) -> set[str]:
+        return {e.code for e in self.events if isinstance(e, Found)}
+
+
+@pytest.fixture
+def bench(tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setitem(engines.ENGINES, "mesh", "tests.render.tint:Tint")
+    return Bench(tmp_path, shared_cache)
+
+
+@pytest.fixture(scope="module")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Most tests show the same presenter: her track is made once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def anna(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return presenter(tmp_path_factory.mktemp("presenter") / "anna.mp4", 2)
+
+
+@pytest.fixture(scope="session")
+def voices(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    folder = tmp_path_factory.mktemp("voices")
+
+    def make(name: str, seconds: float = 1.21, **options: Any) -> Path:
+        path = folder / f"{seconds}-{name}"
+        return path if path.exists() else making.audio(path, seconds, **options)
+
+    return make
+
+
+def shown(path: Path) -> dict[str, dict[str, Any]]:
+    argv = ["ffprobe", "-v", "error", "-of", "json", "-show_streams", path]
+    streams = json.loads(subprocess.run(argv, check=True, capture_output=True).stdout)["streams"]
+    return {s["codec_type"]: s for s in streams}
+
+
+@pytest.mark.parametrize("name", ["v.mp3", "v.aac", "v.opus", "v.wma"])
+def test_every_kind_of_voice(bench: Bench, anna: Path, voices: Callable[..., Path], name: str) -> None:
+    result = bench.render(voices(name), anna)
+    made = shown(bench.folder / "out.mp4")
+    assert made["audio"]["codec_name"] == "aac"
+    assert result.frames == pytest.approx(1.21 * 25, abs=3)
+    assert abs(float(made["audio"]["duration"]) - result.frames / 25) < 0.07
+    assert not list(bench.folder.glob("*.part"))
+
+
+def test_exactly_the_frames_of_the_voice(bench: Bench, anna: Path, voices: Callable[..., Path]) -> None:
+    assert bench.render(voices("v.wav", 1.21), anna).frames == 31  # ceil(30.25)
+    assert bench.render(voices("w.wav", 1.2), anna).frames == 30
+
+
+@pytest.mark.parametrize("rate", ["24000/1001", "60"])
+def test_rates(bench: Bench, tmp_path: Path, voices: Callable[..., Path], rate: str) -> None:
+    clip = presenter(tmp_path / "v.mp4", 1.4, rate=rate)
+    result = bench.render(voices("v.wav"), clip)
+    assert Fraction(result.fps) == Fraction(rate)
+    assert result.frames == -(-Fraction("1.21") * Fraction(rate) // 1)
+
+
+def test_aac_is_copied_and_the_rest_keeps_rate_and_channels(
+    bench: Bench, anna: Path, voices: Callable[..., Path], tmp_path: Path
+) -> None:
+    voice = voices("v.m4a")
+    bench.render(voice, anna)
+
+    def packets(path: Path) -> bytes:
+        argv = ["ffmpeg", "-v", "error", "-i", path, "-map", "0:a", "-c", "copy", "-f", "md5", "-"]
+        return subprocess.run(argv, check=True, capture_output=True).stdout
+
+    assert packets(voice) == packets(bench.folder / "out.mp4")
+    stereo = making.audio(tmp_path / "s.flac", 1.21, 96000, ["-ac", "2"])
+    bench.render(stereo, anna, "stereo.mp4")
+    made = shown(bench.folder / "stereo.mp4")["audio"]
+    assert (made["sample_rate"], made["channels"]) == ("96000", 2)
+
+
+def test_a_rate_that_aac_cannot_have(bench: Bench, anna: Path, tmp_path: Path) -> None:
+    fast = making.audio(tmp_path / "f.wav", 1.21, 192000)
+    bench.render(fast, anna, "fast.mp4")
+    assert shown(bench.folder / "fast.mp4")["audio"]["sample_rate"] == "96000"
+
+
+def test_a_longer_voice(bench: Bench, anna: Path, voices: Callable[..., Path]) -> None:
+    assert bench.render(voices("long.wav", 5), anna).frames == 125
+    assert "voice_longer" in bench.codes
+
+
+@pytest.mark.parametrize("name", ["long.wav", "long.m4a"])
+def test_a_longer_voice_trimmed(bench: Bench, anna: Path, voices: Callable[..., Path], name: str) -> None:
+    assert bench.render(voices(name, 5), anna, audio_longer="trim").frames == 50
+    assert float(shown(bench.folder / "out.mp4")["audio"]["duration"]) == pytest.approx(2, abs=0.05)
+
+
+def test_a_shorter_voice_kept(bench: Bench, anna: Path, voices: Callable[..., Path]) -> None:
+    assert bench.render(voices("v.m4a"), anna, audio_shorter="keep").frames == 50
+    assert float(shown(bench.folder / "out.mp4")["audio"]["duration"]) == pytest.approx(2, abs=0.05)
+
+
+def test_only_the_face_is_touched(
+    bench: Bench, anna: Path, voices: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What reaches the encoder is the decoder's bits outside the boxes, and red inside."""
+    written: list[video.Frame] = []
+    write = encode.Encoder.write
+    monkeypatch.setattr(encode.Encoder, "write", lambda self, f: (written.append(f), write(self, f))[1])
+    bench.render(voices("v.wav"), anna)
+    picture = video.describe(anna, Limits())
+    changed = np.zeros((picture.height, picture.width), bool)
+    for before, after in zip(video.frames(picture, len(written)), written, strict=True):
+        y0, y1 = (video.planes(f, picture.width, picture.height)[0] for f in (before, after))
+        changed |= y0 != y1
+    rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
+    assert 0 < len(rows) < picture.height * 0.8 and 0 < len(columns) < picture.width * 0.8
+
+
+def test_tags_and_range_are_kept(bench: Bench, tmp_path: Path, voices: Callable[..., Path]) -> None:
+    tags = ["-colorspace", "smpte170m", "-color_primaries", "smpte170m", "-color_trc", "smpte170m"]
+    full = [*tags, "-color_range", "pc", "-pix_fmt", "yuvj420p"]
+    clip = presenter(tmp_path / "v.mp4", 1.4, codec=["-c:v", "libx264", "-preset", "ultrafast", *full])
+    bench.render(voices("v.wav"), clip)
+    made, source = shown(bench.folder / "out.mp4")["video"], shown(clip)["video"]
+    for key in ("color_space", "color_primaries", "color_transfer", "color_range"):
+        assert made[key] == source[key], key
+    levels = []
+    for path in (clip, bench.folder / "out.mp4"):
+        frame = next(video.frames(video.describe(path, Limits())))
+        levels.append(video.planes(frame, 320, 320)[0][:40].mean())
+    assert levels[0] == pytest.approx(levels[1], abs=1.5)
+
+
+def test_frames_without_a_face_pass_through(bench: Bench, tmp_path: Path, voices: Callable[..., Path]) -> None:
+    clip = presenter(tmp_path / "v.mp4", 3, gap=(1, 2))
+    assert bench.render(voices("three.wav", 3), clip).frames == 75
+
+
+def test_few_frames_may_wait(bench: Bench, tmp_path: Path, voices: Callable[..., Path], monkeypatch: Any) -> None:
+    """A long gap while an engine holds back patches ends its input instead of filling memory."""
+    monkeypatch.setattr(weave, "WAITING_BYTES", 0)
+    engines.ENGINES["mesh"] = "tests.render.tint:Batches"
+    clip = presenter(tmp_path / "v.mp4", 4, gap=(1, 3))
+    assert bench.render(voices("four.wav", 4), clip).frames == 100
+
+
+@pytest.mark.parametrize("name", ["Forgets", "Stops"])
+def test_an_engine_that_breaks_its_contract(bench: Bench, anna: Path, voices: Callable[..., Path], name: str) -> None:
+    engines.ENGINES["mesh"] = f"tests.render.tint:{name}"
+    with pytest.raises(EngineError) as caught:
+        bench.render(voices("v.wav"), anna)
+    assert caught.value.code == "engine_broken"
+    assert not (bench.folder / "out.mp4").exists() and not list(bench.folder.glob("*.part"))
+
+
+def test_a_patch_of_the_wrong_frame(bench: Bench, anna: Path, voices: Callable[..., Path], monkeypatch: Any) -> None:
+    def shifted(self: tint.Tint, crops: Any, *rest: Any) -> Any:
+        for crop in crops:
+            assert isinstance(crop, Crop)
+            yield Patch(crop.output + 1, crop.image, np.zeros(crop.image.shape[:2], np.float32))
+
+    monkeypatch.setattr(tint.Tint, "render", shifted)
+    with pytest.raises(EngineError):
+        bench.render(voices("v.wav"), anna)
+
+
+def test_the_second_voice_finds_the_analysis_done(bench: Bench, anna: Path, voices: Callable[..., Path]) -> None:
+    tint.Tint.studied, bench.cache = 0, bench.folder / "cache"
+    bench.render(voices("v.wav"), anna)
+    bench.render(voices("w.wav", 1.5), anna, "second.mp4")
+    assert tint.Tint.studied == 1
+    for file in bench.cache.rglob("*.*"):
+        file.write_bytes(file.read_bytes()[:-7])
+    assert bench.render(voices("w.wav", 1.5), anna, "third.mp4").frames == 38  # damaged entries are made again
+    assert tint.Tint.studied == 2
+
+
+def test_progress_rises_to_the_end(bench: Bench, anna: Path, voices: Callable[..., Path]) -> None:
+    bench.render(voices("v.wav"), anna)
+    percents = [e.percent for e in bench.events if isinstance(e, Progress)]
+    phases = [e.phase for e in bench.events if isinstance(e, Progress)]
+    assert percents == sorted(percents) and percents[-1] >= 96
+    assert list(dict.fromkeys(phases)) == ["analyse", "study", "render", "measure"]
+
+
+def test_what_people_must_hear(bench: Bench, anna: Path, tmp_path: Path) -> None:
+    making.ffmpeg("-f", "lavfi", "-i", "anullsrc=r=44100", "-t", "1", tmp_path / "silent.wav")
+    assert bench.render(tmp_path / "silent.wav", anna).offset_ms is None
+    assert bench.codes >= {"below_720p", "audio_silent", "voice_shorter"}
+
+
+def test_faults_of_the_files(bench: Bench, anna: Path, tmp_path: Path, voices: Callable[..., Path]) -> None:
+    def code(voice: Path, clip: Path) -> str:
+        with pytest.raises(InputError) as caught:
+            bench.render(voice, clip)
+        return caught.value.code
+
+    blank = making.video(tmp_path / "blank.mp4", 1, filters="drawbox=t=fill:color=gray")
+    assert code(voices("v.wav"), blank) == "no_face"
+    assert code(making.audio(tmp_path / "short.wav", 0.1), anna) == "audio_too_short"
+    assert code(anna, anna) == "no_audio"
+    assert code(voices("v.wav"), voices("v.mp3")) == "no_video"
+    (tmp_path / "noise.mp4").write_bytes(bytes(range(256)) * 99)
+    assert code(voices("v.wav"), tmp_path / "noise.mp4") == "media_unreadable"
+
+
+def test_a_damaged_tail_is_rendered_and_told(bench: Bench, tmp_path: Path, voices: Callable[..., Path]) -> None:
+    codec = ["-c:v", "libx264", "-preset", "ultrafast", "-movflags", "+faststart", "-g", "10"]
+    clip = presenter(tmp_path / "v.mp4", 4, codec=codec)
+    data = clip.read_bytes()
+    clip.write_bytes(data[: len(data) * 6 // 10])
+    assert bench.render(voices("v.wav"), clip).frames == 31
+    assert "video_damaged" in bench.codes
+
+
+def test_a_wrong_offset_is_no_delivery(
+    bench: Bench, anna: Path, voices: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heygemd.render.sync.offset", lambda *args: (200.0, 3.0))
+    with pytest.raises(HeygemdError) as caught:
+        bench.render(voices("v.wav"), anna)
+    assert caught.value.code == "out_of_sync"
+    assert not (bench.folder / "out.mp4").exists()
