@@ -74,18 +74,21 @@ class Detector:
         self._anchors = _anchors()
 
     def find(self, image: Image, levels: int = 3) -> list[Square]:
-        """Return the faces of the coarsest of `levels` zoom levels that shows any, largest first."""
+        """Return the faces of the whole frame and its squares, or of ever smaller tiles till there are any."""
+        width, height = image.shape[1], image.shape[0]
+        found: list[Square] = []
         for level in range(levels):
-            found = [face for tile in tiles(image.shape[1], image.shape[0], level) for face in self._in_tile(image, tile)]
-            if found:
-                return distinct(found)
-        return []
+            for tile in tiles(width, height, level):
+                found += [face for face in self._in_tile(image, tile) if not cut_off(face, tile, (width, height))]
+            if found and level > 0:
+                break
+        return distinct(found)
 
     def _in_tile(self, image: Image, tile: tuple[int, int, int]) -> list[Square]:
         x0, y0, side = tile
-        part = image[y0 : y0 + side, x0 : x0 + side]
-        h, w = part.shape[:2]
-        part = cv2.copyMakeBorder(part, 0, side - h, 0, side - w, cv2.BORDER_CONSTANT)
+        cut = image[y0 : y0 + side, x0 : x0 + side]
+        h, w = cut.shape[:2]
+        part = cv2.copyMakeBorder(cut, 0, side - h, 0, side - w, cv2.BORDER_CONSTANT)
         blob = cv2.dnn.blobFromImage(part, 1 / 127.5, (DETECTOR_PIXELS,) * 2, (127.5,) * 3, swapRB=True)
         self._net.setInput(blob)
         boxes, logits = (o.reshape(len(self._anchors), -1) for o in self._net.forward(["regressors", "classificators"]))
@@ -103,7 +106,7 @@ class Detector:
 
 
 def tiles(width: int, height: int, level: int) -> list[tuple[int, int, int]]:
-    """Return (x0, y0, side) squares: level 0 the whole frame, then half-overlapping squares of 1, 1/2, … the short side."""
+    """Return (x0, y0, side) squares: level 0 the whole frame, then half-overlapping squares."""
     if level == 0:
         return [(0, 0, max(width, height))]
     side = min(width, height) // 2 ** (level - 1)
@@ -113,6 +116,15 @@ def tiles(width: int, height: int, level: int) -> list[tuple[int, int, int]]:
         return [round(i * (length - side) / max(count - 1, 1)) for i in range(count)]
 
     return [(x, y, side) for y in starts(height) for x in starts(width)]
+
+
+def cut_off(face: Square, tile: tuple[int, int, int], size: tuple[int, int]) -> bool:
+    """Return whether an edge of the tile, not of the frame of `size` (width, height), cuts through the face."""
+    x0, y0, side = tile
+    half = face.side / 2
+    left, top = x0 > face.x - half and x0 > 0, y0 > face.y - half and y0 > 0
+    right = x0 + side < face.x + half and x0 + side < size[0]
+    return left or top or right or (y0 + side < face.y + half and y0 + side < size[1])
 
 
 def distinct(found: list[Square]) -> list[Square]:

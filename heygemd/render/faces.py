@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -15,7 +16,7 @@ import numpy as np
 
 from ..errors import EngineError, InputError
 from .facemesh import Detector, Mesh
-from .follow import Crowd, Finder, SlotFiles, presenter
+from .follow import SLOTS, Crowd, Finder, SlotFiles, presenter
 from .scene import Finding, Image, Track
 from .steady import Seen, settle
 
@@ -66,10 +67,10 @@ class Tracker(ABC):
         files = SlotFiles(points_file)
         try:
             crowd = self._watch(frames, full_size, fps, files, progress)
-            sides = np.asarray(crowd.sides, np.float32).reshape(len(crowd.sides), -1)
+            sides = np.asarray(crowd.sides, np.float32).reshape(-1, SLOTS)
             cuts = np.asarray(crowd.cuts, bool)
             starts = [int(i) for i in np.flatnonzero(cuts)]
-            shots = list(zip(starts, [*starts[1:], len(cuts)], strict=True))
+            shots = list(itertools.pairwise([*starts, len(cuts)]))
             slot = presenter(sides, shots)
             share = float((slot >= 0).mean()) if len(slot) else 0.0
             if share == 0:

@@ -87,7 +87,7 @@ def _bridge(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
     for a, b in zip(edges[::2], edges[1::2], strict=True):
         if b - a <= limit and a > 0 and b < len(flags):
             out[a:b] = True
-    return out
+    return np.asarray(out, bool)
 
 
 def level(mel: F32, speech: NDArray[np.bool_]) -> F32:

@@ -78,7 +78,7 @@ class SlotFiles:
 
     def __init__(self, base: Path) -> None:
         self.paths = [base.with_name(f"{base.name}.slot{k}") for k in range(SLOTS)]
-        self._files = [open(path, "w+b") for path in self.paths]
+        self._files = [open(path, "w+b") for path in self.paths]  # noqa: SIM115 closed by `close`
 
     def write(self, slot: int, frame: int, points: NDArray[np.float32]) -> None:
         """Keep (468, 3) points of one frame."""
@@ -161,7 +161,7 @@ class Crowd:
             slot.lost = True
             return 0.0
         slot.square, slot.seen, slot.lost = square, frame, False
-        self.files.write(k, frame, face.points * np.float32((*self.scale, self.scale[0])))
+        self.files.write(k, frame, face.points * np.array((*self.scale, self.scale[0]), np.float32))
         return square.side
 
     def _meet(self, image: Image, frame: int, square: Square, sides: list[float]) -> None:

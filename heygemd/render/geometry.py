@@ -14,7 +14,8 @@ from .weights import asset
 F32 = NDArray[np.float32]
 
 RIGID = np.array(
-    [10, 151, 9, 8, 168, 6, 197, 195, 33, 133, 362, 263, 109, 338, 67, 297, 103, 332, 54, 284, 21, 251, 162, 389, 127, 356, 70, 300, 122, 351, 196, 419]
+    [10, 151, 9, 8, 168, 6, 197, 195, 33, 133, 362, 263, 109, 338, 67, 297]
+    + [103, 332, 54, 284, 21, 251, 162, 389, 127, 356, 70, 300, 122, 351, 196, 419]
 )
 """Brow, forehead, temples, eye corners and bridge of the nose."""
 
@@ -35,7 +36,7 @@ class Pose(NamedTuple):
         yaw = np.arctan2(r[:, 0, 2], r[:, 2, 2])
         pitch = np.arcsin(np.clip(-r[:, 1, 2], -1, 1))
         roll = np.arctan2(r[:, 1, 0], r[:, 1, 1])
-        return np.degrees(np.stack([yaw, pitch, roll], 1)).astype(np.float32)
+        return np.asarray(np.degrees(np.stack([yaw, pitch, roll], 1)), np.float32)
 
     def to_face(self, points: F32) -> F32:
         """Return (T, n, 3) picture points in the mean face's frame (outer eye corners 1 apart, x right, y down)."""

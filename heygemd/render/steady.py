@@ -106,7 +106,7 @@ def _filled(seen: Seen, have: NDArray[np.int64], runs: NDArray[np.int32], low: i
     share = (frames - near[before]) / np.maximum(near[after] - near[before], 1)
     mix = np.clip(share, 0, 1).astype(np.float32)[:, None, None]
     mixed = known[before] * (1 - mix) + known[after] * mix
-    return np.where((runs[low:high] > 0)[:, None, None], mixed, np.float32(0))
+    return np.asarray(np.where((runs[low:high] > 0)[:, None, None], mixed, 0), np.float32)
 
 
 def _strength(runs: NDArray[np.int32], cuts: NDArray[np.bool_], yaw: F32, fps: float) -> F32:

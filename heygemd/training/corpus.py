@@ -1,4 +1,4 @@
-"""Makes the synthetic corpus: many voices speaking shuffled words, roughed up so that real recordings sound familiar."""
+"""Makes the synthetic corpus: many voices speaking shuffled words, roughed up to sound like real recordings."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ def rough(sound: F32, noise: np.random.Generator, other: F32) -> F32:
     out = sound.astype(np.float64)
     if noise.random() < 0.5:
         tail = noise.uniform(0.1, 0.5)
-        echo = noise.standard_normal(int(tail * 16_000)) * np.exp(-6.9 * np.arange(int(tail * 16_000)) / (tail * 16_000))
+        length = int(tail * 16_000)
+        echo = noise.standard_normal(length) * np.exp(-6.9 * np.arange(length) / length)
         echo = echo / np.linalg.norm(echo) * noise.uniform(0.1, 0.6)
         echo[0] = 1.0
         out = fftconvolve(out, echo)[: len(out)]

@@ -1,4 +1,4 @@
-"""Synthesised speech with known sounds and times: espeak-ng (many languages), flite and festival (English, US voices)."""
+"""Synthesised speech with known sounds and times: espeak-ng (many languages), flite and festival (English)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import soundfile
+import soundfile  # type: ignore[import-untyped]
 
 from ..render.geometry import F32
 
@@ -87,7 +87,8 @@ def espeak(text: str, voice: str, words_a_minute: int = 170, pitch: int = 50, sp
     raw = text.encode() + b"\0"
     library.espeak_Synth(raw, len(raw), 0, 1, 0, 1, None, None)
     library.espeak_Synchronize()
-    sound = np.concatenate([part for part in heard[1:] if isinstance(part, np.ndarray)]).astype(np.float32) / 32768
+    whole = np.concatenate([part for part in heard[1:] if isinstance(part, np.ndarray)])
+    sound = np.asarray(whole / 32768, np.float32)
     marks = [part for part in heard[1:] if isinstance(part, tuple)]
     ends = [start for start, _ in marks[1:]] + [len(sound) / rate]
     phones = [(a, b, name) for (a, name), b in zip(marks, ends, strict=True)]

@@ -12,11 +12,13 @@ SENTENCES = {
     "he thought the weather would change before they reached the village church "
     "she sells cheap shoes beyond the harbour and always laughs about it "
     "power public memory problem above movement important maybe purple number wool voice few wow boy",
-    "cmn-latn-pinyin": "ni3hao3 huan1ying2 guan1kan4 jin1tian1 de5 jie2mu4 wo3men5 hui4 jie4shao4 gong1si1 xin1 chan3pin3 "
+    "cmn-latn-pinyin": "ni3hao3 huan1ying2 guan1kan4 jin1tian1 de5 jie2mu4 wo3men5 hui4 jie4shao4 gong1si1 xin1 "
+    "chan3pin3 "
     "qing3 da4jia1 ren4zhen1 ting1 zhe4ge5 wen4ti2 fei1chang2 zhong4yao4 ma1ma5 ba4ba5 peng2you3 men2 "
     "bei3jing1 shang4hai3 tian1qi4 hen3 hao3 xue2xi2 sheng1huo2 mei3li4 bian4hua4 fa1zhan3 ji4shu4 "
     "wen2hua4 yi1qi3 nu3li4 cheng2gong1 xie4xie5 zai4jian4 ming2bai5 biao3shi4 kai1shi3 jie2shu4 yue4liang5 "
-    "shu4zi4 ren2 dian4ying3 yin1yue4 pao3bu4 bu4 mu4biao1 fang1fa3 wu3 liu4 ba1 jiu3 er4 you3 yu2",
+    "shu4zi4 ren2 dian4ying3 yin1yue4 pao3bu4 bu4 mu4biao1 fang1fa3 wu3 liu4 "
+    "ba1 jiu3 er4 you3 yu2",
     "de": "willkommen zu unserer sendung heute zeigen wir ein neues produkt das ihre arbeit viel leichter macht "
     "der große blaue wagen fährt über die brücke und bleibt vor dem bahnhof stehen "
     "meine mutter kauft frische äpfel brot und fünf kleine fische für das abendessen am mittwoch "

@@ -91,7 +91,7 @@ def fit(heard: list[Heard], steps: int, seed: int = 0) -> LipNet:
         mel, lip = batch(heard, chance)
         error = loss(net(mel), lip / lips.UNIT)
         adam.zero_grad()
-        error.backward()
+        torch.autograd.backward(error)
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         adam.step()
         if step >= steps * 3 // 4:
@@ -101,7 +101,7 @@ def fit(heard: list[Heard], steps: int, seed: int = 0) -> LipNet:
 
 
 def compare(net: LipNet, clip: Clip) -> dict[str, float] | None:
-    """Return r_open, r_peak, lag_s, r_width and range of predicted lips against a clip's real ones; None if unusable."""
+    """Return r_open, r_peak, lag_s, r_width and range of predicted lips against a clip's own; None if unusable."""
     good = np.isfinite(clip.points[:, 0, 0])
     if good.sum() < 25 or good.mean() < 0.8:
         return None
@@ -110,7 +110,7 @@ def compare(net: LipNet, clip: Clip) -> dict[str, float] | None:
     said = lips.speak(clip.voice, net)
     count = int(min(len(said), times[-1] * lips.RATE_HZ))
     at = (np.arange(count) + 0.5) / lips.RATE_HZ
-    open_real, width_real = (np.interp(at, times, real[:, k]) for k in (OPEN, WIDTH))
+    open_real, width_real = (np.interp(at, times, real[:, k]).astype(np.float32) for k in (OPEN, WIDTH))
     reach = int(MAX_LAG_S * lips.RATE_HZ)
     curve = [_correlation(said[:count, OPEN], open_real, lag) for lag in range(-reach, reach + 1)]
     best = int(np.argmax(curve))

@@ -128,7 +128,7 @@ def targets(phones: list[tuple[float, float, str]], seconds: float, rate_hz: int
             each[:, 1] = viseme.insist_width * dominance
             value += each * np.array(viseme[:5])
             weight += each
-    return (value / weight).astype(np.float32)
+    return np.asarray(value / weight, np.float32)
 
 
 def _dominance(times: np.ndarray[tuple[int], np.dtype[np.float64]], start: float, end: float, sound: bool) -> F32:
@@ -139,4 +139,4 @@ def _dominance(times: np.ndarray[tuple[int], np.dtype[np.float64]], start: float
     inner = 0.25 * (end - start)
     early = np.maximum(start + inner - times, 0) / before
     late = np.maximum(times - (end - inner), 0) / after
-    return np.exp(-((early + late) ** 1.5)).astype(np.float32)
+    return np.asarray(np.exp(-((early + late) ** 1.5)), np.float32)

@@ -27,7 +27,7 @@ def polygon(points: F32, field: Field) -> F32:
     mask = np.zeros((field.height, field.width), np.uint8)
     cells = np.round((points - (field.x0, field.y0)) * (1 << SHIFT_BITS)).astype(np.int32)
     cv2.fillPoly(mask, [cells], 255, cv2.LINE_AA, SHIFT_BITS)
-    return mask.astype(np.float32) / 255
+    return np.asarray(mask / 255, np.float32)
 
 
 def grown(points: F32, by: float) -> F32:
@@ -49,9 +49,8 @@ def moved(field: Field, eye: float, furthest: float) -> F32:
 
     furthest  pixels that the most moved vertex moves; under STILL_PIXELS the frame stays as it is
     """
-    inside = field.inside.astype(np.uint8)
-    inside = cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_CONSTANT)
-    reach = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1] * field.scale
+    edged = cv2.copyMakeBorder(field.inside.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    reach = cv2.distanceTransform(edged, cv2.DIST_L2, 3)[1:-1, 1:-1] * field.scale
     soft = np.clip(reach / max(0.08 * eye, 1.0), 0, 1)
     soft *= float(np.clip(furthest / STILL_PIXELS - 1, 0, 1))
     wide = cv2.resize(soft, (field.width, field.height), interpolation=cv2.INTER_LINEAR)
@@ -74,7 +73,7 @@ def inside(target: F32, field: Field, eye: float) -> tuple[F32, F32]:
     """
     sharp = polygon(target[INNER], field)
     reach = cv2.distanceTransform((sharp > 0.5).astype(np.uint8), cv2.DIST_L2, 3) / (SHADOW * eye)
-    fall = np.float32([[1, 0, 0], [0, 1, 0.5 * SHADOW * eye]])
+    fall = np.array([[1, 0, 0], [0, 1, 0.5 * SHADOW * eye]], np.float32)
     under = cv2.warpAffine(blurred(sharp, 0.3 * SHADOW * eye), fall, sharp.shape[::-1])
     light = RIM_LIGHT + (1 - RIM_LIGHT) * np.clip(reach, 0, 1)
     return blurred(sharp, 0.008 * eye), np.asarray(light * (0.45 + 0.55 * under), np.float32)

@@ -91,7 +91,7 @@ def _within(spoken: F32, size: float, widest: float) -> F32:
     vertical = [k for k in range(spoken.shape[1]) if k != WIDTH]
     out = spoken.copy()
     out[:, vertical] *= size * (held / opening)[:, None]
-    return out
+    return np.asarray(out, np.float32)
 
 
 def _soft(opening: F32, widest: float) -> F32:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -51,7 +50,7 @@ class Painter:
     def patch(self, crop: Crop, plan: Plan, points: F32) -> Patch:
         """Return the new pixels of one crop; `points` (468, 3) are its mesh in full-size pixels."""
         h, w = crop.image.shape[:2]
-        points = points - np.float32((*crop.box[:2], 0))
+        points = points - np.array((*crop.box[:2], 0), np.float32)
         pose = align(points[None])
         eye = float(pose.scale[0])
         wanted = plan.target[crop.output]
@@ -61,7 +60,7 @@ class Painter:
         field = warp.draw(after, (w, h))
         area = np.s_[field.y0 : field.y0 + field.height, field.x0 : field.x0 + field.width]
         flat = warp.maps(field, before)
-        image = cv2.remap(crop.image, flat, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
+        image = warp.sample(crop.image, flat)
         mask = blend.moved(field, eye, float(np.abs(after - before).max()))
         real = real_share(plan.own[crop.source, OPEN], wanted[OPEN])
         soft, ring = blend.lips(target, field, eye)
@@ -93,8 +92,7 @@ class Painter:
             points = self._points[entry]
             scale = float(np.linalg.norm(points[263] - points[33])) / eye
             flat = warp.maps(field, warp.vertices(points, depth * scale))
-            image = cv2.remap(self._texture[entry], flat, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-            layer += np.float32(part) * image
+            layer += np.float32(part) * warp.sample(self._texture[entry], flat)
             real += float(part) * real_share(plan.opened[entry], plan.target[output, OPEN])
         return blend.matched(layer, base, ring), real
 
@@ -122,7 +120,7 @@ def real_share(opened: float, wanted: float) -> float:
 
 
 def retarget(points: F32, pose: Pose, change: F32, gap: float) -> F32:
-    """Return (468, 2) points moved so that the quantities change by `change` (5,) and the inner lips are `gap` apart."""
+    """Return (468, 2) points whose quantities have changed by `change` (5,) and whose inner lips are `gap` apart."""
     moves = np.tensordot(change, face_shape()["modes"], 1)[None].astype(np.float32)
     shape = pose.to_face(points[None])[0] + moves[0]
     wanted = gap * GAP_PROFILE

@@ -64,7 +64,7 @@ def paint(open_by: float) -> F32:
     reach = 0.85 * min(1.0, open_by / 0.12)
     picture += (tongue * reach)[..., None] * (TONGUE_BGR * shade[..., None] - picture)
     picture += cover[..., None] * (TEETH_BGR * light[..., None] - picture)
-    return picture
+    return np.asarray(picture, np.float32)
 
 
 def lay(picture: F32, pose: Pose, line: float, corner: tuple[int, int], size: tuple[int, int]) -> F32:
@@ -76,7 +76,7 @@ def lay(picture: F32, pose: Pose, line: float, corner: tuple[int, int], size: tu
     z = float(mean[[13, 14], 2].mean()) + DEPTH
     places = np.array([[[-HALF_WIDTH, -TOP, z], [HALF_WIDTH, -TOP, z], [-HALF_WIDTH, HEIGHT - TOP, z]]], np.float32)
     places[..., 1] += line
-    seen = (pose.vectors_to_picture(places) + pose.shift[:, None])[0, :, :2] - np.float32(corner)
+    seen = (pose.vectors_to_picture(places) + pose.shift[:, None])[0, :, :2] - np.array(corner, np.float32)
     h, w = picture.shape[:2]
     move = cv2.getAffineTransform(np.array([[0, 0], [w, 0], [0, h]], np.float32), seen.astype(np.float32))
     laid = cv2.warpAffine(picture, move, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -39,7 +39,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, CHANNELS, T) to the same shape."""
-        return x + self.drop(self.mix(nn.functional.gelu(self.wide(x))))
+        out: Tensor = x + self.drop(self.mix(nn.functional.gelu(self.wide(x))))
+        return out
 
 
 class LipNet(nn.Module):

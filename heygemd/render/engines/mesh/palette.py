@@ -63,19 +63,22 @@ def coordinates(quantities: F32, angles_deg: F32) -> F32:
 
 def store(crops: Iterable[Crop], track: Track) -> dict[str, NDArray[np.generic]]:
     """Return textures as arrays: "texture" (K, side, side, 3) uint8, "points" (K, 468, 2) in it, "frame" (K,)."""
-    cuts, kept, frames = [], [], []
+    cuts: list[Image] = []
+    kept: list[F32] = []
+    frames: list[int] = []
     for crop in crops:
-        points = track.points(crop.source, crop.source + 1)[0, :, :2] - np.float32(crop.box[:2])
+        points = track.points(crop.source, crop.source + 1)[0, :, :2] - np.array(crop.box[:2], np.float32)
         x, y, side = _square(points)
         scale = min(1.0, MAX_SIDE / side)
         move = np.array([[scale, 0, -x * scale], [0, scale, -y * scale]], np.float64)
         flags = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
         size = (min(side, MAX_SIDE),) * 2
-        cuts.append(cv2.warpAffine(crop.image, move, size, flags=flags, borderMode=cv2.BORDER_REPLICATE))
-        kept.append(points * scale + move[:, 2].astype(np.float32))
+        cut = cv2.warpAffine(crop.image, move, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+        cuts.append(np.asarray(cut, np.uint8))
+        kept.append(np.asarray(points * scale + move[:, 2], np.float32))
         frames.append(crop.source)
-    sound = clean(cuts, kept)
-    cuts, kept, frames = ([row for row, ok in zip(rows, sound, strict=True) if ok] for rows in (cuts, kept, frames))
+    sound = np.flatnonzero(clean(cuts, kept))
+    cuts, kept, frames = [cuts[k] for k in sound], [kept[k] for k in sound], [frames[k] for k in sound]
     largest = max((len(cut) for cut in cuts), default=1)
     texture = np.zeros((len(cuts), largest, largest, 3), np.uint8)
     for row, cut in zip(texture, cuts, strict=True):
@@ -95,9 +98,8 @@ def clean(textures: list[Image], points: list[F32]) -> list[bool]:
     rows = []
     for texture, p in zip(textures, points, strict=True):
         move = cv2.estimateAffine2D(p[SKIN_ANCHORS], anchors.astype(np.float32), method=cv2.LMEDS)[0]
-        patch = cv2.warpAffine(texture, move, SKIN_SIZE, borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
-        patch = cv2.GaussianBlur(patch, (0, 0), 2)
-        rows.append(patch / max(float(np.median(patch)), 1.0))
+        patch = cv2.GaussianBlur(cv2.warpAffine(texture, move, SKIN_SIZE, borderMode=cv2.BORDER_REPLICATE), (0, 0), 2)
+        rows.append(patch.astype(np.float32) / max(float(np.median(patch)), 1.0))
     stack = np.asarray(rows)
     off = np.abs(stack - np.median(stack, 0)).mean(3)
     off = np.percentile(off.reshape(len(rows), -1), 90, axis=1)

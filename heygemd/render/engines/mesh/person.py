@@ -75,7 +75,7 @@ def learn(motion: Motion) -> F32:
 def closed(coefficients: F32, angles_deg: F32) -> F32:
     """Return (T, 5) quantities of the closed mouth at each pose."""
     terms = np.concatenate([np.ones((len(angles_deg), 1)), _terms(angles_deg)], 1)
-    rest = (terms @ coefficients[:, :5].T).astype(np.float32)
+    rest = np.asarray(terms @ coefficients[:, :5].T, np.float32)
     rest[:, OPEN] = coefficients[OPEN, 5]
     return rest
 

@@ -59,7 +59,7 @@ def triangles() -> NDArray[np.int32]:
     """Return (n, 3) vertices of the triangles that can move: the mouth's inside, then skin and lips, drawn over it."""
     shape = face_shape()
     opened = shape["mean"] + 0.25 * shape["modes"][0] + 0.15 * (shape["modes"][2] + shape["modes"][4])
-    flat = vertices(opened[:, :2], np.zeros(len(UPPER_INNER)))
+    flat = vertices(opened[:, :2], np.zeros(len(UPPER_INNER), np.float32))
     skin = Delaunay(np.delete(flat, np.s_[MESH_POINTS : MESH_POINTS + 9], 0)).simplices
     skin = np.where(skin >= MESH_POINTS, skin + 9, skin)
     centres = flat[skin].mean(1)
@@ -81,7 +81,7 @@ def _inside() -> NDArray[np.int64]:
 
 def gaps(points: F32) -> F32:
     """Return (11,) gap of each column of the inner lips, pixels."""
-    return np.linalg.norm(points[LOWER_INNER] - points[UPPER_INNER], axis=1).astype(np.float32)
+    return np.asarray(np.linalg.norm(points[LOWER_INNER] - points[UPPER_INNER], axis=1), np.float32)
 
 
 def vertices(points: F32, depth: F32) -> F32:
@@ -133,3 +133,9 @@ def maps(field: Field, source: F32) -> F32:
     grow = np.array([[field.scale, 0, 0], [0, field.scale, 0]])
     size = (field.width, field.height)
     return np.asarray(cv2.warpAffine(coarse, grow, size, borderMode=cv2.BORDER_REPLICATE), np.float32)
+
+
+def sample(picture: NDArray[np.uint8], places: F32) -> F32:
+    """Return (h, w, 3) float32 of a picture at (h, w, 2) places; cubic, so that skin keeps its grain."""
+    taken = cv2.remap(picture, places[..., 0], places[..., 1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    return taken.astype(np.float32)
