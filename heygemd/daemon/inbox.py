@@ -41,6 +41,7 @@ class Inbox:
         self.watch = watch
         self.path = config.paths.share / "inbox"
         self.pending: dict[str, Pending] = {}
+        self.scanning = False
         self._loose: tuple[list[str], float] = ([], 0.0)
         self._loose_note: bytes | None = None
 
@@ -52,10 +53,17 @@ class Inbox:
     async def scan(self) -> bool:
         """Look at the whole inbox once. Return whether claims are allowed (no PAUSE in it).
 
-        Raises InfrastructureError when the share fails.
+        While `scanning`, nothing is claimed: of folders that arrived together the urgent one must go first. Raises
+        InfrastructureError when the share fails.
         """
-        call = self.guard.thread.call
-        found, loose = await call(files.scan, self.path, names.skip_dir)
+        self.scanning = True
+        try:
+            return await self._scan()
+        finally:
+            self.scanning = False
+
+    async def _scan(self) -> bool:
+        found, loose = await self.guard.thread.call(files.scan, self.path, names.skip_dir)
         now = time.monotonic()
         point("discover")
         for gone in self.pending.keys() - {f.name for f in found}:

@@ -86,7 +86,7 @@ class Scheduler:
     # --- claim ----------------------------------------------------------------------------------------------------
 
     async def _claim_next(self) -> bool:
-        if not self.claims_allowed:
+        if not self.claims_allowed or self.inbox.scanning:
             return False
         now = time.monotonic()
         for pending in self.inbox.queue():

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from heygemd import resources
+from heygemd.demo import clips
 from tests.e2e.minisystem import System
 
 CHECKOUT = Path(__file__).parents[2]
@@ -104,6 +109,34 @@ def test_a_day_of_the_service(system: System) -> None:
     assert time.monotonic() - began < STOP_LIMIT_S
     assert show(system, "Result") == "success"
     assert system.run("test", "-e", f"/proc/{pid}", check=False).returncode != 0
+
+
+@pytest.fixture
+def job() -> Iterator[Path]:
+    """A short real job, in a folder that the system sees."""
+    with tempfile.TemporaryDirectory(prefix="heygemd-job-", dir="/var/tmp") as folder:
+        made = Path(folder) / "hello"
+        made.mkdir()
+        clip = dataclasses.replace(clips.CLIPS[0], seconds=1.0)
+        clips.write(clip, clips.frames(clip, clips.portrait()), made)
+        voice = resources.PACKAGE / "demo" / "voice.m4a"
+        subprocess.run(["ffmpeg", "-v", "error", "-i", voice, "-t", "2", "-c", "copy", made / "voice.m4a"], check=True)
+        for path in (Path(folder), made, *made.iterdir()):
+            path.chmod(0o775)
+        yield made
+
+
+@pytest.mark.slow
+def test_a_job_is_rendered_inside_the_confinement(system: System, job: Path) -> None:
+    system.heygemd("init", SHARE)
+    start(system)
+    system.run("useradd", "--groups", "heygemd", "anna")
+    drop = f"umask 002; cp -r {job} {SHARE}/inbox/"
+    system.run("runuser", "-u", "anna", "--", "sh", "-c", drop)
+    result = f"{SHARE}/done/hello/astronaut-wide.mp4"
+    until(lambda: owner(system, result) != "", system, seconds=150)
+    assert owner(system, result) == "heygemd:heygemd 664"
+    system.run("runuser", "-u", "anna", "--", "rm", "-r", f"{SHARE}/done/hello")
 
 
 def test_a_share_may_come_late_and_go_again(system: System) -> None:
