@@ -21,7 +21,7 @@ from heygemd.render.scene import Crop, Patch
 
 from .. import making
 from . import tint
-from .presenter import presenter
+from .anna import film
 
 
 class Bench:
@@ -69,7 +69,7 @@ def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def anna(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return presenter(tmp_path_factory.mktemp("presenter") / "anna.mp4", 2)
+    return film(tmp_path_factory.mktemp("presenter") / "anna.mp4", 2)
 
 
 @pytest.fixture(scope="session")
@@ -106,7 +106,7 @@ def test_exactly_the_frames_of_the_voice(bench: Bench, anna: Path, voices: Calla
 
 @pytest.mark.parametrize("rate", ["24000/1001", "60"])
 def test_rates(bench: Bench, tmp_path: Path, voices: Callable[..., Path], rate: str) -> None:
-    clip = presenter(tmp_path / "v.mp4", 1.4, rate=rate)
+    clip = film(tmp_path / "v.mp4", 1.4, rate=rate)
     result = bench.render(voices("v.wav"), clip)
     assert Fraction(result.fps) == Fraction(rate)
     assert result.frames == -(-Fraction("1.21") * Fraction(rate) // 1)
@@ -171,7 +171,7 @@ def test_only_the_face_is_touched(
 def test_tags_and_range_are_kept(bench: Bench, tmp_path: Path, voices: Callable[..., Path]) -> None:
     tags = ["-colorspace", "smpte170m", "-color_primaries", "smpte170m", "-color_trc", "smpte170m"]
     full = [*tags, "-color_range", "pc", "-pix_fmt", "yuvj420p"]
-    clip = presenter(tmp_path / "v.mp4", 1.4, codec=["-c:v", "libx264", "-preset", "ultrafast", *full])
+    clip = film(tmp_path / "v.mp4", 1.4, codec=["-c:v", "libx264", "-preset", "ultrafast", *full])
     bench.render(voices("v.wav"), clip)
     made, source = shown(bench.folder / "out.mp4")["video"], shown(clip)["video"]
     for key in ("color_space", "color_primaries", "color_transfer", "color_range"):
@@ -184,7 +184,7 @@ def test_tags_and_range_are_kept(bench: Bench, tmp_path: Path, voices: Callable[
 
 
 def test_frames_without_a_face_pass_through(bench: Bench, tmp_path: Path, voices: Callable[..., Path]) -> None:
-    clip = presenter(tmp_path / "v.mp4", 3, gap=(1, 2))
+    clip = film(tmp_path / "v.mp4", 3, gap=(1, 2))
     assert bench.render(voices("three.wav", 3), clip).frames == 75
 
 
@@ -192,7 +192,7 @@ def test_few_frames_may_wait(bench: Bench, tmp_path: Path, voices: Callable[...,
     """A long gap while an engine holds back patches ends its input instead of filling memory."""
     monkeypatch.setattr(weave, "WAITING_BYTES", 0)
     engines.ENGINES["mesh"] = "tests.render.tint:Batches"
-    clip = presenter(tmp_path / "v.mp4", 4, gap=(1, 3))
+    clip = film(tmp_path / "v.mp4", 4, gap=(1, 3))
     assert bench.render(voices("four.wav", 4), clip).frames == 100
 
 
@@ -258,7 +258,7 @@ def test_faults_of_the_files(bench: Bench, anna: Path, tmp_path: Path, voices: C
 
 def test_a_damaged_tail_is_rendered_and_told(bench: Bench, tmp_path: Path, voices: Callable[..., Path]) -> None:
     codec = ["-c:v", "libx264", "-preset", "ultrafast", "-movflags", "+faststart", "-g", "10"]
-    clip = presenter(tmp_path / "v.mp4", 4, codec=codec)
+    clip = film(tmp_path / "v.mp4", 4, codec=codec)
     data = clip.read_bytes()
     clip.write_bytes(data[: len(data) * 6 // 10])
     assert bench.render(voices("v.wav"), clip).frames == 31

@@ -16,7 +16,7 @@ from heygemd.config import Limits, Render
 from heygemd.protocol import Done, Event, Failed, Found, Progress, Ready, RenderRequest, parse
 
 from .. import making
-from .presenter import presenter
+from .anna import film
 
 ENTRY = """
 import sys
@@ -76,7 +76,7 @@ def children() -> Iterator[list[Child]]:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("files")
-    return making.audio(folder / "v.wav", 1.2), presenter(folder / "anna.mp4", 1.3)
+    return making.audio(folder / "v.wav", 1.2), film(folder / "anna.mp4", 1.3)
 
 
 def start(children: list[Child], folder: Path, **environment: str) -> Child:

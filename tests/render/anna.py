@@ -1,0 +1,35 @@
+"""A video file of a real face in motion: the portrait that comes with scikit-image (NASA, public domain)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from skimage import data
+
+from .. import making
+
+X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "18")
+
+
+def film(
+    path: Path,
+    seconds: float = 2,
+    size: int = 320,
+    rate: str = "25",
+    gap: tuple[float, float] = (0, 0),
+    codec: Sequence[str] = X264,
+) -> Path:
+    """The head sways and nods; between the seconds of `gap` the picture is black, so that there is no face."""
+    still = path.with_suffix(".still.png")
+    cv2.imwrite(str(still), np.ascontiguousarray(data.astronaut()[..., ::-1]))
+    sway = "crop=400:400:x='56+20*sin(1.3*t)':y='30+10*sin(2*t)'"
+    black = f"drawbox=t=fill:color=black:enable='between(t,{gap[0]},{gap[1]})'" if gap[1] else "null"
+    filters = f"{sway},scale={size}:{size},{black},format=yuv420p"
+    making.ffmpeg(
+        "-loop", "1", "-framerate", rate, "-i", still, "-t", str(seconds), "-vf", filters, *codec, path
+    )  # fmt: skip
+    still.unlink()
+    return path
