@@ -64,8 +64,8 @@ def speaking(mel: F32) -> NDArray[np.bool_]:
     """
     if not len(mel):
         return np.zeros(0, bool)
-    level = 10 * np.log10(np.exp(mel[:, SPEECH_BANDS]).mean(1))
-    level = np.convolve(level, np.hanning(7)[1:-1] / np.hanning(7)[1:-1].sum(), "same") if len(level) > 5 else level
+    power = np.pad(np.exp(mel[:, SPEECH_BANDS]).mean(1), 2, "edge")
+    level = 10 * np.log10(np.convolve(power, np.hanning(7)[1:-1] / np.hanning(7)[1:-1].sum(), "valid"))
     loud, noise = float(np.percentile(level, 95)), float(np.percentile(level, 5))
     enter = max(loud + SPEECH_OPEN_DB, min(noise + NOISE_MARGIN_DB, loud - 12), -75.0)
     leave = max(loud + SPEECH_CLOSE_DB, min(noise + NOISE_MARGIN_DB / 2, loud - 16), -78.0)

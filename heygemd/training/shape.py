@@ -1,7 +1,7 @@
 """Makes face_shape.safetensors: the mean face and how its lower half moves with five measured quantities.
 
 Mean: generalised Procrustes over the clips' meshes. Modes: least squares of every point's displacement (each clip's own
-median removed) on the five quantities of `speak.measure`, so that a mode changes its own quantity by one and no other.
+mean removed) on the five quantities of `speak.measure`, so that a mode changes its own quantity by one and no other.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ def modes(clips: Iterable[F32], mean: F32) -> F32:
     for clip in clips:
         shapes = straight(clip, mean)
         if len(shapes) > 10:
-            rows.append((shapes - np.median(shapes, 0)).reshape(len(shapes), -1))
+            rows.append((shapes - shapes.mean(0)).reshape(len(shapes), -1))
             q = measure(shapes)
-            quantities.append(q - np.median(q, 0))
+            quantities.append(q - q.mean(0))
     x, y = np.concatenate(quantities).astype(np.float64), np.concatenate(rows).astype(np.float64)
     fit = np.linalg.lstsq(x, y, rcond=None)[0].reshape(len(MODES), -1, 3)
     fit = (fit + fit[:, mirror(mean)] * [-1, 1, 1]) / 2

@@ -19,6 +19,8 @@ SHADOW = 0.035
 """How far the lips' shadow reaches into the mouth, eye distances."""
 RIM_LIGHT = 0.45
 STILL_PIXELS = 0.05
+EDGE = 0.06
+"""Share of a crop over which masks fade to its edges."""
 SHIFT_BITS = 4
 
 
@@ -55,6 +57,12 @@ def moved(field: Field, eye: float, furthest: float) -> F32:
     soft *= float(np.clip(furthest / STILL_PIXELS - 1, 0, 1))
     wide = cv2.resize(soft, (field.width, field.height), interpolation=cv2.INTER_LINEAR)
     return np.asarray(wide * wide * (3 - 2 * wide), np.float32)
+
+
+def frame(width: int, height: int) -> F32:
+    """Return (height, width) float32 that falls to 0 at the edges of a crop."""
+    x, y = (np.minimum(np.arange(n) - 1, n - 2 - np.arange(n)) / max(EDGE * n, 1) for n in (width, height))
+    return np.minimum.outer(np.clip(y, 0, 1), np.clip(x, 0, 1)).astype(np.float32)
 
 
 def lips(target: F32, field: Field, eye: float) -> tuple[F32, F32]:

@@ -59,14 +59,14 @@ class Painter:
         after, before = warp.vertices(target, depth), warp.vertices(points[:, :2], depth)
         field = warp.draw(after, (w, h))
         area = np.s_[field.y0 : field.y0 + field.height, field.x0 : field.x0 + field.width]
-        flat = warp.maps(field, before)
+        flat = warp.maps(field, after, before)
         image = warp.sample(crop.image, flat)
         mask = blend.moved(field, eye, float(np.abs(after - before).max()))
         real = real_share(plan.own[crop.source, OPEN], wanted[OPEN])
         soft, ring = blend.lips(target, field, eye)
         need = float(plan.need[crop.output])
         if need > 0.01:
-            layer, layer_real = self._lips(plan, crop.output, field, depth, eye, image, ring)
+            layer, layer_real = self._lips(plan, crop.output, field, after, depth, eye, image, ring)
             image += (need * soft)[..., None] * (layer - image)
             real += need * (layer_real - real)
             mask = np.maximum(mask, np.minimum(need * 4, 1) * soft)
@@ -77,10 +77,11 @@ class Painter:
         out[area] = np.clip(image + 0.5, 0, 255).astype(np.uint8)
         whole = np.zeros((h, w), np.float32)
         whole[area] = mask
+        whole *= blend.frame(w, h)
         return Patch(crop.output, out, whole)
 
     def _lips(
-        self, plan: Plan, output: int, field: warp.Field, depth: F32, eye: float, base: F32, ring: F32
+        self, plan: Plan, output: int, field: warp.Field, after: F32, depth: F32, eye: float, base: F32, ring: F32
     ) -> tuple[F32, float]:
         """Return the palette's lips in the field's region, matched in light, and how real their inside is."""
         span = plan.choice[max(0, output - plan.blend) : output + plan.blend + 1]
@@ -91,7 +92,7 @@ class Painter:
         for entry, part in zip(entries[order], share, strict=True):
             points = self._points[entry]
             scale = float(np.linalg.norm(points[263] - points[33])) / eye
-            flat = warp.maps(field, warp.vertices(points, depth * scale))
+            flat = warp.maps(field, after, warp.vertices(points, depth * scale))
             layer += np.float32(part) * warp.sample(self._texture[entry], flat)
             real += float(part) * real_share(plan.opened[entry], plan.target[output, OPEN])
         return blend.matched(layer, base, ring), real

@@ -29,10 +29,11 @@ MAX_TOOTH_DEPTH = 0.62
 COLUMNS = slice(1, 10)
 MOVES = 1e-3
 COARSE_PIXELS = 224
-SPILL = 0.15
+SPILL = 0.05
 SHIFT_BITS = 4
 FLAT_PIXELS = 0.02
-"""Triangles of less area (a closed mouth's inside) are left out; their neighbours' edges cover them."""
+"""Triangles of less area (a closed mouth's inside) are left out; their neighbours cover them."""
+HOLE_CELLS = 2
 
 
 class Field(NamedTuple):
@@ -114,6 +115,9 @@ def draw(target: F32, limits: tuple[int, int]) -> Field:
     cells = np.round((corners - low) / scale * (1 << SHIFT_BITS)).astype(np.int32)
     for k in np.flatnonzero(~flat):
         cv2.fillConvexPoly(index, cells[k], int(k), cv2.LINE_8, SHIFT_BITS)
+    # Where a closed mouth's triangles are too flat to draw, their neighbours take over.
+    spread = cv2.dilate(index.astype(np.float32), np.ones((3, 3), np.uint8), iterations=HOLE_CELLS)
+    index = np.where(index < 0, spread.astype(np.int32), index)
     inverse = np.linalg.inv(square).astype(np.float32)[index]
     y, x = np.mgrid[: index.shape[0], : index.shape[1]].astype(np.float32)[..., None] * scale
     # Drawn edges reach a little over the triangle: without the limit a sliver would fling such a cell far away.
@@ -122,12 +126,22 @@ def draw(target: F32, limits: tuple[int, int]) -> Field:
     return Field(int(low[0]), int(low[1]), width, height, scale, index >= 0, faces[index], share)
 
 
-def maps(field: Field, source: F32) -> F32:
+def maps(field: Field, target: F32, source: F32) -> F32:
     """Return (height, width, 2) float32: where in the source picture each pixel of the field's region comes from.
 
-    source  (n, 2) vertices in that picture. Outside the triangles the answer means nothing: mask it.
+    target, source  (n, 2) vertices in either picture. Outside the triangles: the pixel's own place.
+
+    What is interpolated is the departure from the best affine map, so that the cells at a sliver's rim, which its
+    triangle does not quite hold, go hardly astray.
     """
-    coarse = (source[field.corner] * field.share[..., None]).sum(2)
+    ones = np.ones((len(target), 1), np.float32)
+    affine = np.linalg.lstsq(np.concatenate([target, ones], 1), source, rcond=None)[0].astype(np.float32)
+    departure = source - target @ affine[:2] - affine[2]
+    rows, columns = field.inside.shape
+    own = np.stack(np.meshgrid(np.arange(columns), np.arange(rows)), -1) * field.scale + (field.x0, field.y0)
+    own = own.astype(np.float32)
+    coarse = own @ affine[:2] + affine[2] + (departure[field.corner] * field.share[..., None]).sum(2)
+    coarse = np.where(field.inside[..., None], coarse, own)
     if field.scale == 1.0:
         return np.ascontiguousarray(coarse[: field.height, : field.width])
     grow = np.array([[field.scale, 0, 0], [0, field.scale, 0]])

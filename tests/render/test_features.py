@@ -1,0 +1,48 @@
+import numpy as np
+import pytest
+
+from heygemd.render import features
+
+RATE = features.VOICE_RATE_HZ
+
+
+def hum(seconds: float, level: float = 0.1) -> np.ndarray:
+    """A buzzing voice-like sound."""
+    t = np.arange(int(seconds * RATE)) / RATE
+    tones = sum(np.sin(2 * np.pi * 140 * k * t) / k for k in range(1, 20))
+    return (level * tones).astype(np.float32)
+
+
+def test_one_row_every_ten_milliseconds() -> None:
+    assert features.log_mel(hum(1.234)).shape == (123, features.BANDS)
+    for samples in (0, 1, 159, 160, 161):
+        assert features.log_mel(np.zeros(samples, np.float32)).shape == (samples // 160, features.BANDS)
+        features.listen(np.zeros(samples, np.float32))
+
+
+def test_chunks_join_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    voice = (np.random.default_rng(0).standard_normal(RATE * 5) * 0.1).astype(np.float32)
+    whole = features.log_mel(voice)
+    monkeypatch.setattr(features, "CHUNK_S", 1)
+    assert np.allclose(features.log_mel(voice), whole, atol=1e-3)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.0003, 0.003])
+def test_speech_is_told_from_silence(noise: float) -> None:
+    quiet = np.zeros(RATE, np.float32)
+    voice = np.concatenate([quiet, hum(1.0), np.zeros(int(0.06 * RATE), np.float32), hum(1.0), quiet])
+    voice = voice + np.random.default_rng(0).normal(0, noise, len(voice)).astype(np.float32)
+    speech = features.speaking(features.log_mel(voice))
+    assert not speech[:95].any() and not speech[-95:].any()
+    assert speech[105:300].all()
+
+
+def test_silence_is_silence() -> None:
+    assert not features.speaking(features.log_mel(np.zeros(RATE, np.float32))).any()
+
+
+def test_level_does_not_matter() -> None:
+    sound = np.concatenate([hum(1.0), hum(1.0, 0.03)])
+    sound += np.random.default_rng(0).normal(0, 0.003, len(sound)).astype(np.float32)
+    loud, soft = (features.listen(sound * gain)[0] for gain in (np.float32(2), np.float32(0.2)))
+    assert np.abs(loud - soft).max() < 0.1

@@ -1,0 +1,156 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from heygemd.render.engines.mesh import MeshEngine, blend, palette, person, warp
+from heygemd.render.engines.mesh import engine as mesh_engine
+from heygemd.render.engines.mesh.face import retarget
+from heygemd.render.geometry import align, face_shape
+from heygemd.render.mouth import JAW, LOWER, MODES, OPEN, WIDTH, measure
+from heygemd.render.scene import Crop, Image, Patch, Timeline, Track
+
+from . import presenter as people
+
+FRAMES = 40
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Image], Track]:
+    frames = people.swaying(FRAMES)
+    return frames, people.track(frames, tmp_path_factory.mktemp("scene"))[0]
+
+
+def render(scene: tuple[list[Image], Track], spoken: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> list[Patch]:
+    """Render with given lips in place of the network's."""
+    frames, track = scene
+    engine = MeshEngine(Path("/nonexistent"))
+    wanted = engine.wants(track)
+    memo = engine.study(people.crops(frames, track, wanted), track)
+    assert sum(a.nbytes for a in memo.values()) < 64e6 and all(a.dtype != object for a in memo.values())
+    monkeypatch.setattr(mesh_engine.lips, "speak", lambda voice: spoken)
+    timeline = Timeline(people.FPS, np.arange(len(track), dtype=np.int32))
+    voice = np.zeros(len(track) * 640, np.float32)
+    return list(engine.render(people.crops(frames, track, list(range(len(track)))), track, timeline, voice, memo))
+
+
+def mouths(scene: tuple[list[Image], Track], patches: list[Patch], folder: Path) -> np.ndarray:
+    """Measure the mouths of the rendered frames by tracking them again."""
+    frames, track = scene
+    shown = []
+    for patch, frame in zip(patches, frames, strict=True):
+        x0, y0, x1, y1 = track.boxes[patch.output]
+        out = frame.copy()
+        alpha = patch.mask[..., None]
+        out[y0:y1, x0:x1] = np.round(out[y0:y1, x0:x1] * (1 - alpha) + patch.image * alpha)
+        shown.append(out)
+    again, _ = people.track(shown, folder)
+    points = again.points(0, len(again))
+    return measure(align(points).to_face(points))
+
+
+def constant(**departures: float) -> np.ndarray:
+    row = np.zeros((FRAMES * 2, 5), np.float32)
+    for name, value in departures.items():
+        row[:, MODES.index(name)] = value
+    return row
+
+
+def test_one_patch_for_each_crop_in_order(
+    scene: tuple[list[Image], Track], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patches = render(scene, constant(open=0.1, jaw=0.07, lower=0.09), monkeypatch)
+    assert [p.output for p in patches] == list(range(FRAMES))
+    for patch, box in zip(patches, scene[1].boxes, strict=True):
+        h, w = box[3] - box[1], box[2] - box[0]
+        assert patch.image.shape == (h, w, 3) and patch.image.dtype == np.uint8
+        assert patch.mask.shape == (h, w) and patch.mask.dtype == np.float32
+        assert patch.mask.min() >= 0 and patch.mask.max() <= 1
+        assert patch.mask[:2].max() == 0 and patch.mask[:, :2].max() == 0 and patch.mask[:, -2:].max() == 0
+
+
+def test_target_reached_is_what_was_asked(
+    scene: tuple[list[Image], Track], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    shut = mouths(scene, render(scene, constant(), monkeypatch), tmp_path)
+    opened = mouths(scene, render(scene, constant(open=0.14, jaw=0.09, lower=0.12), monkeypatch), tmp_path)
+    wide = mouths(scene, render(scene, constant(width=0.06), monkeypatch), tmp_path)
+    narrow = mouths(scene, render(scene, constant(width=-0.06), monkeypatch), tmp_path)
+    assert np.median(shut[:, OPEN]) < 0.09  # she smiles with an opening of 0.2
+    assert np.median(opened[:, OPEN] - shut[:, OPEN]) > 0.06
+    assert np.median(opened[:, JAW] - shut[:, JAW]) > 0.04
+    assert np.median(wide[:, WIDTH] - narrow[:, WIDTH]) > 0.05
+    assert opened[:, OPEN].std() < 0.02 and wide[:, WIDTH].std() < 0.02
+
+
+def test_own_shape_leaves_the_picture_alone(scene: tuple[list[Image], Track], monkeypatch: pytest.MonkeyPatch) -> None:
+    frames, track = scene
+    patches = render(scene, constant(), monkeypatch)
+    crops: Iterator[Crop] = people.crops(frames, track, list(range(FRAMES)))
+    # The photograph smiles with her teeth showing, so closing her mouth is work: look at the skin only.
+    for patch, crop in zip(patches, crops, strict=True):
+        points = track.points(crop.source, crop.source + 1)[0, :, :2] - crop.box[:2]
+        x, y = points[205].astype(int)
+        change = np.abs(patch.image.astype(int) - crop.image)[y - 12 : y - 2, x - 5 : x + 5]
+        assert change.mean() < 12
+
+
+def test_retarget_sets_each_quantity(scene: tuple[list[Image], Track]) -> None:
+    points = scene[1].points(3, 4)
+    pose = align(points)
+    own = measure(pose.to_face(points))[0]
+    change = np.array([0.1, -0.05, 0.06, -0.01, 0.08], np.float32)
+    moved = points.copy()
+    moved[0, :, :2] = retarget(points[0], pose, change, float(own[OPEN] + change[OPEN]))
+    got = measure(pose.to_face(moved))[0]
+    assert np.allclose(got - own, change, atol=0.02)
+    still = [6, 33, 263, 10, 127, 356]
+    assert np.abs(moved[0, still] - points[0, still]).max() < 0.1
+
+
+def test_warp_to_its_own_place_is_the_identity(scene: tuple[list[Image], Track]) -> None:
+    points = scene[1].points(0, 1)[0, :, :2]
+    spots = warp.vertices(points, warp.TOOTH_DEPTH * warp.gaps(points))
+    field = warp.draw(spots, (300, 300))
+    flat = warp.maps(field, spots, spots)
+    y, x = np.mgrid[: field.height, : field.width]
+    mask = blend.moved(field, 100.0, 5.0) > 0
+    assert mask.sum() > 5000
+    assert np.abs(flat - np.stack([x + field.x0, y + field.y0], -1))[mask].max() < 0.35
+
+
+def test_modes_move_only_their_own_quantity() -> None:
+    shape = face_shape()
+    moved = measure(shape["mean"] + shape["modes"]) - measure(shape["mean"][None])
+    assert np.allclose(moved, np.eye(5), atol=0.05)
+    assert not shape["modes"][:, [33, 263, 6, 10]].any()
+
+
+def test_path_is_cheapest_and_does_not_flicker() -> None:
+    noise = np.random.default_rng(0).random((60, 4)).astype(np.float32)
+    cost = noise * 0.5
+    cost[:30, 1] -= 1
+    cost[30:, 2] -= 1
+    path = palette.choose(cost, np.zeros(60, bool))
+    assert (path[:29] == 1).all() and (path[31:] == 2).all()
+
+
+def test_closed_mouth_of_one_who_never_closes() -> None:
+    chance = np.random.default_rng(0)
+    opening = chance.uniform(0.08, 0.2, 300).astype(np.float32)
+    q = np.stack([opening, 0.55 + 0 * opening, 1.3 + 0.65 * opening, 0.65 - 0.1 * opening, 0.88 + 0.9 * opening], 1)
+    motion = person.Motion(q.astype(np.float32), np.zeros((300, 3), np.float32), np.ones(300, np.int32))
+    rest = person.closed(person.learn(motion), np.zeros((1, 3), np.float32))[0]
+    assert rest[OPEN] <= person.MAX_CLOSED
+    assert rest[JAW] == pytest.approx(1.32, abs=0.02) and rest[LOWER] == pytest.approx(0.907, abs=0.02)
+
+
+def test_hand_before_the_mouth_is_no_texture(scene: tuple[list[Image], Track]) -> None:
+    frames, track = scene
+    spoiled = [frame.copy() for frame in frames]
+    wanted = list(range(0, FRAMES, 4))
+    x, y = track.points(8, 9)[0, 13, :2].astype(int)
+    spoiled[8][y - 20 : y + 30, x - 40 : x + 20] = (60, 90, 150)
+    memo = palette.store(people.crops(spoiled, track, wanted), track)
+    assert 8 not in memo["frame"] and len(memo["frame"]) >= len(wanted) - 2
