@@ -146,9 +146,9 @@ def _measure(request: RenderRequest, scene: _Scene, phases: Phases) -> Result:
     seen = sync.gate(request.output, expected, request.limits)
     gaps = sync.mouth(request.output, scene.tracker, request.limits, request.scratch, phases.done)
     offset_ms, confidence = sync.offset(gaps, picture.fps, scene.voice.samples)
-    if offset_ms is not None and abs(offset_ms) > settings.max_offset_frames * 1000 / picture.fps:
+    if sync.wrong(offset_ms, confidence, picture.fps, settings.max_offset_frames):
         request.output.unlink()
-        raise EngineError("out_of_sync", offset_ms=round(offset_ms), confidence=confidence)
+        raise EngineError("out_of_sync", offset_ms=offset_ms, confidence=confidence)
     phases.end()
     return Result(
         frames=seen.frames,

@@ -25,8 +25,12 @@ SAMPLE_S = 60.0
 SHORTEST_S = 2.5
 SOUND_SLACK_S = 0.07
 """An AAC packet is 21 to 64 ms of sound; the last one is padded."""
-LIP_LEAD_S = 0.0
-SURE = 1.0
+SURE, CERTAIN = 1.0, 2.0
+"""Confidence from which an offset is told, and from which it can fail a video.
+
+On 117 clips of people and their own voice the median of the sure offsets is 0 ms; with another person's voice 0.8 %
+give a sure offset beyond 120 ms and 0.07 % a certain one (7406 pairs)."""
+SHORTEST_FRAME_MS = 40.0
 
 Signal = NDArray[np.float64]
 
@@ -73,6 +77,8 @@ def mouth(path: Path, tracker: Tracker, limits: Limits, scratch: Path, progress:
     try:
         size = (picture.width, picture.height)
         track, _ = tracker.track(images, size, picture.fps, scratch / "measured.f32", progress, min_share=0.0)
+    except InputError:  # no face at all is nothing to measure; who may show none was decided before
+        return np.zeros(0)
     finally:
         decode.close()
     gaps = np.full(len(track), np.nan)
@@ -103,9 +109,15 @@ def offset(gaps: Signal, fps: Fraction, voice: NDArray[np.float32]) -> tuple[flo
     far = np.delete(curve, lags % length)
     rivals = np.delete(near, np.s_[max(0, best - 10) : best + 11])
     doubt = max(np.quantile(far, 0.999) if len(far) > 100 else 1.0, rivals.max(), 0.15)
-    confidence = float(near[best] / doubt) - 1
-    offset_ms = 1000 * (lags[best] / RATE_HZ + LIP_LEAD_S)
-    return (offset_ms if confidence * 2 >= SURE else None), round(max(0.0, confidence * 2), 3)
+    confidence = round(max(0.0, 2 * float(near[best] / doubt) - 2), 3)
+    offset_ms = 1000.0 * int(lags[best]) / RATE_HZ
+    return (offset_ms if confidence >= SURE else None), confidence
+
+
+def wrong(offset_ms: float | None, confidence: float, fps: Fraction, max_frames: int) -> bool:
+    """Whether the lips are certainly off by more than `max_frames` (of 25 fps where the video has more)."""
+    limit_ms = max_frames * max(SHORTEST_FRAME_MS, 1000 / float(fps))
+    return offset_ms is not None and confidence >= CERTAIN and abs(offset_ms) > limit_ms
 
 
 def _opening(gaps: Signal, fps: Fraction) -> Signal:

@@ -1,0 +1,102 @@
+"""Peak memory of a render against length: the renderer and its ffmpegs apart.
+
+python -m tests.bench.bench_memory [SHORT_S LONG_S LOOPED_S]     defaults: 10 600 60 seconds of 1080p
+
+Three renders: SHORT_S and LONG_S of video under a voice as long, LOOPED_S of video under a voice of LONG_S (ping-pong).
+Exit status 1 if their peaks differ by more than 15 %.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+
+from heygemd.config import Limits, Render
+from heygemd.protocol import Done, Failed, RenderRequest, parse
+
+from .. import making
+from ..render.anna import X264, film
+
+MOST_APART = 0.15
+SAMPLE_EVERY_S = 0.1
+MIB = 1 << 20
+
+
+def presenter(path: Path, seconds: float) -> Path:
+    """Ten seconds of 1080p, repeated."""
+    once = film(path.with_name("once.mp4"), min(10, seconds), 1080, codec=(*X264, "-g", "50"))
+    wide = ["-vf", "pad=1920:1080:(ow-iw)/2:0:gray", *X264]
+    making.ffmpeg("-stream_loop", "-1", "-i", once, "-t", str(seconds), *wide, path)
+    return path
+
+
+def rss(process: psutil.Process) -> int:
+    """Memory of its own: pages of files that others could share too count in part (PSS)."""
+    try:
+        return int(process.memory_full_info().pss)
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return 0
+
+
+def measure(folder: Path, voice: Path, video: Path) -> dict[str, object]:
+    """Render in a renderer process and watch it."""
+    request, (reading, writing) = folder / "request.json", os.pipe()
+    (folder / "scratch").mkdir()
+    job = RenderRequest(
+        voice=voice, video=video, voice_digest=voice.name, video_digest=video.name, output=folder / "out.mp4",
+        scratch=folder / "scratch", cache=folder / "cache", models=folder, settings=Render(), limits=Limits(),
+    )  # fmt: skip
+    request.write_text(job.model_dump_json())
+    argv = [sys.executable, "-m", "heygemd.render.worker", str(request), str(writing), str(os.getpid())]
+    began = time.monotonic()
+    peaks = {"renderer": 0, "ffmpeg": 0}
+    with subprocess.Popen(argv, pass_fds=(writing,)) as child:
+        os.close(writing)
+        watched = psutil.Process(child.pid)
+        while child.poll() is None:
+            try:
+                helpers = [p for p in watched.children(recursive=True)]
+            except psutil.NoSuchProcess:
+                break
+            peaks["renderer"] = max(peaks["renderer"], rss(watched))
+            peaks["ffmpeg"] = max(peaks["ffmpeg"], sum(rss(p) for p in helpers))
+            time.sleep(SAMPLE_EVERY_S)
+    with os.fdopen(reading, "rb") as events:
+        last = [event for line in events if (event := parse(line))][-1]
+    if isinstance(last, Failed):
+        raise SystemExit(f"{last.code} {last.fields} {last.detail}")
+    assert isinstance(last, Done)
+    seconds = round(time.monotonic() - began, 1)
+    shown = {name: round(peak / MIB) for name, peak in peaks.items()}
+    return {"frames": last.result.frames, "seconds": seconds, "peak_mib": shown, "phases": last.result.seconds}
+
+
+def main(short_s: float = 10, long_s: float = 600, looped_s: float = 60) -> int:
+    """Measure the three renders, print them, compare."""
+    cases = {"short": (short_s, short_s), "long": (long_s, long_s), "ping-pong": (looped_s, long_s)}
+    results: dict[str, dict[str, object]] = {}
+    for name, (video_s, voice_s) in cases.items():
+        with tempfile.TemporaryDirectory(prefix="heygemd-bench-") as temp:
+            folder = Path(temp)
+            voice = making.audio(folder / "voice.wav", voice_s)
+            video = presenter(folder / "video.mp4", video_s)
+            results[name] = measure(folder, voice, video)
+        print(name, json.dumps(results[name]), flush=True)
+    good = True
+    for part in ("renderer", "ffmpeg"):
+        peaks = [result["peak_mib"][part] for result in results.values()]  # type: ignore[index]
+        apart = max(peaks) / min(peaks) - 1
+        print(f"{part}: {min(peaks)} to {max(peaks)} MiB, {apart:.0%} apart")
+        good &= part != "renderer" or apart <= MOST_APART
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(*map(float, sys.argv[1:])))
