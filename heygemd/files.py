@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import functools
 import os
 import stat
@@ -175,24 +174,6 @@ def read(path: Path, limit_bytes: int = 1 << 20) -> bytes:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise NotReady("not_a_file", path=str(path))
         return file.read(limit_bytes)
-
-
-@on_share
-def lock(path: Path) -> int | None:
-    """Take the exclusive lock on `path` and return its descriptor, or None where the share knows no locks.
-
-    Raises BlockingIOError when another process holds it.
-    """
-    handle = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise NotReady("locked", path=str(path)) from None
-    except OSError:
-        os.close(handle)
-        return None
-    return handle
 
 
 # --- changing ------------------------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ WORDS: dict[str, tuple[str, str]] = {
     "still_copying": ('Still being copied ("{name}").', "仍在复制中（“{name}”）。"),
     "zero_tail": ('Still being copied: the end of "{name}" is empty so far.', "仍在复制中：“{name}”的末尾目前是空的。"),
     "moov_missing": ('"{name}" is not complete yet.', "“{name}”尚不完整。"),
-    "empty_file": ('"{name}" is empty so far.', "“{name}”目前是空文件。"),
+    "empty": ('"{name}" is empty so far.', "“{name}”目前是空文件。"),
+    "recorder_open": ('"{name}" is still being recorded or copied.', "“{name}”仍在录制或复制中。"),
     "not_a_file": ('"{name}" is not an ordinary file. Copy the real file here.', "“{name}”不是普通文件，请把真正的文件复制到这里。"),
     "settling": ("Just arrived; making sure that copying has finished.", "刚刚收到，正在确认复制已完成。"),
     "changed_while_copying": ("A file is still changing.", "有文件仍在变化。"),
@@ -64,6 +65,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "video_too_long": ("The video is too long ({seconds} s).", "视频太长（{seconds} 秒）。"),
     "audio_too_long": ("The voice recording is too long ({seconds} s).", "录音太长（{seconds} 秒）。"),
     "audio_too_short": ("The voice recording is too short ({seconds} s).", "录音太短（{seconds} 秒）。"),
+    "picture_too_small": ("The picture is too small ({width}x{height}).", "画面太小（{width}x{height}）。"),
     "too_many_streams": ("The file holds too many tracks ({found}).", "文件包含的轨道过多（{found}）。"),
     "no_face": ("No face was found in the video. Use a video that shows the presenter's face.", "视频中没有找到人脸，请使用能看到主播面部的视频。"),
     "few_faces": ("A face is visible in only {share} of the video. Use a video that shows the presenter's face.", "视频中只有 {share} 的画面能看到人脸，请使用能看到主播面部的视频。"),
@@ -72,7 +74,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "too_big_for_disk": ("The video is too big for the server's disk. Tell the administrator.", "视频对服务器磁盘来说太大，请告诉管理员。"),
     # ours
     "engine_error": ("Rendering failed on our side. Move the folder back to inbox to try again; tell the administrator if it happens twice.", "渲染时内部出错。可把文件夹移回 inbox 重试；再次出现请告诉管理员。"),
-    "engine_unavailable": ("The chosen engine cannot run on this server. Tell the administrator.", "所选引擎无法在此服务器上运行，请告诉管理员。"),
     "tracker_weights_missing": ("The chosen face tracker is not installed on this server. Tell the administrator.", "所选人脸跟踪器未安装，请告诉管理员。"),
     "worker_killed": ("The renderer crashed on this video ({signal}). The file may be damaged: export it again, or tell the administrator.", "渲染程序在处理此视频时崩溃（{signal}）。文件可能已损坏：请重新导出，或告诉管理员。"),
     "worker_exited": ("The renderer stopped on this video (status {status}). Tell the administrator.", "渲染程序在处理此视频时停止（状态 {status}），请告诉管理员。"),
@@ -82,6 +83,9 @@ WORDS: dict[str, tuple[str, str]] = {
     "machine_stopped": ("The service stopped {times} times while working on this video. Tell the administrator.", "处理此视频时服务已中断 {times} 次，请告诉管理员。"),
     "output_invalid": ("The finished video did not pass the final check. Tell the administrator.", "成品视频未通过最终检查，请告诉管理员。"),
     "out_of_sync": ("Lips and voice came out {offset_ms} ms apart, so the video was not delivered.", "口型与声音相差 {offset_ms} 毫秒，因此未交付该视频。"),
+    "ffmpeg_stalled": ("Reading or writing the video made no progress for {seconds} s and was stopped.", "读写视频 {seconds} 秒没有进展，已停止。"),
+    "ffmpeg_timeout": ("Reading or writing the video took longer than {seconds} s and was stopped.", "读写视频超过 {seconds} 秒，已停止。"),
+    "job_unknown": ('There is no job "{name}" in {places}.', "{places} 中没有任务“{name}”。"),
     # infrastructure
     "share_missing": ("The share is not there. Waiting for it; nothing is lost.", "共享目录不可用，正在等待，不会丢失任何内容。"),
     "share_unavailable": ("The share does not answer. Waiting for it; nothing is lost.", "共享目录没有响应，正在等待，不会丢失任何内容。"),
@@ -110,9 +114,14 @@ WORDS: dict[str, tuple[str, str]] = {
     "voice_longer": ("The voice is longer than the video.", "录音比视频长。"),
     "voice_shorter": ("The voice is shorter than the video.", "录音比视频短。"),
     "video_damaged": ("Part of the video is damaged; what could be read was used.", "视频部分损坏，已使用可读取的部分。"),
-    "hdr_converted": ("HDR colours were converted to normal ones.", "HDR 色彩已转换为标准色彩。"),
-    "variable_frame_rate": ("The video's frame rate varies; the result is steady at {fps}.", "视频帧率不固定，成品统一为 {fps}。"),
+    "hdr_not_tone_mapped": ("The HDR colours could not be converted on this server; they may look pale.", "此服务器无法转换 HDR 色彩，颜色可能偏淡。"),
+    "audio_damaged": ("Part of the voice recording is damaged; what could be read was used.", "录音部分损坏，已使用可读取的部分。"),
+    "hdr_tone_mapped": ("HDR colours were converted to normal ones.", "HDR 色彩已转换为标准色彩。"),
 }  # fmt: skip
+WORDS |= dict.fromkeys(
+    ["asset_damaged", "asset_missing", "decode_changed", "encode_failed", "engine_broken", "engine_unknown", "ffmpeg_cpu_limit", "ffmpeg_crashed", "ffmpeg_memory", "frames_missing", "scratch_copy_broken", "tracker_unknown"],
+    WORDS["engine_error"],  # staff need not tell these apart; the log does
+)
 LANGUAGES = ("en", "zh")
 
 

@@ -4,7 +4,7 @@ from string import Formatter
 
 import pytest
 
-from heygemd import messages
+from heygemd import messages, screen
 
 PACKAGE = Path(messages.__file__).parent
 
@@ -20,13 +20,18 @@ def test_both_languages_say_something_about_the_same_facts(code):
 
 def codes_raised() -> set[str]:
     pattern = re.compile(
-        r'(?:InputError|EngineError|InfrastructureError|NotReady|WorkerLost|DeadlineExceeded)\(\s*"(\w+)"'
+        r'(?:InputError|EngineError|InfrastructureError|NotReady|WorkerLost|DeadlineExceeded|Finding)\(\s*"(\w+)"'
     )
     return {c for p in PACKAGE.rglob("*.py") for c in pattern.findall(p.read_text())}
 
 
 def test_every_code_that_is_raised_has_words():
-    assert codes_raised() - set(messages.WORDS) == set()
+    assert codes_raised() - set(messages.WORDS) - set(screen.ADMIN_WORDS) == set()
+
+
+def test_no_words_are_left_over():
+    sources = [p.read_text() for p in PACKAGE.rglob("*.py") if p.name != "messages.py"]
+    assert [code for code in messages.WORDS if not any(f'"{code}"' in s for s in sources)] == []
 
 
 def test_missing_facts_and_unknown_codes_still_say_something():

@@ -35,7 +35,7 @@ class Timeline:
     @property
     def times_s(self) -> NDArray[np.float64]:
         """(N,) float64, the middle of each output frame in seconds of the voice."""
-        return (np.arange(len(self.source)) + 0.5) / float(self.fps)
+        return np.asarray((np.arange(len(self.source)) + 0.5) / float(self.fps), np.float64)
 
 
 @dataclass(frozen=True)
