@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from . import doctor_share, modelstore
+from . import doctor_share, modelstore, resources
 from .config import Config
-from .errors import describe
+from .errors import HeygemdError, describe, printable
 from .findings import GIB, Row, existing, unwritable
 from .media import ffmpeg, process
 
@@ -93,6 +93,23 @@ def _programs() -> Iterator[Row]:
         if path is None:
             mend = "apt-get install util-linux" if name != "nice" else "apt-get install coreutils"
             yield Row("warning", name, "is missing, so ffmpeg runs with fewer limits on hostile files", mend)
+    yield from _confined_trial()
+
+
+def _confined_trial() -> Iterator[Row]:
+    """Probe the sample voice exactly as the renderer would: a sandbox may forbid what the limits need."""
+    sample = resources.PACKAGE / "demo" / "voice.m4a"
+    try:
+        process.run(ffmpeg.probe_command(sample, "-show_format"), TRIAL_S, reading=False)
+    except HeygemdError as error:
+        mend = (
+            "In a sandbox of your own, allow the system calls that prlimit, setpriv and nice need (capset among them)."
+        )
+        yield Row(
+            "broken", "ffmpeg", f"does not run under its limits: {printable(error.detail) or describe(error)}", mend
+        )
+    else:
+        yield Row("ok", "ffmpeg", "runs under its limits")
 
 
 def _ask(program: str, question: str) -> str:

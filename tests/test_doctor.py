@@ -122,3 +122,13 @@ def test_missing_ffmpeg(monkeypatch: pytest.MonkeyPatch) -> None:
     (row,) = doctor._programs()
     assert row.state == "broken"
     assert row.mend == "apt-get install ffmpeg"
+
+
+def test_limits_that_a_sandbox_forbids(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusing = tmp_path / "setpriv"
+    refusing.write_text("#!/bin/sh\necho 'setpriv: activate capabilities: Operation not permitted' >&2\nexit 127\n")
+    refusing.chmod(0o755)
+    monkeypatch.setattr(doctor.ffmpeg, "_confiners", lambda: {"prlimit": None, "setpriv": str(refusing), "nice": None})
+    (row,) = doctor._confined_trial()
+    assert row.state == "broken"
+    assert "Operation not permitted" in row.finding

@@ -56,9 +56,9 @@ NO_FACE = Clip("no-face.mp4", 640, 360, Fraction(25), 2.0, 0)
 
 def make_all(folder: Path) -> list[Path]:
     """Write all clips into `folder` and return their paths."""
-    portrait = _portrait()
+    picture = portrait()
     for clip in CLIPS:
-        write(clip, frames(clip, portrait), folder)
+        write(clip, frames(clip, picture), folder)
     write(NO_FACE, _colours(NO_FACE), folder)
     return [folder / clip.name for clip in (*CLIPS, NO_FACE)]
 
@@ -70,16 +70,16 @@ def write(clip: Clip, pictures: Iterator[Picture], folder: Path) -> None:
     options: dict[str, Any] = {"vcodec": "libx264", "pix_fmt": "yuv420p", "crf": CRF, "preset": "veryfast", **matrix}
     target = ffmpeg.to_file(source, path=folder / clip.name, max_bytes=CLIP_BYTES, **options)
     with process.Writer(ffmpeg.command(target, media_s=clip.seconds, max_bytes=CLIP_BYTES)) as encoder:
-        for picture in pictures:
-            planes = cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420)
+        for shown in pictures:
+            planes = cv2.cvtColor(shown, cv2.COLOR_BGR2YUV_I420)
             encoder.write(np.ascontiguousarray(planes).data.cast("B"))
         encoder.finish()
 
 
-def frames(clip: Clip, portrait: Picture) -> Iterator[Picture]:
+def frames(clip: Clip, picture: Picture) -> Iterator[Picture]:
     """Yield the clip's frames from the enlarged portrait: it sways, nods and comes nearer, all slowly."""
     if clip.mirrored:
-        portrait = np.ascontiguousarray(portrait[:, ::-1])
+        picture = np.ascontiguousarray(picture[:, ::-1])
     centre_x = 512 - FACE_CENTRE[0] if clip.mirrored else FACE_CENTRE[0]
     for number in range(round(clip.seconds * clip.fps)):
         seconds = float(number / clip.fps)
@@ -87,10 +87,10 @@ def frames(clip: Clip, portrait: Picture) -> Iterator[Picture]:
         angle = math.radians(1.5) * math.sin(2 * math.pi * seconds / 3.7)
         x = UPSCALE * (centre_x + 3.0 * math.sin(2 * math.pi * seconds / 4.3))
         y = UPSCALE * (FACE_CENTRE[1] + 1.5 * math.sin(2 * math.pi * seconds / 2.9))
-        yield _view(portrait, clip, (x, y), scale, angle)
+        yield _view(picture, clip, (x, y), scale, angle)
 
 
-def _view(portrait: Picture, clip: Clip, at: tuple[float, float], scale: float, angle: float) -> Picture:
+def _view(picture: Picture, clip: Clip, at: tuple[float, float], scale: float, angle: float) -> Picture:
     """Sample the portrait so that the point `at` lands at the head's place; beyond its edges it is reflected."""
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
     turn = np.array([[cos, -sin], [sin, cos]])
@@ -98,11 +98,11 @@ def _view(portrait: Picture, clip: Clip, at: tuple[float, float], scale: float, 
     matrix = np.column_stack([turn, np.array(at) - turn @ place])
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP  # the enlarged portrait is smooth: cubic loses nothing
     size = (clip.width, clip.height)
-    out = cv2.warpAffine(portrait, matrix, size, flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+    out = cv2.warpAffine(picture, matrix, size, flags=flags, borderMode=cv2.BORDER_REFLECT_101)
     return out.astype(np.uint8, copy=False)
 
 
-def _portrait() -> Picture:
+def portrait() -> Picture:
     """Return the portrait enlarged (Lanczos) and slightly sharpened."""
     load: Callable[[], Picture] = skimage.data.astronaut
     small = cv2.cvtColor(load(), cv2.COLOR_RGB2BGR)

@@ -133,10 +133,11 @@ def test_a_job_is_rendered_inside_the_confinement(system: System, job: Path) -> 
     system.run("useradd", "--groups", "heygemd", "anna")
     drop = f"umask 002; cp -r {job} {SHARE}/inbox/"
     system.run("runuser", "-u", "anna", "--", "sh", "-c", drop)
-    result = f"{SHARE}/done/hello/astronaut-wide.mp4"
-    until(lambda: owner(system, result) != "", system, seconds=150)
-    assert owner(system, result) == "heygemd:heygemd 664"
-    system.run("runuser", "-u", "anna", "--", "rm", "-r", f"{SHARE}/done/hello")
+    finished = f"{SHARE}/done/hello"
+    until(lambda: owner(system, finished) + owner(system, f"{SHARE}/failed/hello") != "", system, seconds=150)
+    why = system.run("sh", "-c", f"cat {SHARE}/failed/hello/HEYGEMD-*", check=False).stdout
+    assert owner(system, f"{finished}/astronaut-wide.mp4") == "heygemd:heygemd 664", why
+    system.run("runuser", "-u", "anna", "--", "rm", "-r", finished)
 
 
 def test_a_share_may_come_late_and_go_again(system: System) -> None:
