@@ -20,7 +20,9 @@ test: $(READY)
 	$(PY) -m pytest $(if $(CI),,-m "not slow") $(PYTEST)
 
 bench: $(READY)
-	@for script in tests/bench/*.py; do echo "== $$script"; $(PY) "$$script" || exit 1; done
+	@for script in tests/bench/bench_*.py; do \
+	  echo "== $$script"; $(PY) -m tests.bench.$$(basename "$$script" .py) || exit 1; \
+	done
 
 check: $(READY)
 	$(VENV)/bin/ruff check .

@@ -127,6 +127,7 @@ def job() -> Iterator[Path]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(420)
 def test_a_job_is_rendered_inside_the_confinement(system: System, job: Path) -> None:
     system.heygemd("init", SHARE)
     start(system)
@@ -134,7 +135,7 @@ def test_a_job_is_rendered_inside_the_confinement(system: System, job: Path) -> 
     drop = f"umask 002; cp -r {job} {SHARE}/inbox/"
     system.run("runuser", "-u", "anna", "--", "sh", "-c", drop)
     finished = f"{SHARE}/done/hello"
-    until(lambda: owner(system, finished) + owner(system, f"{SHARE}/failed/hello") != "", system, seconds=150)
+    until(lambda: owner(system, finished) + owner(system, f"{SHARE}/failed/hello") != "", system, seconds=360)
     why = system.run("sh", "-c", f"cat {SHARE}/failed/hello/HEYGEMD-*", check=False).stdout
     assert owner(system, f"{finished}/astronaut-wide.mp4") == "heygemd:heygemd 664", why
     system.run("runuser", "-u", "anna", "--", "rm", "-r", finished)
