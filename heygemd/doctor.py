@@ -68,7 +68,7 @@ def _user() -> Iterator[Row]:
     if os.geteuid() == 0:
         with contextlib.suppress(KeyError):
             pwd.getpwnam("heygemd")
-            mend = f"runuser -u heygemd -- {Path(sys.argv[0]).name} doctor"
+            mend = "runuser -u heygemd -- heygemd doctor"
             yield Row("warning", "user", "you are root; what the service may do shows when its user asks", mend)
 
 

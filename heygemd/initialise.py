@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import grp
 import os
 import pwd
@@ -77,11 +76,15 @@ def _hand_over(share: Path, gid: int | None) -> list[str]:
     files.open_to_group(share, gid)
     if os.geteuid() != 0:
         return []
-    with contextlib.suppress(KeyError):
+    try:
         uid = pwd.getpwnam(SERVICE_USER).pw_uid
+    except KeyError:
+        return [f"no user {SERVICE_USER} here yet: run this again after systemd-sysusers, or set the owner yourself"]
+    try:
         for path in (share, *(share / name for name in (*shares.FOLDERS, shares.MARKER))):
             os.chown(path, uid, -1)
             if path.is_dir():
                 path.chmod(FOLDER_MODE)
-        return [f"gave {share} to the user {SERVICE_USER}"]
-    return [f"no user {SERVICE_USER} here yet: run this again after systemd-sysusers, or set the owner yourself"]
+    except OSError as error:  # a network share, where the server or the mount decides
+        return [f"{share} keeps its owner ({error.strerror}); `heygemd doctor` says whether that will do"]
+    return [f"gave {share} to the user {SERVICE_USER}"]

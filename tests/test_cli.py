@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import tomli
@@ -151,6 +152,18 @@ def test_init_without_root_stays_in_the_users_own_folders(tmp_path: Path, monkey
     paths = config.load(tmp_path / "CONFIG" / "heygemd" / "config.toml").paths
     assert paths.share == tmp_path / "share"
     assert all(p.is_relative_to(tmp_path) for _, p in paths)
+
+
+def test_init_on_a_share_whose_server_decides_owners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def chown(path: Path, uid: int, gid: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(initialise.pwd, "getpwnam", lambda name: SimpleNamespace(pw_uid=12345))
+    monkeypatch.setattr(os, "chown", chown)
+    done = initialise.initialise(tmp_path / "share", tmp_path / "config.toml", None)
+    assert any("keeps its owner (Operation not permitted)" in line for line in done)
+    assert (tmp_path / "config.toml").exists()
 
 
 def test_status_without_a_daemon(settings: Path) -> None:
