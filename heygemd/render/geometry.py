@@ -13,10 +13,8 @@ from .weights import asset
 
 F32 = NDArray[np.float32]
 
-RIGID = np.array(
-    [10, 151, 9, 8, 168, 6, 197, 195, 33, 133, 362, 263, 109, 338, 67, 297]
-    + [103, 332, 54, 284, 21, 251, 162, 389, 127, 356, 70, 300, 122, 351, 196, 419]
-)
+RIGID = np.array([10, 151, 9, 8, 168, 6, 197, 195, 33, 133, 362, 263, 109, 338, 67, 297])
+RIGID = np.concatenate([RIGID, [103, 332, 54, 284, 21, 251, 162, 389, 127, 356, 70, 300, 122, 351, 196, 419]])
 """Brow, forehead, temples, eye corners and bridge of the nose."""
 
 

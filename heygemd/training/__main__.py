@@ -30,7 +30,10 @@ def synthesise(a: argparse.Namespace) -> None:
 def fit(a: argparse.Namespace) -> None:
     """Train on corpus files and write lips.safetensors."""
     heard = train.prepare(example for path in a.corpus for example in corpus.read(path))
-    save_file(train.fit(heard, a.steps, a.seed).state_dict(), a.out)
+    start = LipNet()
+    if a.start:
+        start.load_state_dict(load_file(a.start))
+    save_file(train.fit(heard, a.steps, a.seed, start).state_dict(), a.out)
 
 
 def evaluate(a: argparse.Namespace) -> None:
@@ -64,6 +67,7 @@ def main() -> None:
     verb.add_argument("corpus", type=Path, nargs="+")
     verb.add_argument("--steps", type=int, default=2200)
     verb.add_argument("--seed", type=int, default=0)
+    verb.add_argument("--start", type=Path, help="weights to train on from")
     verb.add_argument("--out", type=Path, default=Path("lips.safetensors"))
     verb = verbs.add_parser("evaluate", help=evaluate.__doc__)
     verb.set_defaults(run=evaluate)

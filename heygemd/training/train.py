@@ -23,8 +23,9 @@ CROP_FRAMES = 160
 BATCH = 32
 RATE = 2e-3
 CLOSED_BELOW = 0.012
-CLOSED_WEIGHT = 2.5
-"""Closures are short and matter most to the eye."""
+CLOSED_WEIGHT = 7.0
+NEAR_FRAMES, OPEN_ABOVE = 11, 0.03
+"""Closures within speech (an opening above this near by) are short and matter most to the eye."""
 MODE_WEIGHTS = torch.tensor([1.5, 1.2, 0.7, 2.0, 0.8])
 MAX_LAG_S = 0.24
 
@@ -71,18 +72,20 @@ def _mask(mel: F32, chance: np.random.Generator) -> None:
 
 def loss(said: Tensor, lip: Tensor) -> Tensor:
     """Weighted L1 on values and speeds, both (N, T, 5) in UNITs."""
-    shut = (lip[..., :1] * lips.UNIT < CLOSED_BELOW).float()
+    opening = lip[..., OPEN] * lips.UNIT
+    near = torch.nn.functional.max_pool1d(opening[:, None], NEAR_FRAMES, 1, NEAR_FRAMES // 2)[:, 0]
+    shut = ((opening < CLOSED_BELOW) & (near > OPEN_ABOVE)).float()[..., None]
     weight = MODE_WEIGHTS * (1 + (CLOSED_WEIGHT - 1) * shut * torch.eye(len(MODES))[OPEN])
     value = (weight * (said - lip).abs()).mean()
     speed = (MODE_WEIGHTS * (said.diff(dim=1) - lip.diff(dim=1)).abs()).mean()
     return value + 0.5 * speed
 
 
-def fit(heard: list[Heard], steps: int, seed: int = 0) -> LipNet:
-    """Return the trained network; one-cycle AdamW, weights averaged over the last quarter."""
+def fit(heard: list[Heard], steps: int, seed: int = 0, net: LipNet | None = None) -> LipNet:
+    """Return the trained network, `net` trained on if given; AdamW, weights averaged over the last quarter."""
     torch.manual_seed(seed)
     chance = np.random.default_rng(seed)
-    net = LipNet()
+    net = (net or LipNet()).train()
     mean = torch.optim.swa_utils.AveragedModel(net)
     adam = torch.optim.AdamW(net.parameters(), RATE, weight_decay=0.01)
     for step in range(steps):

@@ -8,8 +8,8 @@ import pytest
 
 from heygemd.errors import EngineError, InputError
 from heygemd.render import weights
-from heygemd.render.faces import FaceMeshTracker, tracker
 from heygemd.render.facemesh import tiles
+from heygemd.render.faces import FaceMeshTracker, tracker
 from heygemd.render.follow import presenter
 from heygemd.render.scene import Image
 

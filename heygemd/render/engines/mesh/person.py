@@ -26,7 +26,8 @@ TALKS_FROM = 0.05
 USUAL_SPREAD = 0.13
 USUAL_WIDEST = 0.24
 WIDER = 1.3
-"""How much wider than in the video a mouth may open: beyond it no texture fits."""
+LEAST_WIDEST = 0.17
+"""How much wider than in the video a mouth may open, and how wide at least: beyond it no texture fits."""
 
 
 class Motion(NamedTuple):
@@ -89,7 +90,8 @@ def manner(coefficients: F32, motion: Motion) -> tuple[float, float]:
     spread = float(np.nanpercentile(opened, 95)) - float(coefficients[OPEN, 5])
     if spread < TALKS_FROM:
         return 1.0, USUAL_WIDEST
-    return float(np.clip((spread / USUAL_SPREAD) ** 0.5, 0.8, 1.2)), WIDER * float(np.nanpercentile(opened, 99))
+    widest = max(WIDER * float(np.nanpercentile(opened, 99)), LEAST_WIDEST)
+    return float(np.clip((spread / USUAL_SPREAD) ** 0.5, 0.8, 1.2)), widest
 
 
 def mood(motion: Motion, rest: F32, fps: float) -> F32:

@@ -1,0 +1,77 @@
+import itertools
+import shutil
+import subprocess
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from heygemd.render import features
+from heygemd.render.engines.mesh import lips
+from heygemd.render.mouth import OPEN, WIDTH
+
+needs_voice = pytest.mark.skipif(not shutil.which("espeak-ng"), reason="espeak-ng is not installed")
+
+
+def say(text: str, folder: Path, voice: str = "en-us+f3", level: float = 0.1) -> np.ndarray:
+    """Speak at 16 kHz and a given loudness, half a second of silence on either side."""
+    wave = folder / "said.wav"
+    subprocess.run(["espeak-ng", "-v", voice, "-s", "140", "-w", str(wave), text], check=True)
+    sound, rate = soundfile.read(wave, dtype="float32")
+    at = np.arange(0, len(sound), rate / 16_000)
+    sound = np.interp(at, np.arange(len(sound)), sound)
+    loud = sound[np.abs(sound) > 0.02]
+    pad = np.zeros(8_000)
+    return np.concatenate([pad, sound * level / np.sqrt(np.mean(loud**2)), pad]).astype(np.float32)
+
+
+@needs_voice
+def test_bilabials_close_between_vowels(tmp_path: Path) -> None:
+    spoken = lips.speak(say("mama mama", tmp_path))[:, OPEN]
+    peaks = [k for k in range(1, len(spoken) - 1) if spoken[k - 1] < spoken[k] >= spoken[k + 1] and spoken[k] > 0.05]
+    assert len(peaks) >= 3
+    dips = [spoken[a:b].min() for a, b in itertools.pairwise(peaks) if b - a > 3]
+    assert min(dips) < 0.02
+
+
+@needs_voice
+def test_ee_is_wide_and_oo_narrow(tmp_path: Path) -> None:
+    see, soon, far = (lips.speak(say(text, tmp_path)) for text in ("see see see", "woo woo woo", "far far far"))
+    said = [rows[rows[:, OPEN] > 0.02] for rows in (see, soon, far)]
+    assert np.percentile(said[0][:, WIDTH], 75) > 0.015
+    assert np.percentile(said[1][:, WIDTH], 25) < -0.03
+    assert np.percentile(said[2][:, OPEN], 90) > 1.4 * np.percentile(said[0][:, OPEN], 90)
+
+
+@needs_voice
+@pytest.mark.parametrize("voice", ["cmn-latn-pinyin", "de"])
+def test_pause_closes_the_mouth_and_holds_it(voice: str, tmp_path: Path) -> None:
+    word = say("mama papa", tmp_path, voice)
+    spoken = lips.speak(np.concatenate([word, np.zeros(16_000, np.float32), word]))
+    middle = len(spoken) // 2
+    assert np.abs(spoken[middle - 20 : middle + 20]).max() == 0
+    assert spoken[:, OPEN].max() > 0.06
+
+
+def test_silence_and_nothing_give_a_closed_mouth() -> None:
+    assert not lips.speak(np.zeros(16_000, np.float32)).any()
+    assert lips.speak(np.zeros(10, np.float32)).shape == (0, 5)
+
+
+def test_chunks_join_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = np.random.default_rng(0).standard_normal((1600, features.BANDS)).astype(np.float32)
+    net = lips.load()
+    whole = lips.predict(net, heard)
+    monkeypatch.setattr(lips, "CHUNK_S", 3)
+    assert np.allclose(lips.predict(net, heard), whole, atol=1e-4)
+
+
+def test_memory_does_not_follow_the_sound() -> None:
+    voice = np.random.default_rng(0).standard_normal(16_000 * 240).astype(np.float32) * 0.1
+    tracemalloc.start()
+    features.log_mel(voice)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 40e6
