@@ -13,13 +13,14 @@ import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
 import psutil
 
 from heygemd.config import Limits, Render
-from heygemd.protocol import Done, Failed, RenderRequest, parse
+from heygemd.protocol import Done, Event, Failed, RenderRequest, parse
 
 from .. import making
 from ..render.anna import X264, film
@@ -45,6 +46,12 @@ def rss(process: psutil.Process) -> int:
         return 0
 
 
+def listen(fd: int, said: list[Event | None]) -> None:
+    """Keep what the renderer says: a full pipe would stop it."""
+    with os.fdopen(fd, "rb") as events:
+        said.extend(parse(line) for line in events)
+
+
 def measure(folder: Path, voice: Path, video: Path) -> dict[str, object]:
     """Render in a renderer process and watch it."""
     request, (reading, writing) = folder / "request.json", os.pipe()
@@ -57,8 +64,11 @@ def measure(folder: Path, voice: Path, video: Path) -> dict[str, object]:
     argv = [sys.executable, "-m", "heygemd.render.worker", str(request), str(writing), str(os.getpid())]
     began = time.monotonic()
     peaks = {"renderer": 0, "ffmpeg": 0}
+    said: list[Event | None] = []
     with subprocess.Popen(argv, pass_fds=(writing,)) as child:
         os.close(writing)
+        listener = threading.Thread(target=listen, args=(reading, said))
+        listener.start()
         watched = psutil.Process(child.pid)
         while child.poll() is None:
             try:
@@ -68,8 +78,8 @@ def measure(folder: Path, voice: Path, video: Path) -> dict[str, object]:
             peaks["renderer"] = max(peaks["renderer"], rss(watched))
             peaks["ffmpeg"] = max(peaks["ffmpeg"], sum(rss(p) for p in helpers))
             time.sleep(SAMPLE_EVERY_S)
-    with os.fdopen(reading, "rb") as events:
-        last = [event for line in events if (event := parse(line))][-1]
+    listener.join()
+    last = said[-1]
     if isinstance(last, Failed):
         raise SystemExit(f"{last.code} {last.fields} {last.detail}")
     assert isinstance(last, Done)
