@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from ..errors import EngineError
 
 SHA256 = {
-    "lips.safetensors": "dc3df12f65a1f7c30d4c2d4407fde99675baa5e76738069bf29d682fc1b64015",
+    "lips.safetensors": "448041e1e69e9193e91a535a5d33c4758631cc46049cc9bba19a6b3c4b7fb0a0",
     "face_shape.safetensors": "f7a22db494aafde5f295692794540ae0e5818815aa5cdf97e80738ea9689251b",
     "face_detection_short_range.tflite": "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
     "face_landmark.tflite": "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",

@@ -19,7 +19,8 @@ OWN_PROFILE = 0.25
 """How far a person's own profile may depart from it, as a share of the gap."""
 REAL_FROM, REAL_FULL = 0.4, 0.7
 """A texture's own mouth must be open by this share of the target's for its inside to be used: not at all, fully."""
-SHUT = 0.02
+SHUT = 0.012
+"""A mouth open by less, in eye distances, shows no inside."""
 SKIN = np.array([50, 280, 205, 425, 117, 346])
 
 
