@@ -119,7 +119,20 @@ WORDS: dict[str, tuple[str, str]] = {
     "hdr_tone_mapped": ("HDR colours were converted to normal ones.", "HDR 色彩已转换为标准色彩。"),
 }  # fmt: skip
 WORDS |= dict.fromkeys(
-    ["asset_damaged", "asset_missing", "decode_changed", "encode_failed", "engine_broken", "engine_unknown", "ffmpeg_cpu_limit", "ffmpeg_crashed", "ffmpeg_memory", "frames_missing", "scratch_copy_broken", "tracker_unknown"],
+    [
+        "asset_damaged",
+        "asset_missing",
+        "decode_changed",
+        "encode_failed",
+        "engine_broken",
+        "engine_unknown",
+        "ffmpeg_cpu_limit",
+        "ffmpeg_crashed",
+        "ffmpeg_memory",
+        "frames_missing",
+        "scratch_copy_broken",
+        "tracker_unknown",
+    ],
     WORDS["engine_error"],  # staff need not tell these apart; the log does
 )
 LANGUAGES = ("en", "zh")

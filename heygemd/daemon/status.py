@@ -80,7 +80,8 @@ class Snapshot(View):
             percent = f" {running.name} {running.percent:.0f}%" if running else ""
             return f"{self.current.name}: {done} of {len(self.current.videos)} done,{percent}; {len(self.queue)} queued"
         detail = f": {self.detail[0]}" if self.detail else ""
-        return f"{self.state}{detail}; {len(self.queue)} queued, {len(self.waiting)} waiting"
+        stuck = next((f" ({j.name}: {j.text[0]})" for j in (*self.queue, *self.waiting) if j.text), "")
+        return f"{self.state}{detail}; {len(self.queue)} queued, {len(self.waiting)} waiting{stuck}"
 
 
 class Board:

@@ -48,6 +48,7 @@ class Watch(FileSystemEventHandler):
         """End watching; safe to call twice."""
         observer, self._observer = self._observer, None
         if observer is not None:
+            observer.unschedule_all()  # first, else its emitter complains of a late event
             observer.stop()
             observer.join(5)
 

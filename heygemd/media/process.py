@@ -199,6 +199,8 @@ def fault(ended: Ended, *, reading: bool) -> HeygemdError:
         if name == "SIGXCPU":
             return DeadlineExceeded("ffmpeg_cpu_limit", detail=ended.tail)
         return EngineError("ffmpeg_crashed", signal=name, detail=ended.tail)
+    if ended.tail.startswith(("prlimit: ", "setpriv: ", "nice: ")):  # never reached ffmpeg: not the file's fault
+        return InfrastructureError("ffmpeg_missing", detail=ended.tail)
     if "exceeds specified max pixel count" in ended.tail:
         return InputError("too_many_pixels", detail=ended.tail)
     if "exceeds max_streams" in ended.tail:

@@ -46,11 +46,13 @@ class Track:
     fps            of the source
     boxes          (T, 4) int32 x0 y0 x1 y1 in full-size pixels, even, inside the frame: all an engine may change;
                    all zero where there is no face
-    strength       (T,) float32 0..1, how much of the effect to show: 0 without a face, fading near gaps and beyond 30 degrees of yaw
+    strength       (T,) float32 0..1, how much of the effect to show: 0 without a face, fading near gaps and beyond 30
+                   degrees of yaw
     yaw_deg        (T,) float32, head turn, NaN where no face
     cuts           (T,) bool, first frame of a new shot (frame 0 included)
     faces          (T,) uint8, how many faces were seen (1 between detections)
-    points_file    raw little-endian float32 (T, MESH_POINTS, 3): x, y in full-size pixels, z in the same scale; NaN where no face
+    points_file    raw little-endian float32 (T, MESH_POINTS, 3): x, y in full-size pixels, z in the same scale; NaN
+                   where no face
     """
 
     width: int

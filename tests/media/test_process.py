@@ -130,3 +130,8 @@ def test_a_missing_ffmpeg_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     with pytest.raises(InfrastructureError) as caught:
         ffmpeg.probe_command(tmp_path / "x.mp4")
     assert caught.value.code == "ffmpeg_missing"
+
+
+def test_a_wrapper_that_fails_is_not_blamed_on_the_file():
+    ended = process.Ended(127, 1, "setpriv: apply capabilities: Operation not permitted")
+    assert process.fault(ended, reading=True).code == "ffmpeg_missing"

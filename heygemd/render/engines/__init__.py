@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import Any
 
 from ...errors import EngineError
 from .base import FrameEngine
@@ -13,10 +12,10 @@ ENGINES = {"mesh": "heygemd.render.engines.mesh:MeshEngine"}
 """name: module:class"""
 
 
-def engine(name: str, models: Path, device: str = "cpu", **options: Any) -> FrameEngine:
+def engine(name: str, models: Path, device: str = "cpu") -> FrameEngine:
     """Return an engine, not yet checked. Raises EngineError("engine_unknown")."""
     if name not in ENGINES:
         raise EngineError("engine_unknown", name=name, known=sorted(ENGINES))
     module, _, kind = ENGINES[name].partition(":")
     found: type[FrameEngine] = getattr(importlib.import_module(module), kind)
-    return found(models, device, **options)
+    return found(models, device)

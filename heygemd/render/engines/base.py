@@ -27,8 +27,8 @@ class FrameEngine(ABC):
     version: ClassVar[str]
     """Part of the memo's cache key: raise it when `study` changes."""
 
-    def __init__(self, models: Path, device: str = "cpu", **options: Any) -> None:
-        """`models`: folder of large weights; `device`: torch device; `options`: the engine's own settings."""
+    def __init__(self, models: Path, device: str = "cpu") -> None:
+        """`models`: folder of large weights; `device`: torch device."""
         self.models = models
         self.device = device
 
