@@ -79,6 +79,8 @@ def test_ffmpeg_dies_with_a_killed_parent() -> None:
     with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
+        while Path(f"/proc/{child}/comm").read_text().strip() != "ffmpeg":  # its wrappers run first
+            time.sleep(0.01)
         os.kill(child, signal.SIGSTOP)  # a stopped ffmpeg cannot leave by itself when its pipe closes
         parent.kill()
     for _ in range(250):
