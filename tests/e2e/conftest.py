@@ -20,7 +20,7 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """A real face for a second, a real voice for a second, and files that cannot be rendered."""
     folder = tmp_path_factory.mktemp("media")
     clip = clips.Clip("anna.mp4", 160, 160, Fraction(25), 1.0, 200)
-    clips.write(clip, clips.frames(clip, clips._portrait()), folder)
+    clips.write(clip, clips.frames(clip, clips.portrait()), folder)
     voice = folder / "voice.m4a"
     ffmpeg("-ss", "0.5", "-t", "1", "-i", SAMPLE_VOICE, "-c:a", "aac", voice)
     long_voice = folder / "long.wav"
