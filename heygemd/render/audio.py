@@ -23,12 +23,13 @@ from .cache import Cache, through
 from .engines.base import VOICE_RATE_HZ
 from .scene import Finding
 
-VERSION = "1"
+VERSION = "2"
 BLOCK_S, CONTEXT_S = 20, 1
 LEVEL_FRAME, LEVEL_HOP = 400, 320  # 25 ms and 20 ms at 16 kHz
 MIN_VOICE_S = 0.2
 SILENT_DB, QUIET_DB = -60.0, -38.0
-NOISY_SPREAD_DB = 12.0
+NOISY_SPREAD_DB = 18.0
+"""Speech at 0 dB over babble spreads by 11 to 16 dB, at 10 dB by 21, clean recordings by 26 and more."""
 FULL_SCALE, CLIP_RUN, CLIPPED_SHARE = 0.99, 3, 5e-4
 Samples = NDArray[np.float32]
 
