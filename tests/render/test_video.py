@@ -44,7 +44,7 @@ def test_every_frame_comes_once(tmp_path: Path, rate: str, ext: str) -> None:
 
 
 CODECS = {
-    "mov": ["-c:v", "mjpeg", "-q:v", "1"],
+    "mov": ["-c:v", "prores_ks"],
     "avi": ["-c:v", "mpeg4", "-q:v", "1"],
     "webm": ["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-crf", "4", "-b:v", "8M"],
     "flv": ["-c:v", "flv", "-q:v", "1"],
