@@ -17,7 +17,7 @@ demo: $(READY)
 	$(PY) -m heygemd demo --folder demo-share
 
 test: $(READY)
-	$(PY) -m pytest $(if $(CI),,-m "not slow") $(PYTEST)
+	$(PY) -m pytest -n 2 $(if $(CI),,-m "not slow") $(PYTEST)
 
 bench: $(READY)
 	@for script in tests/bench/bench_*.py; do \

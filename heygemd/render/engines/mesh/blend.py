@@ -55,14 +55,20 @@ def moved(field: Field, eye: float, furthest: float) -> F32:
     reach = cv2.distanceTransform(edged, cv2.DIST_L2, 3)[1:-1, 1:-1] * field.scale
     soft = np.clip(reach / max(0.08 * eye, 1.0), 0, 1)
     soft *= float(np.clip(furthest / STILL_PIXELS - 1, 0, 1))
-    wide = cv2.resize(soft, (field.width, field.height), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(wide * wide * (3 - 2 * wide), np.float32)
+    return field.enlarged(np.asarray(soft * soft * (3 - 2 * soft), np.float32))
 
 
-def frame(width: int, height: int) -> F32:
-    """Return (height, width) float32 that falls to 0 at the edges of a crop."""
-    x, y = (np.minimum(np.arange(n) - 1, n - 2 - np.arange(n)) / max(EDGE * n, 1) for n in (width, height))
-    return np.minimum.outer(np.clip(y, 0, 1), np.clip(x, 0, 1)).astype(np.float32)
+def fade(field: Field, size: tuple[int, int]) -> F32:
+    """Return (height, width) float32 that falls to 0 where the region nears the edges of a crop of `size` (w, h)."""
+    profiles = [np.minimum(np.arange(n) - 1, n - 2 - np.arange(n)) / max(EDGE * n, 1) for n in size]
+    x, y = (np.clip(profile, 0, 1).astype(np.float32) for profile in profiles)
+    return np.minimum.outer(y[field.y0 : field.y0 + field.height], x[field.x0 : field.x0 + field.width])
+
+
+def near(target: F32, field: Field, eye: float) -> Field:
+    """Return the part of a field in which lips are painted: the ring round them and what their shadow takes."""
+    reach = (LIP_MARGIN + RING_WIDTH) * eye + 2
+    return field.cut(target[OUTER].min(0) - reach, target[OUTER].max(0) + reach)
 
 
 def lips(target: F32, field: Field, eye: float) -> tuple[F32, F32]:

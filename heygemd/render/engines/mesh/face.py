@@ -59,27 +59,24 @@ class Painter:
         depth = warp.TOOTH_DEPTH * warp.gaps(target)
         after, before = warp.vertices(target, depth), warp.vertices(points[:, :2], depth)
         field = warp.draw(after, (w, h))
-        area = np.s_[field.y0 : field.y0 + field.height, field.x0 : field.x0 + field.width]
-        flat = warp.maps(field, after, before)
-        image = warp.sample(crop.image, flat)
+        image = warp.sample(crop.image, warp.maps(field, after, before))
         mask = blend.moved(field, eye, float(np.abs(after - before).max()))
+        part = blend.near(target, field, eye)
+        view = part.within(field)
         real = real_share(plan.own[crop.source, OPEN], wanted[OPEN])
-        soft, ring = blend.lips(target, field, eye)
+        mouth = image[view].astype(np.float32)
         need = float(plan.need[crop.output])
         if need > 0.01:
-            layer, layer_real = self._lips(plan, crop.output, field, after, depth, eye, image, ring)
-            image += (need * soft)[..., None] * (layer - image)
+            soft, ring = blend.lips(target, part, eye)
+            layer, layer_real = self._lips(plan, crop.output, part, after, depth, eye, mouth, ring)
+            mouth += (need * soft)[..., None] * (layer - mouth)
             real += need * (layer_real - real)
-            mask = np.maximum(mask, np.minimum(need * 4, 1) * soft)
+            mask[view] = np.maximum(mask[view], min(need * 4, 1) * soft)
         hollow = float(np.clip(wanted[OPEN] / SHUT - 1, 0, 1)) * (1 - real)
         if hollow > 0.01:
-            self._paint(image, crop, plan, pose, field, target, hollow)
-        out = crop.image.copy()
-        out[area] = np.clip(image + 0.5, 0, 255).astype(np.uint8)
-        whole = np.zeros((h, w), np.float32)
-        whole[area] = mask
-        whole *= blend.frame(w, h)
-        return Patch(crop.output, out, whole)
+            self._paint(mouth, crop, plan, pose, part, target, hollow)
+        image[view] = np.clip(mouth + 0.5, 0, 255)
+        return _patch(crop, field, image, mask)
 
     def _lips(
         self, plan: Plan, output: int, field: warp.Field, after: F32, depth: F32, eye: float, base: F32, ring: F32
@@ -109,6 +106,16 @@ class Painter:
         light = np.median(skin.max(1))
         mask, shade = blend.inside(target, field, float(pose.scale[0]))
         image += (hollow * mask)[..., None] * (np.minimum(picture * (light * shade)[..., None], 250) - image)
+
+
+def _patch(crop: Crop, field: warp.Field, image: NDArray[np.uint8], mask: F32) -> Patch:
+    """Return the crop with a field's region replaced, and the region's mask in the whole of it."""
+    h, w = crop.image.shape[:2]
+    out, whole = crop.image.copy(), np.zeros((h, w), np.float32)
+    area = np.s_[field.y0 : field.y0 + field.height, field.x0 : field.x0 + field.width]
+    out[area] = image
+    whole[area] = mask * blend.fade(field, (w, h))
+    return Patch(crop.output, out, whole)
 
 
 LIP_HEIGHT = 0.095
