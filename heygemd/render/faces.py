@@ -125,5 +125,3 @@ def tracker(name: str, models: Path, device: str = "cpu") -> Tracker:
 
         return FaceAlignmentTracker(models, device)
     raise EngineError("tracker_unknown", name=name)
-
-

@@ -165,5 +165,3 @@ def _findings(track: Track, runs: NDArray[np.int32]) -> list[Finding]:
     if turned := ranges(np.nan_to_num(np.abs(track.yaw_deg)) > YAW_FULL_DEG):
         found.append(Finding("face_turned", {"ranges": turned}))
     return found
-
-

@@ -228,12 +228,15 @@ def frames(picture: Picture, limit: int | None = None) -> Decode:
 
 
 def chosen_frames(picture: Picture, wanted: list[int]) -> Iterator[tuple[int, Frame]]:
-    """Yield (number, frame) at full size for the ascending numbers `wanted`."""
-    decode = frames(picture, wanted[-1] + 1) if wanted else ()
-    chosen = frozenset(wanted)
-    for number, frame in enumerate(decode):
-        if number in chosen:
-            yield number, frame
+    """Yield (number, frame) at full size for the ascending numbers `wanted`; only these leave the decoder."""
+    if not wanted:
+        return
+    limit_s = _limit_s(picture, wanted[-1] + 1)
+    stream = _steady(picture, limit_s).filter("select", "+".join(f"eq(n,{number})" for number in wanted))
+    # The gaps must go, or ffmpeg fills them with copies.
+    stream = stream.filter("setpts", f"N*{picture.fps.denominator}/({picture.fps.numerator}*TB)")
+    output = ffmpeg.to_pipe(_normal(stream, picture), format="rawvideo", vframes=len(wanted))
+    yield from zip(wanted, Decode(ffmpeg.command(output, media_s=limit_s), picture.frame_bytes), strict=False)
 
 
 def small_frames(picture: Picture, limit: int | None = None) -> tuple[Iterator[Image], Decode]:
