@@ -76,7 +76,7 @@ async def _in_scratch(
     config: Config, voice: Path, video: Path, out: Path, scratch: Path, report: Callable[[Event], None]
 ) -> Result:
     (scratch / "tmp").mkdir()
-    renderer = Renderer(scratch, config.attempts, out.name, "-")
+    renderer = Renderer(scratch, _cache(config, scratch), config.attempts, out.name, "-")
     try:
         await renderer.start()
         neutral_voice, neutral_video = scratch / "voice", scratch / "video"

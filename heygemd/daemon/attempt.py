@@ -47,7 +47,7 @@ class Attempt:
         self.video.found = []
         self.job.running = self.video.output
         self.store.save(self.job)
-        renderer = Renderer(work, self.config.attempts, self.job.name, self.job.id)
+        renderer = Renderer(work, self.config.paths.cache, self.config.attempts, self.job.name, self.job.id)
         ahead: asyncio.Task[None] | None = None
         try:
             await renderer.start()

@@ -25,8 +25,9 @@ LINE_BYTES = 1 << 20
 class Renderer:
     """A child process that waits for its request, renders one video and exits."""
 
-    def __init__(self, folder: Path, settings: Attempts, job: str, job_id: str) -> None:
-        """`folder`: where the request will be put; `job`, `job_id`: for its log records."""
+    def __init__(self, folder: Path, cache: Path, settings: Attempts, job: str, job_id: str) -> None:
+        """`folder`: where the request will be put; `cache`: for compiled code; `job`, `job_id`: for its log records."""
+        self.cache = cache
         self.request_path = folder / "request.json"
         self.settings = settings
         self._log = logger.bind(job=job, id=job_id)
@@ -52,6 +53,7 @@ class Renderer:
                 stderr=asyncio.subprocess.STDOUT,
                 pass_fds=(writing,),
                 start_new_session=True,
+                env={"NUMBA_CACHE_DIR": str(self.cache / "numba"), **os.environ},  # librosa fails without a place for it
                 limit=LINE_BYTES,
             )
         finally:

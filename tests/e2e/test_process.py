@@ -68,12 +68,14 @@ def test_two_daemons_with_records_of_their_own_share_the_inbox_without_doing_a_j
     for number in range(3):
         site.drop(f"j{number}", voice__m4a=media.voice, anna__mp4=media.face)
     site.start()
+    wait_for((tmp_path / "state" / "instance").exists, "the first daemon")
     text = site.config.read_text()
     for place in ("state", "cache", "log"):
         text = text.replace(f'"{tmp_path}/{place}"', f'"{tmp_path}/other-{place}"')
     first, site_config = site.config.read_text(), site.config
     site_config.write_text(text)
     site.start()
+    wait_for((tmp_path / "other-state" / "instance").exists, "the second daemon")
     site_config.write_text(first)
     for number in range(3):
         wait_for((site.share / "done" / f"j{number}" / "anna.mp4").exists, f"j{number}")
