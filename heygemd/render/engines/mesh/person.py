@@ -15,7 +15,7 @@ from ...scene import Track
 
 WINDOW_FRAMES = 1024
 CLOSED_PERCENTILE = 8
-MAX_CLOSED = 0.03
+MAX_CLOSED = 0.012
 """A mouth never seen closer than this (a steady smile) is still taken to close this far, in eye distances."""
 OPENING_FOLLOW = np.array([1.0, -0.1, 0.65, -0.1, 0.9], np.float32)
 """How the quantities usually change with the opening, from the clips the face's shape was made from."""
