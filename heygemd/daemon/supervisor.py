@@ -53,7 +53,7 @@ class Renderer:
                 stderr=asyncio.subprocess.STDOUT,
                 pass_fds=(writing,),
                 start_new_session=True,
-                env={"NUMBA_CACHE_DIR": str(self.cache / "numba"), **os.environ},  # librosa fails without a place for it
+                env={"NUMBA_CACHE_DIR": str(self.cache / "numba"), **os.environ},  # librosa fails without one
                 limit=LINE_BYTES,
             )
         finally:
