@@ -79,5 +79,3 @@ def of(folder: Path, cache: Path) -> Iterator[tuple[str, Clip]]:
     for path in sorted(folder.iterdir()):
         if path.is_file():
             yield path.name, load(path, cache)
-
-

@@ -89,9 +89,9 @@ def rough(sound: F32, noise: np.random.Generator, other: F32) -> F32:
     return np.asarray((out + hiss) * 10 ** (noise.uniform(-25, 0) / 20), np.float32)
 
 
-def _coloured(sound: np.ndarray[tuple[int], np.dtype[np.float64]], noise: np.random.Generator) -> np.ndarray[
-    tuple[int], np.dtype[np.float64]
-]:
+def _coloured(
+    sound: np.ndarray[tuple[int], np.dtype[np.float64]], noise: np.random.Generator
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Tilt and bend the spectrum by up to some 10 dB, sometimes cut it like a telephone or a low-rate codec."""
     spectrum = np.fft.rfft(sound)
     hertz = np.linspace(0, 8_000, len(spectrum))

@@ -57,9 +57,7 @@ def constant(**departures: float) -> np.ndarray:
     return row
 
 
-def test_one_patch_for_each_crop_in_order(
-    scene: tuple[list[Image], Track], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_patch_for_each_crop_in_order(scene: tuple[list[Image], Track], monkeypatch: pytest.MonkeyPatch) -> None:
     patches = render(scene, constant(open=0.1, jaw=0.07, lower=0.09), monkeypatch)
     assert [p.output for p in patches] == list(range(FRAMES))
     for patch, box in zip(patches, scene[1].boxes, strict=True):

@@ -19,6 +19,8 @@ OWN_PROFILE = 0.25
 """How far a person's own profile may depart from it, as a share of the gap."""
 REAL_FROM, REAL_FULL = 0.4, 0.7
 """A texture's own mouth must be open by this share of the target's for its inside to be used: not at all, fully."""
+INSIDE_FROM, INSIDE_FULL = 0.018, 0.03
+"""A mouth open by less than the first, in eye distances, has no inside worth stretching; from the second on it has."""
 SHUT = 0.012
 """A mouth open by less, in eye distances, shows no inside."""
 SKIN = np.array([50, 280, 205, 425, 117, 346])
@@ -124,8 +126,11 @@ LIP_HEIGHT = 0.095
 
 def real_share(opened: float, wanted: float) -> float:
     """Return 0..1, how far a texture open by `opened` can show the inside of a mouth open by `wanted`."""
-    share = (float(opened) / max(float(wanted), SHUT) - REAL_FROM) / (REAL_FULL - REAL_FROM)
-    return float(np.clip(share, 0, 1))
+    opened, wanted = float(opened), float(wanted)
+    reaches = (opened / max(wanted, SHUT) - REAL_FROM) / (REAL_FULL - REAL_FROM)
+    # What is to be pressed shut comes from the frame itself, however little it shows.
+    shows = max((opened - INSIDE_FROM) / (INSIDE_FULL - INSIDE_FROM), 1 + (opened - wanted) / SHUT)
+    return float(np.clip(reaches, 0, 1) * np.clip(shows, 0, 1))
 
 
 def retarget(points: F32, pose: Pose, change: F32, gap: float) -> F32:

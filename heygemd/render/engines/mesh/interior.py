@@ -22,11 +22,16 @@ DEPTH = 0.06
 """The teeth lie this far behind the lips, eye distances."""
 TEETH_EDGES = np.array([0.0, 0.088, 0.163, 0.24, 0.31])
 """Where the upper teeth meet, eye distances from the middle."""
-TEETH_SHOWN = 0.026
+TEETH_SHOWN = 0.020
 """How far the upper teeth reach below the closed mouth's line."""
-CAVITY_BGR = np.array([0.10, 0.08, 0.17], np.float32)
-TEETH_BGR = np.array([0.72, 0.80, 0.86], np.float32)
-TONGUE_BGR = np.array([0.36, 0.34, 0.60], np.float32)
+TEETH_EDGE = 0.012
+"""Over how much their edge fades."""
+LIT_FROM, LIT_FULL, DIM = 0.02, 0.12, 0.6
+"""Openings between which light comes to reach the teeth, and what share of it reaches them before: a narrow gap is
+dark, and a bright bar between hardly parted lips is what gives a painted mouth away."""
+CAVITY_BGR = np.array([0.14, 0.12, 0.24], np.float32)
+TEETH_BGR = np.array([0.64, 0.73, 0.80], np.float32)
+TONGUE_BGR = np.array([0.34, 0.32, 0.58], np.float32)
 """Colours for skin of brightness 1."""
 
 
@@ -47,8 +52,8 @@ def _teeth() -> tuple[F32, F32]:
     across = np.clip((np.abs(x) - left) / np.maximum(right - left, 1e-3), 0, 1) * 2 - 1
     shorter = np.array([0.0, 0.0, 0.008, 0.003, 0.012, 0.02])[np.clip(tooth, 0, 5)]
     edge = TEETH_SHOWN - arch - shorter - 0.006 * across**4
-    cover = np.clip((edge - y) / 0.008, 0, 1) * np.clip((0.30 - np.abs(x)) / 0.1, 0, 1)
-    light = 1 - 0.2 * np.abs(across) ** 8 - 8.0 * x * x
+    cover = np.clip((edge - y) / TEETH_EDGE, 0, 1) * np.clip((0.24 - np.abs(x)) / 0.12, 0, 1)
+    light = (1 - 0.25 * np.abs(across) ** 6) * np.exp(-14.0 * x * x) * np.clip(0.75 + 8 * (edge - y), 0.75, 1)
     return cover.astype(np.float32), np.clip(light, 0.15, 1).astype(np.float32)
 
 
@@ -58,12 +63,13 @@ def paint(open_by: float) -> F32:
     cover, light = _teeth()
     picture = np.broadcast_to(CAVITY_BGR, (*x.shape, 3)).copy()
     picture *= (1 - 2.5 * x * x)[..., None].clip(0.3, 1)
-    top = open_by * 0.62 + 0.02 + 0.9 * x * x
+    top = open_by * 0.5 + 0.015 + 0.9 * x * x
     tongue = np.clip((y - top) / 0.05, 0, 1) * np.clip((0.2 - np.abs(x)) / 0.08, 0, 1)
-    shade = 0.55 + 0.45 * np.clip((y - top) / 0.12, 0, 1)
-    reach = 0.85 * min(1.0, open_by / 0.12)
+    shade = 0.5 + 0.5 * np.clip((y - top) / 0.12, 0, 1)
+    reach = 0.85 * min(1.0, open_by / 0.1)
     picture += (tongue * reach)[..., None] * (TONGUE_BGR * shade[..., None] - picture)
-    picture += cover[..., None] * (TEETH_BGR * light[..., None] - picture)
+    lit = DIM + (1 - DIM) * min(max((open_by - LIT_FROM) / (LIT_FULL - LIT_FROM), 0.0), 1.0)
+    picture += cover[..., None] * (TEETH_BGR * (lit * light)[..., None] - picture)
     return np.asarray(picture, np.float32)
 
 

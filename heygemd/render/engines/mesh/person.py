@@ -22,9 +22,11 @@ OPENING_FOLLOW = np.array([1.0, -0.1, 0.65, -0.1, 0.9], np.float32)
 PRIOR = 30.0
 SLOW_S = 1.0
 TALKS_FROM = 0.05
-"""Someone whose opening varies by less, in eye distances, does not talk in the video."""
+"""Someone whose opening varies by less, in eye distances, does not talk in the video; by twice as much, surely does."""
 USUAL_SPREAD = 0.13
 USUAL_WIDEST = 0.24
+SILENT_SIZE = 1.25
+"""The network's openings are two thirds of what people's are; of one who talks in the video the rest is learnt."""
 WIDER = 1.3
 LEAST_WIDEST = 0.17
 """How much wider than in the video a mouth may open, and how wide at least: beyond it no texture fits."""
@@ -84,14 +86,14 @@ def closed(coefficients: F32, angles_deg: F32) -> F32:
 def manner(coefficients: F32, motion: Motion) -> tuple[float, float]:
     """Return how large this person speaks against the usual (1), and the widest opening to show, eye distances.
 
-    People who hardly open their mouths go on so, within limits; of a silent person nothing is known: (1, USUAL_WIDEST).
+    People who hardly open their mouths go on so, within limits; of a silent person nothing is known.
     """
     opened = motion.quantities[:, OPEN]
     spread = float(np.nanpercentile(opened, 95)) - float(coefficients[OPEN, 5])
-    if spread < TALKS_FROM:
-        return 1.0, USUAL_WIDEST
+    talks = float(np.clip(spread / TALKS_FROM - 1, 0, 1))
+    size = float(np.clip((spread / USUAL_SPREAD) ** 0.5, 0.8, 1.2)) if talks else SILENT_SIZE
     widest = max(WIDER * float(np.nanpercentile(opened, 99)), LEAST_WIDEST)
-    return float(np.clip((spread / USUAL_SPREAD) ** 0.5, 0.8, 1.2)), widest
+    return SILENT_SIZE + talks * (size - SILENT_SIZE), USUAL_WIDEST + talks * (widest - USUAL_WIDEST)
 
 
 def mood(motion: Motion, rest: F32, fps: float) -> F32:
