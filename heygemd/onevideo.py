@@ -76,7 +76,8 @@ async def _in_scratch(
     config: Config, voice: Path, video: Path, out: Path, scratch: Path, report: Callable[[Event], None]
 ) -> Result:
     (scratch / "tmp").mkdir()
-    renderer = Renderer(scratch, _cache(config, scratch), config.attempts, out.name, "-")
+    cache = _cache(config, scratch)
+    renderer = Renderer(scratch, cache, config.attempts, out.name, "-")
     try:
         await renderer.start()
         neutral_voice, neutral_video = scratch / "voice", scratch / "video"
@@ -87,7 +88,7 @@ async def _in_scratch(
             video_digest=_copy(video.resolve(), neutral_video),
             output=scratch / "result.mp4",
             scratch=scratch / "tmp",
-            cache=_cache(config, scratch),
+            cache=cache,
             models=config.paths.models,
             settings=config.render,
             limits=config.limits,
