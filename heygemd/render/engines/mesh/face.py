@@ -19,7 +19,7 @@ OWN_PROFILE = 0.25
 """How far a person's own profile may depart from it, as a share of the gap."""
 REAL_FROM, REAL_FULL = 0.4, 0.7
 """A texture's own mouth must be open by this share of the target's for its inside to be used: not at all, fully."""
-INSIDE_FROM, INSIDE_FULL = 0.018, 0.03
+INSIDE_FROM, INSIDE_FULL = 0.025, 0.045
 """A mouth open by less than the first, in eye distances, has no inside worth stretching; from the second on it has."""
 SHUT = 0.012
 """A mouth open by less, in eye distances, shows no inside."""
