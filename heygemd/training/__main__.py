@@ -6,29 +6,38 @@ import argparse
 import json
 from pathlib import Path
 
-import numpy as np
-import torch
-from safetensors.numpy import save_file as save_arrays
-from safetensors.torch import load_file, save_file
-
-from ..render.engines.mesh.lips import LipNet
-from . import clips, corpus, shape, train
+# What is heavy is imported by the step that needs it: help and mistakes are answered at once.
 
 
 def make_shape(a: argparse.Namespace) -> None:
     """Make face_shape.safetensors from a folder of talking videos."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    from . import clips, shape
+
     points = [clip.points for _, clip in clips.of(a.clips, a.cache) if np.isfinite(clip.points).any()]
     mean = shape.mean_face(points)
-    save_arrays({"mean": mean, "modes": shape.modes(points, mean)}, a.out)
+    save_file({"mean": mean, "modes": shape.modes(points, mean)}, a.out)
 
 
 def synthesise(a: argparse.Namespace) -> None:
     """Make one file of the synthetic corpus."""
+    from . import corpus
+
     corpus.save(corpus.examples(a.count, a.seed), a.out)
 
 
 def fit(a: argparse.Namespace) -> None:
     """Train on corpus files and write lips.safetensors."""
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from ..render.engines.mesh.lips import LipNet
+    from . import corpus, train
+
+    torch.set_num_threads(a.threads)
+
     heard = train.prepare(example for path in a.corpus for example in corpus.read(path))
     start = LipNet()
     if a.start:
@@ -38,6 +47,15 @@ def fit(a: argparse.Namespace) -> None:
 
 def evaluate(a: argparse.Namespace) -> None:
     """Print how well lips predicted from sound agree with the real ones in a folder of talking videos."""
+    import numpy as np
+    import torch
+    from safetensors.torch import load_file
+
+    from ..render.engines.mesh.lips import LipNet
+    from . import clips, train
+
+    torch.set_num_threads(a.threads)
+
     net = LipNet()
     net.load_state_dict(load_file(a.weights))
     rows = {name: train.compare(net.eval(), clip) for name, clip in clips.of(a.clips, a.cache)}
@@ -75,7 +93,6 @@ def main() -> None:
     verb.add_argument("--weights", type=Path, default=Path("heygemd/render/assets/lips.safetensors"))
     verb.add_argument("--cache", type=Path, default=Path(".cache/tracks"))
     args = parser.parse_args()
-    torch.set_num_threads(args.threads)
     args.run(args)
 
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
+from ..config import Limits
+from ..errors import InputError
+from ..render import audio, video
+from ..render.cache import Cache
 from ..render.facemesh import MIN_FACE_SCORE, Detector, Mesh, around
 from ..render.geometry import F32
 from ..render.scene import MESH_POINTS, Image
 
-SMALL_PIXELS = 640
-VOICE_RATE_HZ = 16_000
+CACHE_BYTES = 1 << 30
 
 
 class Clip(NamedTuple):
@@ -24,18 +26,6 @@ class Clip(NamedTuple):
     points: F32
     fps: float
     voice: F32
-
-
-def small_frames(path: Path) -> Iterator[Image]:
-    """Yield frames in order, longest side 640 pixels or less."""
-    video = cv2.VideoCapture(str(path))
-    while True:
-        ok, frame = video.read()
-        if not ok:
-            break
-        scale = min(1.0, SMALL_PIXELS / max(frame.shape[:2]))
-        yield cv2.resize(frame, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.uint8)
-    video.release()
 
 
 def meshes(frames: Iterator[Image]) -> F32:
@@ -55,21 +45,25 @@ def meshes(frames: Iterator[Image]) -> F32:
 
 
 def sound(path: Path) -> F32:
-    """Return the sound track as mono float32 at 16 kHz."""
-    command = ["ffmpeg", "-nostdin", "-v", "error", "-i", str(path), "-vn", "-ac", "1", "-ar", str(VOICE_RATE_HZ)]
-    raw = subprocess.run([*command, "-f", "f32le", "-"], check=True, capture_output=True).stdout
-    return np.frombuffer(raw, "<f4")
+    """Return the sound track as mono float32 at 16 kHz, empty if there is none."""
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Cache(Path(folder) / "cache", CACHE_BYTES)
+        try:
+            return np.array(audio.load(path, "sound", Limits(), cache, Path(folder) / "sound").samples)
+        except InputError as error:
+            if error.code != "no_audio":
+                raise
+            return np.zeros(0, np.float32)
 
 
 def load(path: Path, cache: Path) -> Clip:
     """Return a clip, tracked once and then read from `cache`."""
     kept = cache / f"{path.stem}.npz"
     if not kept.exists():
-        video = cv2.VideoCapture(str(path))
-        fps = float(video.get(cv2.CAP_PROP_FPS)) or 25.0
-        video.release()
+        picture = video.describe(path, Limits())
+        frames, _ = video.small_frames(picture)
         cache.mkdir(parents=True, exist_ok=True)
-        np.savez(kept, points=meshes(small_frames(path)), fps=fps, voice=sound(path))
+        np.savez(kept, points=meshes(frames), fps=float(picture.fps), voice=sound(path))
     with np.load(kept) as data:
         return Clip(data["points"], float(data["fps"]), data["voice"])
 

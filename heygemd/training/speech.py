@@ -6,12 +6,12 @@ import ctypes
 import ctypes.util
 import subprocess
 import tempfile
+import wave
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import soundfile  # type: ignore[import-untyped]
 
 from ..render.geometry import F32
 
@@ -95,15 +95,22 @@ def espeak(text: str, voice: str, words_a_minute: int = 170, pitch: int = 50, sp
     return Utterance(sound, rate, phones)
 
 
+def _read(path: Path) -> tuple[F32, int]:
+    """Return the samples and the rate of a mono 16-bit WAV file that a synthesiser wrote."""
+    with wave.open(str(path)) as file:
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+        return np.asarray(samples / 32768, np.float32), file.getframerate()
+
+
 def flite(text: str, voice: str, stretch: float = 1.0, pitch_hz: int = 0) -> Utterance:
     """Speak English `text` by flite."""
     with tempfile.TemporaryDirectory() as folder:
-        wave = Path(folder) / "said.wav"
-        command = ["flite", "-voice", voice, "--setf", f"duration_stretch={stretch}", "-psdur", "-t", text, str(wave)]
+        said = Path(folder) / "said.wav"
+        command = ["flite", "-voice", voice, "--setf", f"duration_stretch={stretch}", "-psdur", "-t", text, str(said)]
         if pitch_hz:
             command[3:3] = ["--seti", f"int_f0_target_mean={pitch_hz}"]
         printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        sound, rate = soundfile.read(wave, dtype="float32")
+        sound, rate = _read(said)
     phones, start = [], 0.0
     for word in printed.split():
         name, end = word.rsplit(":", 1)
@@ -115,15 +122,15 @@ def flite(text: str, voice: str, stretch: float = 1.0, pitch_hz: int = 0) -> Utt
 def festival(text: str, voice: str, stretch: float = 1.0) -> Utterance:
     """Speak English `text` by festival."""
     with tempfile.TemporaryDirectory() as folder:
-        wave, segments, script = (Path(folder) / name for name in ("said.wav", "said.seg", "say.scm"))
+        said, segments, script = (Path(folder) / name for name in ("said.wav", "said.seg", "say.scm"))
         quoted = text.replace('"', "")
         script.write_text(
             f"(voice_{voice})(Parameter.set 'Duration_Stretch {stretch})"
             f'(set! said (utt.synth (Utterance Text "{quoted}")))'
-            f'(utt.save.segs said "{segments}")(utt.save.wave said "{wave}")'
+            f'(utt.save.segs said "{segments}")(utt.save.wave said "{said}" (quote riff))'
         )
         subprocess.run(["festival", "-b", str(script)], check=True, capture_output=True)
-        sound, rate = soundfile.read(wave, dtype="float32")
+        sound, rate = _read(said)
         lines = [line.split() for line in segments.read_text().splitlines() if line.count(" ") >= 2]
     phones, start = [], 0.0
     for end, _, name in (line[:3] for line in lines):

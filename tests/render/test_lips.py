@@ -2,11 +2,11 @@ import itertools
 import shutil
 import subprocess
 import tracemalloc
+import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
 
 from heygemd.render import features
 from heygemd.render.engines.mesh import lips
@@ -17,9 +17,10 @@ needs_voice = pytest.mark.skipif(not shutil.which("espeak-ng"), reason="espeak-n
 
 def say(text: str, folder: Path, voice: str = "en-us+f3", level: float = 0.1) -> np.ndarray:
     """Speak at 16 kHz and a given loudness, half a second of silence on either side."""
-    wave = folder / "said.wav"
-    subprocess.run(["espeak-ng", "-v", voice, "-s", "140", "-w", str(wave), text], check=True)
-    sound, rate = soundfile.read(wave, dtype="float32")
+    said = folder / "said.wav"
+    subprocess.run(["espeak-ng", "-v", voice, "-s", "140", "-w", str(said), text], check=True)
+    with wave.open(str(said)) as file:
+        rate, sound = file.getframerate(), np.frombuffer(file.readframes(file.getnframes()), "<i2") / 32768
     at = np.arange(0, len(sound), rate / 16_000)
     sound = np.interp(at, np.arange(len(sound)), sound)
     loud = sound[np.abs(sound) > 0.02]

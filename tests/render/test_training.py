@@ -1,4 +1,6 @@
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +10,11 @@ import torch
 from heygemd.render.engines.mesh.lips import LipNet
 from heygemd.render.geometry import face_shape
 from heygemd.render.mouth import JAW, OPEN, WIDTH
-from heygemd.training import corpus, shape, train
+from heygemd.training import clips, corpus, shape, train
 from heygemd.training.texts import SENTENCES
 from heygemd.training.visemes import ARPABET, IPA, VISEMES, classes, targets
+
+from .. import making
 
 speakers = pytest.mark.skipif(
     not (shutil.which("espeak-ng") and shutil.which("flite") and shutil.which("festival")),
@@ -57,3 +61,22 @@ def test_mean_face_is_found_again() -> None:
     assert np.abs(found - mean).max() < 0.05
     again = shape.modes(clips, found)
     assert np.abs(again[OPEN, [13, 14], 1] - modes[OPEN, [13, 14], 1]).max() < 0.1
+
+
+def test_help_needs_nothing_heavy() -> None:
+    code = (
+        "import sys, runpy, atexit; sys.argv = ['training', '--help'];"
+        "atexit.register(lambda: print([m for m in ('numpy', 'torch', 'cv2', 'librosa') if m in sys.modules]));"
+        "runpy.run_module('heygemd.training', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "synthesise" in done.stdout and done.stdout.endswith("[]\n")
+
+
+def test_clip_is_read_through_the_one_door(tmp_path: Path) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    making.video(folder / "talk.mp4", 1, sound=True)
+    ((name, clip),) = clips.of(folder, tmp_path / "cache")
+    assert name == "talk.mp4" and clip.fps == 25 and len(clip.points) == 25 and not np.isfinite(clip.points).any()
+    assert abs(len(clip.voice) - 16_000) < 400 and clip.voice.dtype == np.float32
