@@ -36,6 +36,8 @@ SLOWEST_VARIABLE_FPS, CALM_FPS = Fraction(18), Fraction(25)
 MAX_SAMPLE_ASPECT = 4
 KEPT_MATRICES = {"bt709", "smpte170m", "bt470bg", "fcc", "smpte240m", "bt2020nc"}
 TONE_MAP_NITS = 100
+MOST_SELECTED = 64
+"""ffmpeg takes expressions of some hundred terms at most."""
 
 
 @dataclass(frozen=True)
@@ -228,8 +230,12 @@ def frames(picture: Picture, limit: int | None = None) -> Decode:
 
 
 def chosen_frames(picture: Picture, wanted: list[int]) -> Iterator[tuple[int, Frame]]:
-    """Yield (number, frame) at full size for the ascending numbers `wanted`; only these leave the decoder."""
+    """Yield (number, frame) at full size for the ascending numbers `wanted`; of a few, only these leave the decoder."""
     if not wanted:
+        return
+    if len(wanted) > MOST_SELECTED:
+        chosen = frozenset(wanted)
+        yield from (pair for pair in enumerate(frames(picture, wanted[-1] + 1)) if pair[0] in chosen)
         return
     limit_s = _limit_s(picture, wanted[-1] + 1)
     stream = _steady(picture, limit_s).filter("select", "+".join(f"eq(n,{number})" for number in wanted))

@@ -75,6 +75,12 @@ def test_chosen_frames(tmp_path: Path) -> None:
     assert list(video.chosen_frames(picture, [])) == []
 
 
+def test_many_chosen_frames(tmp_path: Path) -> None:
+    picture = describe(numbered(tmp_path / "v.mp4", 150))
+    for wanted in ([*range(0, 128, 2)], [*range(140)]):
+        assert [number for number, _ in video.chosen_frames(picture, wanted)] == wanted
+
+
 def test_untouched_bits(tmp_path: Path) -> None:
     """An ordinary video's planes are what the decoder gave, in either range."""
     for pix_fmt in ("yuv420p", "yuvj420p"):
