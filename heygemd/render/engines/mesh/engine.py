@@ -18,6 +18,8 @@ SELF_BONUS = 0.6
 """The frame's own lips are kept while they fit the target this much worse than the palette's."""
 BLEND_FRAMES_S = 0.06
 FADE_S = 0.05
+WIDTH_S = 0.04
+"""The corners of a mouth are slower than its lips: what the network says of the width is smoothed by this much."""
 LIVELY = 1.2
 """The network is cautious on real voices, and small openings hardly show: speak a little larger than it says."""
 KNEE = 0.7
@@ -106,5 +108,7 @@ def _at(rows: F32, times_s: NDArray[np.float64]) -> F32:
     """Return (N, k) rows sampled at lips.RATE_HZ, interpolated at the times."""
     if not len(rows):
         return np.zeros((len(times_s), 5), np.float32)
+    rows = rows.copy()
+    rows[:, WIDTH] = person.blur(rows[:, WIDTH : WIDTH + 1], WIDTH_S * lips.RATE_HZ)[:, 0]
     grid = (np.arange(len(rows)) + 0.5) / lips.RATE_HZ
     return np.stack([np.interp(times_s, grid, column) for column in rows.T], 1).astype(np.float32)
