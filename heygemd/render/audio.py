@@ -23,10 +23,12 @@ from .cache import Cache, through
 from .engines.base import VOICE_RATE_HZ
 from .scene import Finding
 
-VERSION = "2"
+VERSION = "3"
 BLOCK_S, CONTEXT_S = 20, 1
 LEVEL_FRAME, LEVEL_HOP = 400, 320  # 25 ms and 20 ms at 16 kHz
 MIN_VOICE_S = 0.2
+PADDING_SAMPLES = 2048
+"""AAC fills its last frame of 1024 samples (2048 with SBR)."""
 SILENT_DB, QUIET_DB = -60.0, -38.0
 NOISY_SPREAD_DB = 18.0
 """Speech at 0 dB over babble spreads by 11 to 16 dB, at 10 dB by 21, clean recordings by 26 and more."""
@@ -40,7 +42,7 @@ class Voice:
 
     path      the file as staff gave it, for the output's sound track
     samples   (n,) float32 mono at VOICE_RATE_HZ, memory-mapped; n = round(duration_s * VOICE_RATE_HZ)
-    duration_s  exact: decoded samples over the recording's own rate
+    duration_s  exact: decoded samples over the recording's own rate, without a codec's padding
     """
 
     path: Path
@@ -84,7 +86,7 @@ def _decode(path: Path, stream: AudioStream, limits: Limits, target: Path) -> di
             file.write(block.astype("<f4").tobytes())
             meter.level(block)
         ended = reader.wait()
-    duration_s = Fraction(meter.count, stream.rate)
+    duration_s = _without_padding(Fraction(meter.count, stream.rate), stream)
     if not meter.count:
         raise fault(ended, reading=True) if ended.status else InputError("media_unreadable", detail=ended.tail)
     if duration_s < Fraction(MIN_VOICE_S):
@@ -92,6 +94,12 @@ def _decode(path: Path, stream: AudioStream, limits: Limits, target: Path) -> di
     _fit(target, round(duration_s * VOICE_RATE_HZ))
     findings = [*meter.findings(), *_damage(ended, float(duration_s), stream.duration_s)]
     return {"duration_s": duration_s.as_integer_ratio(), "findings": findings}
+
+
+def _without_padding(decoded_s: Fraction, stream: AudioStream) -> Fraction:
+    """Return the length that players give: ffmpeg decodes the last frame's padding as well."""
+    stated_s = Fraction(round(stream.duration_s * stream.rate), stream.rate)
+    return stated_s if 0 < decoded_s - stated_s <= Fraction(PADDING_SAMPLES, stream.rate) else decoded_s
 
 
 def _blocks(reader: Reader, rate: int) -> Iterator[Samples]:
