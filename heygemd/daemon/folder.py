@@ -143,7 +143,8 @@ def compose(
         record = Video(source=_media(video.entry), output=output_name(video.entry.name, taken))
         made = earlier.result_of(record.source) if earlier and same else None
         if made and made.output == record.output and (made.output, made.size) in present:
-            record = made.video.model_copy(update={"source": record.source, "kept": True})
+            ours = {"source": record.source, "output": record.output, "state": "done", "kept": True}
+            record = made.video.model_copy(update=ours)  # the manifest lies in the share: no path is taken from it
         elif video.problem:
             record.state, record.problem = "failed", video.problem
         records.append(record)

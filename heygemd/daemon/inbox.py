@@ -104,7 +104,10 @@ class Inbox:
         try:
             folders.check_bounds(seen, self.config.limits)
             settings = await self._job_settings(pending, seen)
-            judged = [j for e in seen.media if (j := await self._judge_file(pending, e, now)) is not None]
+            for entry in seen.media:
+                if entry not in pending.judged:
+                    pending.judged[entry] = await self._judge_file(pending, entry, now)
+            judged = [j for e in seen.media if (j := pending.judged[e]) is not None]
             earlier = await self._manifest(pending)
             pending.job = folders.compose(seen, judged, settings, self.config.render, earlier, pending.arrived)
             pending.state, pending.reason = "ready", None

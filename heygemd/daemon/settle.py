@@ -7,9 +7,10 @@ from typing import Literal
 
 from ..config import Inbox
 from ..errors import HeygemdError
+from ..files import Entry
 from ..job import Job
 from ..mounts import Mount
-from .folder import Seen, Signature
+from .folder import Judged, Seen, Signature
 
 State = Literal["held", "copying", "settling", "waiting", "ready", "rejected"]
 
@@ -28,6 +29,7 @@ class Pending:
     since    when its signature last changed
     reason   why it is not ready, for people
     job      the record made of it, once ready or rejected
+    judged   what each member is by content, so that a folder that waits for days is not read again and again
     """
 
     name: str
@@ -42,7 +44,7 @@ class Pending:
     judged_at: float = 0.0
     claim_failures: int = 0
     claim_after: float = 0.0
-    facts: dict[str, object] = field(default_factory=dict)
+    judged: dict[Entry, Judged | None] = field(default_factory=dict)
 
     def observe(self, seen: Seen, now: float) -> None:
         """Take in one scan; a change of any member starts the clock again and drops what was concluded."""

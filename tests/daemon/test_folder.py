@@ -137,3 +137,11 @@ def test_a_broken_manifest_means_none(data):
 def test_records_keep_undecodable_names():
     video = Video(source=Media(name="caf\udce9.mp4", size=1, mtime_ns=1), output="x.mp4")
     assert json.loads(json.dumps(video.model_dump()))["source"]["name"] == "caf\udce9.mp4"
+
+
+def test_a_forged_manifest_cannot_name_paths():
+    forged = earlier_round()
+    forged.made[0].video.output = "../../../../etc/passwd"
+    members = judged(("originals/v.wav", "audio", 5), ("originals/a.mov", "video", 6), ("a.mp4", "video", 60))
+    job = compose(members, earlier=forged)
+    assert [(v.output, v.kept) for v in job.videos] == [("a.mp4", True)]

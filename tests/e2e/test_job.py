@@ -183,3 +183,15 @@ def test_staff_hold_and_pause_by_names_and_get_one_archive(site, media):
     with zipfile.ZipFile(done / "HEYGEMD-j.zip") as archive:
         assert archive.testzip() is None
         assert archive.namelist() == ["anna.mp4"]
+
+
+def test_what_stays_incomplete_or_can_never_be_a_job_goes_to_failed_with_its_reason(site, media):
+    site.configure(inbox={"waiting_fail_after_h": 0.0006})
+    site.drop("no voice", anna__mp4=media.face)
+    linked = site.drop("linked", voice__m4a=media.voice)
+    (linked / "anna.mp4").symlink_to(media.face)
+    site.start()
+    why = site.finished("linked", "failed") / "HEYGEMD-why-it-failed.txt"
+    assert '"anna.mp4" is only a shortcut' in why.read_text("utf-8-sig")
+    why = site.finished("no voice", "failed") / "HEYGEMD-why-it-failed.txt"
+    assert "sound file is missing" in why.read_text("utf-8-sig")
