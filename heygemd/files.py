@@ -179,8 +179,17 @@ def read(path: Path, limit_bytes: int = 1 << 20) -> bytes:
 # --- changing ------------------------------------------------------------------------------------------------------
 
 
-def yield_to_group(path: Path, group: int | None, mode: int) -> None:
-    """Let staff move and delete what we make: best effort, some servers refuse chmod and chown."""
+FOLDER_MODE, FILE_MODE = 0o2770, 0o660
+
+
+def yield_to_group(path: Path, group: int | None, mode: int | None = None) -> None:
+    """Let staff move and delete what we make: best effort, some servers refuse chmod and chown.
+
+    Without `mode`: the group may write, and others may do what they may with the folder it lies in.
+    """
+    if mode is None:
+        others = path.parent.stat().st_mode & 0o007
+        mode = FOLDER_MODE | others if path.is_dir() else FILE_MODE | others & 0o006
     with contextlib.suppress(OSError):
         if group is not None:
             os.chown(path, -1, group)
@@ -192,17 +201,17 @@ def yield_to_group(path: Path, group: int | None, mode: int) -> None:
 def make_folder(path: Path, group: int | None = None) -> None:
     """Make a folder (parents must exist) that its group may write."""
     path.mkdir(exist_ok=True)
-    yield_to_group(path, group, 0o2775)
+    yield_to_group(path, group)
 
 
 @on_share
 def open_to_group(path: Path, group: int | None) -> None:
     """Let the group write an existing folder, where we may."""
-    yield_to_group(path, group, 0o2775)
+    yield_to_group(path, group, FOLDER_MODE | path.stat().st_mode & 0o007)
 
 
 @on_share
-def write(path: Path, data: bytes, group: int | None = None, mode: int = 0o664, durable: bool = True) -> None:
+def write(path: Path, data: bytes, group: int | None = None, mode: int | None = None, durable: bool = True) -> None:
     """Write a small file atomically: temp in the same folder, fsync, rename, fsync of the folder."""
     temp = path.with_name(f".{path.name[:60]}.heygemd-part")
     handle = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o660)

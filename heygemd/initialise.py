@@ -12,7 +12,6 @@ from .daemon import share as shares
 from .errors import ConfigError, InputError
 
 SERVICE_USER = "heygemd"
-FOLDER_MODE = 0o2775
 
 
 def initialise(share: Path, config_path: Path | None, group: str | None) -> list[str]:
@@ -84,7 +83,7 @@ def _hand_over(share: Path, gid: int | None) -> list[str]:
         for path in (share, *(share / name for name in (*shares.FOLDERS, shares.MARKER))):
             os.chown(path, uid, -1)
             if path.is_dir():
-                path.chmod(FOLDER_MODE)
+                path.chmod(files.FOLDER_MODE)
     except OSError as error:  # a network share, where the server or the mount decides
         return [f"{share} keeps its owner ({error.strerror}); `heygemd doctor` says whether that will do"]
     return [f"gave {share} to the user {SERVICE_USER}"]

@@ -59,7 +59,7 @@ def copy(source: Path, target: Path, group: int | None = None) -> Steps[str]:
             raise InfrastructureError("copy_differs", path=str(target))
         if fingerprint(source) != before or size != before[0]:
             raise NotReady("changed_while_copying", path=str(source))
-        on_share(yield_to_group)(part, group, 0o664)
+        on_share(yield_to_group)(part, group)
         on_share(part.replace)(target)
         sync_folder(target.parent)
     except BaseException:

@@ -115,15 +115,17 @@ def test_scan_sees_folders_with_members_and_loose_files(tmp_path):
     assert {e.name for e in found[0].entries} == {"a.mp4", "sub", "sub/b", "caf\udce9.mp4"}
 
 
-def test_written_files_are_open_to_the_group(tmp_path):
+@pytest.mark.parametrize(("inbox", "folder", "file"), [(0o2770, 0o2770, 0o660), (0o777, 0o2777, 0o666)])
+def test_written_files_are_open_to_the_group_and_to_others_as_their_folder_is(tmp_path, inbox, folder, file):
+    tmp_path.chmod(inbox)
     old = os.umask(0o077)
     try:
         files.make_folder(tmp_path / "d")
         files.write(tmp_path / "d" / "f", b"x")
     finally:
         os.umask(old)
-    assert (tmp_path / "d" / "f").stat().st_mode & 0o777 == 0o664
-    assert (tmp_path / "d").stat().st_mode & 0o7777 == 0o2775
+    assert (tmp_path / "d" / "f").stat().st_mode & 0o777 == file
+    assert (tmp_path / "d").stat().st_mode & 0o7777 == folder
 
 
 def test_the_mount_of_a_local_folder_is_local(tmp_path):

@@ -134,7 +134,7 @@ def _zip(folder: Path, job: Job, group: int | None) -> Steps[None]:
                 while block := files.on_share(source.read)(transfer.BLOCK_BYTES):
                     files.on_share(sink.write)(block)
                     yield 0
-    files.yield_to_group(part, group, 0o664)
+    files.yield_to_group(part, group)
     files.remove(target)
     files.rename(part, target)
 

@@ -168,6 +168,7 @@ def create(root: Path, group: int | None = None) -> list[str]:
     done = []
     if not files.exists(root):
         root.mkdir(parents=True)
+        files.yield_to_group(root, group, files.FOLDER_MODE)
         done.append(f"made {root}")
     for name in FOLDERS:
         if not files.exists(root / name):

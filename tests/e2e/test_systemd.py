@@ -91,7 +91,7 @@ def test_a_day_of_the_service(system: System) -> None:
     drop = f"umask 022; mkdir {SHARE}/inbox/promo && echo hello > {SHARE}/inbox/promo/script.txt"
     system.run("runuser", "-u", "anna", "--", "sh", "-c", drop)
     wait_for_status(system, "1 waiting")
-    until(lambda: owner(system, f"{SHARE}/status.html") == "heygemd:heygemd 664", system)
+    until(lambda: owner(system, f"{SHARE}/status.html") == "heygemd:heygemd 660", system)
 
     # A mistake in the configuration is an error in the journal, and changes nothing.
     system.run("sh", "-c", f"printf '[render]\\ncrf = 99\\n' >> {CONFIG}")
@@ -137,7 +137,7 @@ def test_a_job_is_rendered_inside_the_confinement(system: System, job: Path) -> 
     finished = f"{SHARE}/done/hello"
     until(lambda: owner(system, finished) + owner(system, f"{SHARE}/failed/hello") != "", system, seconds=360)
     why = system.run("sh", "-c", f"cat {SHARE}/failed/hello/HEYGEMD-*", check=False).stdout
-    assert owner(system, f"{finished}/astronaut-wide.mp4") == "heygemd:heygemd 664", why
+    assert owner(system, f"{finished}/astronaut-wide.mp4") == "heygemd:heygemd 660", why
     system.run("runuser", "-u", "anna", "--", "rm", "-r", finished)
 
 
