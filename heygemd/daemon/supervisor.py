@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+import sysconfig
 import time
 from collections import deque
 from collections.abc import Callable
@@ -53,7 +54,7 @@ class Renderer:
                 stderr=asyncio.subprocess.STDOUT,
                 pass_fds=(writing,),
                 start_new_session=True,
-                env={"NUMBA_CACHE_DIR": str(self.cache / "numba"), **os.environ},  # librosa fails without one
+                env=_environment(self.cache),
                 limit=LINE_BYTES,
             )
         finally:
@@ -146,6 +147,13 @@ class Renderer:
             self._output.cancel()
         if self._transport is not None:
             self._transport.close()
+
+
+def _environment(cache: Path) -> dict[str, str]:
+    """Return the renderer's environment: librosa's compiled code (numba) needs a writable place or its import fails."""
+    if os.access(sysconfig.get_path("purelib"), os.W_OK):  # beside the library: one compilation for all
+        return dict(os.environ)
+    return {"NUMBA_CACHE_DIR": str(cache / "numba"), **os.environ}
 
 
 def _signal_group(pid: int, number: int) -> None:
