@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar
 
 import tomli
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -230,8 +230,3 @@ def effective(config: Config, path: Path | None) -> Iterator[tuple[str, Any, str
         for key, value in table:
             origin = str(source) if key in given.get(section, {}) else "default"
             yield f"{section}.{key}", value, origin
-
-
-def engines() -> tuple[str, ...]:
-    """Return the names that `render.engine` may have."""
-    return get_args(Engine)

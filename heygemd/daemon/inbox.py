@@ -28,7 +28,6 @@ from .watch import Watch
 WAITING_NOTE = "HEYGEMD-waiting.txt"
 LOOSE_NOTE = "HEYGEMD-put-files-in-a-folder.txt"
 REJUDGE_S = 15.0
-TEMPORARY_OLD_H = 24
 
 
 class Inbox:

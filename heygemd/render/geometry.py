@@ -65,3 +65,12 @@ def align(points: F32, mean: F32 | None = None) -> Pose:
     scale = (s * flip).sum(1) / (base_spread**2).sum()
     shift = seen_centre[:, 0] - scale[:, None] * (turn @ base_centre)
     return Pose(scale.astype(np.float32), turn.astype(np.float32), shift.astype(np.float32))
+
+
+def blur(rows: F32, sigma: float, least_sigma: float = 0.2) -> F32:
+    """Return (n, k) rows smoothed along the first axis by a Gaussian of `sigma` rows, the ends held."""
+    reach = max(1, int(np.ceil(3 * sigma)))
+    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(sigma, least_sigma)) ** 2)
+    padded = np.pad(rows, ((reach, reach), (0, 0)), "edge")
+    columns = [np.convolve(column, kernel / kernel.sum(), "valid") for column in padded.T]
+    return np.stack(columns, 1).astype(np.float32)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .follow import SlotFiles
-from .geometry import F32, align
+from .geometry import F32, align, blur
 from .scene import MESH_POINTS, Finding, Track, spans
 
 SHORT_GAP_S = 0.5
@@ -136,19 +136,10 @@ def _boxes(bounds: F32, runs: NDArray[np.int32], full_size: tuple[int, int], fps
     boxes = np.zeros((len(runs), 4), np.int32)
     limit = np.array(full_size * 2) // 2 * 2
     for start, stop in _edges(runs):
-        even = np.round(_blur(wide[start:stop], BOX_SMOOTH_S * fps) / 2) * 2
+        even = np.round(blur(wide[start:stop], BOX_SMOOTH_S * fps, least_sigma=0.3) / 2) * 2
         boxes[start:stop] = np.clip(even, 0, limit)
     boxes[(boxes[:, 2] - boxes[:, 0] < 8) | (boxes[:, 3] - boxes[:, 1] < 8)] = 0
     return boxes
-
-
-def _blur(rows: F32, sigma: float) -> F32:
-    """Gaussian along the first axis of (n, k), the ends held."""
-    reach = max(1, int(np.ceil(3 * sigma)))
-    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(sigma, 0.3)) ** 2)
-    padded = np.pad(rows, ((reach, reach), (0, 0)), "edge")
-    columns = [np.convolve(column, kernel / kernel.sum(), "valid") for column in padded.T]
-    return np.stack(columns, 1).astype(np.float32)
 
 
 def _findings(track: Track, runs: NDArray[np.int32]) -> list[Finding]:

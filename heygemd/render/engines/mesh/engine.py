@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ...geometry import F32, face_shape
+from ...geometry import F32, blur, face_shape
 from ...mouth import OPEN, WIDTH
 from ...scene import Crop, Patch, Timeline, Track
 from ..base import FrameEngine, Memo
@@ -82,7 +82,7 @@ def make_plan(track: Track, timeline: Timeline, spoken: F32, memo: Memo) -> Plan
     price = apart[np.arange(len(choice)), choice]
     kept = palette.distances_paired(target, own[source])
     need = 1 / (1 + np.exp(-4 * (kept - price - SELF_BONUS)))
-    need = person.blur(need[:, None].astype(np.float32), FADE_S * fps)[:, 0]
+    need = blur(need[:, None].astype(np.float32), FADE_S * fps)[:, 0]
     return Plan(
         target, own, rest, need, choice, max(1, round(BLEND_FRAMES_S * fps)), entries[:, OPEN] + rest[frames, OPEN]
     )
@@ -109,6 +109,6 @@ def _at(rows: F32, times_s: NDArray[np.float64]) -> F32:
     if not len(rows):
         return np.zeros((len(times_s), 5), np.float32)
     rows = rows.copy()
-    rows[:, WIDTH] = person.blur(rows[:, WIDTH : WIDTH + 1], WIDTH_S * lips.RATE_HZ)[:, 0]
+    rows[:, WIDTH] = blur(rows[:, WIDTH : WIDTH + 1], WIDTH_S * lips.RATE_HZ)[:, 0]
     grid = (np.arange(len(rows)) + 0.5) / lips.RATE_HZ
     return np.stack([np.interp(times_s, grid, column) for column in rows.T], 1).astype(np.float32)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...geometry import F32, align
+from ...geometry import F32, align, blur
 from ...mouth import MODES, OPEN, UPPER, WIDTH, measure
 from ...scene import Track
 
@@ -101,15 +101,6 @@ def mood(motion: Motion, rest: F32, fps: float) -> F32:
     extra = np.nan_to_num(motion.quantities - rest)
     extra[:, [k for k in range(len(MODES)) if k not in (WIDTH, UPPER)]] = 0
     return blur(extra, SLOW_S * fps)
-
-
-def blur(rows: F32, sigma: float) -> F32:
-    """Return (n, k) rows smoothed along the first axis by a Gaussian of `sigma` rows, the ends held."""
-    reach = max(1, int(np.ceil(3 * sigma)))
-    kernel = np.exp(-0.5 * (np.arange(-reach, reach + 1) / max(sigma, 0.2)) ** 2)
-    padded = np.pad(rows, ((reach, reach), (0, 0)), "edge")
-    columns = [np.convolve(column, kernel / kernel.sum(), "valid") for column in padded.T]
-    return np.stack(columns, 1).astype(np.float32)
 
 
 def _terms(angles_deg: F32) -> F32:
