@@ -48,7 +48,8 @@ class Site:
         self.configure(**sections)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(root / "notify"))
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._ear = threading.Thread(target=self._listen, daemon=True)
+        self._ear.start()
 
     def configure(self, **sections: dict[str, Any]) -> None:
         settings: dict[str, dict[str, Any]] = {
@@ -73,9 +74,8 @@ class Site:
         return self.root / "config.toml"
 
     def _listen(self) -> None:
-        while True:
-            with contextlib.suppress(OSError):
-                self.notes.append(self._socket.recv(4096).decode())
+        while note := self._socket.recv(4096):
+            self.notes.append(note.decode())
 
     def start(self, *verb: str, fault: str = "", **environment: str) -> subprocess.Popen[bytes]:
         """Start `heygemd run` (or another verb); `fault` fires once per site."""
@@ -134,6 +134,8 @@ class Site:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+        self._socket.shutdown(socket.SHUT_RDWR)
+        self._ear.join()
         self._socket.close()
 
 
