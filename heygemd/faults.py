@@ -1,6 +1,6 @@
 """Named points at which a test can end the process as the world does. Nothing happens unless HEYGEMD_FAULT is set.
 
-HEYGEMD_FAULT       "NAME[:ACTION]"; ACTION is "kill" (SIGKILL, the default), "segv" (SIGSEGV) or "hang" (SIGSTOP)
+HEYGEMD_FAULT       "NAME[:ACTION]"; see ACTIONS, "kill" is the default
 HEYGEMD_FAULT_ONCE  a path: the fault happens only if that file can be created anew, so that a second attempt passes
 """
 
@@ -9,7 +9,18 @@ from __future__ import annotations
 import os
 import signal
 
-SIGNALS = {"kill": signal.SIGKILL, "segv": signal.SIGSEGV, "hang": signal.SIGSTOP}
+
+def _gpu() -> None:
+    raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+
+ACTIONS = {
+    "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "segv": lambda: os.kill(os.getpid(), signal.SIGSEGV),
+    "hang": lambda: os.kill(os.getpid(), signal.SIGSTOP),
+    "leave": lambda: os._exit(0),
+    "gpu": _gpu,
+}
 _WANTED = os.environ.get("HEYGEMD_FAULT", "")
 
 
@@ -26,4 +37,4 @@ def point(name: str) -> None:
             os.close(os.open(once, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         except FileExistsError:
             return
-    os.kill(os.getpid(), SIGNALS[action or "kill"])
+    ACTIONS[action or "kill"]()

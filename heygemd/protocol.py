@@ -1,8 +1,8 @@
 """What the daemon and a renderer say to each other, and nothing else.
 
-The daemon starts `python -m heygemd.render.worker REQUEST EVENT_FD PARENT_PID`; REQUEST appears (by rename) when the
-input lies in scratch. The renderer answers with one JSON object a line on the file descriptor EVENT_FD, ending in Done
-or Failed. Its exit status is only a second opinion: without Done or Failed the renderer was lost.
+The daemon starts `python -m heygemd.render.worker REQUEST EVENT_FD PARENT_PID CACHE`; REQUEST appears (by rename) when
+the input lies in scratch. The renderer answers with one JSON object a line on the file descriptor EVENT_FD, ending in
+Done or Failed. Its exit status is only a second opinion: without Done or Failed the renderer was lost.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class Attempt:
         self.video.found = []
         self.job.running = self.video.output
         self.store.save(self.job)
-        renderer = Renderer(work, self.config.paths.cache, self.config.attempts, self.job.name, self.job.id)
+        renderer = Renderer(work, self._cache, self.config.attempts, self.job.name, self.job.id)
         ahead: asyncio.Task[None] | None = None
         try:
             await renderer.start()
@@ -76,7 +76,7 @@ class Attempt:
             video_digest=self.video.source.digest,
             output=output,
             scratch=work / "tmp",
-            cache=self.config.paths.cache / "analysis",
+            cache=self._cache,
             models=self.config.paths.models,
             settings=self.job.settings.apply(self.config.render),
             limits=self.config.limits,
@@ -106,6 +106,10 @@ class Attempt:
     def rendered(self) -> Path:
         """Where the finished video lies until the share has it."""
         return self.scratch / f"r{self.number:02d}.mp4"
+
+    @property
+    def _cache(self) -> Path:
+        return self.config.paths.cache / "analysis"
 
     @property
     def _voice(self) -> Path:

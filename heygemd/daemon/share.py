@@ -21,6 +21,8 @@ from ..transfer import Steps
 FOLDERS = ("inbox", "processing", "done", "failed")
 MARKER = ".heygemd-share"
 REMIND_S = 3600
+RETRY_S, RETRY_MAX_S = 5.0, 60.0
+"""How long to wait before looking at a failed share again: doubled each time it is still away."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -109,7 +111,7 @@ class Guard:
     mount: mounts.Mount | None = None
     _told: float = 0.0
     _retry_at: float = 0.0
-    _retry_s: float = 5.0
+    _retry_s: float = 0.0
 
     async def check(self) -> bool:
         """Look at the share (with a growing pause after a failure); return whether it may be used now."""
@@ -129,7 +131,7 @@ class Guard:
         if self.problem is None or now - self._told > REMIND_S:
             logger.warning("the share cannot be used: {}; nothing is lost, waiting for it", describe(typed))
             self._told = now
-        self._retry_s = 5.0 if self.problem is None else min(60.0, self._retry_s * 2)
+        self._retry_s = RETRY_S if self.problem is None else min(RETRY_MAX_S, self._retry_s * 2)
         self._retry_at = now + self._retry_s
         self.problem = typed
 

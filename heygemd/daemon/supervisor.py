@@ -27,7 +27,7 @@ class Renderer:
     """A child process that waits for its request, renders one video and exits."""
 
     def __init__(self, folder: Path, cache: Path, settings: Attempts, job: str, job_id: str) -> None:
-        """`folder`: where the request will be put; `cache`: for compiled code; `job`, `job_id`: for its log records."""
+        """`folder`: for the request and all it makes; `cache`: what videos share; `job`, `job_id`: for its log."""
         self.cache = cache
         self.request_path = folder / "request.json"
         self.settings = settings
@@ -49,12 +49,13 @@ class Renderer:
                 str(self.request_path),
                 str(writing),
                 str(os.getpid()),
+                str(self.cache),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
                 pass_fds=(writing,),
                 start_new_session=True,
-                env=_environment(self.cache),
+                env=_environment(self.request_path.parent, self.cache),
                 limit=LINE_BYTES,
             )
         finally:
@@ -149,11 +150,17 @@ class Renderer:
             self._transport.close()
 
 
-def _environment(cache: Path) -> dict[str, str]:
-    """Return the renderer's environment: librosa's compiled code (numba) needs a writable place or its import fails."""
-    if os.access(sysconfig.get_path("purelib"), os.W_OK):  # beside the library: one compilation for all
-        return dict(os.environ)
-    return {"NUMBA_CACHE_DIR": str(cache / "numba"), **os.environ}
+def _environment(folder: Path, cache: Path) -> dict[str, str]:
+    """Return the renderer's environment: temporary files in its own folder, nothing of systemd's.
+
+    librosa's compiled code (numba) needs a writable place or its import fails.
+    """
+    compiled = cache.with_name("compiled")
+    own = {key: value for key, value in os.environ.items() if key not in ("NOTIFY_SOCKET", "WATCHDOG_PID")}
+    own |= {"TMPDIR": str(folder), "CUDA_CACHE_PATH": str(compiled / "cuda")}
+    if not os.access(sysconfig.get_path("purelib"), os.W_OK):  # else beside the library: one compilation for all
+        own["NUMBA_CACHE_DIR"] = str(compiled)
+    return own
 
 
 def _signal_group(pid: int, number: int) -> None:

@@ -6,6 +6,7 @@ wakes the loop. Scans alone would give the same result, later.
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -16,6 +17,9 @@ from loguru import logger
 from watchdog.events import FileClosedEvent, FileModifiedEvent, FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
+
+logging.getLogger("watchdog").setLevel(logging.CRITICAL)
+"""It complains of events that came while we stopped watching, and of lost ones, which scans make up for."""
 
 FORGET_S = 120.0
 """A writer of which nothing was heard for this long no longer counts: its close may have been lost in an overflow."""

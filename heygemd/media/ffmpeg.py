@@ -122,7 +122,7 @@ def _confined(media_s: float, max_bytes: int | None, gpu: bool) -> list[str]:
             limits["fsize"] = max_bytes
         argv += [found["prlimit"], *(f"--{name}={_allowed(name, value)}" for name, value in limits.items()), "--"]
     if found["setpriv"]:
-        argv += [found["setpriv"], "--pdeathsig", "KILL", "--"]
+        argv += [found["setpriv"], "--pdeathsig", "KILL", "--no-new-privs", "--"]
     if found["nice"]:
         argv += [found["nice"], "-n", str(NICE)]
     return argv

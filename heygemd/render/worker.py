@@ -1,6 +1,8 @@
 """The renderer process: waits for its request, renders one video, says how it went, exits.
 
-python -m heygemd.render.worker REQUEST EVENT_FD PARENT_PID
+python -m heygemd.render.worker REQUEST EVENT_FD PARENT_PID CACHE
+
+It may change files in REQUEST's folder and in the cache (CACHE, and "compiled" beside it) only; see `confine`.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import time
 from pathlib import Path
 
 from ..protocol import Done, LogLine, Message, Ready, RenderRequest, failed, send
+from .confine import GIB, confine, limit_file_size
 
 PR_SET_PDEATHSIG = 1
 WAIT_S = 0.05
@@ -21,8 +24,9 @@ WAIT_S = 0.05
 
 def main(arguments: list[str]) -> int:
     """Render one video; return the exit status."""
-    request_path, fd, parent = Path(arguments[0]), int(arguments[1]), int(arguments[2])
+    request_path, fd, parent, cache = Path(arguments[0]), int(arguments[1]), int(arguments[2]), Path(arguments[3])
     die_with(parent)
+    missing = confine([request_path.parent, cache, cache.with_name("compiled")])
     os.set_inheritable(fd, False)
     signal.signal(signal.SIGTERM, _leave)
     lock = threading.Lock()
@@ -33,11 +37,15 @@ def main(arguments: list[str]) -> int:
 
     try:
         _log_to(report)
+        if missing:
+            report(LogLine(level="DEBUG", message=f"this kernel does not confine the renderer by {', '.join(missing)}"))
         _limit_threads()
         from . import pipeline
 
         report(Ready())
-        report(Done(result=pipeline.render(_request(request_path), report)))
+        request = _request(request_path)
+        limit_file_size(int(request.limits.max_file_gib * GIB))
+        report(Done(result=pipeline.render(request, report)))
     except BrokenPipeError:
         return 1  # nobody listens any more
     except Exception as error:

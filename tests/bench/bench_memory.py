@@ -61,7 +61,7 @@ def measure(folder: Path, voice: Path, video: Path) -> dict[str, object]:
         scratch=folder / "scratch", cache=folder / "cache", models=folder, settings=Render(), limits=Limits(),
     )  # fmt: skip
     request.write_text(job.model_dump_json())
-    argv = [sys.executable, "-m", "heygemd.render.worker", str(request), str(writing), str(os.getpid())]
+    argv = [sys.executable, "-m", "heygemd.render.worker", str(request), str(writing), str(os.getpid()), str(job.cache)]
     began = time.monotonic()
     peaks = {"renderer": 0, "ffmpeg": 0}
     said: list[Event | None] = []

@@ -33,7 +33,8 @@ class Child:
     def __init__(self, folder: Path, parent: int | None = None, **environment: str) -> None:
         self.folder, self.request = folder, folder / "request.json"
         reading, writing = os.pipe()
-        argv = [sys.executable, "-c", ENTRY, str(self.request), str(writing), str(parent or os.getpid())]
+        parent = parent or os.getpid()
+        argv = [sys.executable, "-c", ENTRY, str(self.request), str(writing), str(parent), str(folder / "cache")]
         self.process = subprocess.Popen(
             argv, pass_fds=(writing,), env={**os.environ, **environment}, start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
@@ -153,7 +154,8 @@ def test_it_does_not_work_for_a_parent_that_is_gone(children: list[Child], tmp_p
 def test_it_dies_with_its_parent(tmp_path: Path) -> None:
     middle = (
         "import os, sys, subprocess, time; r, w = os.pipe();"
-        "p = subprocess.Popen([sys.executable, '-m', 'heygemd.render.worker', sys.argv[1], str(w), str(os.getpid())],"
+        "p = subprocess.Popen([sys.executable, '-m', 'heygemd.render.worker', sys.argv[1], str(w), str(os.getpid()),"
+        "sys.argv[1] + '.cache'],"
         "pass_fds=(w,)); os.close(w); os.read(r, 4096); print(p.pid, flush=True); time.sleep(600)"
     )
     argv = [sys.executable, "-c", middle, str(tmp_path / "request.json")]
