@@ -7,32 +7,25 @@ A settings file lies outside the share: whoever can write the share must not be 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import tomli
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
+from .engine_settings import ENGINES, Command, Positive, Section, Share, Wav2Lip, known_engine
 from .errors import ConfigError, InputError
 
 DEFAULT_PATH = Path("/etc/heygemd/config.toml")
 
-Engine = Literal["mesh"]
 Tracker = Literal["auto", "facemesh", "face-alignment"]
 Quality = Literal["draft", "standard", "high"]
 AudioLonger = Literal["pingpong", "loop", "hold", "trim"]
 AudioShorter = Literal["cut", "keep"]
 Language = Literal["en", "zh"]
-Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
-
-
-class Section(BaseModel):
-    """A frozen table of settings; unknown keys are mistakes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 M = TypeVar("M", bound=Section)
@@ -92,7 +85,9 @@ class Attempts(Section):
 class Render(Section):
     """How videos are rendered."""
 
-    engine: Engine = "mesh"
+    command: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")], Command] = Field(default={})
+    """First, because `engine` may name one of them."""
+    engine: str = "mesh"
     tracker: Tracker = "auto"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     quality: Quality = "standard"
@@ -101,10 +96,23 @@ class Render(Section):
     crf: Annotated[int, Field(ge=0, le=40)] = 18
     audio_longer: AudioLonger = "pingpong"
     audio_shorter: AudioShorter = "cut"
-    min_face_share: Annotated[float, Field(ge=0, le=1)] = 0.1
+    min_face_share: Share = 0.1
     max_offset_frames: Count = 3
     zip_results: bool = False
     cache_gib: Annotated[float, Field(ge=0)] = 10
+    wav2lip: Wav2Lip = Wav2Lip()
+
+    @field_validator("engine")
+    @classmethod
+    def _is_known(cls, value: str, info: ValidationInfo) -> str:
+        return known_engine(value, info.data.get("command", {}))
+
+    @field_validator("command")
+    @classmethod
+    def _is_new(cls, value: dict[str, Command]) -> dict[str, Command]:
+        if taken := set(value) & set(ENGINES):
+            raise ValueError(f"{', '.join(sorted(taken))} ships with heygemd: choose another name")
+        return value
 
 
 class Log(Section):
@@ -137,13 +145,19 @@ class Config(Section):
 class JobSettings(Section):
     """What `job.toml` in a job folder may override: names and numbers, never paths or commands."""
 
-    engine: Engine | None = None
+    engine: str | None = None
     tracker: Tracker | None = None
     quality: Quality | None = None
     audio_longer: AudioLonger | None = None
     audio_shorter: AudioShorter | None = None
     priority: Annotated[int, Field(ge=-9, le=9)] = 0
     language: Language | None = None
+
+    @field_validator("engine")
+    @classmethod
+    def _is_known(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Only what staff write is checked, not what a record remembers."""
+        return value if info.context is None or value is None else known_engine(value, info.context["commands"])
 
     def apply(self, render: Render) -> Render:
         """Return `render` with this job's wishes."""
@@ -179,17 +193,17 @@ def load(path: Path | None) -> Config:
     return config
 
 
-def load_job(text: bytes) -> JobSettings:
-    """Read a `job.toml`. Raises InputError("job_toml_invalid", mistakes=[...])."""
-    settings, mistakes = _parse(JobSettings, text.decode("utf-8-sig", "replace"))
+def load_job(text: bytes, commands: Collection[str] = ()) -> JobSettings:
+    """Read a `job.toml`; `commands`: names of the configured ones. Raises InputError("job_toml_invalid")."""
+    settings, mistakes = _parse(JobSettings, text.decode("utf-8-sig", "replace"), {"commands": commands})
     if settings is None:
         raise InputError("job_toml_invalid", mistakes=mistakes)
     return settings
 
 
-def _parse(model: type[M], text: str) -> tuple[M | None, list[str]]:
+def _parse(model: type[M], text: str, context: dict[str, Any] | None = None) -> tuple[M | None, list[str]]:
     try:
-        return model.model_validate(tomli.loads(text)), []
+        return model.model_validate(tomli.loads(text), context=context), []
     except tomli.TOMLDecodeError as error:
         return None, [f"not valid TOML: {error}"]
     except ValidationError as error:
@@ -207,7 +221,8 @@ def _mistake(model: type[Section], error: ErrorDetails) -> str:
     if error["type"] == "literal_error":
         allowed = error.get("ctx", {}).get("expected", "").replace("'", "").replace(" or ", ", ").split(", ")
         near = _did_you_mean(str(value), allowed)
-    return f"{key} = {value!r}: {error['msg'][0].lower()}{error['msg'][1:]}{near}"
+    given = "" if isinstance(value, Mapping) else f" = {value!r}"
+    return f"{key}{given}: {error['msg'][0].lower()}{error['msg'][1:]}{near}"
 
 
 def _did_you_mean(word: str, known: list[str]) -> str:
@@ -218,15 +233,23 @@ def _did_you_mean(word: str, known: list[str]) -> str:
 def _keys_beside(model: type[Section], loc: tuple[int | str, ...]) -> list[str]:
     here: Any = model
     for part in loc[:-1]:
-        here = here.model_fields[part].annotation
+        here = get_args(here)[1] if get_origin(here) is dict else here.model_fields[part].annotation
     return list(here.model_fields)
 
 
 def effective(config: Config, path: Path | None) -> Iterator[tuple[str, Any, str]]:
-    """Yield (key, value, origin) for every setting; origin is the file's path or "default"."""
+    """Yield (key, value, origin) for every setting, tables after plain keys; origin is the file's path or "default"."""
     source = path if path is not None else DEFAULT_PATH
     given: dict[str, Any] = tomli.loads(source.read_bytes().decode("utf-8-sig")) if source.exists() else {}
     for section, table in config:
-        for key, value in table:
-            origin = str(source) if key in given.get(section, {}) else "default"
-            yield f"{section}.{key}", value, origin
+        for key, value, is_given in _settings(table, given.get(section, {})):
+            yield f"{section}.{key}", value, str(source) if is_given else "default"
+
+
+def _settings(table: Section | dict[str, Any], given: dict[str, Any]) -> Iterator[tuple[str, Any, bool]]:
+    items = list(table) if isinstance(table, Section) else list(table.items())
+    for key, value in sorted(items, key=lambda item: isinstance(item[1], Section | dict)):
+        if isinstance(value, Section | dict):
+            yield from ((f"{key}.{k}", v, is_given) for k, v, is_given in _settings(value, given.get(key, {})))
+        else:
+            yield key, value, key in given

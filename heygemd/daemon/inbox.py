@@ -131,7 +131,8 @@ class Inbox:
         if not seen.job_toml:
             return JobSettings()
         name = next(e.name for e in seen.folder.entries if names.fold(e.name) == names.JOB_TOML)
-        return load_job(await self.guard.thread.call(files.read, self.path / pending.name / name, 64 << 10))
+        text = await self.guard.thread.call(files.read, self.path / pending.name / name, 64 << 10)
+        return load_job(text, self.config.render.command)
 
     async def _manifest(self, pending: Pending) -> Manifest | None:
         try:

@@ -81,12 +81,12 @@ class Encoder:
 
 def _command(plan: Plan, part: Path, gpu: bool) -> list[str]:
     picture, voice = plan.picture, plan.voice
-    tags = _tags(picture)
-    source = ffmpeg.raw_video(picture.width, picture.height, picture.fps, **tags)
+    tagged = tags(picture)
+    source = ffmpeg.raw_video(picture.width, picture.height, picture.fps, **tagged)
     sound = ffmpeg.media(voice.path)[str(voice.stream.index)]
     if plan.pad:
         sound = sound.filter("apad", whole_dur=float(plan.sound_s))
-    options: dict[str, object] = {**(_nvenc(plan.settings) if gpu else _x264(plan.settings)), **tags, **_sound(plan)}
+    options: dict[str, object] = {**(_nvenc(plan.settings) if gpu else _x264(plan.settings)), **tagged, **_sound(plan)}
     if plan.cut or plan.pad:
         options["t"] = float(plan.frames / picture.fps)
     output = ffmpeg.to_file(
@@ -113,10 +113,10 @@ def _nvenc(settings: Render) -> dict[str, object]:
     return {"c:v": "h264_nvenc", "preset": preset, "rc": "vbr", "cq": crf + 1, "b:v": 0, "profile:v": "high"}
 
 
-def _tags(picture: Picture) -> dict[str, str]:
+def tags(picture: Picture) -> dict[str, str]:
     """Say how the samples are to be read, as the source said; what it left unsaid stays unsaid."""
-    tags = {"colorspace": picture.matrix, "color_primaries": picture.primaries, "color_trc": picture.transfer}
-    known = {key: value for key, value in tags.items() if value}
+    said = {"colorspace": picture.matrix, "color_primaries": picture.primaries, "color_trc": picture.transfer}
+    known = {key: value for key, value in said.items() if value}
     return {**known, "color_range": "pc" if picture.full_range else "tv"}
 
 

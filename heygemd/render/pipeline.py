@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from ..errors import EngineError, InfrastructureError
 from ..faults import point
 from ..protocol import Found, RenderRequest, Result
-from . import analysis, audio, encode, engines, faces, playback, sync, timeline, video
+from . import analysis, audio, encode, engines, faces, playback, sync, timeline, video, whole
 from .analysis import Analysis
 from .audio import Voice
 from .cache import Cache
-from .engines.base import VOICE_RATE_HZ, FrameEngine, Memo
+from .engines.base import VOICE_RATE_HZ, Engine, FileEngine, FrameEngine, Memo
 from .faces import Tracker
 from .progress import Phases, Report
 from .scene import Finding, Timeline
@@ -39,7 +39,7 @@ class _Scene:
     picture: Picture
     voice: Voice
     tracker: Tracker
-    engine: FrameEngine
+    engine: Engine
     found: Analysis
     memo: Memo
     line: Timeline
@@ -62,7 +62,7 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Scene:
     cache = Cache(request.cache, int(settings.cache_gib * GIB))
     device = choose_device(settings.device)
     tracker = faces.tracker(settings.tracker, request.models, device)
-    engine = engines.engine(settings.engine, request.models, device)
+    engine = engines.engine(settings, request.models, device, request.cache / "engines")
     tracker.check()
     engine.check()
     voice = audio.load(request.voice, request.voice_digest, limits, cache, scratch)
@@ -76,7 +76,9 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Scene:
         len(found.track), picture.fps, voice.duration_s, settings.audio_longer, settings.audio_shorter
     )
     _tell(report, [*found.findings, *differs])
-    memo = analysis.study(picture, found, engine, cache, scratch / "memo", phases)
+    memo: Memo = {}
+    if isinstance(engine, FrameEngine):
+        memo = analysis.study(picture, found, engine, cache, scratch / "memo", phases)
     frames = len(line.source)
     covered = frames == timeline.frame_count(voice.duration_s, picture.fps)
     plan = encode.Plan(picture, voice, settings, frames, voice.duration_s if covered else frames / picture.fps)
@@ -104,15 +106,15 @@ def choose_device(wanted: str) -> str:
 def _produce(request: RenderRequest, scene: _Scene, phases: Phases) -> None:
     """Decode, engine and encode, each in its own thread, joined by short queues."""
     total = scene.plan.frames
-    phases.begin("render", total)
     size = max(2, min(8, QUEUE_BYTES // scene.picture.frame_bytes))
     spare = int(request.limits.free_scratch_gib * GIB)
+    before = total if isinstance(scene.engine, FileEngine) else 0
 
     def encode_all(frames: Iterator[Frame]) -> None:
         with closing(encode.Encoder(scene.plan, request.output)) as encoder:
             for frame in frames:
                 encoder.write(frame)
-                phases.done(encoder.written)
+                phases.done(before + encoder.written)
                 if encoder.written == (total + 1) // 2:
                     point("render")
             if encoder.written != total:
@@ -121,9 +123,18 @@ def _produce(request: RenderRequest, scene: _Scene, phases: Phases) -> None:
             encoder.finish()
 
     source = playback.play(scene.picture, scene.line, request.scratch, spare)
+    voice = _heard(scene, request.scratch)
     with closing(Behind(encode_all, size)) as behind, closing(Ahead(source, size)) as ahead:
-        weaver = Weaver(scene.picture, scene.found.track, scene.line, behind.put)
-        weaver.run(iter(ahead), scene.engine, _heard(scene, request.scratch), scene.memo)
+        if isinstance(scene.engine, FileEngine):
+            made = whole.run(
+                scene.engine, scene.picture, iter(ahead), total, voice, request.scratch, request.limits, phases
+            )
+            for frame in made:
+                behind.put(frame)
+        elif isinstance(scene.engine, FrameEngine):
+            phases.begin("render", total)
+            weaver = Weaver(scene.picture, scene.found.track, scene.line, behind.put)
+            weaver.run(iter(ahead), scene.engine, voice, scene.memo)
         behind.finish()
 
 

@@ -181,7 +181,7 @@ def _source_colour(picture: Picture) -> dict[str, str]:
         return {"out_color_matrix": "bt709", "out_range": "limited"}
     options = {"in_range": "full" if stream.range == "pc" else "limited", "out_range": picture.range}
     if stream.matrix and stream.matrix != picture.matrix:
-        options["out_color_matrix"] = "bt709"
+        options["out_color_matrix"] = picture.matrix.removesuffix("nc")  # swscale says bt2020
     return options
 
 

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
-import importlib
+from importlib import metadata
 from pathlib import Path
 
+from ...config import Render
+from ...engine_settings import PLUGINS
 from ...errors import EngineError
-from .base import FrameEngine
+from .base import Engine
+from .command import CommandEngine
 
-ENGINES = {"mesh": "heygemd.render.engines.mesh:MeshEngine"}
+ENGINES = {
+    "mesh": "heygemd.render.engines.mesh:MeshEngine",
+    "wav2lip": "heygemd.render.engines.wav2lip:Wav2LipEngine",
+}
 """name: module:class"""
 
 
-def engine(name: str, models: Path, device: str = "cpu") -> FrameEngine:
-    """Return an engine, not yet checked. Raises EngineError("engine_unknown")."""
-    if name not in ENGINES:
-        raise EngineError("engine_unknown", name=name, known=sorted(ENGINES))
-    module, _, kind = ENGINES[name].partition(":")
-    found: type[FrameEngine] = getattr(importlib.import_module(module), kind)
-    return found(models, device)
+def engine(settings: Render, models: Path, device: str = "cpu", keep: Path | None = None) -> Engine:
+    """Return the engine that the settings name, not yet checked; see Engine for the rest.
+
+    Raises EngineError("engine_unknown", known=[...]), or ("plugin_broken") when a plug-in cannot be imported.
+    """
+    name = settings.engine
+    if name in settings.command:
+        return CommandEngine(name, models, device, settings, keep)
+    found = {point.name: point for point in metadata.entry_points(group=PLUGINS)} if name not in ENGINES else {}
+    if name in ENGINES:
+        found[name] = metadata.EntryPoint(name, ENGINES[name], PLUGINS)
+    if name not in found:
+        raise EngineError("engine_unknown", name=name, known=sorted({*ENGINES, *settings.command, *found}))
+    try:
+        kind = found[name].load()
+    except Exception as error:
+        if name in ENGINES:
+            raise
+        raise EngineError("plugin_broken", name=name, detail=f"{type(error).__name__}: {error}") from error
+    if not (isinstance(kind, type) and issubclass(kind, Engine)):
+        raise EngineError("plugin_broken", name=name, detail=f"{kind!r} is no heygemd.render.engines.base.Engine")
+    return kind(models, device, settings, keep)

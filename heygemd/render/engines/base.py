@@ -1,15 +1,17 @@
-"""The contract of a lip-sync engine. One contract-test suite runs over all of them."""
+"""The contracts of a lip-sync engine; `contract` holds any of them to these words."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...config import Render
 from ..scene import Crop, Patch, Timeline, Track
 
 VOICE_RATE_HZ = 16_000
@@ -17,24 +19,39 @@ Memo = dict[str, NDArray[Any]]
 """What an engine keeps of a video between voices: plain arrays, stored by content hash without pickle."""
 
 
-class FrameEngine(ABC):
+class Engine(ABC):
+    """What every engine has."""
+
+    name: str
+
+    def __init__(
+        self, models: Path, device: str = "cpu", settings: Render | None = None, keep: Path | None = None
+    ) -> None:
+        """Nothing is loaded before `check`.
+
+        models    folder of large weights
+        device    torch device
+        settings  the administrator's
+        keep      folder for what is worth knowing of this machine in the next process; may be lost any time
+        """
+        self.models = models
+        self.device = device
+        self.settings = settings or Render()
+        self.keep = keep
+
+    @abstractmethod
+    def check(self) -> None:
+        """Raise EngineError with what to do when the engine cannot run here (weights missing, say)."""
+
+
+class FrameEngine(Engine):
     """Makes new pixels for the face's box of each frame. Holds no state between videos.
 
     An engine must hold no more than a bounded number of frames, whatever the video's length.
     """
 
-    name: ClassVar[str]
     version: ClassVar[str]
     """Part of the memo's cache key: raise it when `study` changes."""
-
-    def __init__(self, models: Path, device: str = "cpu") -> None:
-        """`models`: folder of large weights; `device`: torch device."""
-        self.models = models
-        self.device = device
-
-    @abstractmethod
-    def check(self) -> None:
-        """Raise EngineError with what to do when the engine cannot run here (weights missing, say)."""
 
     @abstractmethod
     def wants(self, track: Track) -> list[int]:
@@ -52,4 +69,20 @@ class FrameEngine(ABC):
 
         crops     the boxes of those output frames that have a face, ascending in `output`
         voice     (samples,) float32 mono at VOICE_RATE_HZ, possibly memory-mapped: as long as the output
+        """
+
+
+class FileEngine(Engine):
+    """Makes a video file from a video file and a voice file."""
+
+    @abstractmethod
+    def render(
+        self, video: Path, audio: Path, folder: Path, fps: Fraction, progress: Callable[[float | None], None]
+    ) -> Path:
+        """Return the file made; its sound, and frames after the voice's end, are not used.
+
+        video     H.264 in MP4 at a constant rate of `fps`, upright, square pixels, without sound, as long as the voice
+        audio     WAV, 16 bits, mono, VOICE_RATE_HZ
+        folder    empty, for this run only; gone after it
+        progress  called with the share done, 0..1, at every step, or with None when time passes and nothing is known
         """

@@ -1,0 +1,176 @@
+"""Somebody else's lip-sync program as an engine: files in, a command line from the configuration, a file out."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from glob import escape, glob
+from pathlib import Path
+
+import psutil
+
+from ...config import Render
+from ...engine_settings import Command
+from ...errors import DeadlineExceeded, EngineError
+from .base import FileEngine
+
+OUTPUT_LINES = 30
+LINE_CHARS = 400
+POLL_S = 0.2
+HEARTBEAT_S = 5.0
+GRACE_S = 3.0
+PLACEHOLDER = re.compile(r"\{(video|audio|output|fps|device)\}")
+
+
+class CommandEngine(FileEngine):
+    """Runs `settings.command[name]` once for each video, in the renderer's process group, so that it dies with it."""
+
+    def __init__(
+        self, name: str, models: Path, device: str = "cpu", settings: Render | None = None, keep: Path | None = None
+    ) -> None:
+        """`name`: of the command in the settings; the rest as in Engine."""
+        super().__init__(models, device, settings, keep)
+        self.name = name
+        self._command: Command = self.settings.command[name]
+
+    def check(self) -> None:
+        """Raise EngineError("command_missing") when the program or its folder is not there."""
+        command, folder = self._command, self._command.folder
+        if folder is not None and not folder.is_dir():
+            raise EngineError("command_missing", name=self.name, path=str(folder))
+        program = command.argv[0]
+        path = str(folder / program) if folder is not None and "/" in program else program
+        if shutil.which(path, path=command.environment.get("PATH")) is None:
+            raise EngineError("command_missing", name=self.name, path=program)
+
+    def render(
+        self, video: Path, audio: Path, folder: Path, fps: Fraction, progress: Callable[[float | None], None]
+    ) -> Path:
+        """Run the program; see FileEngine.
+
+        Raises EngineError("command_failed" | "command_no_output"), DeadlineExceeded("command_timeout").
+        """
+        output = folder / "output.mp4"
+        words = {
+            "video": str(video),
+            "audio": str(audio),
+            "output": str(output),
+            "fps": str(fps.numerator) if fps.denominator == 1 else f"{float(fps):.6g}",
+            "device": self.device,
+        }
+        argv = [_filled(part, words) for part in self._command.argv]
+        environment = {key: _filled(value, words) for key, value in self._command.environment.items()}
+        self._run(argv, {**os.environ, "TMPDIR": str(folder), **environment}, progress)
+        pattern = _filled(self._command.output, {key: escape(value) for key, value in words.items()})
+        found = [Path(name) for name in glob(str((self._command.folder or folder) / pattern), recursive=True)]  # noqa: PTH207 absolute patterns
+        made = [path for path in found if path.is_file() and path.stat().st_mtime >= video.stat().st_mtime]
+        if not made:
+            raise EngineError("command_no_output", name=self.name, path=pattern)
+        return max(made, key=lambda path: path.stat().st_mtime)
+
+    def _run(self, argv: list[str], environment: Mapping[str, str], progress: Callable[[float | None], None]) -> None:
+        limit_s = self._command.time_limit_s
+        try:
+            child = subprocess.Popen(
+                argv, cwd=self._command.folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        except OSError as error:
+            raise EngineError("command_failed", name=self.name, status=error.errno, detail=str(error)) from None
+        heard = _Listener(child, self._command.progress)
+        try:
+            self._watch(child, heard, time.monotonic() + limit_s, progress)
+        finally:
+            _end(child)
+            heard.join(GRACE_S)
+        if child.returncode != 0:
+            raise EngineError("command_failed", name=self.name, status=child.returncode, detail=heard.tail)
+
+    def _watch(
+        self,
+        child: subprocess.Popen[bytes],
+        heard: _Listener,
+        deadline: float,
+        progress: Callable[[float | None], None],
+    ) -> None:
+        told, beat = -1.0, time.monotonic()
+        while child.poll() is None:
+            now = time.monotonic()
+            if now > deadline:
+                limit_s = self._command.time_limit_s
+                raise DeadlineExceeded("command_timeout", name=self.name, seconds=limit_s, detail=heard.tail)
+            if heard.share > told:
+                told = heard.share
+                progress(told)
+            elif not self._command.progress and now - beat > HEARTBEAT_S:
+                beat = now
+                progress(None)
+            time.sleep(POLL_S)
+
+
+class _Listener(threading.Thread):
+    """Drains a program's output; keeps the last lines and the share done that they speak of."""
+
+    def __init__(self, child: subprocess.Popen[bytes], pattern: str) -> None:
+        super().__init__(name="command-output", daemon=True)
+        assert child.stdout is not None
+        self._pipe, self._pattern = child.stdout, re.compile(pattern) if pattern else None
+        self._last: deque[str] = deque(maxlen=OUTPUT_LINES)
+        self.share = -1.0
+        self.start()
+
+    @property
+    def tail(self) -> str:
+        """The last lines."""
+        return "\n".join(tuple(self._last))
+
+    def run(self) -> None:
+        """Read to the end; a progress bar's carriage returns end lines too."""
+        rest = b""
+        while chunk := os.read(self._pipe.fileno(), 4096):
+            *lines, rest = re.split(rb"[\r\n]+", rest + chunk)
+            for line in lines:
+                self._hear(line)
+            rest = rest[-LINE_CHARS:]
+        self._hear(rest)
+        self._pipe.close()
+
+    def _hear(self, line: bytes) -> None:
+        text = line[-LINE_CHARS:].decode("utf-8", "replace").rstrip()
+        if text:
+            self._last.append(text)
+        if self._pattern is None or (found := self._pattern.search(text)) is None:
+            return
+        try:
+            done, total = (float(found[1]), float(found[2]) if len(found.groups()) > 1 else 100.0)
+        except (TypeError, ValueError):
+            return
+        if total > 0:
+            self.share = max(self.share, min(1.0, done / total))
+
+
+def _filled(text: str, words: Mapping[str, str]) -> str:
+    """Return the text with its placeholders replaced; other braces stay."""
+    return PLACEHOLDER.sub(lambda found: words[found[1]], text)
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """Kill the program and what it started, if they still run."""
+    try:
+        family = psutil.Process(child.pid).children(recursive=True) if child.poll() is None else []
+    except psutil.NoSuchProcess:
+        family = []
+    child.kill()
+    for process in family:
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    child.wait()
