@@ -29,11 +29,12 @@ class Section(BaseModel):
 class Wav2Lip(Section):
     """The engine wav2lip.
 
-    lead_ms  how much earlier than the reference its window of sound begins
-    pads     room added above, below, left and right of the face, in shares of it
+    checkpoint  path of the weights; empty: those in the models folder
+    lead_ms     how much earlier than the reference its window of sound begins
+    pads        room added above, below, left and right of the face, in shares of it
     """
 
-    checkpoint: Path | None = None
+    checkpoint: str = ""
     compat: bool = False
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     lead_ms: Annotated[float, Field(ge=-200, le=500)] = 40
@@ -46,7 +47,8 @@ class Command(Section):
     """A lip-sync program of somebody else's as an engine.
 
     argv, environment  may hold {video} {audio} {output} {fps} {device}
-    folder             its working directory
+    folder             where it is installed; it runs in a copy made of links, and so does not change it
+    fresh              folders that it writes to there: empty ones of its own for each video
     output             where it leaves its result: a path or pattern, with the same words
     progress           regular expression on its output: one group is percent, two are done and total
     """
@@ -54,6 +56,7 @@ class Command(Section):
     argv: Annotated[tuple[str, ...], Field(min_length=1)]
     environment: dict[str, str] = {}
     folder: Path | None = None
+    fresh: tuple[str, ...] = ()
     output: str = "{output}"
     progress: str = ""
     time_limit_s: Positive = 3600
@@ -61,7 +64,7 @@ class Command(Section):
     @model_validator(mode="after")
     def _is_whole(self) -> Command:
         said = " ".join([*self.argv, *self.environment.values()])
-        wanted = ["{video}", "{audio}", *(["{output}"] if self.output == "{output}" else [])]
+        wanted = ["{audio}", *(["{output}"] if self.output == "{output}" else [])]
         if missing := [word for word in wanted if word not in said]:
             raise ValueError(f"argv or environment must say {', '.join(missing)}")
         return self

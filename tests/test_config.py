@@ -36,7 +36,57 @@ def test_example_documents_every_key_with_its_default() -> None:
     assert config.Config.model_validate(example) == config.Config()
     assert list(example) == list(config.Config.model_fields)
     for section, table in config.Config():
-        assert list(example[section]) == list(type(table).model_fields), section
+        assert list(example[section]) == [key for key in keys(table) if key != "command"], section
+    assert list(example["render"]["wav2lip"]) == keys(config.Wav2Lip())
+
+
+def keys(table: Any) -> list[str]:
+    """Plain settings before tables, as TOML wants it."""
+    return sorted(type(table).model_fields, key=lambda key: isinstance(getattr(table, key), config.Section))
+
+
+def test_recipes_are_valid_settings() -> None:
+    lines = resources.example_config().splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith("# [render.command."))
+    kept = [line[2:] for line in lines[start:] if line.startswith("# ")]
+    end = next((n for n, line in enumerate(lines) if line == "[log]"), 0)
+    recipes = "\n".join(line for line in kept[: end - start] if not re.match(r"[A-Z].*\.$|.*:$", line))
+    commands = config.Render.model_validate(tomli.loads(recipes)["render"]).command
+    assert {"musetalk", "latentsync", "video-retalking", "er-nerf", "facechain", "wav2lip-original"} == set(commands)
+    assert all(command.folder for command in commands.values())
+
+
+def test_engines_are_named_by_the_administrator_only(tmp_path: Path) -> None:
+    text = '[render]\nengine = "mine"\n[render.command.mine]\nargv = ["sync", "{video}", "{audio}", "{output}"]\n'
+    settings = config.load(write(tmp_path, text))
+    assert settings.render.command["mine"].argv[0] == "sync"
+    assert config.load_job(b'engine = "mine"', settings.render.command).engine == "mine"
+    with pytest.raises(InputError) as raised:
+        config.load_job(b'engine = "mine"')
+    assert "allowed" in str(raised.value.fields) or "'mesh', 'wav2lip'" in str(raised.value.fields)
+    for job in (b'[command.mine]\nargv = ["sh"]', b"[wav2lip]\ncompat = true", b'checkpoint = "/etc/passwd"'):
+        with pytest.raises(InputError):
+            config.load_job(job, settings.render.command)
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ('argv = ["sync", "{video}"]', "must say {audio}, {output}"),
+        ('argv = ["sync", "{audio}"]\noutput = "made/*.mp4"\nprogress = "("', "no regular expression"),
+        ('argv = ["sync", "{audio}"]\noutput = "made/*.mp4"\nprogress = "x"', "one group"),
+        ('argv = ["sync", "{audio}", "{output}"]\nshell = true', "unknown setting"),
+        ("argv = []", "at least 1 item"),
+    ],
+)
+def test_mistakes_in_a_command(tmp_path: Path, lines: str, words: str) -> None:
+    (line,) = mistakes(tmp_path, f"[render.command.mine]\n{lines}\n")
+    assert words in line and line.startswith("render.command.mine")
+
+
+def test_a_command_cannot_take_the_name_of_an_engine(tmp_path: Path) -> None:
+    (line,) = mistakes(tmp_path, '[render.command.mesh]\nargv = ["sync", "{audio}", "{output}"]\n')
+    assert "ships with heygemd" in line
 
 
 def test_every_key_of_the_example_has_a_comment_above() -> None:
@@ -63,12 +113,12 @@ def test_all_mistakes_are_reported_at_once_with_help(tmp_path: Path) -> None:
     share = "/x"
     """
     found = mistakes(tmp_path, text)
-    assert len(found) == 5
+    assert len(found) == 5, found
     by_key = {line.split(":")[0].split(" = ")[0]: line for line in found}
     assert "did you mean 'mesh'" in by_key["render.engine"]
     assert "less than or equal to 40" in by_key["render.crf"]
     assert "did you mean 'quality'" in by_key["render.qualty"]
-    assert "allowed: engine, tracker" in by_key["render.qualty"]
+    assert "allowed: command, engine, tracker" in by_key["render.qualty"]
     assert "greater than 0" in by_key["inbox.poll_s"]
     assert "did you mean 'paths'" in by_key["pathes"]
 
@@ -112,7 +162,9 @@ def test_effective_settings_name_their_origin(tmp_path: Path) -> None:
     rows = {key: (value, origin) for key, value, origin in config.effective(config.load(path), path)}
     assert rows["render.crf"] == (20, str(path))
     assert rows["render.preset"] == ("veryfast", "default")
-    assert len(rows) == sum(len(type(table).model_fields) for _, table in config.Config())
+    assert rows["render.wav2lip.lead_ms"] == (40, "default")
+    plain = sum(len(type(table).model_fields) for _, table in config.Config()) - len(("command", "wav2lip"))
+    assert len(rows) == plain + len(config.Wav2Lip.model_fields)
 
 
 def test_config_for_sets_the_paths_and_nothing_else(tmp_path: Path) -> None:

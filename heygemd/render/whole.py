@@ -46,14 +46,20 @@ def run(
     _write_video(shown, picture, frames, total, phases)
     _write_sound(heard, voice)
     phases.begin("render", 2 * total)  # its work, then our encoding
-    waited = 0
+    signs = 0
 
     def progress(share: float | None) -> None:
-        nonlocal waited
-        waited = waited + 1 if share is None else int(share * total)
-        phases.done(min(waited, total))
+        nonlocal signs
+        if share is not None:
+            return phases.done(int(share * total))
+        if not signs:
+            phases.begin("render", 0)
+        signs += 1
+        return phases.done(signs)
 
     made = engine.render(shown, heard, room, picture.fps, progress)
+    if signs:
+        phases.begin("render", 2 * total)
     yield from _frames(made, picture, total, limits)
     shutil.rmtree(room)
 

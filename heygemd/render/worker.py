@@ -84,6 +84,7 @@ def _limit_threads() -> None:
     """Leave cores to ffmpeg: decoding and encoding run beside the engine."""
     cores = len(os.sched_getaffinity(0))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores - 1)))
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait starve the encoder
     import cv2
 
     cv2.setNumThreads(max(1, cores // 2))

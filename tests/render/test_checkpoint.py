@@ -185,7 +185,7 @@ def test_the_engine_says_what_is_missing(tmp_path: Path) -> None:
     with pytest.raises(EngineError) as caught:
         Wav2LipEngine(tmp_path).check()
     assert caught.value.code == "checkpoint_web_page"
-    chosen = Render(wav2lip=Wav2Lip(checkpoint=tmp_path / "mine.pth"))
+    chosen = Render(wav2lip=Wav2Lip(checkpoint=str(tmp_path / "mine.pth")))
     with pytest.raises(EngineError) as caught:
         Wav2LipEngine(tmp_path, settings=chosen).check()
     assert caught.value.fields["name"] == "mine.pth"

@@ -57,7 +57,8 @@ class CommandEngine(FileEngine):
 
         Raises EngineError("command_failed" | "command_no_output"), DeadlineExceeded("command_timeout").
         """
-        output = folder / "output.mp4"
+        output, room = folder / "output.mp4", folder / "room"
+        self._lay_out(room)
         words = {
             "video": str(video),
             "audio": str(audio),
@@ -67,19 +68,30 @@ class CommandEngine(FileEngine):
         }
         argv = [_filled(part, words) for part in self._command.argv]
         environment = {key: _filled(value, words) for key, value in self._command.environment.items()}
-        self._run(argv, {**os.environ, "TMPDIR": str(folder), **environment}, progress)
+        self._run(argv, room, {**os.environ, **environment}, progress)
         pattern = _filled(self._command.output, {key: escape(value) for key, value in words.items()})
-        found = [Path(name) for name in glob(str((self._command.folder or folder) / pattern), recursive=True)]  # noqa: PTH207 absolute patterns
+        found = [Path(name) for name in glob(str(room / pattern), recursive=True)]  # noqa: PTH207 absolute patterns
         made = [path for path in found if path.is_file() and path.stat().st_mtime >= video.stat().st_mtime]
         if not made:
             raise EngineError("command_no_output", name=self.name, path=pattern)
         return max(made, key=lambda path: path.stat().st_mtime)
 
-    def _run(self, argv: list[str], environment: Mapping[str, str], progress: Callable[[float | None], None]) -> None:
+    def _lay_out(self, room: Path) -> None:
+        """Make the folder in which the program runs: it reads what is installed, and writes beside it."""
+        room.mkdir()
+        for entry in self._command.folder.iterdir() if self._command.folder else ():
+            if entry.name not in self._command.fresh:
+                (room / entry.name).symlink_to(entry)
+        for name in self._command.fresh:
+            (room / name).mkdir(parents=True)
+
+    def _run(
+        self, argv: list[str], room: Path, environment: Mapping[str, str], progress: Callable[[float | None], None]
+    ) -> None:
         limit_s = self._command.time_limit_s
         try:
             child = subprocess.Popen(
-                argv, cwd=self._command.folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                argv, cwd=room, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
             )  # fmt: skip
         except OSError as error:

@@ -39,8 +39,8 @@ class Wav2LipEngine(FrameEngine):
         return Runner(checkpoint.load(self._file()), self.device, options.precision, self.keep)
 
     def _file(self) -> Path:
-        if self.settings.wav2lip.checkpoint is not None:
-            return self.settings.wav2lip.checkpoint
+        if self.settings.wav2lip.checkpoint:
+            return Path(self.settings.wav2lip.checkpoint)
         here = [self.models / name for name in FILES if (self.models / name).exists()]
         if not here:
             raise EngineError("wav2lip_missing", folder=str(self.models))
