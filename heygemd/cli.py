@@ -248,6 +248,9 @@ def models_list(config: ConfigFile = None) -> None:
     for model in modelstore.register():
         here = "shipped" if model.shipped else "here" if model.path(folder).exists() else "not here"
         typer.echo(f"{model.name:<16} {here:<9} {model.purpose} ({model.licence})")
+        if here == "not here":
+            how = f"heygemd models fetch {model.name}" if model.url else "then heygemd models add FILE"
+            typer.echo(f"{'':<26} from {model.source}: {how}")
     typer.echo(f"folder: {folder}")
 
 

@@ -49,6 +49,7 @@ def examine(config: Config, config_path: Path | None = None) -> list[Row]:
         ("own folders", lambda: _own_folders(config)),
         ("share", lambda: doctor_share.check(config, option)),
         ("models", lambda: _models(config)),
+        ("engine", lambda: _engines(config)),
         ("GPU", lambda: _gpu(config)),
         ("inotify", _inotify),
         ("clock", _clock),
@@ -154,6 +155,23 @@ def _models(config: Config) -> Iterator[Row]:
         yield Row(
             "ok", "models", f"{len(shipped)} shipped, {len(wanted)} optional ones present, all with the right hash"
         )
+
+
+def _engines(config: Config) -> Iterator[Row]:
+    """Say what the chosen engine and tracker, and each configured program, lack; the renderer looks closer."""
+    render, folder = config.render, config.paths.models
+    here = {model.name for model in modelstore.register() if model.path(folder).exists()}
+    if render.engine == "wav2lip" and not render.wav2lip.checkpoint and not here & {"wav2lip", "wav2lip-gan"}:
+        mend = f"Get {modelstore.find('wav2lip-gan').file} from {modelstore.find('wav2lip-gan').source}, then: "
+        yield Row("broken", "engine", "wav2lip has no weights", f"{mend}heygemd models add FILE")
+    if render.tracker == "face-alignment" and (missing := sorted({"s3fd", "2dfan4"} - here)):
+        mend = "\n".join(f"heygemd models fetch {name}" for name in missing)
+        yield Row("broken", "tracker", f"face-alignment has no weights: {', '.join(missing)}", mend)
+    for name, command in render.command.items():
+        program = str((command.folder or Path()) / command.argv[0]) if "/" in command.argv[0] else command.argv[0]
+        if shutil.which(program, path=command.environment.get("PATH")) is None:
+            yield Row("broken", "engine", f"{name}: {program} cannot be run", f"Mend render.command.{name}.argv.")
+    yield Row("ok", "engine", f"{render.engine}, tracker {render.tracker}")
 
 
 def _gpu(config: Config) -> Iterator[Row]:

@@ -17,11 +17,13 @@ from typing import Annotated, BinaryIO, Literal
 import tomli
 from pydantic import BaseModel, ConfigDict, Field
 
-from . import resources
+from . import resources, weightfile
 from .errors import HeygemdError, InfrastructureError, InputError
 
 BLOCK_BYTES = 1 << 20
 FETCH_TIMEOUT_S = 60
+TELLING = ("weights_web_page", "weights_pointer", "weights_onnx", "weights_cut_short", "weights_empty")
+"""What can be said of a file that is none of ours besides that."""
 
 State = Literal["present", "missing", "damaged"]
 Report = Callable[[int], None]
@@ -78,7 +80,7 @@ def state(model: Model, folder: Path) -> State:
 def add(source: Path, folder: Path) -> Model:
     """Copy a file that somebody brought into the store and return which model it is, whatever it was called.
 
-    Raises InputError("model_file_missing" | "model_not_known"), InfrastructureError("models_unwritable").
+    Raises InputError("model_file_missing" | "model_not_known" | TELLING), InfrastructureError("models_unwritable").
     """
     try:
         with source.open("rb") as stream:
@@ -90,6 +92,8 @@ def add(source: Path, folder: Path) -> Model:
                 return model
     except (FileNotFoundError, IsADirectoryError):
         raise InputError("model_file_missing", path=str(source)) from None
+    if (what := weightfile.kind(source)) in TELLING:
+        raise InputError(what, name=source.name)
     raise InputError("model_not_known", path=str(source), sha256=digest)
 
 

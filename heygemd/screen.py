@@ -31,7 +31,8 @@ ADMIN_WORDS = {
     "output_unwritable": "The result cannot be written to {path}: {reason}",
     "model_unknown": "There is no model {name}. Known: {known}",
     "model_file_missing": "There is no file {path}.",
-    "model_not_known": "{path} is none of the models that heygemd knows (its SHA-256 is {sha256}).",
+    "model_not_known": "{path} is none of the models that heygemd knows (its SHA-256 is {sha256}). "
+    "A Wav2Lip checkpoint that somebody saved again can be named in the setting render.wav2lip.checkpoint.",
     "model_no_url": "{name} cannot be downloaded. Get it from {source}, then: heygemd models add FILE",
     "model_damaged": "{name} arrived damaged or is another version (its SHA-256 is {sha256}). Nothing was changed.",
     "model_fetch_failed": "{name} could not be downloaded from {url}: {reason}",

@@ -13,6 +13,7 @@ import pytest
 from heygemd import doctor, doctor_share
 from heygemd.config import Config, Limits, Paths, Render
 from heygemd.daemon import share as shares
+from heygemd.engine_settings import Command
 from heygemd.findings import Row
 
 
@@ -133,3 +134,17 @@ def test_limits_that_a_sandbox_forbids(config: Config, tmp_path: Path, monkeypat
     (row,) = doctor._confined_trial()
     assert row.state == "broken"
     assert "Operation not permitted" in row.finding
+
+
+def test_engines_that_lack_something(config: Config, tmp_path: Path) -> None:
+    program = Command(argv=("/opt/nowhere/sync", "{audio}", "{output}"))
+    wishes = Render(engine="wav2lip", tracker="face-alignment", command={"mine": program})
+    rows = {
+        row.finding: row.mend for row in broken(list(doctor._engines(config.model_copy(update={"render": wishes}))))
+    }
+    assert "heygemd models add" in rows["wav2lip has no weights"]
+    assert "heygemd models fetch s3fd" in rows["face-alignment has no weights: 2dfan4, s3fd"]
+    assert "mine: /opt/nowhere/sync cannot be run" in rows
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "wav2lip.pth").write_bytes(b"x")
+    assert broken(list(doctor._engines(config.model_copy(update={"render": Render(engine="wav2lip")})))) == []

@@ -89,6 +89,22 @@ def test_add_refuses_what_it_does_not_know(tmp_path: Path) -> None:
     assert raised.value.code == "model_file_missing"
 
 
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"<!DOCTYPE html><title>Google Drive</title>", "weights_web_page"),
+        (b"", "weights_empty"),
+        (b"PK\x03\x04" + bytes(100), "weights_cut_short"),
+    ],
+)
+def test_add_says_what_a_wrong_file_is(tmp_path: Path, content: bytes, code: str) -> None:
+    (tmp_path / "wav2lip_gan.pth").write_bytes(content)
+    with pytest.raises(InputError) as raised:
+        modelstore.add(tmp_path / "wav2lip_gan.pth", tmp_path / "models")
+    assert raised.value.code == code
+    assert not (tmp_path / "models").exists()
+
+
 @pytest.mark.usefixtures("known")
 def test_fetch_reports_and_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, CONTENT)

@@ -115,13 +115,13 @@ WRONG: dict[str, tuple[str, Callable[[Path], object]]] = {
     "web page": ("web_page", lambda path: path.write_text("\n <!DOCTYPE html><html>Google Drive - Virus scan")),
     "pointer": ("pointer", lambda path: path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:ca9")),
     "onnx": ("onnx", lambda path: path.write_bytes(b"\x08\x07\x12\x07pytorch\x1a\x052.1.0" + bytes(99))),
-    "noise": ("no_weights", lambda path: path.write_bytes(bytes(range(1, 256)) * 9)),
+    "noise": ("none", lambda path: path.write_bytes(bytes(range(1, 256)) * 9)),
     "zip cut short": ("cut_short", lambda path: cut(path, 15_000)),
     "old layout cut short": ("damaged", lambda path: cut(path, 9_000, _use_new_zipfile_serialization=False)),
-    "a zip of photographs": ("no_weights", lambda path: archive(path, a_jpg=b"x")),
+    "a zip of photographs": ("none", lambda path: archive(path, a_jpg=b"x")),
     "zip with a broken index": ("damaged", lambda path: archive(path, data_pkl=b"\x80\x02garbage", version=b"3")),
     "script with a broken index": ("damaged", lambda path: archive(path, data_pkl=b"\x80\x02}", constants_pkl=b"")),
-    "another program's pickle": ("no_weights", lambda path: path.write_bytes(pickle.dumps(Bomb(path / "run")))),
+    "another program's pickle": ("none", lambda path: path.write_bytes(pickle.dumps(Bomb(path / "run")))),
     "not a dict": ("other", lambda path: torch.save([torch.zeros(3)], path)),
     "another network": ("other", lambda path: torch.save({"conv.weight": torch.zeros(3)}, path)),
     "another size": ("other_size", lambda path: torch.save(other_size(), path)),
@@ -140,10 +140,10 @@ def test_wrong_files(path: Path, name: str) -> None:
     make(path)
     with pytest.raises(EngineError) as caught:
         checkpoint.load(path)
-    assert caught.value.code == f"checkpoint_{kind}", caught.value
+    assert caught.value.code == f"weights_{kind}", caught.value
     for language in messages.LANGUAGES:
         words = messages.text(caught.value.code, caught.value.fields, language)
-        assert "brought.pth" in words and len(words) < 220 and "checkpoint_" not in words
+        assert "brought.pth" in words and len(words) < 220 and "weights_" not in words
 
 
 @pytest.mark.parametrize("layout", ["bare pickle", "old", "new", "scripted"])
@@ -157,7 +157,7 @@ def test_code_is_refused_unread(path: Path, tmp_path: Path, layout: str) -> None
         torch.save({"state_dict": {"a": bomb}}, path, _use_new_zipfile_serialization=layout == "new")
     with pytest.raises(EngineError) as caught:
         checkpoint.load(path)
-    assert caught.value.code == "checkpoint_code", caught.value
+    assert caught.value.code == "weights_code", caught.value
     assert not target.exists()
 
 
@@ -174,7 +174,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     finally:
         os.seteuid(0)
         path.unlink()
-    assert caught.value.code == "checkpoint_unreadable"
+    assert caught.value.code == "weights_unreadable"
 
 
 def test_the_engine_says_what_is_missing(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ def test_the_engine_says_what_is_missing(tmp_path: Path) -> None:
     (tmp_path / "wav2lip.pth").write_bytes(b"<html>")
     with pytest.raises(EngineError) as caught:
         Wav2LipEngine(tmp_path).check()
-    assert caught.value.code == "checkpoint_web_page"
+    assert caught.value.code == "weights_web_page"
     chosen = Render(wav2lip=Wav2Lip(checkpoint=str(tmp_path / "mine.pth")))
     with pytest.raises(EngineError) as caught:
         Wav2LipEngine(tmp_path, settings=chosen).check()

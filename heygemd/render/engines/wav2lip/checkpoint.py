@@ -32,10 +32,10 @@ TYPES = {
     "LongStorage": torch.int64,
 }
 STRANGERS = {
-    "binary_pred.": "discriminator",
-    "face_decoder_blocks.": "other_size",
-    "face_encoder.": "sync_expert",
-    "conv1_1.": "face_detector",
+    "binary_pred.": "weights_discriminator",
+    "face_decoder_blocks.": "weights_other_size",
+    "face_encoder.": "weights_sync_expert",
+    "conv1_1.": "weights_face_detector",
 }
 """Start of a name that gives away what else a file is; the first that fits."""
 
@@ -43,8 +43,8 @@ STRANGERS = {
 def load(path: Path) -> State:
     """Return the generator's state dict, names without `module.`.
 
-    Raises EngineError("checkpoint_KIND", path=...): the kinds of weightfile that are not PyTorch's, "damaged", "code"
-    (more than tensors, refused unread), and "discriminator", "other_size", "sync_expert", "face_detector", "other".
+    Raises EngineError(code, path=...): what weightfile.kind says of a file that is not PyTorch's, "weights_damaged",
+    "weights_code" (more than tensors, refused unread), one of STRANGERS, or "weights_other".
     """
     kind = weightfile.kind(path)
     if kind not in ("torch_zip", "torchscript", "torch_pickle"):
@@ -55,17 +55,17 @@ def load(path: Path) -> State:
         else:
             state = _flat(torch.load(path, "cpu", weights_only=True, mmap=kind == "torch_zip"))
     except pickle.UnpicklingError as error:
-        raise _wrong(path, "code" if "GLOBAL" in str(error) else "damaged", str(error)) from None
+        raise _wrong(path, "weights_code" if "GLOBAL" in str(error) else "weights_damaged", str(error)) from None
     except MemoryError:
         raise
     except Exception as error:  # whatever a broken file makes the readers stumble over
-        raise _wrong(path, "damaged", f"{type(error).__name__}: {error}") from None
+        raise _wrong(path, "weights_damaged", f"{type(error).__name__}: {error}") from None
     _check(path, state)
     return state
 
 
-def _wrong(path: Path, kind: str, detail: str = "") -> EngineError:
-    return EngineError(f"checkpoint_{kind}", detail=detail[:500], path=str(path), name=path.name)
+def _wrong(path: Path, code: str, detail: str = "") -> EngineError:
+    return EngineError(code, detail=detail[:500], path=str(path), name=path.name)
 
 
 def _flat(content: object) -> State:
@@ -84,7 +84,7 @@ def _check(path: Path, state: State) -> None:
     for start, kind in STRANGERS.items():
         if any(name.startswith(start) for name in state):
             raise _wrong(path, kind, f"lacks {missing[:3]}")
-    raise _wrong(path, "other", f"holds {sorted(state)[:3]}")
+    raise _wrong(path, "weights_other", f"holds {sorted(state)[:3]}")
 
 
 class _Module:
