@@ -26,6 +26,7 @@ AudioLonger = Literal["pingpong", "loop", "hold", "trim"]
 AudioShorter = Literal["cut", "keep"]
 Language = Literal["en", "zh"]
 Count = Annotated[int, Field(ge=1)]
+MISTAKES, MISTAKE_CHARS = 20, 300
 
 
 M = TypeVar("M", bound=Section)
@@ -204,10 +205,10 @@ def load_job(text: bytes, commands: Collection[str] = ()) -> JobSettings:
 def _parse(model: type[M], text: str, context: dict[str, Any] | None = None) -> tuple[M | None, list[str]]:
     try:
         return model.model_validate(tomli.loads(text), context=context), []
-    except tomli.TOMLDecodeError as error:
-        return None, [f"not valid TOML: {error}"]
     except ValidationError as error:
-        return None, [_mistake(model, e) for e in error.errors()]
+        return None, [_mistake(model, e)[:MISTAKE_CHARS] for e in error.errors()[:MISTAKES]]
+    except (ValueError, RecursionError) as error:  # tomli's own, and what it lets through: too many digits, too deep
+        return None, [f"not valid TOML: {error}"[:MISTAKE_CHARS]]
 
 
 def _mistake(model: type[Section], error: ErrorDetails) -> str:

@@ -21,6 +21,8 @@ from .errors import InfrastructureError, NotReady
 MAX_ENTRIES = 2000
 HIDDEN = ".heygemd"
 """Our own folder inside a job folder: results not yet published, owner, manifest."""
+NAME_BYTES = 255
+"""The longest name that file systems take."""
 
 SHARE_FULL = {errno.ENOSPC, errno.EDQUOT}
 HELD = {errno.EBUSY, errno.EACCES, errno.EPERM, errno.ETXTBSY}
@@ -158,6 +160,14 @@ def exists(path: Path) -> bool:
 
 
 @on_share
+def is_folder(path: Path) -> bool:
+    """Return whether a real folder is there; a link to one is not, it may lead anywhere."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        return stat.S_ISDIR(path.lstat().st_mode)
+    return False
+
+
+@on_share
 def names(path: Path) -> list[str]:
     """Return the names in a folder, or none when there is no such folder."""
     try:
@@ -199,8 +209,12 @@ def yield_to_group(path: Path, group: int | None, mode: int | None = None) -> No
 
 @on_share
 def make_folder(path: Path, group: int | None = None) -> None:
-    """Make a folder (parents must exist) that its group may write."""
-    path.mkdir(exist_ok=True)
+    """Make a folder (parents must exist) that its group may write. Raises NotReady where a file or link is there."""
+    try:
+        path.mkdir()
+    except FileExistsError:
+        if not stat.S_ISDIR(path.lstat().st_mode):
+            raise NotReady("name_taken", name=path.name) from None
     yield_to_group(path, group)
 
 
@@ -213,7 +227,7 @@ def open_to_group(path: Path, group: int | None) -> None:
 @on_share
 def write(path: Path, data: bytes, group: int | None = None, mode: int | None = None, durable: bool = True) -> None:
     """Write a small file atomically: temp in the same folder, fsync, rename, fsync of the folder."""
-    temp = path.with_name(f".{path.name[:60]}.heygemd-part")
+    temp = part_of(path)
     handle = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o660)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -229,6 +243,17 @@ def write(path: Path, data: bytes, group: int | None = None, mode: int | None = 
         raise
     if durable:
         sync_folder(path.parent)
+
+
+def part_of(path: Path) -> Path:
+    """Return the name under which a file or folder is made before it appears as `path`."""
+    return path.with_name(f".{cut(path.name, NAME_BYTES - 20)}.heygemd-part")
+
+
+def cut(name: str, size_bytes: int) -> str:
+    """Return a name that takes at most `size_bytes`, whole characters only."""
+    raw = os.fsencode(name)
+    return name if len(raw) <= size_bytes else raw[:size_bytes].decode("utf-8", "ignore")
 
 
 def sync_folder(path: Path) -> None:

@@ -73,7 +73,7 @@ def under_journal(stream: IO[str]) -> bool:
 
 
 def _flatten(record: Record) -> None:
-    record["extra"]["text"] = printable(record["message"])
+    record["extra"] |= {"text": printable(record["message"]), "job": printable(record["extra"]["job"])}
 
 
 def _line(_: Record) -> str:

@@ -47,7 +47,12 @@ WORDS: dict[str, tuple[str, str]] = {
         "Files must lie in a folder of their own: make a new folder here, put one voice recording and the videos into it. Lying loose: {names}",
         "文件必须放在单独的文件夹中：请在这里新建文件夹，把一个录音和视频放进去。散放的文件：{names}",
     ),
+    "puzzling": (
+        'Something about the folder "{name}" cannot be understood; other folders are served. Tell the administrator: the log says more.',
+        "文件夹“{name}”存在无法识别的问题，其他文件夹不受影响。请告诉管理员查看日志。",
+    ),
     # the folder is wrong
+    "name_taken": ('"{name}" is a name that this service needs itself. Rename or remove it.', "“{name}”是本服务自用的名称，请改名或删除。"),
     "shortcut": ('"{name}" is only a shortcut. Copy the real file into the folder.', "“{name}”只是快捷方式，请复制真正的文件。"),
     "too_many_files": ("The folder holds {found} media files; at most {limit} are allowed. Split it.", "文件夹中有 {found} 个媒体文件，最多 {limit} 个，请拆分。"),
     "file_too_big": ('"{name}" is larger than {limit_gib} GiB.', "“{name}”超过 {limit_gib} GiB。"),

@@ -14,7 +14,17 @@ from pathlib import Path
 from typing import TypeVar
 
 from .errors import InfrastructureError, NotReady
-from .files import fingerprint, make_folder, on_share, remove, remove_folder, rename, sync_folder, yield_to_group
+from .files import (
+    fingerprint,
+    make_folder,
+    on_share,
+    part_of,
+    remove,
+    remove_folder,
+    rename,
+    sync_folder,
+    yield_to_group,
+)
 
 BLOCK_BYTES = 8 << 20
 
@@ -30,7 +40,7 @@ def move(source: Path, target: Path) -> Steps[None]:
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-    part = target.with_name(f".{target.name[:100]}.heygemd-part")
+    part = part_of(target)
     copied = []
     for folder, _, files in os.walk(source):
         here = part / Path(folder).relative_to(source)
@@ -52,7 +62,7 @@ def copy(source: Path, target: Path, group: int | None = None) -> Steps[str]:
     source did not change meanwhile (else NotReady). Content only: shares refuse copied times and modes.
     """
     before = fingerprint(source)
-    part = target.with_name(f".{target.name[:100]}.heygemd-part")
+    part = part_of(target)
     try:
         digest, size = yield from _pump(source, part)
         if (yield from _digest(part)) != digest or part.stat().st_size != size:

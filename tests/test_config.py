@@ -181,6 +181,15 @@ def test_job_toml_cannot_name_paths_or_commands() -> None:
     assert len(raised.value.fields["mistakes"]) == 2
 
 
+@pytest.mark.parametrize(
+    "text", [b"priority = " + b"[" * 30_000, b"priority = " + b"9" * 5000, b"k" * 60_000 + b" = 1", b"\0\xff" * 99]
+)
+def test_a_job_toml_of_any_kind_is_a_mistake_in_few_words(text: bytes) -> None:
+    with pytest.raises(InputError) as caught:
+        config.load_job(text)
+    assert len(str(caught.value)) < 1000
+
+
 def test_job_toml_overrides_the_safe_subset() -> None:
     wishes = config.load_job(b'quality = "high"\npriority = 3\n')
     render = wishes.apply(config.Render())

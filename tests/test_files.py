@@ -46,6 +46,25 @@ def test_rename_never_replaces_even_an_empty_folder(tmp_path):
         files.rename(tmp_path / "a", tmp_path / "b")
 
 
+def test_a_link_in_place_of_a_folder_of_ours_is_not_followed(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to("elsewhere")
+    (tmp_path / "file").touch()
+    for name in ("link", "file"):
+        assert not files.is_folder(tmp_path / name)
+        with pytest.raises(NotReady, match="name_taken"):
+            files.make_folder(tmp_path / name)
+    assert files.is_folder(tmp_path / "elsewhere")
+    assert not files.is_folder(tmp_path / "file" / "below")
+
+
+def test_temporary_names_of_the_longest_names_fit(tmp_path):
+    for name in ("y" * 255, "长" * 85, os.fsdecode(b"\xe9" * 255)):
+        files.write(tmp_path / name, b"x")
+        drain(transfer.copy(tmp_path / name, tmp_path / f"2{name}"[:80]))
+        assert len(os.fsencode(files.part_of(tmp_path / name).name)) <= 255
+
+
 def test_move_across_mounts_copies_verifies_then_removes(tmp_path, monkeypatch):
     source, target = tmp_path / "a", tmp_path / "b"
     (source / "deep").mkdir(parents=True)

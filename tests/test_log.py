@@ -9,7 +9,7 @@ from loguru import logger
 from heygemd import log
 from heygemd.config import Log
 log.setup(Log(level="DEBUG"), Path(sys.argv[1]))
-logger.bind(job="spring", id="7").warning("name with\\nnewline")
+logger.bind(job="spring\\nforged", id="7").warning("name with\\nnewline")
 try:
     1 / 0
 except ZeroDivisionError:
@@ -32,7 +32,7 @@ def run(tmp_path, journal: bool):
 def test_every_line_carries_a_priority_under_the_journal(tmp_path):
     lines = run(tmp_path, journal=True)
     assert lines[0].startswith("<4>")
-    assert "job=spring name with\\nnewline" in lines[0]
+    assert "job=spring\\nforged name with\\nnewline" in lines[0]
     assert len(lines) > 3
     assert all(line.startswith("<3>") for line in lines[1:])
 
@@ -41,5 +41,5 @@ def test_elsewhere_lines_are_plain_and_the_file_has_them_too(tmp_path):
     lines = run(tmp_path, journal=False)
     assert lines[0].startswith("WARNING")
     file = tmp_path / "log" / "heygemd.log"
-    assert "job=spring" in file.read_text()
+    assert "job=spring\\nforged name" in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o640

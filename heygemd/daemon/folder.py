@@ -10,7 +10,7 @@ from typing import Literal
 
 from ..config import JobSettings, Limits, Render
 from ..errors import InputError, NotReady
-from ..files import Entry, Folder
+from ..files import HIDDEN, Entry, Folder
 from ..job import Job, Media, Problem, Video, new_id, output_name
 from . import names
 from .manifest import ORIGINALS, Manifest
@@ -32,6 +32,7 @@ class Seen:
     extra: list[Entry] = field(default_factory=list)
     temporary: list[str] = field(default_factory=list)
     shortcuts: list[str] = field(default_factory=list)
+    reserved: list[str] = field(default_factory=list)
     controls: set[str] = field(default_factory=set)
     job_toml: bool = False
 
@@ -46,10 +47,12 @@ def sort_members(folder: Folder) -> Seen:
     seen = Seen(folder)
     for entry in folder.entries:
         base, _, title = entry.name.rpartition("/")
-        if entry.kind == "dir" or names.is_a("junk", title):
-            continue
         if entry.kind == "link" or names.is_a("shortcut", title):
             seen.shortcuts.append(entry.name)
+        elif entry.kind != "dir" and entry.name in (HIDDEN, ORIGINALS):
+            seen.reserved.append(entry.name)
+        elif entry.kind == "dir" or names.is_a("junk", title):
+            continue
         elif names.is_a("temporary", title):
             seen.temporary.append(entry.name)
         elif not base and names.control(title):
@@ -67,6 +70,8 @@ def check_bounds(seen: Seen, limits: Limits) -> None:
     """Raise InputError for a folder that no patience can make a job."""
     if seen.shortcuts:
         raise InputError("shortcut", name=seen.shortcuts[0])
+    if seen.reserved:
+        raise InputError("name_taken", name=seen.reserved[0])
     if len(seen.media) > limits.max_files_per_job:
         raise InputError("too_many_files", found=len(seen.media), limit=limits.max_files_per_job)
     for entry in seen.media:
@@ -137,7 +142,7 @@ def compose(
     voice, videos = choose(judged, earlier)
     same = earlier is not None and earlier.wishes == wishes(settings, render) and _same_voice(voice, earlier)
     present = {(e.name, e.size) for e in seen.folder.entries}
-    taken: set[str] = set()
+    taken = {names.fold(e.name) for e in seen.folder.entries if e.kind == "dir"}
     records = []
     for video in sorted(videos, key=lambda j: names.fold(_media(j.entry).title)):
         record = Video(source=_media(video.entry), output=output_name(video.entry.name, taken))

@@ -12,7 +12,7 @@ from loguru import logger
 
 from .. import files, messages
 from ..config import Config, JobSettings, load_job
-from ..errors import HeygemdError, InputError, NotReady, describe
+from ..errors import HeygemdError, InfrastructureError, InputError, NotReady, describe
 from ..faults import point
 from ..files import Entry
 from ..job import Problem
@@ -70,10 +70,23 @@ class Inbox:
         for order, item in enumerate(sorted(found, key=lambda f: (f.mtime_ns, f.name))):
             pending = self.pending.setdefault(item.name, Pending(item.name, time.time() + order * 1e-6, now))
             pending.observe(folders.sort_members(item), now)
-            await self._advance(pending, item.error, now)
-            await self._note(pending, now)
+            await self._attend(pending, item.error, now)
         await self._loose_files([n for n in loose if not names.is_a("junk", n) and not names.control(n)], now)
         return not any(names.control(n) == names.PAUSE for n in loose)
+
+    async def _attend(self, pending: Pending, error: NotReady | None, now: float) -> None:
+        """Look at one folder; whatever is wrong with it must not keep the others from being served."""
+        try:
+            await self._advance(pending, error, now)
+            await self._note(pending, now)
+        except FileNotFoundError:
+            return  # somebody is at it: the next scan will see
+        except InfrastructureError:
+            raise
+        except Exception as fault:
+            if pending.reason is None or pending.reason.code != "puzzling":
+                logger.bind(job=pending.name).opt(exception=fault).error("cannot judge the folder: {}", describe(fault))
+            pending.wait(NotReady("puzzling", name=pending.name))
 
     async def _advance(self, pending: Pending, error: NotReady | None, now: float) -> None:
         seen = pending.seen
@@ -138,7 +151,7 @@ class Inbox:
         try:
             where = self.path / pending.name / files.HIDDEN / MANIFEST_FILE
             return parse(await self.guard.thread.call(files.read, where, 4 << 20))
-        except (FileNotFoundError, NotReady):
+        except (FileNotFoundError, NotADirectoryError, NotReady):
             return None
 
     async def _judge_file(self, pending: Pending, entry: Entry, now: float) -> folders.Judged | None:

@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 from loguru import logger
-from pydantic import ValidationError
 
 from ..errors import printable
 from ..job import Job, Media, Name, Record, Video
@@ -42,7 +41,7 @@ def parse(data: bytes) -> Manifest | None:
     """Read a manifest; anything odd means "none", and everything is rendered again."""
     try:
         return Manifest.model_validate(json.loads(data))
-    except (ValueError, ValidationError) as error:
+    except (ValueError, RecursionError) as error:
         logger.warning("a folder's manifest is unreadable and ignored: {}", printable(str(error)))
         return None
 

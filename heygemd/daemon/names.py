@@ -6,6 +6,8 @@ import re
 import unicodedata
 from fnmatch import translate
 
+from ..files import NAME_BYTES, cut
+
 JUNK_DIRS = [
     ".*",
     "@eaDir",
@@ -122,7 +124,8 @@ def free_name(wanted: str, taken: set[str], stamp: str) -> str:
     """Return `wanted`, or "wanted (2)" … "(99)", or with the stamp behind it: the first that is not taken (folded)."""
     if fold(wanted) not in taken:
         return wanted
+    short = cut(wanted, NAME_BYTES - len(f" {stamp}"))
     for number in range(2, 100):
-        if fold(f"{wanted} ({number})") not in taken:
-            return f"{wanted} ({number})"
-    return f"{wanted} {stamp}"
+        if fold(f"{short} ({number})") not in taken:
+            return f"{short} ({number})"
+    return f"{short} {stamp}"

@@ -24,6 +24,8 @@ from .manifest import ORIGINALS, compose, parse
 WHY_NOTE = "HEYGEMD-why-it-failed.txt"
 LOG_NOTE = "HEYGEMD-log.txt"
 REPORT = "report.html"
+OUR_MARK = b"heygemd"
+"""Stands in every report of ours; one without it is staff's own."""
 OWNER = "owner"
 NOTES = (WHY_NOTE, "HEYGEMD-waiting.txt", "HEYGEMD-cancelled.txt")
 
@@ -48,7 +50,7 @@ def keep_result(local: Path, folder: Path, video: Video, group: int | None) -> S
 def missing_results(folder: Path, job: Job) -> list[Video]:
     """Return the videos whose finished result is no longer where it was kept (somebody cleaned up)."""
     top = set(files.names(folder))
-    hidden = set(files.names(folder / files.HIDDEN))
+    hidden = set(_hidden_names(folder))
     return [v for v in job.videos if v.state == "done" and v.output not in (top if v.kept else hidden | top)]
 
 
@@ -145,6 +147,9 @@ def _leave_papers(folder: Path, papers: Papers, group: int | None) -> None:
     for name in files.names(folder):
         if names.control(name) and files.fingerprint(folder / name)[0] == 0:
             files.remove(folder / name)
+    if files.exists(folder / REPORT) and OUR_MARK not in files.read(folder / REPORT):
+        taken = {names.fold(n) for n in files.names(folder)}
+        files.rename(folder / REPORT, folder / names.free_name("their-report.html", taken, "0"))
     files.write(folder / REPORT, papers.report, group)
     files.write(folder / LOG_NOTE, papers.log, group)
     if papers.why is not None:
@@ -153,10 +158,17 @@ def _leave_papers(folder: Path, papers: Papers, group: int | None) -> None:
 
 def _tidy_hidden(folder: Path, keep_manifest: bool) -> None:
     hidden = folder / files.HIDDEN
-    for name in files.names(hidden):
+    for name in _hidden_names(folder):
         if name != MANIFEST_FILE or not keep_manifest:
             files.remove(hidden / name)
-    files.remove_folder(hidden)
+    if files.is_folder(hidden):
+        files.remove_folder(hidden)
+
+
+def _hidden_names(folder: Path) -> list[str]:
+    """Return what lies in our hidden folder; staff can put a link in its place, which is not followed."""
+    hidden = folder / files.HIDDEN
+    return files.names(hidden) if files.is_folder(hidden) else []
 
 
 def put_back(share: Path, job: Job) -> Steps[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from loguru import logger
 
@@ -47,10 +47,12 @@ class Scheduler:
         self.finished: list[Job] = []
         self.paused: InfrastructureError | None = None
         self.progress: tuple[Job, Video, Progress | None] | None = None
+        self.resting: dict[str, HeygemdError] = {}
         self.claims_allowed = True
         self.cancel_requests: set[str] = set()
         self.log_sinks: dict[str, int] = {}
         self._paused_until = 0.0
+        self._rest_until: dict[str, float] = {}
 
     @property
     def group(self) -> int | None:
@@ -63,7 +65,9 @@ class Scheduler:
             return False
         self.paused = None
         try:
-            await self._confirm_claims()
+            for job in self._awake():
+                if job.phase == "claiming":
+                    await self._for(job, self._confirm_claim(job))
             return await self._hand_over_next() or await self._render_next() or await self._claim_next()
         except InfrastructureError as error:
             self._pause(error)
@@ -83,6 +87,27 @@ class Scheduler:
         """Return the claimed jobs in the order they are worked on."""
         return sorted(self.active, key=lambda job: (-job.priority, job.arrived))
 
+    def _awake(self) -> list[Job]:
+        """Return the jobs in their order without those that rest after a fault of their own."""
+        now = time.monotonic()
+        return [job for job in self.ordered() if self._rest_until.get(job.id, 0) <= now]
+
+    async def _for(self, job: Job, work: Awaitable[None]) -> bool:
+        """Do something for one job. A fault that is that job's alone lets it rest; the others go on."""
+        try:
+            await work
+            self.resting.pop(job.id, None)
+        except InfrastructureError:
+            raise
+        except Exception as error:
+            say = logger.bind(job=job.name, id=job.id)
+            typed = error if isinstance(error, HeygemdError) else NotReady("puzzling", describe(error), name=job.name)
+            if job.id not in self.resting:
+                say.opt(exception=None if typed is error else error).error("set aside: {}", describe(typed))
+            self.resting[job.id] = typed
+            self._rest_until[job.id] = time.monotonic() + PAUSE_S
+        return True
+
     # --- claim ----------------------------------------------------------------------------------------------------
 
     async def _claim_next(self) -> bool:
@@ -94,18 +119,15 @@ class Scheduler:
                 return await self._claim(pending)
         return False
 
-    async def _confirm_claims(self) -> None:
+    async def _confirm_claim(self, job: Job) -> None:
         """After a crash in the middle of a claim: the folder's place tells whether it happened."""
-        for job in [job for job in self.active if job.phase == "claiming"]:
-            if await self.guard.thread.call(publish.claim_happened, self.share, job):
-                await self.guard.thread.call(
-                    publish.own, self.share / "processing" / job.folder, self.instance, self.group
-                )
-                job.phase = "claimed"
-                self.store.save(job)
-            else:
-                self.active.remove(job)
-                self.store.forget(job)
+        if await self.guard.thread.call(publish.claim_happened, self.share, job):
+            await self.guard.thread.call(publish.own, self.share / "processing" / job.folder, self.instance, self.group)
+            job.phase = "claimed"
+            self.store.save(job)
+        else:
+            self.active.remove(job)
+            self.store.forget(job)
 
     async def _claim(self, pending: Pending) -> bool:
         job = pending.job
@@ -120,7 +142,7 @@ class Scheduler:
             self.store.forget(job)
             self.inbox.pending.pop(pending.name, None)
             return True
-        except NotReady as error:
+        except (NotReady, OSError) as error:
             self.store.forget(job)
             self._claim_refused(pending, error)
             return False
@@ -132,12 +154,14 @@ class Scheduler:
         logger.bind(job=job.name, id=job.id).info("claimed: {} videos", len(job.videos))
         return True
 
-    def _claim_refused(self, pending: Pending, error: NotReady) -> None:
+    def _claim_refused(self, pending: Pending, error: NotReady | OSError) -> None:
         """Somebody has the folder open, or it is not ours to move: not a failure, tried again for ever."""
         delay = CLAIM_BACKOFF_S[min(pending.claim_failures, len(CLAIM_BACKOFF_S) - 1)]
         pending.claim_failures += 1
         pending.claim_after = time.monotonic() + delay
-        code = "folder_no_permission" if error.code == "no_permission" else "folder_open"
+        code = "puzzling"
+        if isinstance(error, NotReady):
+            code = "folder_no_permission" if error.code == "no_permission" else "folder_open"
         pending.state, pending.reason = "waiting", NotReady(code, name=pending.name)
         if pending.claim_failures == 1:
             logger.bind(job=pending.name).warning("cannot take the folder: {}", describe(error))
@@ -149,11 +173,10 @@ class Scheduler:
 
     async def _render_next(self) -> bool:
         now = time.time()
-        for job in self.ordered():
+        for job in self._awake():
             for video in job.videos:
                 if video.state == "waiting" and job.problem is None and self._due(video, now):
-                    await self._render(job, video)
-                    return True
+                    return await self._for(job, self._render(job, video))
         return False
 
     def _due(self, video: Video, now: float) -> bool:
@@ -214,14 +237,12 @@ class Scheduler:
 
     async def _hand_over_next(self) -> bool:
         """Bring what is finished to the share before anything new is begun."""
-        for job in self.ordered():
+        for job in self._awake():
             for video in job.videos:
                 if video.state == "rendered" and job.problem is None:
-                    await Attempt(self.config, self.store, self.guard, job, video).keep()
-                    return True
+                    return await self._for(job, Attempt(self.config, self.store, self.guard, job, video).keep())
             if job.settled:
-                await self._publish(job)
-                return True
+                return await self._for(job, self._publish(job))
         return False
 
     def _log_to_file(self, job: Job) -> None:
@@ -252,9 +273,9 @@ class Scheduler:
             say.warning("its folder was taken away: {}", describe(error))
             job.problem = Problem(code="removed")
         except FileExistsError:
-            job.phase = "claimed"  # somebody made a folder of that name meanwhile: choose another
+            job.phase = "claimed"  # somebody made a folder of that name meanwhile: another is chosen next time
             self.store.save(job)
-            return
+            raise
         self._finish(job)
 
     def _finish(self, job: Job) -> None:
@@ -266,7 +287,8 @@ class Scheduler:
         publish.clean_scratch(self.config.paths.cache / "jobs" / job.id)
         good = sum(v.state == "done" for v in job.videos)
         say = logger.bind(job=job.name, id=job.id)
-        logger.remove(self.log_sinks.pop(job.id))
+        if (sink := self.log_sinks.pop(job.id, None)) is not None:  # a reload of the settings has removed it already
+            logger.remove(sink)
         (say.success if job.succeeded else say.error)("{}: {} of {} videos", job.destination, good, len(job.videos))
 
 

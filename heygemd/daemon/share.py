@@ -173,9 +173,11 @@ def create(root: Path, group: int | None = None) -> list[str]:
         files.yield_to_group(root, group, files.FOLDER_MODE)
         done.append(f"made {root}")
     for name in FOLDERS:
-        if not files.exists(root / name):
+        if files.exists(root / name):
+            files.open_to_group(root / name, group)
+        else:
+            files.make_folder(root / name, group)
             done.append(f"made {root / name}")
-        files.make_folder(root / name, group)
     if not files.exists(root / MARKER):
         files.write(root / MARKER, f"{uuid.uuid4()}\n".encode(), group)
         done.append(f"marked {root} as a heygemd share ({MARKER}: do not delete it)")

@@ -128,7 +128,8 @@ class Board:
         return JobView(name=printable(pending.name), state=pending.state, text=texts, folder="inbox")
 
     def _job(self, job: Job) -> JobView:
-        texts = self._texts(job.problem.code, job.problem.fields) if job.problem else ()
+        reason = job.problem or self.scheduler.resting.get(job.id)
+        texts = self._texts(reason.code, reason.fields) if reason else ()
         finished = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.finished)) if job.phase == "finished" else ""
         state = job.phase if job.phase != "finished" else ("done" if job.succeeded else "failed")
         folder = printable(job.destination) if finished else "processing"

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from loguru import logger
-from pydantic import ValidationError
 
 from ..errors import printable
 from ..files import write
@@ -45,7 +44,7 @@ class Store:
                 if envelope["checksum"] != _checksum(json.dumps(envelope["job"], sort_keys=True)):
                     raise ValueError("checksum differs")
                 yield Job.model_validate(envelope["job"])
-            except (ValueError, KeyError, TypeError, ValidationError) as error:
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 aside = path.with_name(f"{path.name}.corrupt-{int(time.time())}")
                 path.replace(aside)
                 logger.error(

@@ -79,6 +79,21 @@ def test_bounds_are_refused_with_their_own_words():
         folders.check_bounds(seen(entry("anna.lnk")), Limits())
 
 
+@pytest.mark.parametrize("name", [".heygemd", "originals"])
+def test_names_that_are_ours_must_be_folders(name):
+    with pytest.raises(InputError, match="name_taken"):
+        folders.check_bounds(seen(entry(name)), Limits())
+    with pytest.raises(InputError, match="shortcut"):
+        folders.check_bounds(seen(entry(name, kind="link")), Limits())
+    folders.check_bounds(seen(entry(name, kind="dir")), Limits())
+
+
+def test_a_result_is_not_named_as_a_folder_that_is_there():
+    members = judged(("v.wav", "audio", 5), ("anna.mov", "video", 6))
+    job = compose(members, seen(*(j.entry for j in members), entry("Anna.mp4", kind="dir")))
+    assert [v.output for v in job.videos] == ["anna (2).mp4"]
+
+
 def earlier_round():
     first = compose(judged(("v.wav", "audio", 5), ("a.mov", "video", 6), ("b.mov", "video", 7)))
     first.videos[0].state = "done"
@@ -129,7 +144,9 @@ def test_a_new_video_joins_and_one_of_the_same_name_replaces():
     ]
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b"[]", json.dumps({"voice": {"name": "../../etc"}}).encode()])
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b"[" * 99_999, json.dumps({"voice": {"name": "../../etc"}}).encode()]
+)
 def test_a_broken_manifest_means_none(data):
     assert manifest.parse(data) is None
 

@@ -1,3 +1,4 @@
+import os
 import unicodedata
 
 import pytest
@@ -41,6 +42,13 @@ def test_free_name_counts_and_never_reuses():
     assert names.free_name("other", taken, "s") == "other"
     crowd = {"p"} | {f"p ({n})" for n in range(2, 100)}
     assert names.free_name("p", crowd, "20260131") == "p 20260131"
+
+
+def test_a_number_fits_behind_the_longest_name():
+    for name in ("y" * 255, "长" * 85, "\udce9" * 255):
+        found = names.free_name(name, {names.fold(name)}, "20260131-142233")
+        assert found.endswith(" (2)")
+        assert len(os.fsencode(found)) <= 255
 
 
 def test_control_words_with_and_without_ending():

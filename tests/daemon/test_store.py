@@ -17,7 +17,13 @@ def test_a_record_survives_a_restart_with_undecodable_names(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda b: b[:-20], lambda b: b.replace(b'"arrived": 1.0', b'"arrived": 2.0'), lambda b: b""]
+    "damage",
+    [
+        lambda b: b[:-20],
+        lambda b: b.replace(b'"arrived": 1.0', b'"arrived": 2.0'),
+        lambda b: b"",
+        lambda b: b"[" * 99_999,
+    ],
 )
 def test_a_damaged_record_is_set_aside_not_lost(tmp_path, damage):
     store = Store(tmp_path)
