@@ -117,11 +117,16 @@ class FaceMeshTracker(Tracker):
 
 
 def tracker(name: str, models: Path, device: str = "cpu") -> Tracker:
-    """Return the tracker called `name` ("auto", "facemesh", "face-alignment"), else EngineError("tracker_unknown")."""
-    if name in ("auto", FaceMeshTracker.name):
-        return FaceMeshTracker(models, device)
-    if name == "face-alignment":
-        from .fan import FaceAlignmentTracker
+    """Return the tracker called `name` ("auto", "facemesh", "face-alignment"), else EngineError("tracker_unknown").
 
+    "auto" is face-alignment where its weights are installed and a GPU runs it: S3FD takes a processor half a second.
+    """
+    if name == FaceMeshTracker.name or (name == "auto" and not device.startswith("cuda")):
+        return FaceMeshTracker(models, device)
+    if name in ("auto", "face-alignment"):
+        from .fan import WEIGHT_FILES, FaceAlignmentTracker
+
+        if name == "auto" and not all((models / file).is_file() for file in WEIGHT_FILES):
+            return FaceMeshTracker(models, device)
         return FaceAlignmentTracker(models, device)
     raise EngineError("tracker_unknown", name=name)

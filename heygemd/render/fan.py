@@ -6,9 +6,10 @@ and not shipped; they are taken from the models folder only, nothing is ever dow
 
 from __future__ import annotations
 
-import inspect
 import math
+import pickle
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -22,39 +23,58 @@ from .follow import Finder
 from .geometry import F32
 from .scene import Image
 
-WEIGHT_FILES = ("s3fd-619a316812.pth", "2DFAN4-11f355bf06.pth.tar")
+S3FD_FILE, FAN_FILE = WEIGHT_FILES = ("s3fd-619a316812.pth", "2DFAN4-11f355bf06.pth.tar")
+FACES_AT_ONCE = 8
 RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
 MESH_OVER_FAN = 1.15
 """Face Mesh's square reaches up to the hair, FAN's 68 points only to the brows."""
 
 
 class FanFinder:
-    """Faces as rolled squares, from S3FD's boxes and FAN's 68 points."""
+    """Faces as rolled squares, from S3FD's boxes and FAN's 68 points; the faces of a frame go through FAN together."""
 
     def __init__(self, models: Path, device: str) -> None:
-        import face_alignment
-
-        wanted: dict[str, Any] = {"device": device, "flip_input": False, "compile": False}
-        known = inspect.signature(face_alignment.FaceAlignment).parameters
-        options = {name: value for name, value in wanted.items() if name in known}
-        before = torch.hub.get_dir()
-        # The package looks for its files in torch hub's folder under their own names: lend it such a folder.
-        with tempfile.TemporaryDirectory() as hub:
-            folder = Path(hub) / "checkpoints"
-            folder.mkdir()
-            for name in WEIGHT_FILES:
-                (folder / name).symlink_to((models / name).resolve())
-            torch.hub.set_dir(hub)
-            try:
-                self._net = face_alignment.FaceAlignment(face_alignment.LandmarksType.TWO_D, **options)
-            finally:
-                torch.hub.set_dir(before)
+        """Raise EngineError("weights_damaged") for files that do not hold these networks."""
+        try:
+            self._net = _load(models, device)
+        except (RuntimeError, ValueError, KeyError, EOFError, OSError, pickle.UnpicklingError) as error:
+            if isinstance(error, torch.OutOfMemoryError):
+                raise
+            names = " / ".join(WEIGHT_FILES)
+            raise EngineError("weights_damaged", name=names, detail=f"{type(error).__name__}: {error}"[:500]) from None
 
     def find(self, image: Image, levels: int = 3) -> list[Square]:
         """Return tight rolled squares, largest first. S3FD sees all sizes at once, so `levels` changes nothing."""
         del levels
-        found = self._net.get_landmarks_from_image(np.ascontiguousarray(image[..., ::-1]))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the package warns of every frame without a face
+            found = self._net.get_landmarks_from_image(np.ascontiguousarray(image[..., ::-1]))
         return distinct([square(points) for points in found or []])
+
+
+def _load(models: Path, device: str) -> Any:
+    """Return the package's networks from files of ours: nothing is fetched and only tensors are read."""
+    import face_alignment
+
+    before = torch.hub.get_dir()
+    # FAN's file is looked for in torch hub's folder under its own name: lend it such a folder.
+    with tempfile.TemporaryDirectory() as hub:
+        folder = Path(hub) / "checkpoints"
+        folder.mkdir()
+        (folder / FAN_FILE).symlink_to((models / FAN_FILE).resolve())
+        torch.hub.set_dir(hub)
+        try:
+            return face_alignment.FaceAlignment(
+                face_alignment.LandmarksType.TWO_D,
+                device=device,
+                flip_input=False,
+                compile=False,
+                max_batch_size=FACES_AT_ONCE,
+                face_detector="sfd",
+                face_detector_kwargs={"path_to_detector": str(models / S3FD_FILE)},
+            )
+        finally:
+            torch.hub.set_dir(before)
 
 
 def square(points: F32) -> Square:
@@ -78,8 +98,7 @@ class FaceAlignmentTracker(Tracker):
 
     def check(self) -> None:
         """Raise EngineError("tracker_weights_missing", files=[...], folder=...) if the weights are not in `models`."""
-        missing = [name for name in WEIGHT_FILES if not (self.models / name).is_file()]
-        if missing:
+        if missing := [name for name in WEIGHT_FILES if not (self.models / name).is_file()]:
             raise EngineError("tracker_weights_missing", files=missing, folder=str(self.models))
         Detector()
         Mesh()
