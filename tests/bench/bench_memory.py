@@ -32,9 +32,10 @@ MIB = 1 << 20
 
 def presenter(path: Path, seconds: float) -> Path:
     """Ten seconds of 1080p, repeated."""
-    once = film(path.with_name("once.mp4"), min(10, seconds), 1080, codec=(*X264, "-g", "50"))
-    wide = ["-vf", "pad=1920:1080:(ow-iw)/2:0:gray", *X264]
-    making.ffmpeg("-stream_loop", "-1", "-i", once, "-t", str(seconds), *wide, path)
+    square = film(path.with_name("square.mp4"), min(10, seconds), 1080)
+    once = path.with_name("once.mp4")
+    making.ffmpeg("-i", square, "-vf", "pad=1920:1080:(ow-iw)/2:0:gray", *X264, once)
+    making.ffmpeg("-stream_loop", "-1", "-i", once, "-t", str(seconds), "-c", "copy", path)
     return path
 
 
