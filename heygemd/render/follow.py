@@ -17,11 +17,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from . import cover
 from .facemesh import MIN_FACE_SCORE, SAME_FACE_OVERLAP, Face, Mesh, Square, around, overlap
 from .scene import MESH_POINTS, Image
 
 SLOTS = 3
-FRAME_BYTES = MESH_POINTS * 3 * 4
 RECHECK_S = 1.0
 SEARCH_S = 0.2
 DEEP_SEARCH_S = 1.0
@@ -74,24 +74,37 @@ class Slot:
 
 
 class SlotFiles:
-    """Raw points of each slot on disk, sparse, float32 (frame, 468, 3)."""
+    """Raw points and looks of each slot on disk, sparse: float32 (frame, 468, 3), uint8 (frame, n, 3)."""
 
     def __init__(self, base: Path) -> None:
         self.paths = [base.with_name(f"{base.name}.slot{k}") for k in range(SLOTS)]
         self._files = [open(path, "w+b") for path in self.paths]  # noqa: SIM115 closed by `close`
+        self._row = np.dtype([("points", "<f4", (MESH_POINTS, 3)), ("look", "u1", (len(cover.skin()), 3))])
 
-    def write(self, slot: int, frame: int, points: NDArray[np.float32]) -> None:
-        """Keep (468, 3) points of one frame."""
-        self._files[slot].seek(frame * FRAME_BYTES)
-        self._files[slot].write(points.astype("<f4").tobytes())
+    def write(self, slot: int, frame: int, points: NDArray[np.float32], look: NDArray[np.uint8]) -> None:
+        """Keep (468, 3) points and the (n, 3) look of one frame (see `cover`)."""
+        row = np.empty((), self._row)
+        row["points"], row["look"] = points, look
+        self._files[slot].seek(frame * self._row.itemsize)
+        self._files[slot].write(row.tobytes())
 
     def read(self, slot: int, frames: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return (n, 468, 3) of ascending frames that were written."""
         rows = np.empty((len(frames), MESH_POINTS, 3), "<f4")
         for row, frame in zip(rows, frames, strict=True):
-            self._files[slot].seek(int(frame) * FRAME_BYTES)
-            row[:] = np.frombuffer(self._files[slot].read(FRAME_BYTES), "<f4").reshape(MESH_POINTS, 3)
+            row[:] = self._at(slot, int(frame))["points"]
         return rows
+
+    def looks(self, slots: NDArray[np.int8], frames: NDArray[np.int64]) -> cover.Looks:
+        """Return (n, m, 3) uint8 of frames that were written, each by its slot."""
+        rows = np.empty((len(frames), len(cover.skin()), 3), np.uint8)
+        for row, slot, frame in zip(rows, slots, frames, strict=True):
+            row[:] = self._at(int(slot), int(frame))["look"]
+        return rows
+
+    def _at(self, slot: int, frame: int) -> NDArray[np.void]:
+        self._files[slot].seek(frame * self._row.itemsize)
+        return np.frombuffer(self._files[slot].read(self._row.itemsize), self._row)[0]
 
     def close(self) -> None:
         """Close and remove the files."""
@@ -128,7 +141,7 @@ class Crowd:
         sides = [0.0] * SLOTS
         for k, slot in enumerate(self._slots):
             if slot.square is not None and not slot.lost:
-                sides[k] = self._keep(k, frame, self.mesh.fit(image, slot.square))
+                sides[k] = self._keep(k, frame, image, self.mesh.fit(image, slot.square))
         levels = self._levels(frame)
         if levels:
             for square in self.finder.find(image, levels):
@@ -148,7 +161,7 @@ class Crowd:
     def _frames(self, seconds: float) -> int:
         return max(1, round(seconds * float(self.fps)))
 
-    def _keep(self, k: int, frame: int, face: Face) -> float:
+    def _keep(self, k: int, frame: int, image: Image, face: Face) -> float:
         """Store a fitted face in its slot and return its side, or mark the slot lost and return 0."""
         slot, square = self._slots[k], around(face.points)
         old = slot.square or square
@@ -161,7 +174,8 @@ class Crowd:
             slot.lost = True
             return 0.0
         slot.square, slot.seen, slot.lost = square, frame, False
-        self.files.write(k, frame, face.points * np.array((*self.scale, self.scale[0]), np.float32))
+        points = face.points * np.array((*self.scale, self.scale[0]), np.float32)
+        self.files.write(k, frame, points, cover.look(image, face.points))
         return square.side
 
     def _meet(self, image: Image, frame: int, square: Square, sides: list[float]) -> None:
@@ -176,7 +190,7 @@ class Crowd:
         if face.score < MIN_FACE_SCORE:
             return
         face = self.mesh.fit(image, around(face.points))
-        sides[k] = self._keep(k, frame, face)
+        sides[k] = self._keep(k, frame, image, face)
 
     def _slot_for(self, frame: int, square: Square) -> int | None:
         lost = [k for k, s in enumerate(self._slots) if s.lost]

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from . import cover
 from .follow import SlotFiles
 from .geometry import F32, align, blur
 from .scene import MESH_POINTS, Finding, Track, spans
@@ -22,6 +23,7 @@ FADE_S = 0.25
 SMOOTH_S = 0.028
 BOX_SMOOTH_S = 0.4
 YAW_FULL_DEG, YAW_NONE_DEG = 32.0, 45.0
+LEAST_COVERED_S = 0.12
 WINDOW_FRAMES = 512
 SIDE_MARGIN, TOP_MARGIN, CHIN_MARGIN = 0.22, 0.02, 0.42
 """Of the face's width (sides) and height (top, chin): room for a dropping chin and the blend into the neck."""
@@ -55,10 +57,11 @@ def settle(seen: Seen, points_file: Path) -> tuple[Track, list[Finding]]:
                 low, high = points[good, :, :2].min(1), points[good, :, :2].max(1)
                 bounds[start:stop][good] = np.concatenate([low, high], 1)
             out.write(points.astype("<f4").tobytes())
-    strength = _strength(runs, seen.cuts, yaw, float(seen.fps))
+    hidden = _hidden(seen, have)
+    strength = _strength(runs, seen.cuts, yaw, float(seen.fps)) * _clear(hidden, float(seen.fps))
     boxes = _boxes(bounds, runs, seen.full_size, float(seen.fps))
     track = Track(*seen.full_size, seen.fps, boxes, strength, yaw, seen.cuts, seen.faces, points_file)
-    return track, _findings(track, runs)
+    return track, _findings(track, runs, hidden)
 
 
 def _runs(seen: Seen, have: NDArray[np.int64]) -> NDArray[np.int32]:
@@ -124,6 +127,29 @@ def _strength(runs: NDArray[np.int32], cuts: NDArray[np.bool_], yaw: F32, fps: f
     return np.where(runs > 0, strength * np.nan_to_num(turn), 0).astype(np.float32)
 
 
+def _hidden(seen: Seen, have: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return (T,) where something lies before the face, judged shot by shot; what lasts a moment only is none."""
+    hidden = np.zeros(len(seen.slot), bool)
+    shot = np.cumsum(seen.cuts)[have]
+    for number in np.unique(shot):
+        frames = have[shot == number]
+        hidden[frames] = cover.covered(seen.files.looks(seen.slot[frames], frames))
+    least = max(2, round(LEAST_COVERED_S * float(seen.fps)))
+    for start, stop in spans(hidden):
+        hidden[start:stop] = stop - start >= least
+    return hidden
+
+
+def _clear(hidden: NDArray[np.bool_], fps: float) -> F32:
+    """Return (T,) 0..1 that is 0 where the face is hidden and fades before and after it."""
+    reach = max(1, round(FADE_S * fps))
+    near = np.zeros((len(hidden), 1), np.float32)
+    for start, stop in spans(hidden):
+        near[max(0, start - reach) : stop + reach] = 1
+    soft = blur(near, reach / 3)[:, 0]
+    return np.asarray(np.where(hidden, 0, 1 - soft), np.float32)
+
+
 def _edges(runs: NDArray[np.int32]) -> list[tuple[int, int]]:
     """Return [start, stop) of each numbered run, also where two runs touch."""
     change = np.flatnonzero(np.diff(np.concatenate(([0], runs, [0]))))
@@ -142,7 +168,7 @@ def _boxes(bounds: F32, runs: NDArray[np.int32], full_size: tuple[int, int], fps
     return boxes
 
 
-def _findings(track: Track, runs: NDArray[np.int32]) -> list[Finding]:
+def _findings(track: Track, runs: NDArray[np.int32], hidden: NDArray[np.bool_]) -> list[Finding]:
     fps = float(track.fps)
 
     def ranges(flags: NDArray[np.bool_]) -> list[list[float]]:
@@ -155,4 +181,6 @@ def _findings(track: Track, runs: NDArray[np.int32]) -> list[Finding]:
         found.append(Finding("several_faces", {"count": int(track.faces.max()), "ranges": crowd}))
     if turned := ranges(np.nan_to_num(np.abs(track.yaw_deg)) > YAW_FULL_DEG):
         found.append(Finding("face_turned", {"ranges": turned}))
+    if covered := ranges(hidden):
+        found.append(Finding("face_covered", {"ranges": covered}))
     return found

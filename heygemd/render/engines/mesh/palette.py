@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...geometry import F32, face_shape
-from ...mouth import LOWER, OPEN, OUTER, WIDTH
+from ... import cover
+from ...geometry import F32
+from ...mouth import LOWER, OPEN, WIDTH
 from ...scene import Crop, Image, Track
 from .person import Motion
 
@@ -24,15 +25,6 @@ MOUTH_UNITS = np.array([0.03, 0.05, 0.08, 0.05, 0.06], np.float32)
 """Difference of each quantity that counts as much as one unit of the others."""
 POSE_UNITS_DEG = np.array([8.0, 8.0, 15.0], np.float32)
 SWITCH_PRICE = 3.0
-SKIN_ANCHORS = np.array([2, 98, 327, 61, 291, 152, 148, 377, 172, 397, 50, 280, 205, 425, 1])
-SKIN_CORNER = np.array([-0.45, 0.45], np.float32)
-SKIN_PIXELS = 64
-SKIN_SIZE = (58, 56)
-ODD_TIMES_USUAL, ODD_AT_LEAST = 1.6, 0.06
-"""A texture is odd when it is farther from its nearest than this, as a share of its brightness (90th percentile)."""
-LOWER_OVAL = np.array(
-    [234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454, 1]
-)
 OTHER_SHOT_PRICE = 6.0
 
 
@@ -80,53 +72,14 @@ def store(crops: Iterable[Crop], track: Track) -> dict[str, NDArray[np.generic]]
         cuts.append(np.asarray(cut, np.uint8))
         kept.append(np.asarray(points * scale + move[:, 2], np.float32))
         frames.append(crop.source)
-    sound = np.flatnonzero(clean(cuts, kept))
+    # A hand or a microphone before the face in some of them would come back in every word.
+    sound = np.flatnonzero(cover.bare(np.asarray([cover.look(*pair) for pair in zip(cuts, kept, strict=True)])))
     cuts, kept, frames = [cuts[k] for k in sound], [kept[k] for k in sound], [frames[k] for k in sound]
     largest = max((len(cut) for cut in cuts), default=1)
     texture = np.zeros((len(cuts), largest, largest, 3), np.uint8)
     for row, cut in zip(texture, cuts, strict=True):
         row[: len(cut), : len(cut)] = cut
     return {"texture": texture, "points": np.asarray(kept, np.float32), "frame": np.asarray(frames, np.int32)}
-
-
-def clean(textures: list[Image], points: list[F32]) -> list[bool]:
-    """Return which textures look like others round the mouth: not those with a hand or a microphone before it.
-
-    Each is laid onto the mean face and only the skin between lips and face's edge is compared. A texture is kept when
-    the quarter of all that is nearest to it is about as near as is usual in this video: what covers a face never looks
-    the same twice, so this holds even when half the textures are covered.
-    """
-    if len(textures) < 4:
-        return [True] * len(textures)
-    skin = _skin()
-    anchors = _place(SKIN_ANCHORS).astype(np.float32)
-    rows = []
-    for texture, p in zip(textures, points, strict=True):
-        move = cv2.estimateAffine2D(p[SKIN_ANCHORS], anchors, method=cv2.LMEDS)[0]
-        patch = cv2.GaussianBlur(cv2.warpAffine(texture, move, SKIN_SIZE, borderMode=cv2.BORDER_REPLICATE), (0, 0), 2)
-        seen = patch[skin].astype(np.float32)
-        rows.append(seen / np.maximum(np.median(seen, 0), 1.0))
-    stack = np.asarray(rows)
-    apart = np.stack([np.percentile(np.abs(stack - row).mean(2), 90, axis=1) for row in stack])
-    nearest = max(3, len(stack) // 4)
-    odd = np.sort(apart, 1)[:, 1 : nearest + 1].mean(1)
-    limit = max(ODD_TIMES_USUAL * float(np.percentile(odd, 25)), ODD_AT_LEAST)
-    return [bool(value <= limit) for value in odd]
-
-
-def _place(indices: NDArray[np.int64]) -> F32:
-    """Return where points of the mean face lie in the small picture that `clean` compares."""
-    return np.asarray((face_shape()["mean"][indices, :2] - SKIN_CORNER) * SKIN_PIXELS, np.float32)
-
-
-def _skin() -> NDArray[np.bool_]:
-    """Return the mask of cheeks and chin in that picture: inside the face's edge, outside the lips."""
-    inside, lips = np.zeros(SKIN_SIZE[::-1], np.uint8), np.zeros(SKIN_SIZE[::-1], np.uint8)
-    cv2.fillPoly(inside, [np.rint(_place(LOWER_OVAL)).astype(np.int32)], (1,))
-    cv2.fillPoly(lips, [np.rint(_place(OUTER)).astype(np.int32)], (1,))
-    inside = cv2.erode(inside, np.ones((7, 7), np.uint8), borderValue=(0,)).astype(np.uint8)
-    lips = cv2.dilate(lips, np.ones((11, 11), np.uint8)).astype(np.uint8)
-    return np.asarray((inside > 0) & (lips == 0))
 
 
 def _square(points: F32) -> tuple[int, int, int]:

@@ -1,0 +1,56 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from heygemd.render import cover
+from heygemd.render.facemesh import Detector, Mesh
+from heygemd.render.scene import Image
+
+from . import presenter as people
+
+HAND_BGR = (110, 140, 190)
+
+
+def covered(frames: list[Image], where: range) -> list[Image]:
+    """Something of a hand's colour lies over mouth and chin, never twice in the same way."""
+    detector, mesh = Detector(), Mesh()
+    for k in where:
+        points = mesh.fit(frames[k], detector.find(frames[k], 2)[0]).points[:, :2]
+        middle, eye = points[14], float(np.linalg.norm(points[263] - points[33]))
+        size = (int(0.42 * eye), int((0.2 + 0.01 * (k % 5)) * eye))
+        place = (int(middle[0] + (k % 7 - 3) * 0.03 * eye), int(middle[1] + 0.1 * eye))
+        cv2.ellipse(frames[k], place, size, 10.0 * (k % 9), 0, 360, HAND_BGR, -1, cv2.LINE_AA)
+    return frames
+
+
+def test_what_covers_the_mouth_for_a_while_is_left_alone_and_told(tmp_path: Path) -> None:
+    frames = covered(people.swaying(75), range(30, 45))
+    track, findings = people.track(frames, tmp_path)
+    assert (track.strength[30:45] == 0).all()
+    assert (track.strength[:16] == 1).all() and (track.strength[60:] == 1).all()
+    (told,) = [f for f in findings if f.code in ("face_covered", "no_face_ranges")]
+    ((start, stop),) = told.fields["ranges"]
+    assert abs(start - 30 / 25) < 0.1 and abs(stop - 45 / 25) < 0.1
+
+
+def test_a_face_in_changing_light_is_bare() -> None:
+    frames = people.swaying(60)
+    detector, mesh = Detector(), Mesh()
+    looks = []
+    for k, frame in enumerate(frames):
+        lit = np.clip(frame * (0.7 + 0.3 * np.sin(k / 7)), 0, 255).astype(np.uint8)
+        looks.append(cover.look(lit, mesh.fit(lit, detector.find(lit, 2)[0]).points))
+    stack = np.asarray(looks)
+    assert not cover.covered(stack).any() and cover.bare(stack[::2]).all()
+
+
+def test_a_handful_of_looks_is_not_judged() -> None:
+    assert not cover.covered(np.zeros((5, len(cover.skin()), 3), np.uint8)).any()
+    assert cover.bare(np.zeros((0, len(cover.skin()), 3), np.uint8)).shape == (0,)
+
+
+def test_a_face_at_the_picture_s_edge_has_a_look() -> None:
+    photo = people.photo()
+    points = Mesh().fit(photo, Detector().find(photo, 2)[0]).points
+    assert cover.look(photo[:, : photo.shape[1] // 2].copy(), points).shape == (len(cover.skin()), 3)
