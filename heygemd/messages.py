@@ -135,6 +135,10 @@ WORDS: dict[str, tuple[str, str]] = {
     "no_face_ranges": ("No face at {ranges}: the picture was left as it is there.", "{ranges} 处没有人脸，该处画面保持原样。"),
     "several_faces": ("Several people are visible ({count}): the largest, steadiest face speaks.", "画面中有多人（{count}）：以最大、最稳定的人脸为准。"),
     "face_turned": ("The face is turned far away at {ranges}: the effect fades there.", "{ranges} 处面部侧转较大，该处效果减弱。"),
+    "face_covered": (
+        "Something (a hand, say) is before the face at {ranges}: the picture stays as it was there.",
+        "{ranges} 处面部被遮挡（例如手），该处保持原画面。",
+    ),
     "below_720p": ("The picture is small ({width}x{height}); 720p or more looks better.", "画面较小（{width}x{height}），720p 以上效果更好。"),
     "audio_silent": ("The voice recording is silent.", "录音没有声音。"),
     "audio_quiet": ("The voice recording is very quiet.", "录音音量很低。"),

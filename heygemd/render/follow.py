@@ -104,7 +104,7 @@ class SlotFiles:
 
     def _at(self, slot: int, frame: int) -> NDArray[np.void]:
         self._files[slot].seek(frame * self._row.itemsize)
-        return np.frombuffer(self._files[slot].read(self._row.itemsize), self._row)[0]
+        return np.frombuffer(self._files[slot].read(self._row.itemsize), self._row).reshape(())
 
     def close(self) -> None:
         """Close and remove the files."""
