@@ -75,7 +75,7 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Scene:
     line, differs = timeline.build(
         len(found.track), picture.fps, voice.duration_s, settings.audio_longer, settings.audio_shorter
     )
-    _tell(report, [*found.findings, *differs])
+    _tell(report, [*timeline.shown(found.findings, line), *differs])
     memo: Memo = {}
     if isinstance(engine, FrameEngine):
         memo = analysis.study(picture, found, engine, cache, scratch / "memo", phases)

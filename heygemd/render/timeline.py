@@ -32,6 +32,20 @@ def build(
     return Timeline(fps, np.arange(count, dtype=np.int32)), found
 
 
+def shown(findings: list[Finding], line: Timeline) -> list[Finding]:
+    """Return the findings about what the output shows; their "ranges" [[start_s, stop_s], ...] end where it ends."""
+    end_s = (int(line.source.max()) + 1) / float(line.fps)
+    kept = []
+    for finding in findings:
+        ranges = finding.fields.get("ranges")
+        if isinstance(ranges, list):
+            ranges = [[start, min(stop, end_s)] for start, stop in ranges if start < end_s]
+            finding = finding._replace(fields={**finding.fields, "ranges": ranges})
+        if ranges != []:
+            kept.append(finding)
+    return kept
+
+
 def _extended(frames: int, wanted: int, longer: AudioLonger) -> NDArray[np.int32]:
     index = np.arange(frames if longer == "trim" else wanted, dtype=np.int64)
     if longer == "loop":

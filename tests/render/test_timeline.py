@@ -3,6 +3,7 @@ from fractions import Fraction
 import pytest
 
 from heygemd.render import timeline
+from heygemd.render.scene import Finding
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,15 @@ def test_the_output_covers_the_voice_to_the_frame(fps: str) -> None:
     rate, voice_s = Fraction(fps), Fraction(16000 * 61 + 1, 16000)
     frames = timeline.frame_count(voice_s, rate)
     assert frames / rate >= voice_s > (frames - 1) / rate
+
+
+def test_nothing_is_told_of_what_the_output_does_not_show() -> None:
+    line, _ = timeline.build(100, Fraction(10), Fraction(4), "pingpong", "cut")
+    told = [
+        Finding("face_turned", {"ranges": [[1.0, 2.0], [3.5, 6.0], [7.0, 8.0]]}),
+        Finding("no_face_ranges", {"ranges": [[5.0, 6.0]]}),
+        Finding("below_720p", {"height": 480}),
+    ]
+    turned, low = timeline.shown(told, line)
+    assert turned == Finding("face_turned", {"ranges": [[1.0, 2.0], [3.5, 4.0]]})
+    assert low.code == "below_720p"
