@@ -13,23 +13,22 @@ from collections.abc import Awaitable, Callable
 
 from loguru import logger
 
-from .. import files, log
+from .. import log
 from ..config import Config
 from ..errors import HeygemdError, InfrastructureError, NotReady, describe
 from ..faults import point
 from ..job import Job, Problem, Video
 from ..protocol import Event, Found, Progress
-from . import names, publish, reports, verdict
+from . import publish, reports, verdict
 from .attempt import Attempt
+from .claims import Claims
 from .folder import wishes
 from .inbox import Inbox
-from .settle import Pending
 from .share import Guard
 from .store import Store
 
 CANCEL_POLL_S = 2.0
 PAUSE_S = 60.0
-CLAIM_BACKOFF_S = (1.0, 2.0, 4.0, 8.0, 16.0)
 
 
 class Scheduler:
@@ -53,6 +52,7 @@ class Scheduler:
         self.log_sinks: dict[str, int] = {}
         self._paused_until = 0.0
         self._rest_until: dict[str, float] = {}
+        self._claims = Claims(self)
 
     @property
     def group(self) -> int | None:
@@ -67,8 +67,8 @@ class Scheduler:
         try:
             for job in self._awake():
                 if job.phase == "claiming":
-                    await self._for(job, self._confirm_claim(job))
-            return await self._hand_over_next() or await self._render_next() or await self._claim_next()
+                    await self._for(job, self._claims.confirm(job))
+            return await self._hand_over_next() or await self._render_next() or await self._claims.next()
         except InfrastructureError as error:
             self._pause(error)
         except (NotReady, OSError) as error:
@@ -100,6 +100,8 @@ class Scheduler:
         except InfrastructureError:
             raise
         except Exception as error:
+            if isinstance(error, FileNotFoundError) and await self._taken_away(job):
+                return True
             say = logger.bind(job=job.name, id=job.id)
             typed = error if isinstance(error, HeygemdError) else NotReady("puzzling", describe(error), name=job.name)
             if job.id not in self.resting:
@@ -107,67 +109,6 @@ class Scheduler:
             self.resting[job.id] = typed
             self._rest_until[job.id] = time.monotonic() + PAUSE_S
         return True
-
-    # --- claim ----------------------------------------------------------------------------------------------------
-
-    async def _claim_next(self) -> bool:
-        if not self.claims_allowed or self.inbox.scanning:
-            return False
-        now = time.monotonic()
-        for pending in self.inbox.queue():
-            if pending.claim_after <= now:
-                return await self._claim(pending)
-        return False
-
-    async def _confirm_claim(self, job: Job) -> None:
-        """After a crash in the middle of a claim: the folder's place tells whether it happened."""
-        if await self.guard.thread.call(publish.claim_happened, self.share, job):
-            await self.guard.thread.call(publish.own, self.share / "processing" / job.folder, self.instance, self.group)
-            job.phase = "claimed"
-            self.store.save(job)
-        else:
-            self.active.remove(job)
-            self.store.forget(job)
-
-    async def _claim(self, pending: Pending) -> bool:
-        job = pending.job
-        assert job is not None
-        taken = {names.fold(n) for n in await self._names("processing")}
-        job.folder = names.free_name(job.name, taken, job.id)
-        job.started = time.time()
-        self.store.save(job)
-        try:
-            await self.guard.thread.drain(publish.claim(self.share, job, self.instance, self.group))
-        except FileNotFoundError:
-            self.store.forget(job)
-            self.inbox.pending.pop(pending.name, None)
-            return True
-        except (NotReady, OSError) as error:
-            self.store.forget(job)
-            self._claim_refused(pending, error)
-            return False
-        job.phase = "claimed"
-        self.store.save(job)
-        self.active.append(job)
-        self.inbox.pending.pop(pending.name, None)
-        self._log_to_file(job)
-        logger.bind(job=job.name, id=job.id).info("claimed: {} videos", len(job.videos))
-        return True
-
-    def _claim_refused(self, pending: Pending, error: NotReady | OSError) -> None:
-        """Somebody has the folder open, or it is not ours to move: not a failure, tried again for ever."""
-        delay = CLAIM_BACKOFF_S[min(pending.claim_failures, len(CLAIM_BACKOFF_S) - 1)]
-        pending.claim_failures += 1
-        pending.claim_after = time.monotonic() + delay
-        code = "puzzling"
-        if isinstance(error, NotReady):
-            code = "folder_no_permission" if error.code == "no_permission" else "folder_open"
-        pending.state, pending.reason = "waiting", NotReady(code, name=pending.name)
-        if pending.claim_failures == 1:
-            logger.bind(job=pending.name).warning("cannot take the folder: {}", describe(error))
-
-    async def _names(self, folder: str) -> list[str]:
-        return await self.guard.thread.call(files.names, self.share / folder)
 
     # --- render ---------------------------------------------------------------------------------------------------
 
@@ -186,7 +127,7 @@ class Scheduler:
 
     async def _render(self, job: Job, video: Video) -> None:
         """Make one attempt at one video; whatever happens, the record says so afterwards."""
-        self._log_to_file(job)
+        self.log_to_file(job)
         self.progress = (job, video, None)
         attempt = Attempt(self.config, self.store, self.guard, job, video)
         work = asyncio.create_task(attempt.run(self._listener(job, video)))
@@ -197,7 +138,8 @@ class Scheduler:
                 await _end(work)
                 self._cancelled(job, watch.result())
                 return
-            verdict.conclude(self.config.attempts, job, video, work.exception())
+            if not await self._claims.give_back(job, work.exception()):
+                verdict.conclude(self.config.attempts, job, video, work.exception())
         except asyncio.CancelledError:
             await _end(work)
             raise
@@ -205,7 +147,8 @@ class Scheduler:
             await _end(watch)
             job.running = ""
             self.progress = None
-            self.store.save(job)
+            if job in self.active:
+                self.store.save(job)
 
     def _listener(self, job: Job, video: Video) -> Callable[[Event], None]:
         def hear(event: Event) -> None:
@@ -229,6 +172,12 @@ class Scheduler:
                         return why
             await asyncio.sleep(CANCEL_POLL_S)
 
+    async def _taken_away(self, job: Job) -> bool:
+        why = await self.guard.thread.call(publish.cancel_wanted, self.share, job)
+        if why == "removed":
+            self._cancelled(job, why)
+        return why == "removed"
+
     def _cancelled(self, job: Job, why: str) -> None:
         job.problem = Problem(code=why)
         logger.bind(job=job.name, id=job.id).warning("stopped: {}", why)
@@ -245,12 +194,13 @@ class Scheduler:
                 return await self._for(job, self._publish(job))
         return False
 
-    def _log_to_file(self, job: Job) -> None:
+    def log_to_file(self, job: Job) -> None:
+        """Begin to keep this job's own log."""
         if job.id not in self.log_sinks:
             self.log_sinks[job.id] = log.job_sink(self.store.log_file(job), job.id)
 
     async def _publish(self, job: Job) -> None:
-        self._log_to_file(job)
+        self.log_to_file(job)
         call = self.guard.thread.call
         folder = self.share / "processing" / job.folder
         say = logger.bind(job=job.name, id=job.id)

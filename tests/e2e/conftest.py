@@ -1,34 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
-from heygemd.demo import clips
-from tests.making import ffmpeg, video
-
 from .harness import Site
-
-SAMPLE_VOICE = Path(clips.__file__).with_name("voice.m4a")
-
-
-@pytest.fixture(scope="session")
-def media(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """A real face for a second, a real voice for a second, and files that cannot be rendered."""
-    folder = tmp_path_factory.mktemp("media")
-    clip = clips.Clip("anna.mp4", 160, 160, Fraction(25), 1.0, 200)
-    clips.write(clip, clips.frames(clip, clips.portrait()), folder)
-    voice = folder / "voice.m4a"
-    ffmpeg("-ss", "0.5", "-t", "1", "-i", SAMPLE_VOICE, "-c:a", "aac", voice)
-    long_voice = folder / "long.wav"
-    ffmpeg("-i", SAMPLE_VOICE, "-ar", "16000", "-ac", "1", long_voice)
-    broken = folder / "broken.mp4"
-    broken.write_bytes((folder / "anna.mp4").read_bytes()[:200] + b"\x55" * 3000)
-    no_face = video(folder / "no-face.mp4", 1, "160x160")
-    return SimpleNamespace(face=folder / "anna.mp4", voice=voice, long_voice=long_voice, broken=broken, no_face=no_face)
 
 
 @pytest.fixture

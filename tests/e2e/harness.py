@@ -20,6 +20,7 @@ import psutil
 
 from heygemd.daemon import share
 
+CHECKOUT = Path(__file__).parents[2]
 PATIENCE_S = 120.0
 FOLDERS = share.FOLDERS
 
@@ -44,6 +45,7 @@ class Site:
         self.notes: list[str] = []
         self.processes: list[subprocess.Popen[bytes]] = []
         self.prefix: list[str] = []
+        self.module = "heygemd"
         share.create(self.share)
         self.configure(**sections)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -79,10 +81,10 @@ class Site:
 
     def start(self, *verb: str, fault: str = "", **environment: str) -> subprocess.Popen[bytes]:
         """Start `heygemd run` (or another verb); `fault` fires once per site."""
-        extra = {"NOTIFY_SOCKET": str(self.root / "notify"), **environment}
+        extra = {"PYTHONPATH": str(CHECKOUT), "NOTIFY_SOCKET": str(self.root / "notify"), **environment}
         if fault:
             extra |= {"HEYGEMD_FAULT": fault, "HEYGEMD_FAULT_ONCE": str(self.root / "fault-fired")}
-        command = [*self.prefix, sys.executable, "-m", "heygemd", *(verb or ("run",)), "--config", str(self.config)]
+        command = [*self.prefix, sys.executable, "-m", self.module, *(verb or ("run",)), "--config", str(self.config)]
         with open(self.root / "stderr", "ab") as errors:
             process = subprocess.Popen(command, stdout=errors, stderr=errors, env={**os.environ, **extra})
         self.processes.append(process)

@@ -6,6 +6,8 @@ import re
 import time
 import zipfile
 
+import pytest
+
 from .harness import duration_s, frame_count, wait_for
 
 
@@ -87,6 +89,7 @@ def test_waiting_is_explained_in_the_folder_and_the_note_goes_away(site, media):
     assert not (done / "HEYGEMD-waiting.txt").exists()
 
 
+@pytest.mark.fault("F1")
 def test_a_file_that_grows_slowly_is_not_taken_early(site, media):
     data = media.face.read_bytes()
     folder = site.drop("slow", voice__m4a=media.voice)
@@ -100,6 +103,7 @@ def test_a_file_that_grows_slowly_is_not_taken_early(site, media):
     assert frame_count(site.finished("slow") / "anna.mp4") == 25
 
 
+@pytest.mark.fault("F19")
 def test_hostile_names_travel_safely(site, media):
     hostile = ["-vf:concat:a'b\"c;$(id).mp4", "new\nline <b>&amp;.mp4"]
     folder = site.drop("-rf <script>alert(1)<", voice__m4a=media.voice)
@@ -118,6 +122,7 @@ def test_hostile_names_travel_safely(site, media):
     assert all(re.match(r"\d{4}-", line) for line in site.log().splitlines() if line and not line.startswith(" "))
 
 
+@pytest.mark.fault("F17")
 def test_collisions_get_a_number_and_nothing_is_replaced(site, media):
     for round_ in ("first", "second"):
         site.drop("same", voice__m4a=media.voice, anna__mp4=media.face)

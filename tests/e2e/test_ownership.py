@@ -52,6 +52,7 @@ def test_a_group_writable_folder_of_another_user_is_served(foreign, media):
 
 
 @pytest.mark.root
+@pytest.mark.fault("F12")
 def test_a_folder_that_may_not_be_moved_is_explained_and_served_once_mended(foreign, media):
     folder = foreign.drop("locked", voice__m4a=media.voice, anna__mp4=media.face)
     own(folder, 0o755)

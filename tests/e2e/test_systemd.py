@@ -30,7 +30,11 @@ def can_boot() -> bool:
     return bool(os.environ.get("CI")) or (os.geteuid() == 0 and tools and Path("/lib/systemd/systemd").exists())
 
 
-pytestmark = [pytest.mark.root, pytest.mark.skipif(not can_boot(), reason="needs root and systemd")]
+pytestmark = [
+    pytest.mark.root,
+    pytest.mark.fault("UNIT"),
+    pytest.mark.skipif(not can_boot(), reason="needs root and systemd"),
+]
 
 
 @pytest.fixture
@@ -151,6 +155,9 @@ def test_a_share_may_come_late_and_go_again(system: System) -> None:
     wait_for_status(system, "idle", seconds=90)
     system.run("umount", SHARE)
     wait_for_status(system, "share-unavailable")
+    system.run("mount", "-t", "tmpfs", "tmpfs", SHARE)
+    system.heygemd("init", SHARE)
+    wait_for_status(system, "idle", seconds=90)
     assert show(system, "NRestarts") == "0"
 
 
@@ -174,3 +181,82 @@ def test_a_killed_daemon_comes_back(system: System) -> None:
     system.run("kill", "-KILL", pid)
     until(lambda: show(system, "MainPID") not in (pid, "0") and show(system, "ActiveState") == "active", system)
     assert show(system, "NRestarts") == "1"
+
+
+def drop_in(system: System, text: str) -> None:
+    """Change the unit as an administrator does."""
+    system.run("sh", "-c", f"printf '[Service]\\n{text}\\n' > /run/systemd/system/heygemd.service.d/trial.conf")
+    system.run("systemctl", "daemon-reload")
+
+
+@pytest.mark.slow
+@pytest.mark.fault("F26")
+@pytest.mark.timeout(600)
+def test_a_hung_loop_a_stop_and_a_crash_cost_no_job(system: System, job: Path) -> None:
+    drop_in(system, "WatchdogSec=12")
+    system.heygemd("init", SHARE)
+    settings = f'[paths]\\nshare = "{SHARE}"\\n[log]\\nrotation_mb = 0.002\\n'
+    system.run("sh", "-c", f"printf '{settings}' > {CONFIG}")
+    start(system)
+    system.run("cp", "-r", str(job), f"{SHARE}/inbox/hello")
+    wait_for_status(system, "hello: 0 of 1 done", seconds=120)
+
+    # The main loop hangs: systemd ends it and starts it anew, and the job goes on.
+    system.run("kill", "-STOP", show(system, "MainPID"))
+    until(lambda: show(system, "NRestarts") == "1" and show(system, "ActiveState") == "active", system, seconds=90)
+    assert "watchdog" in system.run("journalctl", "--no-pager", "-u", "heygemd").stdout.lower()
+    wait_for_status(system, "hello: 0 of 1 done", seconds=120)
+
+    # A stop in the middle of the render is quick and leaves nothing running.
+    began = time.monotonic()
+    system.run("systemctl", "stop", "heygemd")
+    assert time.monotonic() - began < STOP_LIMIT_S
+    assert show(system, "Result") == "success"
+    assert system.run("pgrep", "-u", "heygemd", check=False).stdout == ""
+
+    # A folder that cannot be rendered is an error in the journal; the other one is done.
+    system.run(
+        "sh", "-c", f"mkdir {SHARE}/inbox/bad && cd {SHARE}/inbox/bad && cp {job}/voice.m4a . && cp voice.m4a x.mov"
+    )
+    start(system)
+    system.run("sh", "-c", f"echo noise > {SHARE}/inbox/bad/x.mov")
+    until(lambda: owner(system, f"{SHARE}/done/hello/astronaut-wide.mp4") != "", system, seconds=300)
+    until(lambda: owner(system, f"{SHARE}/failed/bad") != "", system, seconds=120)
+    assert "media_unreadable" in journal(system, "-p", "err")
+    assert "rendered" not in journal(system, "-p", "err")
+    rotated = system.run("sh", "-c", "stat -c '%U:%G %a' /var/log/heygemd/*.gz").stdout.split("\n")
+    assert set(rotated) == {"heygemd:adm 640", ""}
+
+
+TRIALS = """\
+import os, socket
+def tried(what, *arguments):
+    try:
+        what(*arguments)
+        return "allowed"
+    except OSError as error:
+        return type(error).__name__
+print("TRIALS", {
+    "state": tried(open, "/var/lib/heygemd/x", "w"), "cache": tried(open, "/var/cache/heygemd/x", "w"),
+    "share": tried(open, "%(share)s/inbox/x", "w"), "logs": tried(open, "/var/log/heygemd/x", "w"),
+    "etc": tried(open, "/etc/heygemd/x", "w"), "usr": tried(open, "/usr/x", "w"), "var": tried(open, "/var/x", "w"),
+    "beside": tried(open, "/mnt/nas/x", "w"), "root": tried(os.listdir, "/root"), "home": tried(open, "/home/x", "w"),
+    "kernel": tried(open, "/proc/sys/kernel/hostname", "w"), "network": tried(socket.socket),
+    "packets": tried(socket.socket, socket.AF_INET6, socket.SOCK_DGRAM), "namespace": tried(os.unshare, 0x40000000)
+    if hasattr(os, "unshare") else "OSError", "device": tried(os.mknod, "/var/lib/heygemd/d", 0o20666, 0x0105),
+    "chroot": tried(os.chroot, "/"), "uid": tried(os.setuid, 0),
+}, flush=True)
+"""
+
+
+def test_the_sandbox_holds(system: System) -> None:
+    """What the unit allows and refuses, tried by a program in the very same confinement."""
+    system.heygemd("init", SHARE)
+    script = (TRIALS % {"share": SHARE}).replace("'", "'\\''")
+    system.run("sh", "-c", f"printf '%s' '{script}' > /run/code/trials.py")
+    drop_in(system, f"Type=oneshot\\nRestart=no\\nExecStart=\\nExecStart={system.python} /run/code/trials.py")
+    start(system)
+    said = next(line for line in journal(system).splitlines() if line.startswith("TRIALS"))
+    found = eval(said.removeprefix("TRIALS"))
+    allowed = {what for what, outcome in found.items() if outcome == "allowed"}
+    assert allowed == {"state", "cache", "share", "logs"}, found

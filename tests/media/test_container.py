@@ -55,6 +55,7 @@ def test_a_cut_mp4(tmp_path: Path, movie: Path) -> None:
     assert code_of(cut_half(movie, tmp_path / "cut.mp4")) == "still_copying"
 
 
+@pytest.mark.fault("F2")
 def test_a_preallocated_fast_start_mp4_has_a_zero_tail(tmp_path: Path, movie: Path) -> None:
     assert examine(preallocate_half(movie, tmp_path / "half.mp4")).zero_tail
 
@@ -68,6 +69,7 @@ def test_an_mp4_whose_moov_has_not_come(tmp_path: Path) -> None:
     assert code_of(late) == "moov_missing"
 
 
+@pytest.mark.fault("F2")
 def test_half_a_wav(tmp_path: Path) -> None:
     whole = making.audio(tmp_path / "a.wav", 3)
     assert code_of(cut_half(whole, tmp_path / "cut.wav")) == "still_copying"
@@ -94,6 +96,7 @@ def test_a_cut_file_of_other_containers(tmp_path: Path, ext: str) -> None:
     assert code_of(cut_half(making.video(tmp_path / f"v.{ext}"), tmp_path / f"cut.{ext}")) == "still_copying"
 
 
+@pytest.mark.fault("F18")
 def test_what_is_no_file(tmp_path: Path, movie: Path) -> None:
     os.mkfifo(tmp_path / "pipe.mp4")
     (tmp_path / "link.mp4").symlink_to(movie)

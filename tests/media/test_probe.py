@@ -44,6 +44,7 @@ def test_a_sound_is_known_by_content_whatever_its_name(tmp_path: Path, ext: str)
     assert info.duration_s == pytest.approx(1, abs=0.15)
 
 
+@pytest.mark.fault("F21")
 @pytest.mark.parametrize("ext", ["mp3", "m4a", "flac"])
 def test_a_cover_picture_is_no_video(tmp_path: Path, ext: str) -> None:
     cover, sound = tmp_path / "cover.png", making.audio(tmp_path / "a.wav")
@@ -80,6 +81,7 @@ CONCAT = "ffconcat version 1.0\nfile secret.mp4\n"
 SDP = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n"
 
 
+@pytest.mark.fault("F23")
 @pytest.mark.parametrize("text", [PLAYLIST, CONCAT, SDP], ids=["hls", "concat", "sdp"])
 def test_a_playlist_disguised_as_a_video_reads_nothing(tmp_path: Path, text: str) -> None:
     secret = making.video(tmp_path / "secret.mp4")
@@ -104,6 +106,7 @@ def test_limits_of_a_video(tmp_path: Path, limit: dict[str, float], code: str) -
     assert caught.value.code == code
 
 
+@pytest.mark.fault("F24")
 def test_limits_of_a_sound_and_of_streams(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         probe(making.audio(tmp_path / "a.wav", 2), Limits(max_audio_s=1))
@@ -115,6 +118,7 @@ def test_limits_of_a_sound_and_of_streams(tmp_path: Path) -> None:
     assert caught.value.code == "too_many_streams"
 
 
+@pytest.mark.fault("F24")
 def test_a_huge_picture_in_a_small_file_is_refused(tmp_path: Path) -> None:
     bomb = making.video(tmp_path / "b.mkv", 0.05, "9000x6000", options=["-c:v", "libx264", "-preset", "ultrafast"])
     with pytest.raises(InputError) as caught:

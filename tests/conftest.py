@@ -1,0 +1,31 @@
+"""What tests of real jobs share: tiny real media, and the table of faults."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from tests.making import ffmpeg, video
+
+pytest_plugins = ["tests.faults.table"]
+
+
+@pytest.fixture(scope="session")
+def media(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A real face for a second, a real voice for a second, and files that cannot be rendered."""
+    from heygemd.demo import clips
+
+    folder, sample_voice = tmp_path_factory.mktemp("media"), Path(clips.__file__).with_name("voice.m4a")
+    clip = clips.Clip("anna.mp4", 160, 160, Fraction(25), 1.0, 200)
+    clips.write(clip, clips.frames(clip, clips.portrait()), folder)
+    voice = folder / "voice.m4a"
+    ffmpeg("-ss", "0.5", "-t", "1", "-i", sample_voice, "-c:a", "aac", voice)
+    long_voice = folder / "long.wav"
+    ffmpeg("-i", sample_voice, "-ar", "16000", "-ac", "1", long_voice)
+    broken = folder / "broken.mp4"
+    broken.write_bytes((folder / "anna.mp4").read_bytes()[:200] + b"\x55" * 3000)
+    no_face = video(folder / "no-face.mp4", 1, "160x160")
+    return SimpleNamespace(face=folder / "anna.mp4", voice=voice, long_voice=long_voice, broken=broken, no_face=no_face)

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.e2e.harness import Site
+from tests.faults.invariants import Ledger
+
+NEXT = "the next healthy job"
+
+
+class Faulty(Site):
+    """A site whose daemon can be given faults at the share's seam, and whose jobs are all accounted for."""
+
+    def __init__(self, root: Path, media: SimpleNamespace, **sections: dict[str, Any]) -> None:
+        super().__init__(root, **sections)
+        self.module = "tests.faults.seam"
+        self.media = media
+        self.ledger = Ledger(self)
+
+    def drop(self, name: str, **files: Path) -> Path:
+        folder = super().drop(name, **files)
+        self.ledger.note(folder)
+        return folder
+
+    def healthy(self, name: str) -> Path:
+        """Drop a job that can be rendered."""
+        return self.drop(name, voice__m4a=self.media.voice, anna__mp4=self.media.face)
+
+    def start(self, *verb: str, fault: str = "", **environment: str) -> subprocess.Popen[bytes]:
+        return super().start(*verb, fault=fault, HEYGEMD_SEAM=str(self.seam), **environment)
+
+    @property
+    def seam(self) -> Path:
+        return self.root / "seam.json"
+
+    def inject(self, *rules: dict[str, Any]) -> None:
+        """Let calls to the share fail from now on as the rules say (see `seam`); without rules: no more."""
+        draft = self.root / "seam.draft"
+        draft.write_text(json.dumps(rules))
+        draft.replace(self.seam)
+
+    def fired(self) -> list[str]:
+        """Return which calls were made to fail."""
+        path = Path(f"{self.seam}.fired")
+        return path.read_text().splitlines() if path.exists() else []
+
+    def check(self, **bounds: int) -> None:
+        """Assert that the next healthy job is rendered (I4), and all other invariants."""
+        self.healthy(NEXT)
+        self.finished(NEXT)
+        self.ledger.check(**bounds)
+
+    # --- a share on a mount of the daemon's own, which can go away under it ----------------------------------------
+
+    def on_mount(self) -> None:
+        """Let the daemon see the share through a mount; the tests see what lies behind it."""
+        behind, point = self.root / "nas", self.share
+        self.share.rename(behind)
+        point.mkdir()
+        self.share, self.point = behind, point
+        self.prefix = ["unshare", "--mount", "sh", "-c", f'mount --bind "{behind}" "{point}" && exec "$@"', "--"]
+
+    def in_namespace(self, process: subprocess.Popen[bytes], *command: str | Path) -> None:
+        subprocess.run(["nsenter", "-t", str(process.pid), "-m", *map(str, command)], check=True)
+
+    def unmount(self, process: subprocess.Popen[bytes]) -> None:
+        """The share goes away: an empty folder is left where it was."""
+        self.in_namespace(process, "umount", "--lazy", self.point)
+
+    def mount(self, process: subprocess.Popen[bytes]) -> None:
+        self.in_namespace(process, "mount", "--bind", self.share, self.point)
+
+
+@pytest.fixture
+def faulty(tmp_path: Path, media: SimpleNamespace) -> Iterator[Faulty]:
+    made = Faulty(tmp_path, media)
+    yield made
+    made.close()
+
+
+def needs_root() -> pytest.MarkDecorator:
+    """Mounts need root; in CI that is not a question but a duty."""
+    able = bool(os.environ.get("CI")) or os.geteuid() == 0
+    return pytest.mark.skipif(not able, reason="needs root to make mounts")
+
+
+@pytest.fixture
+def disk() -> Iterator[Callable[[Path, str], None]]:
+    """Mount a small disk of its own at an existing folder, with what lay there."""
+    mounted: list[Path] = []
+
+    def make(path: Path, size: str) -> None:
+        path.mkdir(exist_ok=True)
+        kept = [(p.name, p.read_bytes()) for p in path.iterdir()]
+        mode = path.stat().st_mode & 0o7777
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode={mode:o}", "tmpfs", path], check=True)
+        mounted.append(path)
+        for name, data in kept:
+            (path / name).write_bytes(data)
+
+    yield make
+    for path in reversed(mounted):
+        subprocess.run(["umount", "--lazy", path], check=True)
+
+
+class Clock:
+    """The wall clock of the daemon and its renderers (libfaketime); the monotonic clock is left alone."""
+
+    def __init__(self, path: Path, library: Path) -> None:
+        self.path = path
+        self.environment = {
+            "LD_PRELOAD": str(library),
+            "FAKETIME_TIMESTAMP_FILE": str(path),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "DONT_FAKE_MONOTONIC": "1",
+            "NO_FAKE_STAT": "1",
+        }
+        self.jump("+0")
+
+    def jump(self, offset: str) -> None:
+        """Set the clock to this far from the true time ("-1d", "+2h")."""
+        draft = self.path.with_suffix(".draft")
+        draft.write_text(offset)
+        draft.replace(self.path)
+
+
+@pytest.fixture
+def clock(tmp_path: Path) -> Clock:
+    library = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+    if library is None:
+        assert not os.environ.get("CI"), "libfaketime is not installed"
+        pytest.skip("needs libfaketime")
+    return Clock(tmp_path / "faketime", library)

@@ -1,0 +1,83 @@
+"""Coverage-guided fuzzing of what strangers can write: python -m tests.faults.fuzz_code TARGET [LIBFUZZER OPTION]"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import atheris
+
+with atheris.instrument_imports(include=["heygemd", "tomli"]):
+    from heygemd import config, protocol
+    from heygemd.daemon import manifest, store
+    from heygemd.errors import InputError, NotReady
+    from heygemd.files import Entry, Folder
+    from heygemd.media import container
+
+from loguru import logger
+
+from heygemd.config import JobSettings, Limits, Render
+from heygemd.daemon import folder as folders
+
+FOLDER = Path(tempfile.mkdtemp(prefix="heygemd-fuzz-"))
+
+
+def examine(data: bytes) -> None:
+    """The container walk: a judgement or NotReady."""
+    path = FOLDER / "media"
+    path.write_bytes(data)
+    try:
+        container.examine(path)
+    except NotReady:
+        return
+
+
+def settings(data: bytes) -> None:
+    """A job.toml: settings or InputError."""
+    try:
+        config.load_job(data).apply(Render())
+    except InputError as error:
+        assert len(str(error)) < 10_000
+
+
+def record(data: bytes) -> None:
+    """A job record: read or set aside, never lost."""
+    records = store.Store(FOLDER)
+    for path in records.folder.iterdir():
+        path.unlink()
+    (records.folder / "a.json").write_bytes(data)
+    if not records.load():
+        assert list(records.folder.glob("*.corrupt-*"))
+
+
+def remembered(data: bytes) -> None:
+    """A finished folder's manifest: what it claims leads to a job with harmless names, or to none."""
+    earlier = manifest.parse(data)
+    members = [Entry("v.wav", "file", 5, 1), Entry("a.mov", "file", 6, 1), Entry("a.mp4", "file", 60, 1)]
+    seen = folders.sort_members(Folder("job", tuple(members), 1))
+    kinds = {"v.wav": "audio"}
+    judged = [folders.Judged(e, kinds.get(e.name, "video")) for e in members]  # type: ignore[arg-type]
+    try:
+        folders.check_bounds(seen, Limits())
+        job = folders.compose(seen, judged, JobSettings(), Render(), earlier, 1.0)
+    except NotReady:
+        return
+    assert all("/" not in video.output for video in job.videos)
+
+
+def event(data: bytes) -> None:
+    """A line of the renderer: an event or None."""
+    protocol.parse(data)
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "examine": examine, "settings": settings, "record": record, "remembered": remembered, "event": event,
+}  # fmt: skip
+
+if __name__ == "__main__":
+    logger.remove()
+    target = TARGETS[sys.argv.pop(1)]
+    atheris.Setup(sys.argv, target)
+    atheris.Fuzz()

@@ -1,0 +1,79 @@
+"""What must hold after every fault (I1 to I6), checked on the share and the records as they are found."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from pathlib import Path
+
+from heygemd.files import HIDDEN
+from tests.e2e.harness import FOLDERS, Site, frame_count
+
+WHY = "HEYGEMD-why-it-failed.txt"
+ORIGINALS = "originals"
+
+
+def digest(path: Path) -> str:
+    return hashlib.blake2b(path.read_bytes()).hexdigest()
+
+
+def contents(folder: Path) -> Counter[str]:
+    """Return how often each content lies below a folder."""
+    return Counter(digest(path) for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+
+
+def ours(path: Path) -> bool:
+    """Whether the daemon wrote it in an earlier round and may write it anew; results are kept."""
+    return path.parent.name == HIDDEN or path.name == "report.html" or path.name.startswith("HEYGEMD-")
+
+
+class Ledger:
+    """Remembers what staff put into the share, so that nothing of it can be missing afterwards."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.jobs: dict[str, Counter[str]] = {}
+
+    def note(self, folder: Path) -> None:
+        """Take down a folder's files as they are now; again after each change that staff make."""
+        files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
+        self.jobs[folder.name] = Counter(digest(path) for path in files if not ours(path))
+
+    def forget(self, name: str) -> None:
+        """Staff took the folder away."""
+        del self.jobs[name]
+
+    def check(self, max_attempts: int = 3) -> None:
+        """Assert I1, I2, I3, I5 and I6; I4 is a job that is rendered afterwards."""
+        self.one_place_each()
+        self.nothing_lost()
+        for folder in (self.site.share / "done").iterdir():
+            whole(folder)
+        for folder in (self.site.share / "failed").iterdir():
+            assert (folder / WHY).stat().st_size > 20, f"I6: no reason in failed/{folder.name}"
+        for job in self.site.records():
+            for video in job["videos"]:
+                assert video["attempts"] <= max_attempts, f"I5: {job['name']} {video}"
+
+    def one_place_each(self) -> None:
+        for name in self.jobs:
+            places = self.site.place_of(name)
+            assert len(places) == 1, f"I1: {name} lies in {places}"
+        hidden = [p for place in FOLDERS for p in (self.site.share / place).glob(".*heygemd-part*")]
+        assert not hidden, f"I1: {hidden}"
+
+    def nothing_lost(self) -> None:
+        for name, wanted in self.jobs.items():
+            found = contents(self.site.share / self.site.place_of(name)[0] / name)
+            assert not wanted - found, f"I2: {name} lost {sum((wanted - found).values())} files"
+
+
+def whole(folder: Path) -> None:
+    """Assert that a folder in done/ holds finished results only, each decodable to its end."""
+    parts = [p for p in folder.rglob("*") if p.name.endswith((".part", "heygemd-part", ".tmp"))]
+    assert not parts, f"I3: {parts}"
+    results = [p for p in folder.glob("[!.]*.mp4")]
+    assert results, f"I3: done/{folder.name} has no result"
+    for path in results:
+        assert frame_count(path) > 0, f"I3: {path}"
+    assert {p.name for p in folder.iterdir()} >= {ORIGINALS, "report.html", "HEYGEMD-log.txt"}, f"I3: {folder}"

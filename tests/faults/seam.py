@@ -1,0 +1,128 @@
+"""Start heygemd with faults at the seam to the share: python -m tests.faults.seam VERB ...
+
+HEYGEMD_SEAM names a JSON file of rules, read again whenever it changes; each firing is a line in FILE.fired. A rule:
+
+    call    name of an os function, "read" for reading an open file, "change" for all that alter a disk, "" for all
+    where   "share" (default): calls of the share's I/O thread; "any": of every thread
+    error   errno name to fail with; or "hang" (for `seconds`), or "kill" (SIGKILL before the call)
+    after   calls to let pass first
+    times   how often it fires; 0: always
+
+The daemon's pauses are shortened, so that recovery is seen within a test; nothing else differs from `heygemd`.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import pathlib
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+LOOKS = ["scandir", "listdir", "stat", "lstat", "statvfs"]
+CHANGES = ["mkdir", "rmdir", "unlink", "rename", "replace", "write", "fsync", "chmod"]
+CALLS = [*LOOKS, "open", *CHANGES]
+
+
+class Rules:
+    """The rules of the file and how often each has matched."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fired = os.open(f"{path}.fired", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        self._real: dict[str, Callable[..., Any]] = {name: getattr(os, name) for name in (*CALLS, "kill")}
+        self._stamp = 0
+        self._rules: list[dict[str, Any]] = []
+        self._lock = threading.RLock()
+
+    def meet(self, call: str) -> None:
+        """Fail, hang or die here if a rule says so."""
+        with self._lock:
+            rule = next((rule for rule in self._current() if self._due(rule, call)), None)
+        if rule is None:
+            return
+        self._real["write"](self._fired, f"{call} {rule['error']}\n".encode())
+        if rule["error"] == "kill":
+            self._real["kill"](os.getpid(), signal.SIGKILL)
+        elif rule["error"] == "hang":
+            time.sleep(rule["seconds"])
+        else:
+            raise OSError(getattr(errno, rule["error"]), "injected", "")
+
+    def _current(self) -> list[dict[str, Any]]:
+        try:
+            stamp = self._real["stat"](self.path).st_mtime_ns
+        except FileNotFoundError:
+            return []
+        if stamp != self._stamp:
+            self._stamp, self._rules = stamp, json.loads(self.path.read_text())
+        return self._rules
+
+    def _due(self, rule: dict[str, Any], call: str) -> bool:
+        wanted = CHANGES if rule["call"] == "change" else [rule["call"] or call]
+        here = rule.get("where") == "any" or threading.current_thread().name == "share"
+        if call not in wanted or not here:
+            return False
+        rule["met"] = rule.get("met", 0) + 1
+        nth = rule["met"] - rule.get("after", 0)
+        times = rule.get("times", 0)
+        return nth > 0 and (times == 0 or nth <= times)
+
+
+def install(rules: Rules) -> None:
+    """Put the rules in front of the os functions."""
+    accessor = getattr(pathlib, "_NormalAccessor", None)  # Python 3.10 keeps its own references
+    inside = threading.local()
+
+    def guarded(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if not getattr(inside, "rule", False):
+                inside.rule = True
+                try:
+                    rules.meet(name)
+                finally:
+                    inside.rule = False
+            return real(*args, **kwargs)
+
+        return call
+
+    class Reading(io.FileIO):
+        def read(self, size: int = -1) -> bytes:  # type: ignore[override]
+            rules.meet("read")
+            return super().read(size)
+
+    def fdopen(fd: int, mode: str = "r", buffering: int = -1, *rest: Any, **more: Any) -> Any:
+        if mode == "rb":
+            raw = Reading(fd, "rb")
+            return raw if buffering == 0 else io.BufferedReader(raw)
+        return io.open(fd, mode, buffering, *rest, **more)  # noqa: UP020
+
+    for name in CALLS:
+        wrapped = guarded(name, getattr(os, name))
+        setattr(os, name, wrapped)
+        if accessor is not None and hasattr(accessor, name):
+            setattr(accessor, name, staticmethod(wrapped))
+    os.fdopen = fdopen
+
+
+def main() -> None:
+    from heygemd import cli
+    from heygemd.daemon import inbox, recover, scheduler, share
+
+    share.RETRY_S, share.RETRY_MAX_S = 0.3, 1.0
+    scheduler.PAUSE_S, recover.STRAY_S, inbox.REJUDGE_S = 1.0, 1.0, 1.0
+    if "HEYGEMD_SEAM" in os.environ:
+        install(Rules(Path(os.environ["HEYGEMD_SEAM"])))
+    sys.argv[0] = "heygemd"
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

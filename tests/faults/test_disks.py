@@ -1,0 +1,98 @@
+"""Full disks, really full: small file systems mounted where the daemon writes."""
+
+import os
+
+import pytest
+
+from tests.e2e.harness import wait_for
+from tests.faults.conftest import needs_root
+
+pytestmark = [
+    needs_root(),
+    pytest.mark.root,
+    pytest.mark.slow,
+    pytest.mark.fault("F11"),
+    pytest.mark.timeout(300),
+]
+
+
+def fill(folder):
+    """Leave no room on a disk; returns what to remove to have room again."""
+    ballast = folder / ".ballast"
+    with open(ballast, "wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(os.urandom(4096))
+        except OSError:
+            return ballast
+
+
+def paused(site):
+    return lambda: site.status()["state"] == "paused" or "paused" in site.log()
+
+
+@pytest.mark.parametrize("room", ["150k", "350k"])
+def test_a_full_scratch_disk_pauses_and_costs_no_attempt(faulty, disk, room):
+    cache = faulty.root / "cache"
+    disk(cache, room)
+    faulty.healthy("j")
+    faulty.start()
+    wait_for(paused(faulty), "pause")
+    assert faulty.place_of("j") == ["processing"]
+    os.system(f"mount -o remount,size=500m '{cache}'")
+    faulty.finished("j")
+    assert faulty.records()[0]["videos"][0]["attempts"] == 1
+    faulty.check()
+
+
+def test_a_full_share_pauses_until_there_is_room(faulty, disk):
+    disk(faulty.share, "3m")
+    for name in ("inbox", "processing", "done", "failed"):
+        (faulty.share / name).mkdir(exist_ok=True)
+    faulty.healthy("j")
+    ballast = fill(faulty.share)
+    faulty.start()
+    wait_for(paused(faulty), "pause")
+    assert len(faulty.place_of("j")) == 1
+    ballast.unlink()
+    faulty.finished("j")
+    assert faulty.records()[0]["videos"][0]["attempts"] == 1
+    faulty.check()
+
+
+def test_a_full_disk_of_records_pauses_until_there_is_room(faulty, disk):
+    state = faulty.root / "state"
+    disk(state, "200k")
+    faulty.start()
+    wait_for(lambda: "READY=1" in faulty.notes, "ready")
+    ballast = fill(state)
+    faulty.healthy("j")
+    wait_for(paused(faulty), "pause")
+    assert len(faulty.place_of("j")) == 1
+    ballast.unlink()
+    faulty.finished("j")
+    faulty.check()
+
+
+def test_a_full_disk_of_logs_stops_nothing(faulty, disk):
+    log = faulty.root / "log"
+    disk(log, "60k")
+    fill(log)
+    faulty.healthy("j")
+    faulty.start()
+    wait_for(lambda: faulty.place_of("j") == ["done"], "done")
+    faulty.check()
+
+
+def test_too_little_room_on_the_share_waits_before_anything_is_begun(faulty):
+    faulty.configure(limits={"free_share_gib": 1e6})
+    faulty.healthy("j")
+    process = faulty.start()
+    wait_for(lambda: faulty.status()["state"] == "paused", "pause")
+    assert "share has only" in faulty.status()["detail"][0]
+    assert [v["attempts"] for v in faulty.records()[0]["videos"]] == [0]
+    process.terminate()
+    process.wait(20)
+    faulty.configure()
+    faulty.start()
+    faulty.check()

@@ -1,0 +1,78 @@
+"""Renderers that hang, run out of memory or lie, and a daemon that is told to stop at a bad moment."""
+
+import signal
+
+import psutil
+import pytest
+
+from tests.e2e.harness import wait_for, worker
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.mark.fault("F8")
+@pytest.mark.parametrize("point", ["analyse", "encode"])
+def test_a_renderer_that_hangs_is_ended_and_the_video_tried_again(faulty, point):
+    faulty.configure(attempts={"stall_s": 4, "retry_backoff_s": [0.1], "stop_grace_s": 1})
+    faulty.healthy("j")
+    faulty.start(fault=f"{point}:hang")
+    faulty.finished("j")
+    assert faulty.records()[0]["videos"][0]["attempts"] == 2
+    assert "stalled" in faulty.log()
+    faulty.check()
+
+
+@pytest.mark.fault("F8")
+def test_a_renderer_that_hangs_while_it_starts_is_ended_too(faulty):
+    faulty.configure(attempts={"stall_s": 4, "retry_backoff_s": [0.1], "stop_grace_s": 1})
+    faulty.healthy("j")
+    process = faulty.start()
+    wait_for(lambda: worker(process), "renderer").suspend()
+    faulty.finished("j")
+    assert faulty.records()[0]["videos"][0]["attempts"] == 2
+    faulty.check()
+
+
+@pytest.mark.fault("F9")
+@pytest.mark.parametrize("act", ["leave", "gpu", "segv"])
+def test_a_renderer_that_ends_without_a_result_is_tried_again(faulty, act):
+    faulty.healthy("j")
+    faulty.start(fault=f"render:{act}")
+    faulty.finished("j")
+    assert faulty.records()[0]["videos"][0]["attempts"] == 2
+    assert {"leave": "worker_exited", "gpu": "CUDA error", "segv": "SIGSEGV"}[act] in faulty.log()
+    faulty.check()
+
+
+@pytest.mark.fault("F9")
+def test_a_renderer_that_gets_no_memory_fails_its_video_only(faulty, media):
+    """Real: the address space is limited to what the daemon needs and a renderer does not get by with."""
+    faulty.configure(attempts={"max_attempts": 2, "retry_backoff_s": [0.1]})
+    faulty.prefix = ["prlimit", f"--as={900 << 20}"]
+    faulty.healthy("j")
+    process = faulty.start()
+    failed = faulty.finished("j", "failed")
+    assert process.poll() is None
+    assert (failed / "anna.mp4").read_bytes() == media.face.read_bytes()
+    process.terminate()
+    assert process.wait(20) == 0
+    faulty.prefix = []
+    faulty.start()
+    faulty.check(max_attempts=2)
+
+
+@pytest.mark.fault("F26")
+@pytest.mark.parametrize("point", ["claim", "copy-in", "rendered", "originals", "publish"])
+def test_a_stop_at_any_moment_is_clean_and_the_next_start_goes_on(faulty, point):
+    faulty.healthy("j")
+    process = faulty.start(fault=f"{point}:hang")
+    wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, point)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGCONT)
+    assert process.wait(20) == 0
+    assert len(faulty.place_of("j")) == 1
+    faulty.start()
+    faulty.finished("j")
+    assert [v["attempts"] for v in faulty.records()[0]["videos"]] == [1]
+    assert faulty.log().count(": rendered") == 1
+    faulty.check()

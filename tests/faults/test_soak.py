@@ -1,0 +1,191 @@
+"""A long bad day: jobs of every kind under random kills, outages, clock jumps and slow writers, from a printed seed.
+
+HEYGEMD_SOAK_JOBS (default 24; `make faults` runs 200) and HEYGEMD_SOAK_SEED (default: random, printed) choose another.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import random
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.e2e.harness import wait_for, worker
+from tests.faults import people
+from tests.faults.conftest import needs_root
+from tests.faults.invariants import digest
+
+JOBS = int(os.environ.get("HEYGEMD_SOAK_JOBS", "24"))
+SEED = int(os.environ.get("HEYGEMD_SOAK_SEED", random.randrange(1 << 32)))
+IN_FLIGHT = 5
+SECONDS_EACH = 60
+"""Patience for each job, so that the whole is bounded in time on a loaded machine too."""
+ATTEMPTS = 40
+"""Kills strike the same video again and again by chance; here that must not make it fail."""
+OUTAGE_ERRORS = ["ESTALE", "EIO", "EHOSTDOWN", "ETIMEDOUT", "EBUSY", "EDQUOT", "ENOTCONN"]
+
+
+class Soak:
+    """Staff who drop jobs, and a world that goes wrong; one step at a time."""
+
+    def __init__(self, site, clock, folder):
+        self.random = random.Random(SEED)
+        self.site, self.clock = site, clock
+        self.videos, self.voices = people.videos(folder), people.voices(folder)
+        self.expected: dict[str, tuple[str, int]] = {}
+        self.done: collections.Counter[str] = collections.Counter()
+        self.writers: list[Iterator[None]] = []
+        self.process = site.start(**clock.environment)
+        self.acts = [
+            (6, self.kill_daemon),
+            (6, self.kill_renderer),
+            (4, self.stop_and_start),
+            (5, self.share_errors),
+            (5, self.unmount_share),
+            (4, self.jump_clock),
+            (2, self.reload),
+        ]
+
+    def run(self) -> None:
+        until = time.monotonic() + JOBS * SECONDS_EACH
+        while len(self.expected) < JOBS or self.writers:
+            assert time.monotonic() < until, f"out of time, seed {SEED}"
+            if len(self.expected) < JOBS and self.in_flight() < IN_FLIGHT:
+                self.new_job()
+            self.writers = [writer for writer in self.writers if next(writer, "end") is None]
+            if self.random.random() < 0.12:
+                [act] = self.random.choices([a for _, a in self.acts], [w for w, _ in self.acts])
+                self.done[act.__name__] += 1
+                act()
+            time.sleep(self.random.uniform(0.05, 0.6))
+        self.site.inject()
+        wait_for(lambda: not self.in_flight(), f"all jobs to end, seed {SEED}", max(60, until - time.monotonic()))
+
+    def in_flight(self) -> int:
+        return sum(not set(self.site.place_of(name)) & {"done", "failed"} for name in self.expected)
+
+    # --- staff ---------------------------------------------------------------------------------------------------
+
+    def new_job(self) -> None:
+        name = f"{len(self.expected):03d} {self.random.choice(['promo', '春', 'née', 'a b', '-x', '100%'])}"
+        kind = self.random.choices(["healthy", "two", "broken", "no face", "half good"], [78, 8, 5, 4, 5])[0]
+        good = {"healthy": 1, "two": 2, "half good": 1}.get(kind, 0)
+        self.expected[name] = ("done" if good else "failed", good)
+        files = [(self.random.choice(self.voices), "voice")]
+        files += [(video, f"p{number}") for number, video in enumerate(self.random.sample(self.videos, good))]
+        media = self.site.media
+        if kind in ("broken", "half good"):
+            files.append((media.broken, "bad"))
+        if kind == "no face":
+            files.append((media.no_face, "empty"))
+        self.random.shuffle(files)
+        self.writers.append(self.write(name, files))
+
+    def write(self, name: str, files: list[tuple[Path, str]]) -> Iterator[None]:
+        """Copy a job in, at once or in pieces under temporary names: between two of them anything may happen."""
+        folder = self.site.share / "inbox" / name
+        pieces = self.random.choice([1, 1, 3, 8])
+        names = {stem: folder / f"{stem}{source.suffix}" for source, stem in files}
+        (draft := folder.with_name(f"_{name}")).mkdir()
+        for target in names.values():
+            (draft / f"{target.name}.part").touch()
+        draft.rename(folder)
+        for source, stem in files:
+            data, target = source.read_bytes(), names[stem]
+            size = len(data) // pieces + 1
+            part = folder / f"{target.name}.part"
+            with open(part, "wb", buffering=0) as file:
+                for start in range(0, len(data), size):
+                    file.write(data[start : start + size])
+                    if pieces > 1:
+                        yield
+            part.rename(target)
+        self.site.ledger.jobs[name] = collections.Counter(digest(source) for source, _ in files)
+
+    # --- the world -----------------------------------------------------------------------------------------------
+
+    def restart(self) -> None:
+        self.process = self.site.start(**self.clock.environment)
+
+    def kill_daemon(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        self.restart()
+
+    def kill_renderer(self) -> None:
+        if child := worker(self.process):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                child.kill()
+
+    def stop_and_start(self) -> None:
+        self.process.terminate()
+        assert self.process.wait(60) == 0
+        self.restart()
+
+    def share_errors(self) -> None:
+        error = self.random.choice(OUTAGE_ERRORS)
+        rule = {"call": "", "error": error, "after": self.random.randrange(40), "times": self.random.randint(1, 12)}
+        self.site.inject(rule)
+
+    def unmount_share(self) -> None:
+        with contextlib.suppress(Exception):  # just started: not mounted yet
+            self.site.unmount(self.process)
+            time.sleep(self.random.uniform(0.1, 1.5))
+            self.site.mount(self.process)
+
+    def jump_clock(self) -> None:
+        self.clock.jump(self.random.choice(["+0", "-1d", "+1d", "-1h", "+400d"]))
+
+    def reload(self) -> None:
+        if "READY=1" in self.site.notes:
+            self.process.send_signal(signal.SIGHUP)
+
+    # --- the evening ---------------------------------------------------------------------------------------------
+
+    def check(self) -> str:
+        renders = 0
+        for name, (place, good) in self.expected.items():
+            assert self.site.place_of(name) == [place], f"{name} in {self.site.place_of(name)}, seed {SEED}"
+            results = list((self.site.share / place / name).glob("p*.mp4")) if place == "done" else []
+            assert len(results) == good, f"{name}: {len(results)} of {good} results, seed {SEED}"
+        for place in ("done", "failed"):
+            extra = {p.name for p in (self.site.share / place).iterdir()} - set(self.expected)
+            assert not extra, f"done twice or left over: {extra}, seed {SEED}"
+        for job in self.site.records():
+            renders += sum(v["state"] == "done" and v["result"]["engine"] == "mesh" for v in job["videos"])
+        said = re.findall(r"job=(.*?) (\S+): rendered", self.site.log())
+        twice = [what for what, times in collections.Counter(said).items() if times > 1]
+        assert not twice, f"rendered twice: {twice}, seed {SEED}"
+        assert renders == sum(good for _, good in self.expected.values())
+        acts = ", ".join(f"{count} x {act}" for act, count in sorted(self.done.items()))
+        return f"soak: seed {SEED}, {len(self.expected)} jobs, {renders} real renders, none lost, none twice; {acts}"
+
+
+@needs_root()
+@pytest.mark.root
+@pytest.mark.slow
+@pytest.mark.fault("SOAK")
+@pytest.mark.timeout(JOBS * SECONDS_EACH + 600)
+def test_nothing_is_lost_and_nothing_done_twice(faulty, clock, tmp_path, record_property):
+    attempts = {"max_attempts": ATTEMPTS, "daemon_crash_limit": ATTEMPTS, "retry_backoff_s": [0.2]}
+    faulty.configure(
+        attempts=attempts, inbox={"settle_local_s": 0.5, "settle_zero_tail_s": 1}, log={"rotation_mb": 500}
+    )
+    faulty.on_mount()
+    folder = tmp_path / "people"
+    folder.mkdir()
+    print(f"seed {SEED}")
+    soak = Soak(faulty, clock, folder)
+    soak.run()
+    summary = soak.check()
+    faulty.ledger.check(max_attempts=ATTEMPTS)
+    record_property("summary", summary)
+    record_property("times", JOBS)
