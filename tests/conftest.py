@@ -8,9 +8,19 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests.e2e.harness import PATIENCE
 from tests.making import ffmpeg, video
 
 pytest_plugins = ["tests.faults.table"]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give every test more time on a loaded machine."""
+    if PATIENCE != 1:
+        for item in items:
+            mark = item.get_closest_marker("timeout")
+            usual_s = float(mark.args[0] if mark else config.getini("timeout"))
+            item.add_marker(pytest.mark.timeout(usual_s * PATIENCE), append=False)
 
 
 @pytest.fixture(scope="session")

@@ -33,7 +33,7 @@ class Claims:
     async def next(self) -> bool:
         """Take the next folder of the inbox; return whether there was one."""
         inbox = self.scheduler.inbox
-        if not self.scheduler.claims_allowed or inbox.scanning:
+        if inbox.paused or inbox.scanning:
             return False
         now = time.monotonic()
         for pending in inbox.queue():
@@ -71,7 +71,11 @@ class Claims:
         self.store.save(job)
         self.scheduler.inbox.pending.pop(job.name, None)
         self.scheduler.log_to_file(job)
-        logger.bind(job=job.name, id=job.id).info("claimed: {} videos", len(job.videos))
+        say = logger.bind(job=job.name, id=job.id)
+        say.info("claimed: {} videos", len(job.videos))
+        for video in job.videos:
+            if video.problem is not None:
+                say.error("{}: failed: {} {}", video.source.title, video.problem.code, video.problem.detail)
 
     def _forget(self, job: Job) -> None:
         self.scheduler.active.remove(job)

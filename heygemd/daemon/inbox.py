@@ -12,7 +12,7 @@ from loguru import logger
 
 from .. import files, messages
 from ..config import Config, JobSettings, load_job
-from ..errors import HeygemdError, InfrastructureError, InputError, NotReady, describe
+from ..errors import DeadlineExceeded, EngineError, HeygemdError, InfrastructureError, InputError, NotReady, describe
 from ..faults import point
 from ..files import Entry
 from ..job import Problem
@@ -28,6 +28,7 @@ from .watch import Watch
 WAITING_NOTE = "HEYGEMD-waiting.txt"
 LOOSE_NOTE = "HEYGEMD-put-files-in-a-folder.txt"
 REJUDGE_S = 15.0
+CLAIMS_WAIT_S = 10.0
 
 
 class Inbox:
@@ -40,7 +41,8 @@ class Inbox:
         self.watch = watch
         self.path = config.paths.share / "inbox"
         self.pending: dict[str, Pending] = {}
-        self.scanning = False
+        self.paused = False
+        self._scan_began: float | None = None
         self._loose: tuple[list[str], float] = ([], 0.0)
         self._loose_note: bytes | None = None
 
@@ -49,30 +51,37 @@ class Inbox:
         ready = [p for p in self.pending.values() if p.job is not None]
         return sorted(ready, key=lambda p: (-(p.job.priority if p.job else 0), p.arrived, p.name))
 
-    async def scan(self) -> bool:
-        """Look at the whole inbox once. Return whether claims are allowed (no PAUSE in it).
-
-        While `scanning`, nothing is claimed: of folders that arrived together the urgent one must go first. Raises
-        InfrastructureError when the share fails.
-        """
-        self.scanning = True
+    async def scan(self) -> None:
+        """Look at the whole inbox once. Raises InfrastructureError when the share fails."""
+        self._scan_began = time.monotonic()
         try:
-            return await self._scan()
+            await self._scan()
         finally:
-            self.scanning = False
+            self._scan_began = None
 
-    async def _scan(self) -> bool:
+    @property
+    def scanning(self) -> bool:
+        """Whether claims should wait: of folders that arrived together the urgent one must go first.
+
+        Not for long: a thousand new folders take minutes to judge, and the first of them need not wait for the last.
+        """
+        return self._scan_began is not None and time.monotonic() - self._scan_began < CLAIMS_WAIT_S
+
+    async def _scan(self) -> None:
         found, loose = await self.guard.thread.call(files.scan, self.path, names.skip_dir)
         now = time.monotonic()
+        self.paused = any(names.control(n) == names.PAUSE for n in loose)
         point("discover")
         for gone in self.pending.keys() - {f.name for f in found}:
             del self.pending[gone]
+        known = set(self.pending)
         for order, item in enumerate(sorted(found, key=lambda f: (f.mtime_ns, f.name))):
+            if item.name in known and item.name not in self.pending:
+                continue  # claimed while this scan went on
             pending = self.pending.setdefault(item.name, Pending(item.name, time.time() + order * 1e-6, now))
             pending.observe(folders.sort_members(item), now)
             await self._attend(pending, item.error, now)
         await self._loose_files([n for n in loose if not names.is_a("junk", n) and not names.control(n)], now)
-        return not any(names.control(n) == names.PAUSE for n in loose)
 
     async def _attend(self, pending: Pending, error: NotReady | None, now: float) -> None:
         """Look at one folder; whatever is wrong with it must not keep the others from being served."""
@@ -170,6 +179,10 @@ class Inbox:
             problem = Problem(code="file_incomplete", fields={"name": entry.name}, detail=describe(error))
         except InputError as error:
             problem = Problem(code=error.code, fields={**error.fields, "name": entry.name}, detail=error.detail)
+        except EngineError as error:
+            if isinstance(error, DeadlineExceeded):
+                raise  # a slow share, perhaps: looked at again
+            problem = Problem(code="media_unreadable", fields={"name": entry.name}, detail=describe(error))
         kind = folders.kind_by_name(entry.name)
         return folders.Judged(entry, kind, problem) if kind else None
 

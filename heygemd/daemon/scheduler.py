@@ -47,7 +47,6 @@ class Scheduler:
         self.paused: InfrastructureError | None = None
         self.progress: tuple[Job, Video, Progress | None] | None = None
         self.resting: dict[str, HeygemdError] = {}
-        self.claims_allowed = True
         self.cancel_requests: set[str] = set()
         self.log_sinks: dict[str, int] = {}
         self._paused_until = 0.0

@@ -164,7 +164,7 @@ class Service:
         self.wake.clear()
         if await self.guard.check():
             self._watch_inbox()
-            self.scheduler.claims_allowed = await self.inbox.scan()
+            await self.inbox.scan()
             await self.strays.check()
             self.scanned += 1
         await _sleep_or(self.wake, self.config.inbox.poll_s)

@@ -21,13 +21,15 @@ import psutil
 from heygemd.daemon import share
 
 CHECKOUT = Path(__file__).parents[2]
+PATIENCE = float(os.environ.get("HEYGEMD_PATIENCE", "1"))
+"""How much more patience than usual a loaded machine gets, in every wait and every timeout."""
 PATIENCE_S = 120.0
 FOLDERS = share.FOLDERS
 
 
 def wait_for(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
     """Return the first true value of `condition`, or fail naming what was waited for."""
-    deadline = time.monotonic() + patience_s
+    deadline = time.monotonic() + patience_s * PATIENCE
     while time.monotonic() < deadline:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             if value := condition():

@@ -116,7 +116,7 @@ class System:
         self._log.close()
         self._folder.cleanup()
 
-    def run(self, *argv: str, check: bool = True, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
+    def run(self, *argv: str, check: bool = True, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
         """Run a command in the system as its root."""
         enter = ["nsenter", "-t", str(self._init), "-m", "-p", "-i", "-u"]
         clean = ["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LANG=C.UTF-8"]

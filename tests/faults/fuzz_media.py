@@ -25,11 +25,12 @@ from heygemd.media import container, probe
 from heygemd.protocol import RenderRequest
 from heygemd.render import pipeline
 from heygemd.render.confine import GIB, confine, limit_file_size
+from tests.e2e.harness import PATIENCE
 from tests.faults import people
 from tests.making import ffmpeg
 
 LIMITS = Limits(probe_timeout_s=20, max_audio_s=60, max_video_s=60, max_pixels=1920 * 1080, free_scratch_gib=0)
-HANG_S = 240.0
+HANG_S = 240.0 * PATIENCE
 """More than any stage may take on a loaded machine; the daemon's own limits are larger still."""
 
 Bytes = bytearray

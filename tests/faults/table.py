@@ -70,7 +70,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.section("faults: times held, times broken")
     for name, what in FAULTS.items():
         held, broken = tried[name]
-        verdict = "not tried" if not held + broken else "BROKEN" if broken else "held"
-        terminalreporter.write_line(f"{name:<6} {what:<66} {held:>5} {broken:>3}  {verdict}")
+        if held + broken:
+            verdict = "BROKEN" if broken else "held"
+            terminalreporter.write_line(f"{name:<6} {what:<66} {held:>5} {broken:>3}  {verdict}")
+    terminalreporter.write_line(f"not tried: {' '.join(name for name in FAULTS if not sum(tried[name])) or 'none'}")
     for note in notes:
         terminalreporter.write_line(note)

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.harness import wait_for, worker
+from tests.e2e.harness import PATIENCE, wait_for, worker
 from tests.faults import people
 from tests.faults.conftest import needs_root
 from tests.faults.invariants import digest
@@ -55,7 +55,7 @@ class Soak:
         ]
 
     def run(self) -> None:
-        until = time.monotonic() + JOBS * SECONDS_EACH
+        until = time.monotonic() + JOBS * SECONDS_EACH * PATIENCE
         while len(self.expected) < JOBS or self.writers:
             assert time.monotonic() < until, f"out of time, seed {SEED}"
             if len(self.expected) < JOBS and self.in_flight() < IN_FLIGHT:
