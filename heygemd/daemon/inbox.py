@@ -29,6 +29,8 @@ WAITING_NOTE = "HEYGEMD-waiting.txt"
 LOOSE_NOTE = "HEYGEMD-put-files-in-a-folder.txt"
 REJUDGE_S = 15.0
 CLAIMS_WAIT_S = 10.0
+PROBES = 2
+"""How often a file may be asked about: once more when it does not tell its length."""
 
 
 class Inbox:
@@ -94,7 +96,9 @@ class Inbox:
             raise
         except Exception as fault:
             if pending.reason is None or pending.reason.code != "puzzling":
-                logger.bind(job=pending.name).opt(exception=fault).error("cannot judge the folder: {}", describe(fault))
+                unforeseen = None if isinstance(fault, HeygemdError) else fault
+                say = logger.bind(job=pending.name).opt(exception=unforeseen)
+                say.error("cannot judge the folder: {}", describe(fault))
             pending.wait(NotReady("puzzling", name=pending.name))
 
     async def _advance(self, pending: Pending, error: NotReady | None, now: float) -> None:
@@ -171,7 +175,8 @@ class Inbox:
             complete = await self.guard.thread.call(files.on_share(container.examine), path)
             if complete.zero_tail and patient:
                 raise NotReady("zero_tail", name=entry.name)
-            info = await self.guard.thread.call(probe.probe, path, self.config.limits)
+            limits = self.config.limits
+            info = await self.guard.thread.call_slow(PROBES * limits.probe_timeout_s, probe.probe, path, limits)
             return folders.Judged(entry, info.kind) if info.kind else None
         except NotReady as error:
             if patient or error.code in ("no_permission", "held_open"):

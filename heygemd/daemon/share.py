@@ -26,7 +26,7 @@ RETRY_S, RETRY_MAX_S = 5.0, 60.0
 
 P = ParamSpec("P")
 R = TypeVar("R")
-_Call = tuple[Callable[[], Any], asyncio.Future[Any]]
+_Call = tuple[Callable[[], Any], asyncio.Future[Any], float]
 
 
 class ShareThread:
@@ -40,6 +40,7 @@ class ShareThread:
         self.deadline_s = deadline_s
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._since: float | None = None
+        self._extra_s = 0.0
         self._loop = asyncio.get_running_loop()
         threading.Thread(target=self._run, name="share", daemon=True).start()
 
@@ -47,12 +48,16 @@ class ShareThread:
     def hung(self) -> bool:
         """Whether the current call has passed its deadline."""
         since = self._since
-        return since is not None and time.monotonic() - since > self.deadline_s
+        return since is not None and time.monotonic() - since > self.deadline_s + self._extra_s
 
     async def call(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run `function` on the I/O thread and return what it returns or raise what it raises."""
+        return await self.call_slow(0, function, *args, **kwargs)
+
+    async def call_slow(self, extra_s: float, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        """As `call`, for what may take `extra_s` longer before the share counts as not answering."""
         future: asyncio.Future[R] = self._loop.create_future()
-        self._calls.put((lambda: function(*args, **kwargs), future))
+        self._calls.put((lambda: function(*args, **kwargs), future, extra_s))
         return await future
 
     async def drain(self, steps: Steps[R]) -> R:
@@ -68,10 +73,10 @@ class ShareThread:
 
     def _run(self) -> None:
         while (item := self._calls.get()) is not None:
-            function, future = item
+            function, future, extra_s = item
             if future.cancelled():
                 continue
-            self._since = time.monotonic()
+            self._extra_s, self._since = extra_s, time.monotonic()
             try:
                 outcome, error = function(), None
             except BaseException as caught:

@@ -26,6 +26,18 @@ def test_a_hung_call_is_seen_and_no_second_thread_starts(tmp_path):
     asyncio.run(story())
 
 
+def test_a_call_that_may_be_slow_gets_its_time(tmp_path):
+    async def story():
+        thread = share.ShareThread(deadline_s=0.1)
+        slow = asyncio.create_task(thread.call_slow(30, time.sleep, 0.4))
+        await asyncio.sleep(0.3)
+        assert not thread.hung
+        await slow
+        thread.close()
+
+    asyncio.run(story())
+
+
 def test_absence_of_the_marker_means_waiting_and_return_means_going_on(tmp_path):
     async def story():
         thread = share.ShareThread(5)
