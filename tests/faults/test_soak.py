@@ -43,7 +43,7 @@ class Soak:
         self.expected: dict[str, tuple[str, int]] = {}
         self.done: collections.Counter[str] = collections.Counter()
         self.writers: list[Iterator[None]] = []
-        self.process = site.start(**clock.environment)
+        self.restart()
         self.acts = [
             (6, self.kill_daemon),
             (6, self.kill_renderer),
@@ -113,6 +113,7 @@ class Soak:
     # --- the world -----------------------------------------------------------------------------------------------
 
     def restart(self) -> None:
+        self.ready_before = self.site.notes.count("READY=1")
         self.process = self.site.start(**self.clock.environment)
 
     def kill_daemon(self) -> None:
@@ -145,7 +146,7 @@ class Soak:
         self.clock.jump(self.random.choice(["+0", "-1d", "+1d", "-1h", "+400d"]))
 
     def reload(self) -> None:
-        if "READY=1" in self.site.notes:
+        if self.site.notes.count("READY=1") > self.ready_before:  # earlier it would be the default: to die
             self.process.send_signal(signal.SIGHUP)
 
     # --- the evening ---------------------------------------------------------------------------------------------
