@@ -74,12 +74,12 @@ ERRORS = ["ESTALE", "EIO", "EHOSTDOWN", "ETIMEDOUT", "EBUSY", "EDQUOT", "ENOTCON
 def test_errors_of_a_network_share_are_waited_out(faulty, call, record_property):
     """A real job under the first error; then, for each error, a folder whose results are there already."""
     faulty.healthy("first")
-    faulty.inject({"call": call, "error": ERRORS[0], "after": 20, "times": 3})
+    faulty.inject({"call": call, "error": ERRORS[0], "after": 1, "times": 3})
     faulty.start()
     done = faulty.finished("first")
     for number, error in enumerate(ERRORS[1:]):
         before = len(faulty.fired())
-        faulty.inject({"call": call, "error": error, "after": number % 3, "times": 2 + number % 3})
+        faulty.inject({"call": call, "error": error, "after": number % 2, "times": 2 + number % 3})
         again = faulty.share / "inbox" / f"again {error}"
         shutil.copytree(done, again.with_name("_copying"))
         again.with_name("_copying").rename(again)
