@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from . import exits
+from . import cli_jobs, cli_service, exits
+from .cli_jobs import ConfigFile, load
 from .errors import HeygemdError, describe
 from .exits import Exit
 
@@ -30,13 +31,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 models_app = typer.Typer(rich_markup_mode=None)
+app.add_typer(cli_jobs.app)
 app.add_typer(models_app, name="models")
-
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", envvar="HEYGEMD_CONFIG", help="Settings. Default: /etc/heygemd/config.toml"),
-]
-JobName = Annotated[str, typer.Argument(help="The job folder's name.")]
+app.add_typer(cli_service.app, name="service")
 
 
 def main() -> NoReturn:
@@ -63,16 +60,10 @@ def main() -> NoReturn:
     sys.exit(Exit.OK)
 
 
-def _load(path: Path | None) -> Config:
-    from . import config
-
-    return config.load(path)
-
-
 @app.command()
 def run(config: ConfigFile = None) -> None:
     """Watch the share and work, until told to stop (what the systemd unit starts)."""
-    settings = _load(config)
+    settings = load(config)
     from .daemon import service
 
     raise typer.Exit(service.run(settings, config))
@@ -81,7 +72,7 @@ def run(config: ConfigFile = None) -> None:
 @app.command()
 def once(config: ConfigFile = None) -> None:
     """Work off the inbox with a progress bar for each video, then exit."""
-    settings = _load(config)
+    settings = load(config)
     from . import screen
     from .daemon import service
 
@@ -109,7 +100,7 @@ def render(
     wishes = list(assignments or [])
     wishes += [f"engine={engine}"] if engine else []
     wishes += [f"tracker={tracker}"] if tracker else []
-    settings = _load(config)
+    settings = load(config)
     settings = settings.model_copy(update={"render": onevideo.override(settings.render, wishes)})
     log.setup(settings.log.model_copy(update={"level": "WARNING"}), None)
     _render_with_bar(settings, audio, video, out)
@@ -152,46 +143,13 @@ def init(
     typer.echo(f"Next: heygemd doctor{option}, then heygemd run{option}")
 
 
-@app.command()
-def status(
-    config: ConfigFile = None,
-    as_json: Annotated[bool, typer.Option("--json", help="The whole picture as JSON.")] = False,
-) -> None:
-    """Show what the daemon is doing. Exit status 1 when none has run with this configuration."""
-    from . import screen
-    from .daemon import status as pictures
-
-    snapshot = pictures.read(_load(config))
-    if snapshot is None:
-        typer.echo("No daemon has run with this configuration (or its state folder may not be read).", err=True)
-        raise typer.Exit(Exit.PROBLEM)
-    typer.echo(snapshot.model_dump_json(indent=2) if as_json else "\n".join(screen.picture(snapshot)))
-
-
-@app.command()
-def retry(name: JobName, config: ConfigFile = None) -> None:
-    """Move a finished folder back to the inbox: what is missing or changed is rendered again."""
-    from .daemon import control
-
-    typer.echo(f"moved to {control.retry(_load(config), name)}")
-
-
-@app.command()
-def cancel(name: JobName, config: ConfigFile = None) -> None:
-    """Stop a job; its folder goes to failed/ with everything that was in it."""
-    from .daemon import control
-
-    control.cancel(_load(config), name)
-    typer.echo(f"asked the daemon to stop {name}")
-
-
 @app.command("config")
 def show_config(config: ConfigFile = None) -> None:
     """Print the settings in force and where each comes from."""
     from . import config as settings
 
     section = ""
-    for key, value, origin in settings.effective(_load(config), config):
+    for key, value, origin in settings.effective(load(config), config):
         head, _, name = key.partition(".")
         if head != section:
             typer.echo(f"{chr(10) if section else ''}[{head}]")
@@ -204,15 +162,28 @@ def _toml(value: object) -> str:
 
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml, value))}]"
-    return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key} = {_toml(words)}' for key, words in value.items())}}}"
+    return json.dumps(value, ensure_ascii=False, default=str)  # a path as its name, a secret as asterisks
 
 
 @app.command()
-def doctor(config: ConfigFile = None) -> None:
+def doctor(
+    config: ConfigFile = None,
+    inside_unit: Annotated[
+        bool, typer.Option("--inside-unit", help="As the service's user, under the installed unit's confinement.")
+    ] = False,
+) -> None:
     """Check this machine and the share; every problem comes with its mend. Exit status 1 if something is broken."""
+    if inside_unit:
+        from . import servicing
+
+        said = servicing.examine_inside()
+        typer.echo(said, nl=False)
+        raise typer.Exit(Exit.PROBLEM if "BROKEN" in said else Exit.OK)
     from . import doctor as checks
 
-    rows = checks.examine(_load(config), config)
+    rows = checks.examine(load(config), config)
     for row in rows:
         mark = {"ok": "ok     ", "warning": "WARNING", "broken": "BROKEN "}[row.state]
         typer.echo(f"{mark} {row.subject}: {row.finding}")
@@ -220,6 +191,17 @@ def doctor(config: ConfigFile = None) -> None:
             typer.echo(f"{'':>10}{line}")
     if any(row.state == "broken" for row in rows):
         raise typer.Exit(Exit.PROBLEM)
+
+
+@app.command()
+def notify(config: ConfigFile = None) -> None:
+    """Send the notifications that the daemon put into its outbox (what systemd starts when there are some)."""
+    settings = load(config)
+    from . import log
+    from . import notify as post
+
+    log.setup(settings.log, None)
+    raise typer.Exit(Exit.OK if post.deliver(settings) else Exit.PROBLEM)
 
 
 @app.command()
@@ -244,7 +226,7 @@ def models_list(config: ConfigFile = None) -> None:
     """List the weights that heygemd knows and whether they are here (unread; see verify)."""
     from . import modelstore
 
-    folder = _load(config).paths.models
+    folder = load(config).paths.models
     for model in modelstore.register():
         here = "shipped" if model.shipped else "here" if model.path(folder).exists() else "not here"
         typer.echo(f"{model.name:<16} {here:<9} {model.purpose} ({model.licence})")
@@ -259,7 +241,7 @@ def models_verify(config: ConfigFile = None) -> None:
     """Read every file again and compare it with its hash. Exit status 1 if one is damaged."""
     from . import modelstore
 
-    folder = _load(config).paths.models
+    folder = load(config).paths.models
     states = {model.name: modelstore.state(model, folder) for model in modelstore.register()}
     for name, state in states.items():
         typer.echo(f"{name:<16} {state}")
@@ -272,7 +254,7 @@ def models_add(file: Annotated[Path, typer.Argument(help="Known by its content."
     """Copy a file of weights that you have into the models folder."""
     from . import modelstore
 
-    folder = _load(config).paths.models
+    folder = load(config).paths.models
     model = modelstore.add(file, folder)
     typer.echo(f"{model.name}: {model.path(folder)}")
 
@@ -282,7 +264,7 @@ def models_fetch(name: str, config: ConfigFile = None) -> None:
     """Download weights by name, checked against their hash."""
     from . import modelstore, screen
 
-    folder = _load(config).paths.models
+    folder = load(config).paths.models
     model = modelstore.find(name)
     with screen.Bars() as bars:
         size = model.size or 0

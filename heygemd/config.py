@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
 import tomli
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 
+from . import messages
 from .engine_settings import ENGINES, Command, Positive, Section, Share, Wav2Lip, known_engine
 from .errors import ConfigError, InputError
+from .upkeep_settings import Metrics, Notify, Retention
 
 DEFAULT_PATH = Path("/etc/heygemd/config.toml")
 
@@ -24,7 +26,16 @@ Tracker = Literal["auto", "facemesh", "face-alignment"]
 Quality = Literal["draft", "standard", "high"]
 AudioLonger = Literal["pingpong", "loop", "hold", "trim"]
 AudioShorter = Literal["cut", "keep"]
-Language = Literal["en", "zh"]
+
+
+def _has_words(language: str) -> str:
+    if language not in messages.languages():
+        raise ValueError(f"there are words in {', '.join(messages.languages())}")
+    return language
+
+
+Language = Annotated[str, AfterValidator(_has_words)]
+"""A language there is a catalogue for."""
 Count = Annotated[int, Field(ge=1)]
 MISTAKES, MISTAKE_CHARS = 20, 300
 
@@ -141,6 +152,9 @@ class Config(Section):
     render: Render = Render()
     log: Log = Log()
     people: People = People()
+    notify: Notify = Notify()
+    metrics: Metrics = Metrics()
+    retention: Retention = Retention()
 
 
 class JobSettings(Section):

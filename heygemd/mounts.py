@@ -12,18 +12,19 @@ NETWORK_TYPES = {"cifs", "smb3", "nfs", "nfs4", "9p", "virtiofs", "ceph", "glust
 
 
 class Mount(NamedTuple):
-    """What a path lies on."""
+    """What a path lies on, and how much an unprivileged writer may still put there."""
 
     device: int
     network: bool
     attribute_cache: bool
     group: int
+    free_bytes: int = 0
 
 
 @on_share
 def mount(path: Path) -> Mount:
     """Return what `path` lies on. statvfs is asked because stat can be answered from a dead mount's cache."""
-    os.statvfs(path)
+    space = os.statvfs(path)
     facts = path.stat()
     best, kind, options = "", "", ""
     real = os.path.realpath(path)
@@ -35,11 +36,11 @@ def mount(path: Path) -> Mount:
             best, kind, options = point, fields[dash + 1], fields[dash + 3]
     network = kind in NETWORK_TYPES or (kind.startswith("fuse") and kind not in ("fuse.mergerfs", "fuseblk"))
     cached = kind.startswith("nfs") and "noac" not in options and "actimeo=0" not in options
-    return Mount(facts.st_dev, network, cached, facts.st_gid)
+    return Mount(facts.st_dev, network, cached, facts.st_gid, space.f_bavail * space.f_frsize)
 
 
 @on_share
 def free_bytes(path: Path) -> int:
     """Return what an unprivileged writer may still use on `path`'s file system."""
-    facts = os.statvfs(path)
-    return facts.f_bavail * facts.f_frsize
+    space = os.statvfs(path)
+    return space.f_bavail * space.f_frsize

@@ -116,9 +116,4 @@ def _cache(config: Config, scratch: Path) -> Path:
 
 def _copy(source: Path, target: Path) -> str:
     """Copy verified, appearing whole under its name; return the digest."""
-    steps = transfer.copy(source, target)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return str(end.value)
+    return transfer.finish(transfer.copy(source, target))

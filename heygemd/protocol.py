@@ -17,6 +17,8 @@ from .config import Limits, Render
 from .errors import EngineError, HeygemdError, InfrastructureError, InputError
 
 Phase = Literal["analyse", "study", "render", "measure"]
+Picture64 = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/=]*$", max_length=1 << 20)]
+Curve = Annotated[tuple[Annotated[float, Field(ge=0, le=1)] | None, ...], Field(max_length=10_000)]
 
 
 class Message(BaseModel):
@@ -30,7 +32,8 @@ class RenderRequest(Message):
 
     voice, video                inputs in scratch
     voice_digest, video_digest  BLAKE2 of their content, the keys of the cache
-    output                      the MP4 to make (in scratch; written as a .part file beside it, fsynced, renamed)
+    output                      the MP4 to make (in scratch; written as a .part file beside it, fsynced, renamed);
+                                its Evidence lies beside it with the ending .json
     scratch                     an empty folder for this attempt, removed by the daemon
     cache                       content-hash cache shared by all videos
     """
@@ -100,6 +103,23 @@ class Result(Message):
     tracker: str
     seconds: dict[str, float] = {}
     peak_memory_mib: float = 0.0
+
+
+class Evidence(Message):
+    """What the report shows of a finished video; written as JSON beside it, never trusted beyond pictures and numbers.
+
+    moments_s    times in the strip
+    strip        JPEG in base64: the mouth at each moment, above in the source, below in the result; "" without a face
+    thumbnail    JPEG in base64 of one frame
+    curve_hz     samples a second of `lips` (opening) and `voice` (loudness), 0 to 1, None where no face was seen
+    """
+
+    moments_s: tuple[float, ...]
+    strip: Picture64
+    thumbnail: Picture64
+    curve_hz: Annotated[int, Field(gt=0, le=100)]
+    lips: Curve
+    voice: Curve
 
 
 class Done(Message):

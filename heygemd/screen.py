@@ -12,55 +12,29 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from . import messages
-from .errors import HeygemdError, printable
+from .errors import ConfigError, HeygemdError, printable
 
 if TYPE_CHECKING:
-    from .daemon.status import JobView, Snapshot, VideoView
-
-# Faults that only somebody at a terminal meets; everybody else's words are in `messages`.
-ADMIN_WORDS = {
-    "config_missing": "There is no configuration at {path}. Make one with: heygemd init SHARE --config {path}",
-    "config_unreadable": "The configuration {path} cannot be read: {reason}",
-    "config_invalid": "The configuration {path} has mistakes:",
-    "config_inside_share": "{path} lies inside the share {share}: whoever can write the share could then configure the "
-    "daemon. Choose a place outside it.",
-    "config_other_share": "{path} already configures another share ({share}). Edit it, or choose another --config.",
-    "group_unknown": "There is no group {name} on this machine (groupadd {name} makes it).",
-    "setting_invalid": "These settings cannot be used:",
-    "input_missing": "There is no file {path}.",
-    "output_unwritable": "The result cannot be written to {path}: {reason}",
-    "model_unknown": "There is no model {name}. Known: {known}",
-    "model_file_missing": "There is no file {path}.",
-    "model_not_known": "{path} is none of the models that heygemd knows (its SHA-256 is {sha256}). "
-    "A Wav2Lip checkpoint that somebody saved again can be named in the setting render.wav2lip.checkpoint.",
-    "model_no_url": "{name} cannot be downloaded. Get it from {source}, then: heygemd models add FILE",
-    "model_damaged": "{name} arrived damaged or is another version (its SHA-256 is {sha256}). Nothing was changed.",
-    "model_fetch_failed": "{name} could not be downloaded from {url}: {reason}",
-    "models_unwritable": "The models folder {path} cannot be written: {reason}",
-    "demo_not_ours": "{path} exists and was not made by the demo. Choose another --folder, or remove it yourself.",
-}
+    from .daemon.snapshot import JobView, Snapshot, VideoView
+    from .messages import Text
 
 MARKS = {"done": "[green]✓[/]", "failed": "[red]✗[/]", "running": "▶", "waiting": "·", "copying": "…"}
 
 
-def language(configured: tuple[str, ...] = ("en", "zh")) -> str:
-    """Return the language of this terminal, among those that the configuration allows."""
+def language(known: tuple[str, ...] = ()) -> str:
+    """Return the language of this terminal, among those `known` (default: all that there are words in)."""
+    known = known or messages.languages()
     name = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
-    wanted = "zh" if locale.normalize(name).startswith("zh") else "en"
-    return wanted if wanted in configured else configured[0]
+    wanted = locale.normalize(name)[:2]
+    return wanted if wanted in known else known[0]
 
 
 def explain(error: HeygemdError) -> str:
-    """Return the words for a fault, and every mistake it lists on a line of its own."""
-    shown = {key: _shown(value) for key, value in error.fields.items()}
-    words = ADMIN_WORDS.get(error.code)
-    text = words.format_map(shown) if words is not None else messages.text(error.code, error.fields, language())
-    mistakes = error.fields.get("mistakes", ()) if words is not None else ()
-    return "\n".join([text, *(f"  {printable(str(m))}" for m in mistakes)])
-
-
-def _shown(value: object) -> str:
-    return printable(", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value))
+    """Return the words for a fault; the mistakes in a configuration each on a line of their own."""
+    mistakes = error.fields.get("mistakes", ()) if isinstance(error, ConfigError) else ()
+    return "\n".join(
+        [messages.text(error.code, error.fields, language()), *(f"  {printable(str(m))}" for m in mistakes)]
+    )
 
 
 class Bars:
@@ -124,11 +98,9 @@ def note(video: VideoView) -> str:
     return f"{video.phase}{rate}{left}"
 
 
-def spoken(texts: tuple[str, ...]) -> str:
-    """Return the text in the terminal's language, given one per configured language (English first by default)."""
-    if not texts:
-        return ""
-    return texts[-1] if language() == "zh" else texts[0]
+def spoken(text: Text) -> str:
+    """Return the text in the terminal's language, or in the first one that it is there in."""
+    return text.get(language(tuple(text)), "") if text else ""
 
 
 def picture(snapshot: Snapshot) -> list[str]:

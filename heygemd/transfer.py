@@ -32,6 +32,15 @@ R = TypeVar("R")
 Steps = Generator[int, None, R]
 
 
+def finish(steps: Steps[R]) -> R:
+    """Run a long operation to its end here and now, for those who have no other thread to spare."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
+
+
 def move(source: Path, target: Path) -> Steps[None]:
     """Move a job folder: by one rename, or across mounts by verified copy, rename, and only then removal."""
     try:

@@ -17,7 +17,7 @@ from rich.console import Console
 
 from heygemd import config, initialise, onevideo, screen
 from heygemd.daemon import status as pictures
-from heygemd.daemon.status import JobView, Snapshot, VideoView
+from heygemd.daemon.snapshot import JobView, Snapshot, VideoView
 from heygemd.errors import ConfigError, EngineError, InfrastructureError, InputError
 from heygemd.exits import Exit, of
 
@@ -248,8 +248,16 @@ def view(state: str, percent: float = 0) -> VideoView:
 
 SNAPSHOT = Snapshot(
     state="working",
-    current=JobView(name="promo", state="claimed", videos=(view("running", 40),), folder="processing"),
-    waiting=(JobView(name="promo (2)", state="waiting", text=("A video is missing", "缺少视频"), folder="inbox"),),
+    current=JobView(id="1", name="promo", state="claimed", videos=(view("running", 40),), folder="processing"),
+    waiting=(
+        JobView(
+            id="1",
+            name="promo (2)",
+            state="waiting",
+            text={"en": "A video is missing", "zh": "缺少视频"},
+            folder="inbox",
+        ),
+    ),
     updated="2026-01-31 12:00:00",
 )
 
@@ -260,7 +268,7 @@ def test_bars_on_a_pipe_are_one_line_for_each_change() -> None:
     states = [view("waiting"), view("running", 1), view("running", 50), view("done", 100)]
     with bars:
         for video in states:
-            job = JobView(name="promo [1]", state="claimed", videos=(video,))
+            job = JobView(id="1", name="promo [1]", state="claimed", videos=(video,))
             bars.show(Snapshot(state="working", current=job))
     assert [line.split(" (")[0] for line in out.getvalue().splitlines()] == [
         "promo [1]/anna.mp4: running",

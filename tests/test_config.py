@@ -48,9 +48,8 @@ def keys(table: Any) -> list[str]:
 def test_recipes_are_valid_settings() -> None:
     lines = resources.example_config().splitlines()
     start = next(n for n, line in enumerate(lines) if line.startswith("# [render.command."))
-    kept = [line[2:] for line in lines[start:] if line.startswith("# ")]
-    end = next((n for n, line in enumerate(lines) if line == "[log]"), 0)
-    recipes = "\n".join(line for line in kept[: end - start] if not re.match(r"[A-Z].*\.$|.*:$", line))
+    kept = [line[2:] for line in lines[start : lines.index("[log]")] if line.startswith("# ")]
+    recipes = "\n".join(line for line in kept if not re.match(r"[A-Z].*\.$|.*:$", line))
     commands = config.Render.model_validate(tomli.loads(recipes)["render"]).command
     assert {"musetalk", "latentsync", "video-retalking", "er-nerf", "facechain", "wav2lip-original"} == set(commands)
     assert all(command.folder for command in commands.values())
@@ -163,7 +162,9 @@ def test_effective_settings_name_their_origin(tmp_path: Path) -> None:
     assert rows["render.crf"] == (20, str(path))
     assert rows["render.preset"] == ("veryfast", "default")
     assert rows["render.wav2lip.lead_ms"] == (40, "default")
-    plain = sum(len(type(table).model_fields) for _, table in config.Config()) - len(("command", "wav2lip"))
+    plain = sum(len(type(table).model_fields) for _, table in config.Config()) - len(
+        ("command", "wav2lip", "templates")
+    )
     assert len(rows) == plain + len(config.Wav2Lip.model_fields)
 
 

@@ -1,37 +1,118 @@
+import ast
 import re
 from pathlib import Path
 from string import Formatter
+from typing import get_args
 
 import pytest
+from babel.messages import pofile
 
-from heygemd import messages, screen
+from heygemd import messages
+from heygemd.errors import printable
+from heygemd.upkeep_settings import Event
 
 PACKAGE = Path(messages.__file__).parent
+SOURCES = [path for path in PACKAGE.rglob("*.py") if path.name != "messages.py"]
+FAULTS = {"InputError", "EngineError", "InfrastructureError", "NotReady", "WorkerLost", "DeadlineExceeded",
+          "ConfigError", "Finding"}  # fmt: skip
+LATE = {"name"}
+"""Facts that are added where the words are shown."""
+JARGON = re.compile(r"traceback|exception|codec|stderr|stdout|null|CUDA|errno|mutex|i/o", re.I)
 
 
-@pytest.mark.parametrize("code", messages.WORDS)
-def test_both_languages_say_something_about_the_same_facts(code):
-    english, chinese = messages.WORDS[code]
-    facts = [{n for _, n, _, _ in Formatter().parse(t) if n} for t in (english, chinese)]
-    assert facts[0] == facts[1]
-    assert re.search(r"[一-鿿]", chinese)
-    assert "Traceback" not in english
+def read(language):
+    with (messages.CATALOGUES / f"{language}.po").open("rb") as source:
+        return pofile.read_po(source, locale=language)
 
 
-def codes_raised() -> set[str]:
-    pattern = re.compile(
-        r'(?:InputError|EngineError|InfrastructureError|NotReady|WorkerLost|DeadlineExceeded|Finding)\(\s*"(\w+)"'
-    )
-    return {c for p in PACKAGE.rglob("*.py") for c in pattern.findall(p.read_text())}
+CATALOGUES = {language: read(language) for language in messages.languages()}
+CODES = [message.id if isinstance(message.id, str) else message.id[0] for message in CATALOGUES["en"] if message.id]
 
 
-def test_every_code_that_is_raised_has_words():
-    assert codes_raised() - set(messages.WORDS) - set(screen.ADMIN_WORDS) == set()
+def forms(language, code):
+    """The words for a code: one text, or one for each plural form."""
+    words = CATALOGUES[language][code].string
+    return [words] if isinstance(words, str) else list(words)
+
+
+def fields(template):
+    return {name for _, name, _, _ in Formatter().parse(template) if name}
+
+
+@pytest.mark.parametrize("language", messages.languages())
+def test_a_catalogue_is_complete_and_speaks_of_the_same_facts(language):
+    catalogue = CATALOGUES[language]
+    assert {m.id if isinstance(m.id, str) else m.id[0] for m in catalogue if m.id} == set(CODES)
+    for code in CODES:
+        words, english = forms(language, code), forms("en", code)
+        several = isinstance(catalogue[code].id, tuple)
+        assert several == isinstance(CATALOGUES["en"][code].id, tuple), code
+        assert len(words) == (catalogue.num_plurals if several else 1), code
+        for template in words:
+            assert template, f"{code} has no words in {language}"
+            assert fields(template) <= fields(english[-1]), code
+            assert template.count("\n") == english[-1].count("\n") <= 1, code
+        assert fields(words[-1]) == fields(english[-1]), code
+
+
+def test_chinese_is_chinese():
+    same = {"page_language", "page_gib"}
+    assert [c for c in CODES if c not in same and not re.search(r"[一-鿿]", forms("zh", c)[0])] == []
+
+
+@pytest.mark.parametrize("language", messages.languages())
+def test_no_jargon(language):
+    assert [(c, w) for c in CODES for w in forms(language, c) if JARGON.search(w)] == []
+
+
+def raised():
+    """(code, facts given, or None when they are not written out) wherever a fault is made."""
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in FAULTS or not node.args:
+                continue
+            code = node.args[0]
+            if not isinstance(code, ast.Constant) or not isinstance(code.value, str):
+                continue
+            given = {k.arg for k in node.keywords}
+            if len(node.args) > 1:
+                facts = node.args[1]
+                given = {getattr(k, "value", None) for k in facts.keys} if isinstance(facts, ast.Dict) else {None}
+            yield code.value, None if None in given else given, path.name
+
+
+def test_every_fault_has_words_and_brings_the_facts_they_speak_of():
+    found = list(raised())
+    assert len(found) > 60
+    assert {code for code, _, _ in found} - set(CODES) - set(messages.SAME) == set()
+    short = [
+        (where, code, missing)
+        for code, given, where in found
+        if code in CODES and given is not None and (missing := fields(forms("en", code)[-1]) - given - LATE)
+    ]
+    assert short == []
 
 
 def test_no_words_are_left_over():
-    sources = [p.read_text() for p in PACKAGE.rglob("*.py") if p.name != "messages.py"]
-    assert [code for code in messages.WORDS if not any(f'"{code}"' in s for s in sources)] == []
+    sources = [p.read_text() for p in (*SOURCES, *PACKAGE.rglob("*.html"))]
+    built = {code for code in CODES if code.startswith("page_")} | {f"notify_{event}" for event in get_args(Event)}
+    assert [c for c in CODES if c not in built and not any(f'"{c}"' in s for s in sources)] == []
+
+
+def test_counts_numbers_and_lists_read_as_people_write_them():
+    assert "There are 2 sound files: a.wav and b.wav." in messages.text(
+        "too_many_audio", {"count": 2, "names": ["a.wav", "b.wav"]}
+    )
+    assert "stopped 1 time while" in messages.text("machine_stopped", {"count": 1})
+    assert "2 次" in messages.text("machine_stopped", {"count": 2}, "zh")
+    assert "12.3%" in messages.text("few_faces", {"share": 0.123})
+    assert "0:12–0:14" in messages.text("no_face_ranges", {"ranges": [[12.0, 14.2]]})
+    assert messages.text("audio_quiet", {}) == "The voice recording is very quiet."
+
+
+def test_what_happened_and_what_to_do_are_told_apart():
+    assert messages.parts("no_video", {}) == ("The file has no picture.", "Use a video.")
+    assert messages.text("no_video", {}, "zh") == "文件没有画面。请使用视频文件。"
 
 
 def test_missing_facts_and_unknown_codes_still_say_something():
@@ -40,9 +121,25 @@ def test_missing_facts_and_unknown_codes_still_say_something():
 
 
 def test_names_cannot_break_lines_or_terminals():
-    assert "\n" not in messages.text("shortcut", {"name": "a\nb\x1b[31m"})
+    said = messages.text("shortcut", {"name": "a\nb\x1b[31m{name}"})
+    assert said == printable(said)
     messages.note("shortcut", {"name": "caf\udce9"}, ("en", "zh"))
 
 
-def test_spans_read_as_times():
-    assert "0:12–0:14" in messages.text("no_face_ranges", {"ranges": [[12.0, 14.2]]})
+def test_another_language_is_one_file(tmp_path, monkeypatch):
+    for path in messages.CATALOGUES.glob("*.po"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    german = (
+        'msgid ""\nmsgstr ""\n"Content-Type: text/plain; charset=utf-8\\n"\n\nmsgid "no_video"\nmsgstr "Kein Bild."\n'
+    )
+    (tmp_path / "de.po").write_text(german)
+    monkeypatch.setattr(messages, "CATALOGUES", tmp_path)
+    messages.languages.cache_clear()
+    messages.catalogue.cache_clear()
+    try:
+        assert messages.languages() == ("de", "en", "zh")
+        assert messages.text("no_video", {}, "de") == "Kein Bild."
+        assert "no sound" in messages.text("no_audio", {}, "de")
+    finally:
+        messages.languages.cache_clear()
+        messages.catalogue.cache_clear()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,7 @@ from ..faults import point
 from ..job import Job, Media, Video
 from ..media import probe
 from ..protocol import Event, RenderRequest
-from . import publish
+from . import evidence, publish
 from .folder import AUDIO_ENDINGS, GIB, VIDEO_ENDINGS
 from .share import Guard
 from .store import Store
@@ -83,6 +84,8 @@ class Attempt:
         )
         info = await asyncio.to_thread(probe.probe, self._voice, self.config.limits)
         self.video.result = await renderer.render(request, info.duration_s or 0, report)
+        with contextlib.suppress(FileNotFoundError):
+            output.with_suffix(".json").replace(self._proof)
         output.replace(self.rendered)
         self.video.state = "rendered"
         self.store.save(self.job)
@@ -97,10 +100,12 @@ class Attempt:
         group = self.guard.mount.group if self.guard.mount else None
         steps = publish.keep_result(self.rendered, self.folder, self.video, group)
         self.video.output_digest = await self.guard.thread.drain(steps)
+        await self.guard.thread.call(evidence.leave, self._proof, self.folder / files.HIDDEN, self.video, group)
         point("keep")
         self.video.state = "done"
         self.store.save(self.job)
         self.rendered.unlink(missing_ok=True)
+        self._proof.unlink(missing_ok=True)
 
     @property
     def rendered(self) -> Path:
@@ -110,6 +115,10 @@ class Attempt:
     @property
     def _cache(self) -> Path:
         return self.config.paths.cache / "analysis"
+
+    @property
+    def _proof(self) -> Path:
+        return self.rendered.with_suffix(".json")
 
     @property
     def _voice(self) -> Path:

@@ -1,4 +1,4 @@
-"""What an administrator may ask of jobs: move a folder back, or stop one. Works with or without a running daemon."""
+"""What an administrator may ask of jobs: by the same files and moves as staff, with or without a running daemon."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from pathlib import Path
 from .. import files
 from ..config import Config
 from ..errors import InputError
+from ..job import Job
 from . import names
+from .publish import LOG_NOTE
+from .store import peek
 
 
 def retry(config: Config, name: str) -> Path:
@@ -28,7 +31,43 @@ def retry(config: Config, name: str) -> Path:
 
 def cancel(config: Config, name: str) -> None:
     """Ask the daemon to stop the job: it ends within seconds and the folder goes to failed/. Raises InputError."""
-    folder = config.paths.share / "processing" / name
-    if not files.exists(folder):
-        raise InputError("job_unknown", name=name, places="processing/")
-    files.write(folder / "CANCEL", b"", durable=False)
+    for place in ("processing", "inbox"):
+        folder = config.paths.share / place / name
+        if files.exists(folder):
+            files.write(folder / "CANCEL", b"", durable=False)
+            return
+    raise InputError("job_unknown", name=name, places="processing/, inbox/")
+
+
+def pause(config: Config) -> None:
+    """Let nothing new begin."""
+    files.write(config.paths.share / "inbox" / "PAUSE", b"", durable=False)
+
+
+def resume(config: Config) -> bool:
+    """Take every PAUSE out of the inbox; return whether there was one."""
+    inbox = config.paths.share / "inbox"
+    found = [name for name in files.names(inbox) if names.control(name) == names.PAUSE]
+    for name in found:
+        files.remove(inbox / name)
+    return bool(found)
+
+
+def history(config: Config) -> list[Job]:
+    """Return the finished jobs that are remembered, newest first."""
+    finished = [job for job in peek(config.paths.state) if job.phase == "finished"]
+    return sorted(finished, key=lambda job: job.finished, reverse=True)
+
+
+def log_file(config: Config, name: str) -> Path:
+    """Return the log of the latest job of that name (or id), while it runs and after. Raises InputError."""
+    jobs = [job for job in peek(config.paths.state) if name in (job.name, job.id, job.folder)]
+    if jobs:
+        path = config.paths.state / "jobs" / f"{max(jobs, key=lambda job: job.arrived).id}.log"
+        if path.exists():
+            return path
+    for place in ("done", "failed"):
+        path = config.paths.share / place / name / LOG_NOTE
+        if path.exists():
+            return path
+    raise InputError("job_unknown", name=name, places="processing/, done/, failed/")

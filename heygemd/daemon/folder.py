@@ -73,7 +73,7 @@ def check_bounds(seen: Seen, limits: Limits) -> None:
     if seen.reserved:
         raise InputError("name_taken", name=seen.reserved[0])
     if len(seen.media) > limits.max_files_per_job:
-        raise InputError("too_many_files", found=len(seen.media), limit=limits.max_files_per_job)
+        raise InputError("too_many_files", count=len(seen.media), limit=limits.max_files_per_job)
     for entry in seen.media:
         if entry.size > limits.max_file_gib * GIB:
             raise InputError("file_too_big", name=entry.name, limit_gib=limits.max_file_gib)
@@ -122,7 +122,7 @@ def choose(judged: list[Judged], earlier: Manifest | None) -> tuple[Judged, list
     if not voices:
         raise NotReady("needs_audio")
     if len(voices) > 1:
-        raise NotReady("too_many_audio", found=len(voices), names=[j.entry.name for j in voices])
+        raise NotReady("too_many_audio", count=len(voices), names=[j.entry.name for j in voices])
     if not videos:
         raise NotReady("needs_video")
     return voices[0], videos

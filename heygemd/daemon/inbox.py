@@ -104,7 +104,9 @@ class Inbox:
     async def _advance(self, pending: Pending, error: NotReady | None, now: float) -> None:
         seen = pending.seen
         assert seen is not None
-        if names.is_a("held", pending.name):
+        if names.CANCEL in seen.controls:
+            self._reject(pending, InputError("cancelled"))
+        elif names.is_a("held", pending.name):
             pending.wait(NotReady("held"), "held")
         elif error is not None:
             pending.wait(error)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import time
 import zipfile
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from ..errors import NotReady
 from ..faults import point
 from ..job import Job, Media, Video, safe_stem
 from ..transfer import Steps
-from . import names
+from . import evidence, names
 from .manifest import FILE as MANIFEST_FILE
 from .manifest import ORIGINALS, compose, parse
 
@@ -27,6 +28,7 @@ REPORT = "report.html"
 OUR_MARK = b"heygemd"
 """Stands in every report of ours; one without it is staff's own."""
 OWNER = "owner"
+HALF_MADE = (OWNER, ".mp4", ".heygemd-part")
 NOTES = (WHY_NOTE, "HEYGEMD-waiting.txt", "HEYGEMD-cancelled.txt")
 
 
@@ -79,7 +81,7 @@ def publish(
         files.write(source / files.HIDDEN / MANIFEST_FILE, compose(job, wishes, sizes), group)
     yield 0
     _leave_papers(source, papers, group)
-    _tidy_hidden(source, keep_manifest=job.succeeded)
+    _tidy_hidden(source, {MANIFEST_FILE, *evidence.names(job)} if job.succeeded else set())
     files.open_to_group(source, group)
     point("publish")
     yield from transfer.move(source, target)
@@ -156,10 +158,10 @@ def _leave_papers(folder: Path, papers: Papers, group: int | None) -> None:
         files.write(folder / WHY_NOTE, papers.why, group)
 
 
-def _tidy_hidden(folder: Path, keep_manifest: bool) -> None:
+def _tidy_hidden(folder: Path, keep: Collection[str]) -> None:
     hidden = folder / files.HIDDEN
     for name in _hidden_names(folder):
-        if name != MANIFEST_FILE or not keep_manifest:
+        if name not in keep:
             files.remove(hidden / name)
     if files.is_folder(hidden):
         files.remove_folder(hidden)
@@ -176,7 +178,7 @@ def put_back(share: Path, job: Job) -> Steps[str]:
     source = share / "processing" / job.folder
     taken = {names.fold(n) for n in files.names(share / "inbox")}
     name = names.free_name(job.name, taken, time.strftime("%Y%m%d-%H%M%S"))
-    _tidy_hidden(source, keep_manifest=True)
+    _tidy_hidden(source, [n for n in _hidden_names(source) if not n.endswith(HALF_MADE)])
     yield from transfer.move(source, share / "inbox" / name)
     return name
 

@@ -37,7 +37,7 @@ def _count_unclean_end(job: Job, limit: int) -> None:
     job.unclean_ends += 1
     if video is not None and video.state == "waiting" and job.unclean_ends >= limit:
         video.state = "failed"
-        video.problem = Problem(code="machine_stopped", fields={"times": job.unclean_ends})
+        video.problem = Problem(code="machine_stopped", fields={"count": job.unclean_ends})
     logger.bind(job=job.name, id=job.id).warning("the daemon ended while this was being rendered; going on")
 
 

@@ -2,42 +2,33 @@
 
 from __future__ import annotations
 
-import time
-from functools import cache
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, select_autoescape
-
-from .. import __version__, messages
+from .. import messages
 from ..config import Config, Language
 from ..errors import printable
-from ..job import Job, Video
-from .publish import Papers
+from ..job import Job, Problem, Video
+from ..messages import Text
+from ..protocol import Evidence
+from . import chart
+from .pages import page
+from .publish import LOG_NOTE, Papers
 
 LOG_BYTES = 1 << 20
 
 
-@cache
-def templates() -> Environment:
-    """Return the page templates; every value is escaped, names of files are chosen by people."""
-    return Environment(
-        loader=PackageLoader("heygemd.daemon"),
-        autoescape=select_autoescape(default=True),
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-def papers(job: Job, config: Config, log_file: Path) -> Papers:
-    """Make the papers of a settled job."""
+def papers(job: Job, config: Config, log_file: Path, proofs: Mapping[str, Evidence]) -> Papers:
+    """Make the papers of a settled job; `proofs`: what was noted of its finished videos, by output name."""
     languages = (job.settings.language,) if job.settings.language else config.people.languages
     try:
         log = log_file.read_bytes()[-LOG_BYTES:]
     except FileNotFoundError:
         log = b""
-    why = messages.lines(list(_reasons(job, languages))) if _went_wrong(job) else None
-    return Papers(report=_report(job, languages), log=log, why=why)
+    why = messages.lines(_reasons(job, languages)) if _went_wrong(job) else None
+    return Papers(report=_report(job, config, languages, proofs), log=log, why=why)
 
 
 def _went_wrong(job: Job) -> bool:
@@ -49,51 +40,77 @@ def _reasons(job: Job, languages: tuple[Language, ...]) -> list[str]:
     for language in languages:
         if job.problem is not None:
             found.append(messages.text(job.problem.code, job.problem.fields, language))
-        found += [f"{v.source.title}: {outcome(v, language)}" for v in job.videos if v.state == "failed"]
+        found += [_named(v, v.problem, language) for v in job.videos if v.problem is not None]
         found.append(messages.text("try_again", {}, language))
     return [printable(text) for text in found]
 
 
-def outcome(video: Video, language: str) -> str:
-    """Return in one sentence what became of a video."""
-    if video.problem is not None:
-        return messages.text(video.problem.code, {"name": video.source.title, **video.problem.fields}, language)
-    return messages.text({"done": "is_done", "rendered": "is_done"}.get(video.state, "is_waiting"), {}, language)
+def _named(video: Video, problem: Problem, language: str) -> str:
+    """Return why a video failed, beginning with its name unless the words have it."""
+    why = messages.text(problem.code, _fields(problem, video), language)
+    return why if video.source.title in why else f"{video.source.title}: {why}"
 
 
-def _report(job: Job, languages: tuple[Language, ...]) -> bytes:
-    page = templates().get_template("report.html")
-    sections = [{"language": language, "rows": [_row(v, language) for v in job.videos]} for language in languages]
-    problems = [messages.text(job.problem.code, job.problem.fields, language) for language in languages if job.problem]
-    html = page.render(
+def _fields(problem: Problem, video: Video) -> dict[str, Any]:
+    return {"name": video.source.title, **problem.fields}
+
+
+def _report(job: Job, config: Config, languages: tuple[Language, ...], proofs: Mapping[str, Evidence]) -> bytes:
+    times = {language: _when(job.finished, language) for language in languages}
+    return page(
+        "report.html",
+        languages,
         name=printable(job.name),
         voice=printable(job.voice.title),
-        finished=time.strftime("%Y-%m-%d %H:%M", time.localtime(job.finished)),
-        sections=sections,
-        problems=problems,
+        finished=times,
         ok=job.succeeded,
-        version=__version__,
+        done=sum(v.state == "done" for v in job.videos),
+        problem=_told(job.problem, job.problem.fields, languages) if job.problem else None,
+        videos=[_video(job, config, video, languages, proofs.get(video.output)) for video in job.videos],
+        log=LOG_NOTE,
+        went_wrong=_went_wrong(job),
     )
-    return html.encode("utf-8", "replace")
 
 
-def _row(video: Video, language: str) -> dict[str, Any]:
-    result = video.result
+def _when(moment: float, language: str) -> str:
+    from babel import dates
+
+    return dates.format_datetime(datetime.fromtimestamp(moment), "medium", locale=language)
+
+
+def _told(problem: Problem, fields: Mapping[str, Any], languages: tuple[str, ...]) -> dict[str, Any]:
+    """Return a problem as (what happened, what to do), each in all languages, and its code for the administrator."""
+    told = {language: messages.parts(problem.code, fields, language) for language in languages}
+    what: Text = {language: parts[0] for language, parts in told.items()}
+    todo: Text = {language: parts[1] for language, parts in told.items() if parts[1]}
+    return {"what": what, "todo": todo, "code": problem.code}
+
+
+def _video(
+    job: Job, config: Config, video: Video, languages: tuple[str, ...], proof: Evidence | None
+) -> dict[str, Any]:
+    done = video.state == "done"
     return {
         "name": printable(video.source.title),
-        "output": video.output if video.state == "done" else "",
-        "ok": video.state == "done",
-        "text": outcome(video, language),
-        "notes": [messages.text(f.code, f.fields, language) for f in video.found],
-        "facts": "" if result is None else _facts(video, language),
+        "ok": done,
+        "kept": video.kept,
+        "output": video.output if done else "",
+        "problem": _told(video.problem, _fields(video.problem, video), languages) if video.problem else None,
+        "found": [messages.texts(f.code, f.fields, languages) for f in video.found],
+        "proof": proof,
+        "moments": [f"{moment:.1f}" for moment in proof.moments_s] if proof else [],
+        "chart": chart.draw(proof) if proof and proof.voice else "",
+        "chart_width": chart.width(proof) if proof else 0,
+        "result": video.result,
+        "offset": _offset(video),
+        "settings": job.settings.apply(config.render),
+        "attempts": video.attempts,
     }
 
 
-def _facts(video: Video, language: str) -> str:
-    result = video.result
-    assert result is not None
-    parts = [f"{result.width}×{result.height}", f"{result.duration_s:.1f} s", f"{result.engine}"]
-    if result.offset_ms is not None:
-        parts.append(messages.text("offset", {"offset_ms": f"{result.offset_ms:+.0f}"}, language))
-    parts.append(f"{sum(result.seconds.values()):.0f} s")
-    return " · ".join(parts)
+def _offset(video: Video) -> tuple[str, int]:
+    """Return the code of the sentence on lips and voice, and by how many milliseconds they are apart."""
+    if video.result is None or video.result.offset_ms is None:
+        return "report_offset_none", 0
+    offset_ms = round(video.result.offset_ms)
+    return ("report_offset" if offset_ms >= 0 else "report_offset_early"), abs(offset_ms)

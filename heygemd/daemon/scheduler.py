@@ -19,7 +19,7 @@ from ..errors import HeygemdError, InfrastructureError, NotReady, describe
 from ..faults import point
 from ..job import Job, Problem, Video
 from ..protocol import Event, Found, Progress
-from . import publish, reports, verdict
+from . import evidence, publish, reports, verdict
 from .attempt import Attempt
 from .claims import Claims
 from .folder import wishes
@@ -214,7 +214,8 @@ class Scheduler:
             job.phase, job.finished = "publishing", time.time()
             self.store.save(job)
         try:
-            papers = reports.papers(job, self.config, self.store.log_file(job))
+            proofs = await call(evidence.read, folder, job)
+            papers = reports.papers(job, self.config, self.store.log_file(job), proofs)
             wanted = wishes(job.settings, self.config.render)
             steps = publish.publish(self.share, job, papers, wanted, self.config.render.zip_results, self.group)
             await self.guard.thread.drain(steps)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import fcntl
 import signal
+import time
 import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -19,10 +20,13 @@ from loguru import logger
 from .. import __version__, config, log
 from ..config import Config
 from ..errors import ConfigError, InfrastructureError, NotReady, describe
-from . import recover, status
+from . import recover, retention, status
 from .inbox import Inbox
+from .metrics import EVERY_S, Metrics
+from .outbox import Herald
 from .scheduler import Scheduler
 from .share import Guard, ShareThread
+from .snapshot import Snapshot
 from .store import Store
 from .systemd import Notifier
 from .watch import Watch
@@ -32,7 +36,7 @@ CRASH_PAUSE_S = 30.0
 GOODBYE_S = 2.0
 EXIT_OK, EXIT_FAILED_JOBS, EXIT_SECOND_DAEMON = 0, 3, 75
 
-Observer = Callable[[status.Snapshot], None]
+Observer = Callable[[Snapshot], None]
 
 
 def run(settings: Config, config_path: Path | None, *, once: bool = False, observe: Observer | None = None) -> int:
@@ -66,7 +70,10 @@ class Service:
         self.stopping = asyncio.Event()
         self.wake = asyncio.Event()
         self.scanned = 0
-        self._shown: status.Snapshot | None = None
+        self._shown: Snapshot | None = None
+        self._shown_at = 0.0
+        self._measured = -EVERY_S
+        self._on_share: dict[str, bytes] = {}
         self._finished_before = 0
 
     async def serve(self) -> int:
@@ -75,9 +82,11 @@ class Service:
         self._catch_signals()
         recover.resume(self.store, self.scheduler, self.config)
         self._finished_before = len(self.scheduler.finished)
+        self.herald = Herald(self.config, self.scheduler.finished)
+        self.metrics = Metrics(self.scheduler.finished) if self.config.metrics.textfile else None
         self.notifier.ready()
         logger.info("heygemd {} serves {}", __version__, self.config.paths.share)
-        tasks = [asyncio.create_task(self._forever(part)) for part in (self._scan, self._work, self._show)]
+        tasks = [asyncio.create_task(self._forever(part)) for part in (self._scan, self._work, self._show, self._tidy)]
         try:
             while not self.stopping.is_set():
                 self._beat()
@@ -123,7 +132,7 @@ class Service:
         if fresh.paths != self.config.paths:
             logger.warning("changed paths take effect after a restart")
         self.config = fresh.model_copy(update={"paths": self.config.paths})
-        for part in (self.inbox, self.scheduler, self.board):
+        for part in (self.inbox, self.scheduler, self.board, self.herald):
             part.config = self.config
         self.thread.deadline_s = self.config.inbox.io_deadline_s
         log.setup(self.config.log, self.config.paths.log)
@@ -143,9 +152,30 @@ class Service:
             logger.warning("cannot write the status: {}", describe(error))
         if self.observe is not None:
             self.observe(snapshot)
+        self.herald.notice(self.scheduler.finished, self.guard.problem or self.scheduler.paused, time.time())
+        self._measure(snapshot)
         if self.once and self._worked_off():
             self.stopping.set()
         self.notifier.alive()
+
+    async def _tidy(self) -> None:
+        """Put old folders away, where that was asked for; the share must be known to be there."""
+        if self.scanned and self.guard.problem is None and retention.wanted(self.config):
+            for step in await self.thread.drain(retention.plan(self.config, time.time())):
+                await self.thread.drain(retention.carry_out(self.config, step))
+        await asyncio.sleep(retention.EVERY_S if self.scanned else BEAT_S)
+
+    def _measure(self, snapshot: Snapshot) -> None:
+        """Write what Prometheus reads, now and then, and at the end."""
+        due = time.monotonic() - self._measured >= EVERY_S or self.stopping.is_set()
+        if self.metrics is None or not due:
+            return
+        self._measured = time.monotonic()
+        self.metrics.update(snapshot, self.scheduler.finished, time.time())
+        try:
+            self.metrics.write(Path(self.config.metrics.textfile))
+        except OSError as error:
+            logger.warning("cannot write the metrics: {}", describe(error))
 
     async def _forever(self, part: Callable[[], Awaitable[None]]) -> None:
         """Repeat a part; a fault nobody foresaw is logged and the part goes on, so that no job ends the service."""
@@ -180,25 +210,25 @@ class Service:
             await asyncio.sleep(min(BEAT_S, self.config.inbox.poll_s))
 
     async def _show(self) -> None:
-        """Write the page on the share when the picture changed."""
-        snapshot = self.board.snapshot()
-        timeless = snapshot.model_copy(update={"updated": ""})
-        if self.guard.problem is None and self.scanned and timeless != self._shown:
-            await self._write_page(snapshot)
-            self._shown = timeless
+        """Write the page on the share when the picture changed, and now and then to show that somebody is there."""
+        picture = self.board.snapshot()
+        timeless = picture.model_copy(update={"updated": ""})
+        due = timeless != self._shown or time.monotonic() - self._shown_at > status.HEARTBEAT_S
+        if self.guard.problem is None and self.scanned and due:
+            await self._write_page(picture)
+            self._shown, self._shown_at = timeless, time.monotonic()
         await asyncio.sleep(self.config.people.page_refresh_s)
 
-    async def _write_page(self, snapshot: status.Snapshot) -> None:
-        page = status.as_page(snapshot, self.config.people.page_refresh_s)
-        pages = [("status.json", status.as_json(snapshot)), ("status.html", page)]
-        await self.thread.call(status.write_share, self.guard.root, pages, self.scheduler.group)
+    async def _write_page(self, picture: Snapshot) -> None:
+        content = status.share_files(picture, self.config)
+        await self.thread.call(status.write_share, self.guard.root, self._on_share, content, self.scheduler.group)
 
     async def _say_goodbye(self) -> None:
         """Let the page say that nobody works, if the share answers at once."""
         if self.guard.problem is None and not self.thread.hung and self.scanned:
-            snapshot = self.board.snapshot().model_copy(update={"state": "stopped"})
+            picture = self.board.snapshot().model_copy(update={"state": "stopped"})
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(self._write_page(snapshot), GOODBYE_S)
+                await asyncio.wait_for(self._write_page(picture), GOODBYE_S)
 
     def _worked_off(self) -> bool:
         """Whether nothing is left that would finish without somebody's help."""

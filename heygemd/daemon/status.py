@@ -2,140 +2,121 @@
 
 from __future__ import annotations
 
-import json
+import os
+import shutil
 import time
-from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
 from pathlib import Path
-from typing import Literal
+from urllib.parse import quote
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
-from .. import __version__, files, messages
+from .. import files, messages
 from ..config import Config
 from ..errors import printable
+from ..findings import GIB, existing
 from ..job import Job, Video
+from ..messages import Text
 from ..protocol import Progress
-from .reports import outcome, templates
+from . import evidence, publish
+from .folder import AUDIO_ENDINGS, VIDEO_ENDINGS
+from .pages import page
 from .scheduler import Scheduler
 from .settle import Pending
+from .snapshot import Health, JobView, Snapshot, State, VideoView
 
 FILE = "status.json"
+HOW_TO = "HOW-TO.html"
+ENDINGS = {"audio": AUDIO_ENDINGS, "video": VIDEO_ENDINGS}
 RECENT = 20
-State = Literal["idle", "working", "paused", "share-unavailable", "stopped"]
-
-
-class View(BaseModel):
-    """A frozen part of the picture; all texts are safe to print."""
-
-    model_config = ConfigDict(frozen=True)
-
-
-class VideoView(View):
-    """One video: its name, state, how far it is, what there is to say (a text for each language)."""
-
-    name: str
-    state: Literal["waiting", "running", "done", "failed"]
-    phase: str = ""
-    percent: float = 0
-    fps: float = 0
-    eta_s: float | None = None
-    text: tuple[str, ...] = ()
-
-
-class JobView(View):
-    """One folder: its name, where it is, its videos, what there is to say."""
-
-    name: str
-    state: str
-    folder: str = ""
-    text: tuple[str, ...] = ()
-    videos: tuple[VideoView, ...] = ()
-    finished: str = ""
-
-
-class Snapshot(View):
-    """Everything at one moment.
-
-    state    what the daemon does as a whole; detail: why, a text for each language
-    current  the job being rendered
-    queue    what follows, in order
-    waiting  folders that are not ready, and why
-    recent   finished ones, newest first
-    """
-
-    version: str = __version__
-    state: State
-    detail: tuple[str, ...] = ()
-    current: JobView | None = None
-    queue: tuple[JobView, ...] = ()
-    waiting: tuple[JobView, ...] = ()
-    recent: tuple[JobView, ...] = ()
-    updated: str = ""
-
-    def line(self) -> str:
-        """Return the one line that `systemctl status` shows."""
-        if self.state == "working" and self.current is not None:
-            done = sum(v.state == "done" for v in self.current.videos)
-            running = next((v for v in self.current.videos if v.state == "running"), None)
-            percent = f" {running.name} {running.percent:.0f}%" if running else ""
-            return f"{self.current.name}: {done} of {len(self.current.videos)} done,{percent}; {len(self.queue)} queued"
-        detail = f": {self.detail[0]}" if self.detail else ""
-        stuck = next((f" ({j.name}: {j.text[0]})" for j in (*self.queue, *self.waiting) if j.text), "")
-        return f"{self.state}{detail}; {len(self.queue)} queued, {len(self.waiting)} waiting{stuck}"
+HEARTBEAT_S = 60.0
+"""The page counts as stale when it was not written for some of these."""
+GPUS = Path("/proc/driver/nvidia/gpus")
 
 
 class Board:
-    """Makes snapshots and writes them to the share (page and JSON) and to the state folder (for the CLI)."""
+    """Makes snapshots of the scheduler and all it knows."""
 
     def __init__(self, config: Config, scheduler: Scheduler) -> None:
         """`scheduler` is only read."""
         self.config = config
         self.scheduler = scheduler
-        self.languages = config.people.languages
+        self.gpus = gpus()
         self._started: tuple[str, float, float] = ("", 0.0, 0.0)
 
     def snapshot(self) -> Snapshot:
         """Return the picture of this moment."""
-        scheduler, guard = self.scheduler, self.scheduler.guard
-        state: State = "working" if scheduler.progress else "idle"
-        problem = guard.problem or scheduler.paused
-        if guard.problem:
-            state = "share-unavailable"
-        elif problem and not scheduler.progress:
-            state = "paused"
-        detail = self._texts(problem.code, problem.fields) if problem else ()
+        scheduler = self.scheduler
+        state, detail = self._state()
         current = scheduler.progress[0] if scheduler.progress else None
         jobs = [self._job(job) for job in scheduler.ordered() if job is not current]
-        pending = scheduler.inbox.pending.values()
+        pending = sorted(scheduler.inbox.pending.values(), key=lambda p: p.arrived)
         return Snapshot(
             state=state,
             detail=detail,
             current=self._job(current) if current else None,
             queue=(*jobs, *(self._pending(p) for p in scheduler.inbox.queue())),
-            waiting=tuple(self._pending(p) for p in sorted(pending, key=lambda p: p.arrived) if p.job is None),
+            waiting=tuple(self._pending(p) for p in pending if p.job is None),
             recent=tuple(self._job(job) for job in reversed(scheduler.finished[-RECENT:])),
-            updated=time.strftime("%Y-%m-%d %H:%M:%S"),
+            health=self._health(),
+            updated=_iso(time.time()),
         )
 
-    def _texts(self, code: str, fields: dict[str, object]) -> tuple[str, ...]:
-        return tuple(messages.text(code, fields, language) for language in self.languages)
+    def _state(self) -> tuple[State, Text]:
+        scheduler = self.scheduler
+        problem = scheduler.guard.problem or scheduler.paused
+        if scheduler.guard.problem:
+            state: State = "share-unavailable"
+        elif scheduler.progress:
+            state = "working"
+        elif problem or not scheduler.claims_allowed:
+            state = "paused"
+        else:
+            state = "idle"
+        if problem:
+            return state, self._texts(problem.code, problem.fields)
+        return state, {} if scheduler.claims_allowed else self._texts("paused_by_file", {})
+
+    def _health(self) -> Health:
+        mount = self.scheduler.guard.mount
+        return Health(
+            gpus=self.gpus,
+            share_free_gib=_gib(mount.free_bytes) if mount else None,
+            disk_free_gib=_gib(shutil.disk_usage(existing(self.config.paths.cache)).free),
+        )
+
+    def _texts(self, code: str, fields: dict[str, object]) -> Text:
+        return messages.texts(code, fields, self.config.people.languages)
 
     def _pending(self, pending: Pending) -> JobView:
         reason = pending.reason
-        texts = self._texts(reason.code, reason.fields) if reason else ()
-        if not texts and pending.state in ("settling", "copying"):
-            texts = self._texts("settling", {})
-        return JobView(name=printable(pending.name), state=pending.state, text=texts, folder="inbox")
+        text = self._texts(reason.code, reason.fields) if reason else {}
+        if not text and pending.state in ("settling", "copying"):
+            text = self._texts("settling", {})
+        return JobView(
+            id=f"inbox/{printable(pending.name)}",
+            name=printable(pending.name),
+            state=pending.state,
+            text=text,
+            folder="inbox",
+            videos=tuple(self._video(pending.job, v) for v in pending.job.videos) if pending.job else (),
+            arrived=_iso(pending.arrived),
+        )
 
     def _job(self, job: Job) -> JobView:
         reason = job.problem or self.scheduler.resting.get(job.id)
-        texts = self._texts(reason.code, reason.fields) if reason else ()
-        finished = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.finished)) if job.phase == "finished" else ""
-        state = job.phase if job.phase != "finished" else ("done" if job.succeeded else "failed")
-        folder = printable(job.destination) if finished else "processing"
-        videos = tuple(self._video(job, video) for video in job.videos)
+        finished = job.phase == "finished"
         return JobView(
-            name=printable(job.name), state=state, folder=folder, text=texts, videos=videos, finished=finished
+            id=job.id,
+            name=printable(job.name),
+            state=("done" if job.succeeded else "failed") if finished else job.phase,
+            folder=printable(job.destination) if finished else "processing",
+            link=link(job.destination, publish.REPORT) if finished and job.destination else "",
+            text=self._texts(reason.code, reason.fields) if reason else {},
+            videos=tuple(self._video(job, video) for video in job.videos),
+            arrived=_iso(job.arrived),
+            finished=_iso(job.finished) if finished else "",
         )
 
     def _video(self, job: Job, video: Video) -> VideoView:
@@ -143,12 +124,19 @@ class Board:
         running = self.scheduler.progress
         if running is not None and running[1] is video:
             return self._running(job, name, running[2])
-        state = "done" if video.state == "rendered" else video.state
+        if video.state == "waiting":
+            return VideoView(name=name, state="waiting")
+        if video.problem is not None:
+            fields = {"name": video.source.title, **video.problem.fields}
+            return VideoView(name=name, state="failed", text=self._texts(video.problem.code, fields))
+        shown = job.phase == "finished"
         return VideoView(
             name=name,
-            state=state,
-            percent=100.0 if state == "done" else 0.0,
-            text=tuple(outcome(video, language) for language in self.languages),
+            state="done",
+            percent=100.0,
+            warnings=tuple(self._texts(f.code, f.fields) for f in video.found),
+            link=link(job.destination, video.output) if shown else "",
+            thumbnail=link(job.destination, files.HIDDEN, evidence.thumbnail_name(video)) if shown else "",
         )
 
     def _running(self, job: Job, name: str, progress: Progress | None) -> VideoView:
@@ -164,15 +152,59 @@ class Board:
         return VideoView(name=name, state="running", phase=phase, percent=percent, fps=fps, eta_s=eta_s)
 
 
+def link(*parts: str) -> str:
+    """Return a link relative to the share; names may be bytes that are no text."""
+    return quote(os.fsencode("/".join(parts)))
+
+
+def gpus(root: Path = GPUS) -> tuple[str, ...]:
+    """Return the names of NVIDIA's cards as their driver tells them; asking CUDA would take a second and 200 MB."""
+    found = []
+    for path in sorted(root.glob("*/information")):
+        model = next((line for line in path.read_text().splitlines() if line.startswith("Model:")), "")
+        found.append(printable(model.removeprefix("Model:").strip()))
+    return tuple(found)
+
+
+def _iso(moment: float) -> str:
+    return datetime.fromtimestamp(moment).astimezone().isoformat(timespec="seconds")
+
+
+def _gib(size: int) -> float:
+    """Free space, coarse where there is much of it: the page is not rewritten for every megabyte."""
+    gib = size / GIB
+    return round(gib, 1) if gib < 10 else float(round(gib))
+
+
 def as_json(snapshot: Snapshot) -> bytes:
     """Return the snapshot as the JSON of status.json."""
-    return (json.dumps(snapshot.model_dump(), ensure_ascii=False, indent=1) + "\n").encode("utf-8", "replace")
+    return (snapshot.model_dump_json() + "\n").encode("utf-8", "replace")
 
 
-def as_page(snapshot: Snapshot, refresh_s: float) -> bytes:
-    """Return the snapshot as a self-contained page that reloads itself."""
-    page = templates().get_template("status.html").render(s=snapshot, refresh_s=max(1, round(refresh_s)))
-    return page.encode("utf-8", "replace")
+def share_files(snapshot: Snapshot, config: Config) -> dict[str, bytes]:
+    """Return what lies on the share: the pages (constant), the data one loads again and again, the same for programs.
+
+    A page opened from a file may not fetch, but it may load a script.
+    """
+    people, limit = config.people, config.limits.max_files_per_job - 1
+    data = as_json(snapshot)
+    return {
+        HOW_TO: _how_to(tuple(people.languages), limit),
+        "status.html": _shell(tuple(people.languages), max(1, round(people.page_refresh_s))),
+        "status.js": b"heygemd(" + data.rstrip() + b");\n",
+        FILE: data,
+    }
+
+
+@cache
+def _shell(languages: tuple[str, ...], refresh_s: int) -> bytes:
+    return page("status.html", languages, refresh_s=refresh_s, stale_s=3 * HEARTBEAT_S, how_to=HOW_TO)
+
+
+@cache
+def _how_to(languages: tuple[str, ...], limit: int) -> bytes:
+    kinds = {name: [e.removeprefix(".") for e in endings] for name, endings in ENDINGS.items()}
+    return page("how-to.html", languages, limit=limit, **kinds)
 
 
 def write_local(config: Config, snapshot: Snapshot) -> None:
@@ -180,10 +212,12 @@ def write_local(config: Config, snapshot: Snapshot) -> None:
     files.write(config.paths.state / FILE, as_json(snapshot), mode=0o644, durable=False)
 
 
-def write_share(share: Path, pages: Sequence[tuple[str, bytes]], group: int | None) -> None:
-    """Put page and JSON into the share (on the I/O thread)."""
-    for name, data in pages:
-        files.write(share / name, data, group, durable=False)
+def write_share(share: Path, written: dict[str, bytes], content: dict[str, bytes], group: int | None) -> None:
+    """Put what changed since `written` into the share (on the I/O thread), and what somebody deleted."""
+    for name, data in content.items():
+        if written.get(name) != data or not files.exists(share / name):
+            files.write(share / name, data, group, durable=False)
+            written[name] = data
 
 
 def read(config: Config) -> Snapshot | None:

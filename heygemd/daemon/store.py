@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import time
@@ -15,6 +16,7 @@ from ..files import write
 from ..job import SCHEMA, Job
 
 KEEP_FINISHED = 500
+UNREADABLE = (ValueError, KeyError, TypeError, RecursionError)
 
 
 class Store:
@@ -38,13 +40,8 @@ class Store:
     def _read(self) -> Iterator[Job]:
         for path in sorted(self.folder.glob("*.json")):
             try:
-                envelope = json.loads(path.read_bytes())
-                if envelope["schema"] != SCHEMA:
-                    raise ValueError(f"schema {envelope['schema']}")
-                if envelope["checksum"] != _checksum(json.dumps(envelope["job"], sort_keys=True)):
-                    raise ValueError("checksum differs")
-                yield Job.model_validate(envelope["job"])
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                yield _record(path)
+            except UNREADABLE as error:
                 aside = path.with_name(f"{path.name}.corrupt-{int(time.time())}")
                 path.replace(aside)
                 logger.error(
@@ -68,6 +65,24 @@ class Store:
             self.forget(job)
         gone = {job.id for job in old}
         return [job for job in jobs if job.id not in gone]
+
+
+def peek(state: Path) -> list[Job]:
+    """Return the readable records of a store that may be in use; changes nothing. Raises OSError."""
+    found = []
+    for path in sorted((state / "jobs").glob("*.json")):
+        with contextlib.suppress(FileNotFoundError, *UNREADABLE):
+            found.append(_record(path))
+    return found
+
+
+def _record(path: Path) -> Job:
+    envelope = json.loads(path.read_bytes())
+    if envelope["schema"] != SCHEMA:
+        raise ValueError(f"schema {envelope['schema']}")
+    if envelope["checksum"] != _checksum(json.dumps(envelope["job"], sort_keys=True)):
+        raise ValueError("checksum differs")
+    return Job.model_validate(envelope["job"])
 
 
 def _checksum(body: str) -> str:

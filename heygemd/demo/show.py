@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from .. import screen
-from ..config import Config, Inbox, Paths
+from ..config import Config, Inbox, Paths, People
 from ..daemon import service
 from ..daemon import share as shares
 from ..errors import InputError
@@ -63,6 +63,7 @@ def _settings(share: Path) -> Config:
     return Config(
         paths=Paths(share=share, **{name: local / name for name in names}),
         inbox=Inbox(poll_s=POLL_S, settle_local_s=SETTLE_S, settle_network_s=SETTLE_S, settle_nfs_cached_s=SETTLE_S),
+        people=People(page_refresh_s=1),
     )
 
 

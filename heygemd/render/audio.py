@@ -90,7 +90,7 @@ def _decode(path: Path, stream: AudioStream, limits: Limits, target: Path) -> di
     if not meter.count:
         raise fault(ended, reading=True) if ended.status else InputError("media_unreadable", detail=ended.tail)
     if duration_s < Fraction(MIN_VOICE_S):
-        raise InputError("audio_too_short", duration_s=round(float(duration_s), 3))
+        raise InputError("audio_too_short", seconds=round(float(duration_s), 3))
     _fit(target, round(duration_s * VOICE_RATE_HZ))
     findings = [*meter.findings(), *_damage(ended, float(duration_s), stream.duration_s)]
     return {"duration_s": duration_s.as_integer_ratio(), "findings": findings}

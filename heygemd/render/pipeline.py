@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..errors import EngineError, InfrastructureError
 from ..faults import point
 from ..protocol import Found, RenderRequest, Result
-from . import analysis, audio, encode, engines, faces, playback, sync, timeline, video, whole
+from . import analysis, audio, encode, engines, evidence, faces, playback, sync, timeline, video, whole
 from .analysis import Analysis
 from .audio import Voice
 from .cache import Cache
@@ -160,6 +160,9 @@ def _measure(request: RenderRequest, scene: _Scene, phases: Phases) -> Result:
     if sync.wrong(offset_ms, confidence, picture.fps, settings.max_offset_frames):
         request.output.unlink()
         raise EngineError("out_of_sync", offset_ms=offset_ms, confidence=confidence)
+    found = scene.found.track, scene.line
+    proof = evidence.gather(picture, *found, request.output, gaps, scene.voice.samples, request.limits)
+    request.output.with_suffix(".json").write_text(proof.model_dump_json())
     phases.end()
     return Result(
         frames=seen.frames,

@@ -57,8 +57,8 @@ def test_a_folder_that_may_not_be_moved_is_explained_and_served_once_mended(fore
     folder = foreign.drop("locked", voice__m4a=media.voice, anna__mp4=media.face)
     own(folder, 0o755)
     foreign.start()
-    page = foreign.share / "status.html"
-    wait_for(lambda: "may not be moved by this service" in page.read_text(), "the page says so")
+    page = foreign.share / "status.js"
+    wait_for(lambda: "This service may not move the folder" in page.read_text(), "the page says so")
     assert foreign.place_of("locked") == ["inbox"]
     folder.chmod(0o2775)
     foreign.finished("locked")

@@ -263,3 +263,25 @@ def test_the_sandbox_holds(system: System) -> None:
     found = eval(said.removeprefix("TRIALS"))
     allowed = {what for what, outcome in found.items() if outcome == "allowed"}
     assert allowed == {"state", "cache", "share", "logs"}, found
+
+
+def test_it_installs_examines_and_removes_itself() -> None:
+    with System(CHECKOUT, {}) as booted:
+        drop_in = "/etc/systemd/system/heygemd.service.d"
+        environment = "".join(f"Environment={key}={value}\\n" for key, value in booted.environment.items())
+        booted.run("sh", "-c", f"mkdir -p {drop_in} {SHARE}; printf '[Service]\\n{environment}' > {drop_in}/test.conf")
+        booted.run("systemd-sysusers", "/run/code/src/systemd/sysusers.conf")
+        booted.heygemd("init", SHARE)
+        shown = booted.heygemd("service", "install", "--yes", "--now").stdout
+        assert f"ReadWritePaths=-{SHARE}" in shown
+        active = booted.run("systemctl", "is-active", "heygemd", "heygemd-notify.path").stdout.split()
+        assert active == ["active", "active"]
+        wait_for_status(booted, "idle")
+        said = booted.heygemd("doctor", "--inside-unit", check=False)
+        assert "ok      share" in said.stdout
+        assert "BROKEN" not in said.stdout, said.stdout
+        assert "you are root" not in said.stdout
+        removed = booted.heygemd("service", "uninstall", "--yes").stdout
+        assert "/etc/systemd/system/heygemd.service\n" in removed
+        assert show(booted, "LoadState") in ("not-found", "masked")
+        assert booted.run("test", "-e", "/etc/heygemd/config.toml", check=False).returncode == 0

@@ -1,0 +1,129 @@
+"""What the report shows of a finished video: the mouth before and after, a small picture, lips against voice."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..config import Limits
+from ..protocol import Evidence
+from . import composite, video
+from .engines.base import VOICE_RATE_HZ
+from .scene import Image, Timeline, Track
+from .sync import LEFT_EYE, LOWER_LIP, RIGHT_EYE, UPPER_LIP, Signal
+from .video import Picture
+
+CURVE_HZ = 25
+MOMENTS, WITHIN_S = 6, 15.0
+"""Mouths shown, and the start of the video they are taken from: decoding further would cost time for little."""
+MOUTH_SIDE, THUMBNAIL_HEIGHT, JPEG_QUALITY = 144, 180, 80
+SIDE_IN_EYES = 1.3
+"""Side of the square around the mouth, in distances between the outer corners of the eyes."""
+LOUD_QUANTILE = 0.97
+
+
+def gather(
+    source: Picture, track: Track, line: Timeline, made: Path, gaps: Signal, voice: NDArray[np.float32], limits: Limits
+) -> Evidence:
+    """Return the evidence for the finished file `made`.
+
+    source, track  the source video and its face; line: which of its frames each finished frame shows
+    gaps           (T,) opening of the lips in the finished file's first frames, NaN without a face (see sync.mouth)
+    voice          (N,) 16 kHz mono float32
+    """
+    seconds = len(gaps) / float(line.fps)
+    moments = _moments(gaps, track, line)
+    strip, thumbnail = _pictures(source, track, line, video.describe(made, limits), moments)
+    return Evidence(
+        moments_s=tuple(round(moment / float(line.fps), 2) for moment in moments),
+        strip=strip,
+        thumbnail=thumbnail,
+        curve_hz=CURVE_HZ,
+        lips=_scaled(_lips(gaps, seconds, float(line.fps))),
+        voice=_scaled(_loudness(voice, seconds)),
+    )
+
+
+def _moments(gaps: Signal, track: Track, line: Timeline) -> list[int]:
+    """Return finished frames at which to look: spread over the start, open and closed lips in turn."""
+    count = min(len(gaps), round(WITHIN_S * line.fps))
+    seen = np.isfinite(gaps[:count]) & (track.strength[line.source[:count]] > 0)
+    found = []
+    for number, part in enumerate(np.array_split(np.arange(count), MOMENTS)):
+        part = part[seen[part]]
+        if len(part):
+            pick = np.argmin if number % 2 else np.argmax
+            found.append(int(part[pick(gaps[part])]))
+    return found
+
+
+def _pictures(source: Picture, track: Track, line: Timeline, made: Picture, moments: list[int]) -> tuple[str, str]:
+    """Return the strip of mouths and the small picture of the first moment (or of the first frame)."""
+    shown = [int(line.source[moment]) for moment in moments]
+    boxes = dict(zip(moments, (_around_mouth(track, number) for number in shown), strict=True))
+    before = {number: frame for number, frame in video.chosen_frames(source, sorted(set(shown)))}
+    above, below, thumbnail = [], [], ""
+    for moment, after in video.chosen_frames(made, moments or [0]):
+        if not thumbnail:
+            thumbnail = _jpeg(_small(composite.crop(after, made, (0, 0, made.width, made.height))))
+        old = before.get(int(line.source[moment])) if moments else None
+        if old is not None:
+            above.append(_mouth(composite.crop(old, source, boxes[moment])))
+            below.append(_mouth(composite.crop(after, made, boxes[moment])))
+    strip = _jpeg(np.vstack([np.hstack(above), np.hstack(below)])) if above else ""
+    return strip, thumbnail
+
+
+def _around_mouth(track: Track, number: int) -> composite.Box:
+    """Return an even square around the mouth, inside the frame."""
+    points = track.points(number, number + 1)[0, :, :2]
+    side = SIDE_IN_EYES * float(np.linalg.norm(points[LEFT_EYE] - points[RIGHT_EYE]))
+    side = int(min(max(side, 16), track.width, track.height)) // 2 * 2
+    middle = points[[UPPER_LIP, LOWER_LIP]].mean(0) - side / 2
+    x0, y0 = (
+        int(np.clip(m, 0, limit - side)) // 2 * 2 for m, limit in zip(middle, (track.width, track.height), strict=True)
+    )
+    return x0, y0, x0 + side, y0 + side
+
+
+def _mouth(image: Image) -> Image:
+    return cv2.resize(image, (MOUTH_SIDE, MOUTH_SIDE), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def _small(image: Image) -> Image:
+    width = max(1, round(image.shape[1] * THUMBNAIL_HEIGHT / image.shape[0]))
+    return cv2.resize(image, (width, THUMBNAIL_HEIGHT), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+
+def _jpeg(image: Image) -> str:
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return base64.b64encode(data.tobytes()).decode()
+
+
+def _lips(gaps: Signal, seconds: float, fps: float) -> Signal:
+    """Return the gaps at CURVE_HZ; where no face was seen there is none."""
+    times = (np.arange(int(seconds * CURVE_HZ)) + 0.5) / CURVE_HZ
+    return gaps[np.minimum((times * fps).astype(int), len(gaps) - 1)] if len(gaps) else gaps
+
+
+def _loudness(voice: NDArray[np.float32], seconds: float) -> Signal:
+    """Return the voice's root loudness at CURVE_HZ."""
+    hop = VOICE_RATE_HZ // CURVE_HZ
+    count = min(len(voice) // hop, int(seconds * CURVE_HZ))
+    power = np.square(voice[: count * hop].astype(np.float64)).reshape(count, hop).mean(1)
+    loudness: Signal = power**0.25
+    return loudness
+
+
+def _scaled(signal: Signal) -> tuple[float | None, ...]:
+    """Return the curve between 0 and 1, a few peaks cut; None for what is not known."""
+    known = signal[np.isfinite(signal)]
+    if not len(known):
+        return ()
+    low, high = float(known.min()), float(np.quantile(known, LOUD_QUANTILE))
+    scaled = np.clip((signal - low) / max(high - low, 1e-9), 0, 1)
+    return tuple(round(float(v), 3) if np.isfinite(v) else None for v in scaled)

@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+
+OPTIONS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    """Ends with this package's tests: while it lives, its event loop holds the thread that others run theirs in."""
+    if CHROMIUM is None:
+        assert not os.environ.get("CI"), "chromium is missing: .ci/setup installs it"
+        pytest.skip("needs chromium")
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> Iterator[Open]:
+    """Opens a file as a reader with a language, a colour scheme and a width would; nothing may go wrong in it."""
+    troubles: list[str] = []
+    contexts = []
+
+    def opened(path: Path, language: str = "en-GB", scheme: str = "light", width: int = 1100) -> Page:
+        context = browser.new_context(
+            locale=language, color_scheme=scheme, viewport={"width": width, "height": 900}, offline=True
+        )
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda said: None if picture_missing(said) else troubles.append(said.text))
+        page.on("pageerror", lambda error: troubles.append(str(error)))
+        page.on("dialog", lambda dialog: troubles.append(dialog.message))
+        page.goto(path.as_uri())
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert troubles == []
+
+
+def picture_missing(said: ConsoleMessage) -> bool:
+    """Whether a browser complains of a small picture that is not there: the page does without it."""
+    return said.location.get("url", "").endswith(".jpg")
+
+
+def assert_accessible(page: Page) -> None:
+    """No finding of axe-core, and nothing wider than the window."""
+    found = Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

@@ -1,0 +1,139 @@
+"""report.html in a real browser, made of records as the daemon keeps them."""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from playwright.sync_api import expect
+
+from heygemd.config import Config, JobSettings
+from heygemd.daemon import reports
+from heygemd.job import Job, Media, Problem, Video
+from heygemd.protocol import Evidence, Found, Result
+
+from .conftest import Open, assert_accessible
+
+HOSTILE = "<img src=x onerror=alert(1)><b>.mp4"
+
+
+def picture(height: int, width: int) -> str:
+    _, data = cv2.imencode(".jpg", np.full((height, width, 3), 127, np.uint8))
+    return base64.b64encode(data.tobytes()).decode()
+
+
+def proof(seconds: int = 4) -> Evidence:
+    curve = tuple(round(0.5 + 0.5 * float(np.sin(n / 3)), 3) for n in range(25 * seconds))
+    return Evidence(
+        moments_s=(0.5, 2.0), strip=picture(288, 288), thumbnail=picture(180, 320), curve_hz=25,
+        lips=(*curve[:30], *[None] * 20, *curve[50:]), voice=curve,
+    )  # fmt: skip
+
+
+def result(offset_ms: float | None = -20) -> Result:
+    return Result(
+        frames=100, fps="25/1", duration_s=4, width=1280, height=720, offset_ms=offset_ms, offset_confidence=2,
+        engine="mesh", tracker="facemesh", seconds={"analyse": 1.5, "study": 0.2, "render": 3.0, "measure": 0.4},
+    )  # fmt: skip
+
+
+def media(name: str) -> Media:
+    return Media(name=name, size=1, mtime_ns=1)
+
+
+def job(*videos: Video, problem: Problem | None = None, language: str | None = None) -> Job:
+    return Job(
+        id="1", name="spring <b>", arrived=1, folder="spring", voice=media("voice.m4a"), videos=list(videos),
+        problem=problem, settings=JobSettings(language=language), finished=1_800_000_000,
+    )  # fmt: skip
+
+
+def mixed() -> Job:
+    turned = [
+        Found(code="face_turned", fields={"ranges": [[12.0, 14.0]]}),
+        Found(code="below_720p", fields={"width": 640, "height": 360}),
+    ]
+    good = Video(source=media("anna.mp4"), output="anna.mp4", state="done", attempts=1, result=result(), found=turned)
+    hostile = Video(source=media(HOSTILE), output="_b_.mp4", state="done", attempts=2, result=result(None))
+    bad = Video(source=media("ben.mov"), output="ben.mp4", state="failed", problem=Problem(code="no_face"))
+    return job(good, hostile, bad)
+
+
+@pytest.fixture
+def report(tmp_path: Path):
+    def made(record: Job) -> Path:
+        proofs = {video.output: proof() for video in record.videos if video.state == "done"}
+        papers = reports.papers(record, Config(), tmp_path / "log", proofs)
+        (tmp_path / "report.html").write_bytes(papers.report)
+        return tmp_path / "report.html"
+
+    return made
+
+
+def test_a_mixed_job_is_explained(report, open_page: Open) -> None:
+    page = open_page(report(mixed()))
+    for words in (
+        "2 of 3 videos done", "No face was found in the video.", "What to do", "Use a video that shows the presenter's",
+        "20 ms ahead of the voice", "The face is turned far away at 0:12–0:14", "To try again", "cannot be told",
+    ):  # fmt: skip
+        expect(page.locator("main")).to_contain_text(words)
+    expect(page.get_by_text("发生了什么")).to_be_hidden()
+    page.get_by_role("button", name="中文").click()
+    expect(page.get_by_text("发生了什么")).to_be_visible()
+    expect(page.get_by_text("What happened")).to_be_hidden()
+
+
+def test_it_shows_pictures_chart_and_player(report, open_page: Open) -> None:
+    page = open_page(report(mixed()))
+    assert page.locator("img.strip").first.evaluate("image => image.naturalWidth") == 288
+    assert page.locator("video").first.get_attribute("src") == "anna.mp4"
+    curves = page.locator(".chart").first.locator("svg .series path.line")
+    assert curves.count() == 3  # the lips' curve has a hole where no face was seen, the voice's has none
+    lips, voice = (curves.nth(n).evaluate("path => getComputedStyle(path).stroke") for n in (0, 2))
+    assert lips != voice
+
+
+def test_names_chosen_by_people_are_inert(report, open_page: Open) -> None:
+    page = open_page(report(mixed()))
+    expect(page).to_have_title("spring <b>")
+    expect(page.locator("#v2")).to_contain_text(HOSTILE)
+
+
+def test_a_failed_folder_says_why_and_shows_no_results(report, open_page: Open) -> None:
+    page = open_page(report(job(problem=Problem(code="too_many_files", fields={"count": 99, "limit": 64}))))
+    expect(page.locator("main")).to_contain_text("The folder holds 99 media files")
+    expect(page.locator("main")).to_contain_text("Split it")
+    assert page.locator("video").count() == 0
+
+
+def test_one_language_where_the_job_asks_for_it(report, open_page: Open) -> None:
+    page = open_page(report(job(problem=Problem(code="no_audio"), language="zh")))
+    expect(page.locator("main")).to_contain_text("文件没有声音")
+    assert page.locator("[lang=en]").count() == 0
+    assert page.locator(".languages button").count() == 0
+
+
+def test_without_scripts_all_languages_are_shown(report, browser) -> None:
+    page = browser.new_page(java_script_enabled=False)
+    page.goto(report(mixed()).as_uri())
+    for words in ("What happened", "发生了什么"):
+        expect(page.get_by_text(words)).to_be_visible()
+    page.close()
+
+
+@pytest.mark.parametrize(("language", "scheme", "width"), [("en", "dark", 1100), ("zh", "light", 360)])
+def test_it_can_be_used_by_everybody(language: str, scheme: str, width: int, report, open_page: Open) -> None:
+    page = open_page(report(mixed()), language, scheme, width)
+    page.locator("details").first.evaluate("details => details.open = true")
+    assert_accessible(page)
+
+
+def test_the_check_for_everybody_can_fail(tmp_path: Path, open_page: Open) -> None:
+    (tmp_path / "bad.html").write_text(
+        "<!doctype html><html lang=en><title>x</title><main><h1>x</h1><img src=''></main>"
+    )
+    with pytest.raises(AssertionError, match="image-alt"):
+        assert_accessible(open_page(tmp_path / "bad.html"))
