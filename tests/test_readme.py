@@ -45,3 +45,27 @@ def test_words_that_staff_use() -> None:
         assert f"`{word}`" in README
     for name in ("_a", "a.part", "a.tmp", "a-wip"):
         assert names.is_a("held", name)
+
+
+CHINESE = (CHECKOUT / "README.zh-CN.md").read_text("utf-8")
+
+
+def shape(text: str) -> list[str]:
+    """What two languages of one text must share: the order of headings, tables, lists and code."""
+    kinds = {"#": "heading", "|": "row", "-": "item", "`": "code"}
+    lines = [line for line in text.splitlines() if line]
+    return [kinds[line[0]] + str(line.split(" ")[0].count("#")) for line in lines if line[0] in "#|"] + [
+        kinds[line[0]] for line in lines if line.startswith(("- **", "```"))
+    ]
+
+
+def test_the_chinese_readme_is_kept_equal() -> None:
+    assert shape(CHINESE) == shape(README)
+    for pattern in (r"`(heygemd [a-z]+[^`]*)`", r"`(\w+_\w+)`", r"\]\(([^)]+)\)", r"`(python -m [^`]+)`"):
+        english, chinese = (re.findall(pattern, text) for text in (README, CHINESE))
+        assert sorted(set(english) - {"README.zh-CN.md"}) == sorted(set(chinese) - {"README.md"}), pattern
+    blocks = (
+        [re.sub(r"(?m) +#.*$", "", b) for b in re.findall(r"```\w*\n(.*?)```", t, re.S)] for t in (README, CHINESE)
+    )
+    english, chinese = (found[1:-1] for found in blocks)  # the first and the last are trees with words
+    assert english == chinese

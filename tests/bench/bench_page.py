@@ -1,0 +1,57 @@
+"""What the page on the share costs with many jobs: python -m tests.bench.bench_page [JOBS]"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from heygemd import messages
+from heygemd.config import Config
+from heygemd.daemon import status
+from heygemd.daemon.snapshot import JobView, Snapshot, VideoView
+
+ROUNDS = 20
+
+
+def snapshot(jobs: int) -> Snapshot:
+    """Half of the jobs queued, half waiting for something, three videos each."""
+    languages = Config().people.languages
+    videos = tuple(VideoView(name=f"presenter {n}.mp4", state="waiting") for n in range(3))
+    queue = tuple(JobView(id=f"q{n}", name=f"job {n}", state="ready", videos=videos) for n in range(jobs // 2))
+    why = messages.texts("needs_audio", {}, languages)
+    waiting = tuple(JobView(id=f"w{n}", name=f"half {n}", state="waiting", text=why) for n in range(jobs - jobs // 2))
+    return Snapshot(state="working", queue=queue, waiting=waiting, updated="2026-01-01T00:00:00+00:00")
+
+
+def milliseconds(work: Callable[[], object]) -> float:
+    """Return the median of some rounds."""
+    times = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        work()
+        times.append(1000 * (time.perf_counter() - began))
+    return sorted(times)[ROUNDS // 2]
+
+
+def main(jobs: int) -> None:
+    shown, config = snapshot(jobs), Config()
+    content = status.share_files(shown, config)
+    with tempfile.TemporaryDirectory() as folder:
+        made = milliseconds(lambda: status.share_files(shown, config))
+        written: dict[str, bytes] = {}
+        status.write_share(Path(folder), written, content, None)
+
+        def write() -> None:
+            written.pop("status.js"), written.pop("status.json")
+            status.write_share(Path(folder), written, content, None)
+
+        wrote = milliseconds(write)
+    sizes = ", ".join(f"{name} {len(data) / 1024:.0f} KiB" for name, data in content.items())
+    print(f"{jobs} jobs: made in {made:.1f} ms, written in {wrote:.1f} ms ({sizes})")
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 500)
