@@ -167,6 +167,7 @@ class JobSettings(Section):
     audio_shorter: AudioShorter | None = None
     priority: Annotated[int, Field(ge=-9, le=9)] = 0
     language: Language | None = None
+    presenters: Annotated[tuple[str, ...], Field(max_length=64)] = ()
 
     @field_validator("engine")
     @classmethod

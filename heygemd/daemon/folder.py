@@ -34,7 +34,8 @@ class Seen:
     shortcuts: list[str] = field(default_factory=list)
     reserved: list[str] = field(default_factory=list)
     controls: set[str] = field(default_factory=set)
-    job_toml: bool = False
+    job_toml: str = ""
+    presenters: str = ""
 
     @property
     def signature(self) -> Signature:
@@ -58,7 +59,9 @@ def sort_members(folder: Folder) -> Seen:
         elif not base and names.control(title):
             seen.controls.add(names.control(title))
         elif not base and names.fold(title) == names.JOB_TOML:
-            seen.job_toml = True
+            seen.job_toml = title
+        elif not base and names.fold(title) == names.PRESENTERS:
+            seen.presenters = title
         elif entry.kind != "file" or names.is_a("not_media", title) or base not in ("", ORIGINALS):
             seen.extra.append(entry)
         else:
@@ -72,13 +75,18 @@ def check_bounds(seen: Seen, limits: Limits) -> None:
         raise InputError("shortcut", name=seen.shortcuts[0])
     if seen.reserved:
         raise InputError("name_taken", name=seen.reserved[0])
-    if len(seen.media) > limits.max_files_per_job:
-        raise InputError("too_many_files", count=len(seen.media), limit=limits.max_files_per_job)
+    check_number(len(seen.media), limits)
     for entry in seen.media:
         if entry.size > limits.max_file_gib * GIB:
             raise InputError("file_too_big", name=entry.name, limit_gib=limits.max_file_gib)
     if sum(entry.size for entry in seen.media) > limits.max_job_gib * GIB:
         raise InputError("job_too_big", limit_gib=limits.max_job_gib)
+
+
+def check_number(media: int, limits: Limits) -> None:
+    """Raise InputError for a folder with too many media files."""
+    if media > limits.max_files_per_job:
+        raise InputError("too_many_files", count=media, limit=limits.max_files_per_job)
 
 
 @dataclass(frozen=True)

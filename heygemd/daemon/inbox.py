@@ -18,7 +18,7 @@ from ..files import Entry
 from ..job import Problem
 from ..media import container, probe
 from . import folder as folders
-from . import names
+from . import names, presenters
 from .manifest import FILE as MANIFEST_FILE
 from .manifest import Manifest, parse
 from .settle import Pending, settle_s
@@ -105,7 +105,8 @@ class Inbox:
         seen = pending.seen
         assert seen is not None
         if names.CANCEL in seen.controls:
-            self._reject(pending, InputError("cancelled"))
+            if pending.state != "rejected":
+                self._reject(pending, InputError("cancelled"))
         elif names.is_a("held", pending.name):
             pending.wait(NotReady("held"), "held")
         elif error is not None:
@@ -131,10 +132,11 @@ class Inbox:
         try:
             folders.check_bounds(seen, self.config.limits)
             settings = await self._job_settings(pending, seen)
-            for entry in seen.media:
+            media = [*seen.media, *await self._presenters(pending, seen, settings)]
+            for entry in media:
                 if entry not in pending.judged:
                     pending.judged[entry] = await self._judge_file(pending, entry, now)
-            judged = [j for e in seen.media if (j := pending.judged[e]) is not None]
+            judged = [j for e in media if (j := pending.judged[e]) is not None]
             earlier = await self._manifest(pending)
             pending.job = folders.compose(seen, judged, settings, self.config.render, earlier, pending.arrived)
             pending.state, pending.reason = "ready", None
@@ -158,9 +160,17 @@ class Inbox:
     async def _job_settings(self, pending: Pending, seen: folders.Seen) -> JobSettings:
         if not seen.job_toml:
             return JobSettings()
-        name = next(e.name for e in seen.folder.entries if names.fold(e.name) == names.JOB_TOML)
-        text = await self.guard.thread.call(files.read, self.path / pending.name / name, 64 << 10)
+        text = await self.guard.thread.call(files.read, self.path / pending.name / seen.job_toml, 64 << 10)
         return load_job(text, self.config.render.command)
+
+    async def _presenters(self, pending: Pending, seen: folders.Seen, settings: JobSettings) -> list[Entry]:
+        """Return the presenters from templates/ that the folder asks for by name."""
+        call, wanted = self.guard.thread.call, list(settings.presenters)
+        if seen.presenters:
+            wanted += presenters.listed(await call(files.read, self.path / pending.name / seen.presenters, 64 << 10))
+        found = await call(presenters.find, self.config.paths.share, wanted) if wanted else []
+        folders.check_number(len(seen.media) + len(found), self.config.limits)
+        return found
 
     async def _manifest(self, pending: Pending) -> Manifest | None:
         try:

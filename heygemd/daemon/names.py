@@ -80,6 +80,7 @@ NOT_MEDIA = [
 HELD = ["_*", ".*", "*.part", "*.tmp", "*-wip"]
 
 JOB_TOML = "job.toml"
+PRESENTERS = "presenters.txt"
 READY = "ready"
 CANCEL = "cancel"
 PAUSE = "pause"

@@ -20,6 +20,8 @@ from ..transfer import Steps
 
 FOLDERS = ("inbox", "processing", "done", "failed")
 MARKER = ".heygemd-share"
+TEMPLATES = "templates"
+"""Presenters to be named by job folders; the daemon works without it."""
 REMIND_S = 3600
 RETRY_S, RETRY_MAX_S = 5.0, 60.0
 """How long to wait before looking at a failed share again: doubled each time it is still away."""
@@ -177,7 +179,7 @@ def create(root: Path, group: int | None = None) -> list[str]:
         root.mkdir(parents=True)
         files.yield_to_group(root, group, files.FOLDER_MODE)
         done.append(f"made {root}")
-    for name in FOLDERS:
+    for name in (*FOLDERS, TEMPLATES):
         if files.exists(root / name):
             files.open_to_group(root / name, group)
         else:

@@ -149,7 +149,7 @@ def test_cancel_by_a_file_stops_within_seconds(site, media):
     wait_for(lambda: (site.status()["current"] or {}).get("name") == "long", "working")
     (site.share / "processing" / "long" / "CANCEL").write_bytes(b"")
     failed = site.finished("long", "failed", 30)
-    assert "Cancelled" in (failed / "HEYGEMD-why-it-failed.txt").read_text("utf-8-sig")
+    assert "Stopped on request" in (failed / "HEYGEMD-why-it-failed.txt").read_text("utf-8-sig")
     assert not (failed / "CANCEL").exists()
 
 
@@ -200,3 +200,31 @@ def test_what_stays_incomplete_or_can_never_be_a_job_goes_to_failed_with_its_rea
     assert '"anna.mp4" is only a shortcut' in why.read_text("utf-8-sig")
     why = site.finished("no voice", "failed") / "HEYGEMD-why-it-failed.txt"
     assert "sound file is missing" in why.read_text("utf-8-sig")
+
+
+def test_presenters_kept_in_the_share_are_used_by_name(site, media):
+    templates = site.share / "templates"
+    (templates / "Anna.mp4").write_bytes(media.face.read_bytes())
+    before = digest(templates / "Anna.mp4")
+    folder = site.drop("named", voice__m4a=media.voice)
+    (folder / "presenters.txt").write_text("# today\n anna \n", "utf-8-sig")
+    wrong = site.drop("wrong", voice__m4a=media.voice)
+    (wrong / "job.toml").write_text('presenters = ["../inbox/named/voice"]\n')
+    site.start()
+    done = site.finished("named")
+    assert frame_count(done / "Anna.mp4") == 25
+    assert digest(templates / "Anna.mp4") == before
+    assert sorted(p.name for p in (done / "originals").iterdir()) == ["voice.m4a"]
+    why = (site.finished("wrong", "failed") / "HEYGEMD-why-it-failed.txt").read_text("utf-8-sig")
+    assert "There are: Anna." in why
+    (done / "Anna.mp4").unlink()
+    done.rename(site.share / "inbox" / "named")
+    assert (site.finished("named") / "Anna.mp4").exists()
+
+
+def test_cancel_works_on_a_folder_that_waits(site, media):
+    folder = site.drop("half", anna__mp4=media.face)
+    (folder / "CANCEL").write_bytes(b"")
+    site.start()
+    why = (site.finished("half", "failed") / "HEYGEMD-why-it-failed.txt").read_text("utf-8-sig")
+    assert "Stopped on request" in why
