@@ -69,8 +69,7 @@ def parts(code: str, fields: Mapping[str, Any], language: str = "en") -> tuple[s
     if template is None:
         facts = ", ".join(f"{k}: {_show(k, v, language)}" for k, v in fields.items())
         return (f"{code} ({facts})" if facts else code), ""
-    wanted = {name for _, name, _, _ in Formatter().parse(template) if name}
-    shown = {name: _show(name, fields[name], language) if name in fields else "?" for name in wanted}
+    shown = {name: _show(name, fields[name], language) if name in fields else "?" for name in _named(template)}
     what, _, todo = template.partition("\n")
     return what.format(**shown), todo.format(**shown)
 
@@ -108,6 +107,12 @@ def lines(paragraphs: Sequence[str]) -> bytes:
     return ("\ufeff" + "\r\n\r\n".join(paragraphs) + "\r\n").encode("utf-8", "replace")
 
 
+@cache
+def _named(template: str) -> frozenset[str]:
+    """Return the facts that a template speaks of."""
+    return frozenset(name for _, name, _, _ in Formatter().parse(template) if name)
+
+
 def _template(code: str, count: object, language: str) -> str | None:
     """Return the words for a code, in the form for `count` things where it has several."""
     known = catalogue(language)
@@ -118,6 +123,8 @@ def _template(code: str, count: object, language: str) -> str | None:
 
 def _show(name: str, value: object, language: str) -> str:
     """Return a fact as people write it: shares in percent, lists with "and", decimals as the language has them."""
+    if isinstance(value, str):
+        return printable(value)
     from babel import lists, numbers
 
     if isinstance(value, (list, tuple)):

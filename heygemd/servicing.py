@@ -23,6 +23,7 @@ UNITS = ("heygemd.service", "heygemd-notify.service", "heygemd-notify.path")
 STARTED = ("heygemd.service", "heygemd-notify.path")
 INSTALLED_AS = "/opt/heygemd/bin/heygemd"
 """The program's place in the shipped units."""
+WRITTEN = "# Written by `heygemd service install` from the configuration."
 COMMAND_S = 90
 HOMES = (Path("/home"), Path("/root"))
 NOT_FOR_A_TRIAL = (
@@ -41,9 +42,10 @@ def plan(config: Config, config_path: Path | None) -> dict[Path, str]:
         text = (shipped / name).read_text("utf-8")
         for verb in ("run", "notify"):
             text = text.replace(f"ExecStart={INSTALLED_AS} {verb}", f"ExecStart={program} {verb}{option}")
-        files[system / name] = text
-    if extra := _own_paths(config):
-        files[system / "heygemd.service.d" / "paths.conf"] = extra
+        files[system / name] = text.replace("/var/lib/heygemd/outbox", str(config.paths.state / "outbox"))
+    for unit, extra in (("heygemd.service", _own_paths(config)), ("heygemd-notify.service", _news_paths(config))):
+        if extra:
+            files[system / f"{unit}.d" / "paths.conf"] = f"{WRITTEN}\n[Service]\n{extra}"
     files[ETC / "sysusers.d" / "heygemd.conf"] = (shipped / "sysusers.conf").read_text("utf-8")
     files[ETC / "tmpfiles.d" / "heygemd.conf"] = (shipped / "tmpfiles.conf").read_text("utf-8")
     return files
@@ -65,7 +67,15 @@ def _own_paths(config: Config) -> str:
     lines = [f"ReadWritePaths=-{path}" for path in sorted(set(wanted))]
     if any(Path(path).is_relative_to(home) for path in wanted for home in HOMES):
         lines.append("ProtectHome=no")
-    return "# Written by `heygemd service install` from the configuration.\n[Service]\n" + "\n".join(lines) + "\n"
+    return "\n".join([*lines, ""])
+
+
+def _news_paths(config: Config) -> str:
+    """Return what the unit that sends news needs where the usual paths were changed, or ""."""
+    usual = Paths()
+    lines = [f"ReadWritePaths=-{config.paths.state}\n"] if config.paths.state != usual.state else []
+    lines += [f"InaccessiblePaths=-{config.paths.share}\n"] if config.paths.share != usual.share else []
+    return "".join(lines)
 
 
 def warnings(config_path: Path | None) -> Iterator[str]:
