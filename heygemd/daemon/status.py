@@ -70,13 +70,13 @@ class Board:
             state: State = "share-unavailable"
         elif scheduler.progress:
             state = "working"
-        elif problem or not scheduler.claims_allowed:
+        elif problem or scheduler.inbox.paused:
             state = "paused"
         else:
             state = "idle"
         if problem:
             return state, self._texts(problem.code, problem.fields)
-        return state, {} if scheduler.claims_allowed else self._texts("paused_by_file", {})
+        return state, self._texts("paused_by_file", {}) if scheduler.inbox.paused else {}
 
     def _health(self) -> Health:
         mount = self.scheduler.guard.mount

@@ -89,7 +89,7 @@ def test_too_little_room_on_the_share_waits_before_anything_is_begun(faulty):
     faulty.healthy("j")
     process = faulty.start()
     wait_for(lambda: faulty.status()["state"] == "paused", "pause")
-    assert "share has only" in faulty.status()["detail"][0]
+    assert "share has only" in faulty.status()["detail"]["en"]
     assert [v["attempts"] for v in faulty.records()[0]["videos"]] == [0]
     process.terminate()
     process.wait(20)

@@ -139,7 +139,7 @@ def test_a_done_that_may_not_be_written_is_explained_and_used_once_mended(foreig
     (foreign.share / "done").chmod(0o555)
     foreign.start()
     wait_for(lambda: "rendered" in foreign.log(), "rendered")
-    page = foreign.share / "status.html"
+    page = foreign.share / "status.js"
     wait_for(lambda: "done" in foreign.log() and "paused" in page.read_text(), "told")
     (foreign.share / "done").chmod(0o2770)
     foreign.finished("j")
