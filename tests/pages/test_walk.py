@@ -8,13 +8,13 @@ from types import SimpleNamespace
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.e2e.conftest import media, site
-from tests.e2e.harness import Site, wait_for
+from tests.e2e.conftest import site
+from tests.e2e.harness import PATIENCE, Site, wait_for
 
 from .conftest import Open, assert_accessible
 
-__all__ = ["media", "site"]
-PATIENCE_MS = 300_000
+__all__ = ["site"]
+PATIENCE_MS = 120_000 * PATIENCE
 
 
 def sees(page: Page, *words: str) -> None:
