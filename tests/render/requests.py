@@ -22,5 +22,5 @@ def request(folder: Path, voice: Path, shown: Path, settings: Render, models: Pa
         cache=folder / "cache",
         models=models or folder,
         settings=settings,
-        limits=Limits(),
+        limits=Limits(probe_timeout_s=120),  # many tests at once
     )

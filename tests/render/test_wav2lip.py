@@ -12,13 +12,17 @@ import torch
 
 from heygemd.config import Render
 from heygemd.engine_settings import Wav2Lip
+from heygemd.render import pipeline, video
 from heygemd.render.engines.contract import EngineContract, crops, drawn, spoken
 from heygemd.render.engines.wav2lip import Wav2LipEngine, hearing, network, picture, reference
 from heygemd.render.engines.wav2lip.runner import Runner
 from heygemd.render.geometry import F32
 from heygemd.render.scene import Crop, Patch, Timeline, Track
 
+from .. import making
 from . import wav2lip_weights
+from .anna import film
+from .requests import request
 
 KNOWN = np.load(Path(__file__).parent / "data" / "wav2lip.npz")
 FPS = Fraction(25)
@@ -236,3 +240,44 @@ def test_batches_shrink_when_memory_does_not_suffice(loaded: Wav2LipEngine, monk
     faces = np.zeros((5, 96, 96, 3), np.uint8)
     made = runner.submit(faces, np.zeros((5, 80, 16), np.float32), True).result()
     assert sizes == [5, 4, 2, 2, 1] and len(made) == 5
+
+
+def test_a_gpu_without_room_gives_way_to_the_processor_and_is_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No GPU is needed: it has no room from the first byte on."""
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "card")
+    monkeypatch.setattr(network.Generator, "to", lambda self, *args, **kwargs: self)
+    real, tried = Runner._forward, []
+
+    def forward(self: Runner, faces: np.ndarray, *rest: object) -> F32:
+        tried.append((self.device, len(faces)))
+        if self.device != "cpu":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(self, faces, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Runner, "_forward", forward)
+    runner = Runner(wav2lip_weights.state(), "cuda", "auto", tmp_path)
+    asked = np.zeros((3, 96, 96, 3), np.uint8), np.zeros((3, 80, 16), np.float32)
+    assert len(runner.submit(*asked, True).result()) == 3
+    assert tried == [("cuda", 3), ("cuda", 3), ("cuda", 3), ("cuda", 2), ("cuda", 1), ("cpu", 3)]
+    tried.clear()
+    again = Runner(wav2lip_weights.state(), "cuda", "auto", tmp_path)
+    again.submit(*asked, True).result()
+    assert tried == [("cpu", 3)]
+    (tmp_path / "wav2lip-batches.json").write_text("[3]")  # damaged: nothing is known
+    assert Runner(wav2lip_weights.state(), "cuda", "auto", tmp_path).batch == 16
+
+
+def test_a_whole_render(checkpoint: Path, tmp_path: Path) -> None:
+    voice = making.audio(tmp_path / "voice.wav", 1.2)
+    asked = request(tmp_path, voice, film(tmp_path / "anna.mp4", 1.4), Render(engine="wav2lip"), checkpoint.parent)
+    result = pipeline.render(asked, lambda event: None)
+    assert (result.engine, result.frames) == ("wav2lip", 30)
+    before, after = (video.describe(path, asked.limits) for path in (asked.video, asked.output))
+    changed = [
+        np.abs(video.planes(a, 320, 320)[0].astype(int) - video.planes(b, 320, 320)[0])
+        for a, b in zip(video.frames(before, 30), video.frames(after), strict=True)
+    ]
+    assert all(frame[100:220].max() > 60 for frame in changed)  # noise in the last frame as in the first
+    assert max(frame[:60].mean() for frame in changed) < 3  # but for the encoder, the brow is the camera's
