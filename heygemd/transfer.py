@@ -26,7 +26,7 @@ from .files import (
     yield_to_group,
 )
 
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 1 << 20
 
 R = TypeVar("R")
 Steps = Generator[int, None, R]
