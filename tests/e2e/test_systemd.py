@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from heygemd import resources
 from heygemd.demo import clips
 from tests.e2e.harness import PATIENCE
 from tests.e2e.minisystem import System
+from tests.test_notify import Hook
 
 CHECKOUT = Path(__file__).parents[2]
 UNITS = CHECKOUT / "systemd"
@@ -285,3 +287,29 @@ def test_it_installs_examines_and_removes_itself() -> None:
         assert "/etc/systemd/system/heygemd.service\n" in removed
         assert show(booted, "LoadState") in ("not-found", "masked")
         assert booted.run("test", "-e", "/etc/heygemd/config.toml", check=False).returncode == 0
+
+
+def test_news_leave_the_machine_by_the_second_unit_alone() -> None:
+    """The daemon has no network; what it puts into its outbox is sent by the path-activated unit."""
+    with Hook() as hook, System(CHECKOUT, {}) as booted:
+        thread = threading.Thread(target=hook.serve_forever)
+        thread.start()
+        environment = "".join(f"Environment={key}={value}\\n" for key, value in booted.environment.items())
+        for unit in ("heygemd", "heygemd-notify"):
+            folder = f"/etc/systemd/system/{unit}.service.d"
+            booted.run("sh", "-c", f"mkdir -p {folder}; printf '[Service]\\n{environment}' > {folder}/test.conf")
+        booted.run("systemd-sysusers", "/run/code/src/systemd/sysusers.conf")
+        booted.run("mkdir", "-p", SHARE)
+        booted.heygemd("init", SHARE)
+        booted.run("sed", "-i", f's#^.urls = .*#urls = ["{hook.url}"]#', CONFIG)
+        booted.heygemd("service", "install", "--yes", "--now")
+        bad = f"{SHARE}/inbox/bad"
+        booted.run(
+            "sh", "-c", f"umask 002; mkdir {bad}; ln -s x {bad}/a.mp4; touch {bad}/READY; chown -R heygemd {bad}"
+        )
+        until(lambda: bool(hook.heard), booted, seconds=90)
+        assert "only a shortcut" in hook.heard[0]["message"]
+        empty = '[ -z "$(ls /var/lib/heygemd/outbox)" ] && systemctl is-active heygemd-notify.path'
+        until(lambda: "active" in booted.run("sh", "-c", empty, check=False).stdout, booted)
+        hook.shutdown()
+        thread.join()
