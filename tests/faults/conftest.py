@@ -112,7 +112,7 @@ def disk() -> Iterator[Callable[[Path, str], None]]:
 
 
 class Clock:
-    """The wall clock of the daemon and its renderers (libfaketime); the monotonic clock is left alone."""
+    """The daemon's wall clock (libfaketime); the monotonic clock is left alone."""
 
     def __init__(self, path: Path, library: Path) -> None:
         self.path = path

@@ -120,6 +120,7 @@ def main() -> None:
     scheduler.PAUSE_S, recover.STRAY_S, inbox.REJUDGE_S = 1.0, 1.0, 1.0
     if "HEYGEMD_SEAM" in os.environ:
         install(Rules(Path(os.environ["HEYGEMD_SEAM"])))
+    os.environ.pop("LD_PRELOAD", None)  # a false clock is the daemon's alone: libfaketime breaks the renderer's I/O
     sys.argv[0] = "heygemd"
     cli.main()
 
