@@ -141,7 +141,7 @@ def test_wrong_files(path: Path, name: str) -> None:
     with pytest.raises(EngineError) as caught:
         checkpoint.load(path)
     assert caught.value.code == f"weights_{kind}", caught.value
-    for language in messages.LANGUAGES:
+    for language in messages.languages():
         words = messages.text(caught.value.code, caught.value.fields, language)
         assert "brought.pth" in words and len(words) < 220 and "weights_" not in words
 
