@@ -8,6 +8,8 @@ HEYGEMD_SEAM names a JSON file of rules, read again whenever it changes; each fi
     after   calls to let pass first
     times   how often it fires; 0: always
 
+HEYGEMD_CLOCK names a file with seconds by which the daemon's wall clock is wrong.
+
 The daemon's pauses are shortened, so that recovery is seen within a test; nothing else differs from `heygemd`.
 """
 
@@ -112,6 +114,12 @@ def install(rules: Rules) -> None:
     os.fdopen = fdopen
 
 
+def set_clock(path: Path) -> None:
+    """Let the daemon's wall clock go wrong by as many seconds as the file says at the moment."""
+    true_time = time.time
+    time.time = lambda: true_time() + float(path.read_text())
+
+
 def main() -> None:
     from heygemd import cli
     from heygemd.daemon import inbox, recover, scheduler, share
@@ -120,7 +128,8 @@ def main() -> None:
     scheduler.PAUSE_S, recover.STRAY_S, inbox.REJUDGE_S = 1.0, 1.0, 1.0
     if "HEYGEMD_SEAM" in os.environ:
         install(Rules(Path(os.environ["HEYGEMD_SEAM"])))
-    os.environ.pop("LD_PRELOAD", None)  # a false clock is the daemon's alone: libfaketime breaks the renderer's I/O
+    if "HEYGEMD_CLOCK" in os.environ:
+        set_clock(Path(os.environ["HEYGEMD_CLOCK"]))
     sys.argv[0] = "heygemd"
     cli.main()
 

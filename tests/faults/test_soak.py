@@ -154,7 +154,7 @@ class Soak:
             self.site.mount(self.process)
 
     def jump_clock(self) -> None:
-        self.clock.jump(self.random.choice(["+0", "-1d", "+1d", "-1h", "+400d"]))
+        self.clock.jump(self.random.choice([0, -86_400, 86_400, -3600, 400 * 86_400]))
 
     def reload(self) -> None:
         if self.site.notes.count("READY=1") > self.ready_before:  # earlier it would be the default: to die
