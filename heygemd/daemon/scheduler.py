@@ -29,6 +29,7 @@ from .store import Store
 
 CANCEL_POLL_S = 2.0
 PAUSE_S = 60.0
+OF_THE_FOLDER = {"no_permission": "folder_no_permission", "held_open": "folder_open"}
 
 
 class Scheduler:
@@ -103,8 +104,11 @@ class Scheduler:
                 return True
             say = logger.bind(job=job.name, id=job.id)
             typed = error if isinstance(error, HeygemdError) else NotReady("puzzling", describe(error), name=job.name)
+            if typed.code in OF_THE_FOLDER:
+                typed = NotReady(OF_THE_FOLDER[typed.code], describe(error), name=job.name)
             if job.id not in self.resting:
-                say.opt(exception=None if typed is error else error).error("set aside: {}", describe(typed))
+                unforeseen = None if isinstance(error, HeygemdError) else error
+                say.opt(exception=unforeseen).error("set aside: {}", describe(typed))
             self.resting[job.id] = typed
             self._rest_until[job.id] = time.monotonic() + PAUSE_S
         return True

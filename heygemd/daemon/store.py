@@ -11,7 +11,7 @@ from pathlib import Path
 
 from loguru import logger
 
-from ..errors import printable
+from ..errors import InfrastructureError, printable
 from ..files import write
 from ..job import SCHEMA, Job
 
@@ -31,7 +31,12 @@ class Store:
         """Make the record durable before returning."""
         body = json.dumps(job.model_dump(mode="python"), sort_keys=True)
         envelope = {"schema": SCHEMA, "checksum": _checksum(body), "job": json.loads(body)}
-        write(self.folder / f"{job.id}.json", json.dumps(envelope, indent=1).encode(), mode=0o640)
+        try:
+            write(self.folder / f"{job.id}.json", json.dumps(envelope, indent=1).encode(), mode=0o640)
+        except InfrastructureError as error:
+            if error.code != "share_full":
+                raise
+            raise InfrastructureError("state_low", path=str(self.folder), free_gib=0.0) from None  # ours, not the share
 
     def load(self) -> list[Job]:
         """Return all records, oldest first."""

@@ -18,6 +18,8 @@ from watchdog.events import FileClosedEvent, FileModifiedEvent, FileSystemEvent,
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
+from .names import is_a
+
 logging.getLogger("watchdog").setLevel(logging.CRITICAL)
 """It complains of events that came while we stopped watching, and of lost ones, which scans make up for."""
 
@@ -71,6 +73,8 @@ class Watch(FileSystemEventHandler):
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Keep the set of files being written (watchdog's callback)."""
         path = os.fsdecode(event.src_path)
+        if is_a("junk", path):  # a NAS or a file manager is at it, not staff
+            return
         with self._lock:
             if isinstance(event, FileModifiedEvent):
                 self._writing[path] = time.monotonic()

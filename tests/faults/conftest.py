@@ -99,7 +99,7 @@ def disk() -> Iterator[Callable[[Path, str], None]]:
 
     def make(path: Path, size: str) -> None:
         path.mkdir(exist_ok=True)
-        kept = [(p.name, p.read_bytes()) for p in path.iterdir()]
+        kept = [(p.name, p.read_bytes()) for p in path.iterdir() if p.is_file()]
         mode = path.stat().st_mode & 0o7777
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode={mode:o}", "tmpfs", path], check=True)
         mounted.append(path)

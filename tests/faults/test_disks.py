@@ -28,7 +28,7 @@ def fill(folder):
 
 
 def paused(site):
-    return lambda: site.status()["state"] == "paused" or "paused" in site.log()
+    return lambda: site.status()["state"] in ("paused", "share-unavailable") or "paused" in site.log()
 
 
 @pytest.mark.parametrize("room", ["150k", "350k"])

@@ -48,7 +48,7 @@ def test_a_renderer_that_ends_without_a_result_is_tried_again(faulty, act):
 def test_a_renderer_that_gets_no_memory_fails_its_video_only(faulty, media):
     """Real: the address space is limited to what the daemon needs and a renderer does not get by with."""
     faulty.configure(attempts={"max_attempts": 2, "retry_backoff_s": [0.1]})
-    faulty.prefix = ["prlimit", f"--as={900 << 20}"]
+    faulty.prefix = ["prlimit", f"--as={700 << 20}"]
     faulty.healthy("j")
     process = faulty.start()
     failed = faulty.finished("j", "failed")
