@@ -23,7 +23,8 @@ class Notifier:
         """Show one line in `systemctl status`, when it changed."""
         if line != self._last:
             self._last = line
-            self._socket.notify(f"STATUS={printable(line)}")
+            # The library encodes as Latin-1 and swallows the error: these are the bytes of UTF-8.
+            self._socket.notify(f"STATUS={printable(line)}".encode().decode("latin-1"))
 
     def alive(self) -> None:
         """Ping the watchdog; call it only at the end of a pass of the main loop."""
