@@ -77,6 +77,11 @@ class Site:
     def config(self) -> Path:
         return self.root / "config.toml"
 
+    @property
+    def fired_once(self) -> Path:
+        """Made by the fault when it fires; the renderer may write nowhere but in its scratch and cache."""
+        return self.root / "cache" / "analysis" / "fault-fired"
+
     def _listen(self) -> None:
         while note := self._socket.recv(4096):
             self.notes.append(note.decode())
@@ -85,7 +90,8 @@ class Site:
         """Start `heygemd run` (or another verb); `fault` fires once per site."""
         extra = {"PYTHONPATH": str(CHECKOUT), "NOTIFY_SOCKET": str(self.root / "notify"), **environment}
         if fault:
-            extra |= {"HEYGEMD_FAULT": fault, "HEYGEMD_FAULT_ONCE": str(self.root / "fault-fired")}
+            self.fired_once.parent.mkdir(parents=True, exist_ok=True)
+            extra |= {"HEYGEMD_FAULT": fault, "HEYGEMD_FAULT_ONCE": str(self.fired_once)}
         command = [*self.prefix, sys.executable, "-m", self.module, *(verb or ("run",)), "--config", str(self.config)]
         with open(self.root / "stderr", "ab") as errors:
             process = subprocess.Popen(command, stdout=errors, stderr=errors, env={**os.environ, **extra})

@@ -91,7 +91,7 @@ def test_a_poisoned_video_ends_after_its_attempts_and_takes_no_other_with_it(sit
 def test_a_machine_that_dies_twice_on_a_video_gives_it_up(site, media):
     site.drop("j", voice__m4a=media.voice, anna__mp4=media.face)
     for round_ in range(2):
-        (site.root / "fault-fired").unlink(missing_ok=True)
+        site.fired_once.unlink(missing_ok=True)
         assert site.start(fault="copy-in").wait(60) == -signal.SIGKILL, round_
     site.start()
     failed = site.finished("j", "failed")
