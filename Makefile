@@ -18,7 +18,7 @@ demo: $(READY)
 	$(PY) -m heygemd demo --folder demo-share
 
 test: $(READY)
-	$(PY) -m pytest -n 2 $(if $(CI),,-m "not slow") $(PYTEST)
+	$(PY) -m pytest -n 2 --ignore tests/faults $(if $(CI),,-m "not slow") $(PYTEST)
 
 faults: export HEYGEMD_SOAK_JOBS ?= 200
 faults: export HEYGEMD_FUZZ_FILES ?= 500
