@@ -198,7 +198,7 @@ def drop_in(system: System, text: str) -> None:
 def test_a_hung_loop_a_stop_and_a_crash_cost_no_job(system: System, job: Path) -> None:
     drop_in(system, "WatchdogSec=12")
     system.heygemd("init", SHARE)
-    settings = f'[paths]\\nshare = "{SHARE}"\\n[log]\\nrotation_mb = 0.002\\n'
+    settings = f'[paths]\\nshare = "{SHARE}"\\n[log]\\nrotation_mb = 0.0005\\n'
     system.run("sh", "-c", f"printf '{settings}' > {CONFIG}")
     start(system)
     system.run("useradd", "--groups", "heygemd", "anna")
@@ -230,7 +230,7 @@ def test_a_hung_loop_a_stop_and_a_crash_cost_no_job(system: System, job: Path) -
     assert "media_unreadable" in journal(system, "-p", "err")
     assert "rendered" not in journal(system, "-p", "err")
     rotated = system.run("sh", "-c", "stat -c '%U:%G %a' /var/log/heygemd/*.gz").stdout.split("\n")
-    assert set(rotated) == {"heygemd:adm 640", ""}
+    assert set(rotated) == {"heygemd:adm 660", ""}
 
 
 TRIALS = """\
