@@ -140,9 +140,9 @@ def resume(config: ConfigFile = None) -> None:
 def retention(config: ConfigFile = None) -> None:
     """Show which finished folders would be put away now, by [retention] in the settings; does nothing."""
     from . import transfer
+    from .config import GIB
     from .daemon import retention as rules
     from .errors import printable
-    from .findings import GIB
 
     settings = load(config)
     steps = transfer.finish(rules.plan(settings, time.time()))

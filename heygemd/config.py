@@ -37,6 +37,8 @@ def _has_words(language: str) -> str:
 Language = Annotated[str, AfterValidator(_has_words)]
 """A language there is a catalogue for."""
 Count = Annotated[int, Field(ge=1)]
+MIB, GIB = 1 << 20, 1 << 30
+"""Bytes in the units of settings."""
 MISTAKES, MISTAKE_CHARS = 20, 300
 
 
@@ -51,6 +53,11 @@ class Paths(Section):
     cache: Path = Path("/var/cache/heygemd")
     log: Path = Path("/var/log/heygemd")
     models: Path = Path("/var/lib/heygemd/models")
+
+    @property
+    def outbox(self) -> Path:
+        """Where the daemon leaves news for `heygemd notify` to send."""
+        return self.state / "outbox"
 
 
 class Inbox(Section):

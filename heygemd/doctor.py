@@ -16,12 +16,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from . import doctor_share, modelstore, resources
-from .config import Config
+from .config import GIB, MIB, Config
 from .errors import HeygemdError, describe, printable
-from .findings import GIB, Row, existing, unwritable
+from .findings import Row, existing, unwritable
 from .media import ffmpeg, process
 
-MIB = 1 << 20
 FFMPEG_MAJOR = 5
 TRIAL_S = 20
 GPU_TRIAL_S = 120
@@ -168,9 +167,9 @@ def _engines(config: Config) -> Iterator[Row]:
         mend = "\n".join(f"heygemd models fetch {name}" for name in missing)
         yield Row("broken", "tracker", f"face-alignment has no weights: {', '.join(missing)}", mend)
     for name, command in render.command.items():
-        program = str((command.folder or Path()) / command.argv[0]) if "/" in command.argv[0] else command.argv[0]
-        if shutil.which(program, path=command.environment.get("PATH")) is None:
-            yield Row("broken", "engine", f"{name}: {program} cannot be run", f"Mend render.command.{name}.argv.")
+        if not command.is_there():
+            what = f"{name}: {command.argv[0]} cannot be run"
+            yield Row("broken", "engine", what, f"Mend render.command.{name}.argv.")
     yield Row("ok", "engine", f"{render.engine}, tracker {render.tracker}")
 
 

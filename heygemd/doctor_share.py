@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from . import mounts
-from .config import Config
+from .config import GIB, Config
 from .daemon.share import FOLDERS, MARKER
 from .errors import HeygemdError, printable
-from .findings import GIB, Row, there, unwritable
+from .findings import Row, there, unwritable
 
 FOREIGN_SHOWN = 5
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Collection
 from importlib import metadata
 from pathlib import Path
@@ -60,6 +61,12 @@ class Command(Section):
     output: str = "{output}"
     progress: str = ""
     time_limit_s: Positive = 3600
+
+    def is_there(self) -> bool:
+        """Return whether its program can be run; a relative path with a slash lies in `folder`."""
+        program = self.argv[0]
+        path = str(self.folder / program) if self.folder is not None and "/" in program else program
+        return shutil.which(path, path=self.environment.get("PATH")) is not None
 
     @model_validator(mode="after")
     def _is_whole(self) -> Command:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-GIB = 1 << 30
-
 
 @dataclass(frozen=True)
 class Row:

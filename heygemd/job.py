@@ -80,6 +80,10 @@ class Video(Record):
     found: list[Found] = []
     problem: Problem | None = None
 
+    def facts(self) -> dict[str, Any]:
+        """Return what the words for its problem may speak of: the problem's own facts, and which video it is."""
+        return {"name": self.source.title, **(self.problem.fields if self.problem else {})}
+
 
 class Job(Record):
     """A job folder from its claim to its end."""

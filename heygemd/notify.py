@@ -18,7 +18,7 @@ from . import files, messages
 from .config import Config
 from .upkeep_settings import NEWS_FIELDS
 
-OUTBOX, UNDELIVERED, SENT = "outbox", "undelivered", "notifications-sent.json"
+UNDELIVERED, SENT = "undelivered", "notifications-sent.json"
 GATHER_S, HOUR_S = 3.0, 3600.0
 """News that come together are told together."""
 RETRY_S = (30.0, 120.0, 600.0, 1800.0, 3600.0)
@@ -34,7 +34,7 @@ def deliver(config: Config, wait: Wait = time.sleep) -> bool:
 
     What nobody took for a day is moved to state/undelivered, so that it is neither lost nor tried for ever.
     """
-    outbox, failures, lost = config.paths.state / OUTBOX, 0, 0
+    outbox, failures, lost = config.paths.outbox, 0, 0
     while _waiting(outbox):
         wait(GATHER_S if not failures else RETRY_S[min(failures, len(RETRY_S)) - 1])
         wait(_until_allowed(config))

@@ -42,7 +42,7 @@ def plan(config: Config, config_path: Path | None) -> dict[Path, str]:
         text = (shipped / name).read_text("utf-8")
         for verb in ("run", "notify"):
             text = text.replace(f"ExecStart={INSTALLED_AS} {verb}", f"ExecStart={program} {verb}{option}")
-        files[system / name] = text.replace("/var/lib/heygemd/outbox", str(config.paths.state / "outbox"))
+        files[system / name] = text.replace(str(Paths().outbox), str(config.paths.outbox))
     for unit, extra in (("heygemd.service", _own_paths(config)), ("heygemd-notify.service", _news_paths(config))):
         if extra:
             files[system / f"{unit}.d" / "paths.conf"] = f"{WRITTEN}\n[Service]\n{extra}"
@@ -93,11 +93,9 @@ def install(files: dict[Path, str], start: bool) -> None:
     Raises ConfigError("root_needed"), InfrastructureError("system_command_failed").
     """
     for path, text in files.items():
-        try:
+        with _as_root(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, "utf-8")
-        except PermissionError:
-            raise ConfigError("root_needed", path=str(path)) from None
     _run("systemd-sysusers", str(ETC / "sysusers.d" / "heygemd.conf"))
     _run("systemd-tmpfiles", "--create", str(ETC / "tmpfiles.d" / "heygemd.conf"))
     _run("systemctl", "daemon-reload")
@@ -111,10 +109,8 @@ def uninstall(files: dict[Path, str]) -> list[Path]:
         _run("systemctl", "disable", "--now", *STARTED)
     removed = [path for path in files if path.exists()]
     for path in removed:
-        try:
+        with _as_root(path):
             path.unlink()
-        except PermissionError:
-            raise ConfigError("root_needed", path=str(path)) from None
     _run("systemctl", "daemon-reload")
     return removed
 
@@ -126,10 +122,8 @@ def examine_inside() -> str:
     """
     unit, said = RUNTIME / "systemd" / "system" / TRIAL, RUNTIME / "heygemd-doctor.txt"
     text = _trial(_run("systemctl", "cat", STARTED[0]), said)
-    try:
+    with _as_root(unit):
         unit.write_text(text, "utf-8")
-    except PermissionError:
-        raise ConfigError("root_needed", path=str(unit)) from None
     try:
         _run("systemctl", "daemon-reload")
         with contextlib.suppress(InfrastructureError):  # it ends with 1 when something is broken
@@ -154,6 +148,15 @@ def _trial(unit: str, said: Path) -> str:
     doctor = shlex.join("doctor" if word == "run" else word for word in shlex.split(program))
     own = ["Type=oneshot", f"ExecStart={doctor}", f"StandardOutput=truncate:{said}", "StandardError=inherit"]
     return "\n".join(["[Service]", *kept, *own, ""])
+
+
+@contextlib.contextmanager
+def _as_root(path: Path) -> Iterator[None]:
+    """Tell a change of `path` that is not allowed in words."""
+    try:
+        yield
+    except PermissionError:
+        raise ConfigError("root_needed", path=str(path)) from None
 
 
 def _run(*command: str) -> str:

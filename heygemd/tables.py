@@ -104,6 +104,6 @@ def _reasons(job: Job) -> list[str]:
     found = [messages.text(job.problem.code, job.problem.fields, language)] if job.problem else []
     for video in job.videos:
         if video.problem is not None:
-            fields = {"name": video.source.title, **video.problem.fields}
-            found.append(f"{printable(video.source.title)}: {messages.parts(video.problem.code, fields, language)[0]}")
+            what, _ = messages.parts(video.problem.code, video.facts(), language)
+            found.append(f"{printable(video.source.title)}: {what}")
     return found

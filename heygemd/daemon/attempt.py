@@ -9,19 +9,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .. import files, mounts, transfer
-from ..config import Config
+from ..config import GIB, MIB, Config
 from ..errors import InfrastructureError, NotReady
 from ..faults import point
 from ..job import Job, Media, Video
 from ..media import probe
 from ..protocol import Event, RenderRequest
 from . import evidence, publish
-from .folder import AUDIO_ENDINGS, GIB, VIDEO_ENDINGS
+from .folder import AUDIO_ENDINGS, VIDEO_ENDINGS
 from .share import Guard
 from .store import Store
 from .supervisor import Renderer
-
-MIB = 1 << 20
 
 
 class Attempt:

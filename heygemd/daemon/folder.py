@@ -8,14 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..config import JobSettings, Limits, Render
+from ..config import GIB, JobSettings, Limits, Render
 from ..errors import InputError, NotReady
 from ..files import HIDDEN, Entry, Folder
 from ..job import Job, Media, Problem, Video, new_id, output_name
 from . import names
 from .manifest import ORIGINALS, Manifest
 
-GIB = 1 << 30
 Signature = tuple[tuple[str, int, int], ...]
 Kind = Literal["audio", "video"]
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from ..findings import GIB
+from ..config import GIB
 from ..job import Job
 from .snapshot import Snapshot, State
 

@@ -15,7 +15,6 @@ from ..config import Config
 from ..errors import InfrastructureError, describe, printable
 from ..job import Job
 
-FOLDER = "outbox"
 PATIENCE_S = 60.0
 """A trouble that is over sooner is not worth a message."""
 DAY_S = 24 * 3600
@@ -45,13 +44,13 @@ class Herald:
     def _job(self, job: Job) -> None:
         failed = [v for v in job.videos if v.state == "failed"]
         event = "failed" if failed or job.problem else "done"
-        problems = [job.problem] if job.problem else [v.problem for v in failed]
+        problems = [(job.problem, job.problem.fields)] if job.problem else [(v.problem, v.facts()) for v in failed]
         fields = {
             "job": printable(job.name),
             "folder": printable(job.destination),
             "done": sum(v.state == "done" for v in job.videos),
             "total": len(job.videos),
-            "problems": [{"code": p.code, "fields": p.fields} for p in problems if p is not None],
+            "problems": [{"code": p.code, "fields": facts} for p, facts in problems if p is not None],
         }
         self._put(event, fields)
 
@@ -85,7 +84,7 @@ class Herald:
         if event not in self.config.notify.on:
             return
         item = {"event": event, "time": time.time(), **fields}
-        folder = self.config.paths.state / FOLDER
+        folder = self.config.paths.outbox
         try:
             folder.mkdir(exist_ok=True)
             data = json.dumps(item, ensure_ascii=False, default=str).encode("utf-8", "replace")

@@ -47,12 +47,8 @@ def _reasons(job: Job, languages: tuple[Language, ...]) -> list[str]:
 
 def _named(video: Video, problem: Problem, language: str) -> str:
     """Return why a video failed, beginning with its name unless the words have it."""
-    why = messages.text(problem.code, _fields(problem, video), language)
+    why = messages.text(problem.code, video.facts(), language)
     return why if video.source.title in why else f"{video.source.title}: {why}"
-
-
-def _fields(problem: Problem, video: Video) -> dict[str, Any]:
-    return {"name": video.source.title, **problem.fields}
 
 
 def _report(job: Job, config: Config, languages: tuple[Language, ...], proofs: Mapping[str, Evidence]) -> bytes:
@@ -95,7 +91,7 @@ def _video(
         "ok": done,
         "kept": video.kept,
         "output": video.output if done else "",
-        "problem": _told(video.problem, _fields(video.problem, video), languages) if video.problem else None,
+        "problem": _told(video.problem, video.facts(), languages) if video.problem else None,
         "found": [messages.texts(f.code, f.fields, languages) for f in video.found],
         "proof": proof,
         "moments": [f"{moment:.1f}" for moment in proof.moments_s] if proof else [],

@@ -13,9 +13,8 @@ from typing import Literal, NamedTuple
 from loguru import logger
 
 from .. import files, transfer
-from ..config import Config
+from ..config import GIB, Config
 from ..errors import HeygemdError, describe
-from ..findings import GIB
 from ..transfer import Steps
 from . import names
 from .publish import LOG_NOTE, REPORT

@@ -13,9 +13,9 @@ from urllib.parse import quote
 from pydantic import ValidationError
 
 from .. import files, messages
-from ..config import Config
+from ..config import GIB, Config
 from ..errors import printable
-from ..findings import GIB, existing
+from ..findings import existing
 from ..job import Job, Video
 from ..messages import Text
 from ..protocol import Progress
@@ -127,8 +127,7 @@ class Board:
         if video.state == "waiting":
             return VideoView(name=name, state="waiting")
         if video.problem is not None:
-            fields = {"name": video.source.title, **video.problem.fields}
-            return VideoView(name=name, state="failed", text=self._texts(video.problem.code, fields))
+            return VideoView(name=name, state="failed", text=self._texts(video.problem.code, video.facts()))
         shown = job.phase == "finished"
         return VideoView(
             name=name,

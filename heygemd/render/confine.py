@@ -27,7 +27,6 @@ SCOPE_SIGNAL = 1 << 1
 """No signal to a process that is not the renderer's own, the daemon above all."""
 
 OPEN_FILES = 4096
-GIB = 1 << 30
 
 SECCOMP_ALLOW, SECCOMP_ERRNO = 0x7FFF0000, 0x00050000
 LOAD, IF_EQUAL, IF_AT_LEAST, RETURN = 0x20, 0x15, 0x35, 0x06

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .geometry import F32, face_shape
+from .geometry import F32, eye_distance, face_shape
 from .mouth import INNER, OUTER
 from .scene import Image
 
@@ -49,7 +49,7 @@ def look(image: Image, points: F32) -> NDArray[np.uint8]:
     """Return (n, 3) uint8 colours at the skin's vertices of a mesh of (468, 2 or 3) points in the image."""
     height, width = image.shape[:2]
     spots = points[skin(), :2]
-    size = int(np.linalg.norm(points[263, :2] - points[33, :2])) // SPOT + 1
+    size = int(eye_distance(points)) // SPOT + 1
     limits = (width - 1, height - 1)
     low = np.clip(np.floor(spots.min(0)) - size, 0, limits).astype(int)
     high = np.clip(np.ceil(spots.max(0)) + size, 0, limits).astype(int) + 1
@@ -78,14 +78,14 @@ def covered(looks: Looks) -> NDArray[np.bool_]:
     usual = float(np.median(np.sort(_apart(kept), 1)[:, 1 : NEAREST + 1].mean(1)))
     limit = float(np.clip(STRANGE_TIMES_USUAL * usual, LEAST_STRANGE, MOST_STRANGE))
     limit = max(limit, WILD_TIMES_USUAL * usual)
-    flags = np.array([_nearest(row, kept) > limit for look in looks for row in levelled(look[None])])
+    flags = np.array([_nearest(levelled(look), kept) > limit for look in looks])
     return flags if flags.mean() <= MOST_COVERED else np.zeros(len(looks), bool)
 
 
 def levelled(looks: Looks) -> F32:
-    """Return looks as shares of their usual colour: neither exposure nor the light's colour counts."""
+    """Return (..., n, 3) looks as shares of their usual colour: neither exposure nor the light's colour counts."""
     seen = looks.astype(np.float32)
-    return np.asarray(seen / np.maximum(np.median(seen, 1, keepdims=True), 1.0), np.float32)
+    return np.asarray(seen / np.maximum(np.median(seen, -2, keepdims=True), 1.0), np.float32)
 
 
 def _nearest(row: F32, stack: F32) -> float:

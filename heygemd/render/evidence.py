@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from ..config import Limits
 from ..protocol import Evidence
 from . import composite, video
-from .engines.base import VOICE_RATE_HZ
+from .geometry import eye_distance
 from .scene import Image, Timeline, Track
-from .sync import LEFT_EYE, LOWER_LIP, RIGHT_EYE, UPPER_LIP, Signal
+from .sync import LOWER_LIP, UPPER_LIP, Signal, loudness
 from .video import Picture
 
 CURVE_HZ = 25
@@ -44,7 +44,7 @@ def gather(
         thumbnail=thumbnail,
         curve_hz=CURVE_HZ,
         lips=_scaled(_lips(gaps, seconds, float(line.fps))),
-        voice=_scaled(_loudness(voice, seconds)),
+        voice=_scaled(loudness(voice, seconds, CURVE_HZ)),
     )
 
 
@@ -81,7 +81,7 @@ def _pictures(source: Picture, track: Track, line: Timeline, made: Picture, mome
 def _around_mouth(track: Track, number: int) -> composite.Box:
     """Return an even square around the mouth, inside the frame."""
     points = track.points(number, number + 1)[0, :, :2]
-    side = SIDE_IN_EYES * float(np.linalg.norm(points[LEFT_EYE] - points[RIGHT_EYE]))
+    side = SIDE_IN_EYES * float(eye_distance(points))
     side = int(min(max(side, 16), track.width, track.height)) // 2 * 2
     middle = points[[UPPER_LIP, LOWER_LIP]].mean(0) - side / 2
     x0, y0 = (
@@ -108,15 +108,6 @@ def _lips(gaps: Signal, seconds: float, fps: float) -> Signal:
     """Return the gaps at CURVE_HZ; where no face was seen there is none."""
     times = (np.arange(int(seconds * CURVE_HZ)) + 0.5) / CURVE_HZ
     return gaps[np.minimum((times * fps).astype(int), len(gaps) - 1)] if len(gaps) else gaps
-
-
-def _loudness(voice: NDArray[np.float32], seconds: float) -> Signal:
-    """Return the voice's root loudness at CURVE_HZ."""
-    hop = VOICE_RATE_HZ // CURVE_HZ
-    count = min(len(voice) // hop, int(seconds * CURVE_HZ))
-    power = np.square(voice[: count * hop].astype(np.float64)).reshape(count, hop).mean(1)
-    loudness: Signal = power**0.25
-    return loudness
 
 
 def _scaled(signal: Signal) -> tuple[float | None, ...]:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .geometry import LEFT_EYE, RIGHT_EYE
 from .scene import MESH_POINTS, Image
 from .weights import asset
 
@@ -23,7 +24,6 @@ SAME_FACE_OVERLAP = 0.3
 CROP_MARGIN = 1.5
 """Side of Face Mesh's square over the side of the face in it, as in MediaPipe's own pipeline."""
 
-RIGHT_EYE, LEFT_EYE = 33, 263
 ANCHOR_LAYERS = ((16, 2), (8, 6))
 """(cells a side, anchors a cell) of BlazeFace's two output grids."""
 

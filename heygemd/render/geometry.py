@@ -18,6 +18,10 @@ RIGID = np.concatenate([RIGID, [103, 332, 54, 284, 21, 251, 162, 389, 127, 356, 
 """Brow, forehead, temples, eye corners and bridge of the nose."""
 
 
+RIGHT_EYE, LEFT_EYE = 33, 263
+"""Outer corners, of the person's own right and left."""
+
+
 class Pose(NamedTuple):
     """Similarity from the mean face's frame to the picture, one for each frame.
 
@@ -65,6 +69,11 @@ def align(points: F32, mean: F32 | None = None) -> Pose:
     scale = (s * flip).sum(1) / (base_spread**2).sum()
     shift = seen_centre[:, 0] - scale[:, None] * (turn @ base_centre)
     return Pose(scale.astype(np.float32), turn.astype(np.float32), shift.astype(np.float32))
+
+
+def eye_distance(points: F32) -> F32:
+    """Return (...) distances of the eyes' outer corners in the picture, of (..., 468, 2 or 3) points."""
+    return np.asarray(np.linalg.norm(points[..., LEFT_EYE, :2] - points[..., RIGHT_EYE, :2], axis=-1), np.float32)
 
 
 def blur(rows: F32, sigma: float, least_sigma: float = 0.2) -> F32:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config import GIB
 from ..errors import EngineError, InfrastructureError
 from ..faults import point
 from ..protocol import Found, RenderRequest, Result
@@ -27,7 +28,6 @@ from .threads import Ahead, Behind
 from .video import Frame, Picture
 from .weave import Weaver
 
-GIB = 1 << 30
 QUEUE_BYTES = 24 << 20
 NVIDIA = Path("/dev/nvidiactl")
 

@@ -16,8 +16,9 @@ from ..media import probe
 from . import video
 from .engines.base import VOICE_RATE_HZ
 from .faces import Tracker
+from .geometry import eye_distance
 
-UPPER_LIP, LOWER_LIP, LEFT_EYE, RIGHT_EYE = 13, 14, 33, 263
+UPPER_LIP, LOWER_LIP = 13, 14
 RATE_HZ = 100
 BAND_HZ = (2.0, 8.0)
 REACH_S = 0.4
@@ -85,8 +86,7 @@ def mouth(path: Path, tracker: Tracker, limits: Limits, scratch: Path, progress:
     for start in range(0, len(track), 256):
         points = track.points(start, min(start + 256, len(track)))
         lips = np.linalg.norm(points[:, UPPER_LIP] - points[:, LOWER_LIP], axis=1)
-        eyes = np.linalg.norm(points[:, LEFT_EYE, :2] - points[:, RIGHT_EYE, :2], axis=1)
-        gaps[start : start + len(points)] = lips / np.maximum(eyes, 1e-6)
+        gaps[start : start + len(points)] = lips / np.maximum(eye_distance(points), 1e-6)
     return gaps
 
 
@@ -97,11 +97,11 @@ def offset(gaps: Signal, fps: Fraction, voice: NDArray[np.float32]) -> tuple[flo
     band-passed and correlated over +-REACH_S. Confidence compares the peak with what the same signals give at shifts
     that cannot be true; from SURE on, an offset counts.
     """
-    opening, loudness = _opening(gaps, fps), _loudness(voice, len(gaps) / float(fps))
-    length = min(len(opening), len(loudness))
-    if length < SHORTEST_S * RATE_HZ or not opening[:length].any() or not loudness[:length].any():
+    opening, sound = _opening(gaps, fps), _band(loudness(voice, len(gaps) / float(fps), RATE_HZ))
+    length = min(len(opening), len(sound))
+    if length < SHORTEST_S * RATE_HZ or not opening[:length].any() or not sound[:length].any():
         return None, 0.0
-    curve = _correlation(opening[:length], loudness[:length])
+    curve = _correlation(opening[:length], sound[:length])
     reach = round(REACH_S * RATE_HZ)
     lags = np.arange(-reach, reach + 1)
     near = np.array([curve[lag % length] for lag in lags])
@@ -130,12 +130,12 @@ def _opening(gaps: Signal, fps: Fraction) -> Signal:
     return _band(np.interp(grid, times[seen], gaps[seen]))
 
 
-def _loudness(voice: NDArray[np.float32], seconds: float) -> Signal:
-    """Return the voice's root loudness at RATE_HZ, band-passed, of the first `seconds`."""
-    hop = VOICE_RATE_HZ // RATE_HZ
+def loudness(voice: NDArray[np.float32], seconds: float, rate_hz: int) -> Signal:
+    """Return the root loudness of the first `seconds` of a voice, at `rate_hz`."""
+    hop = VOICE_RATE_HZ // rate_hz
     count = min(len(voice), int(seconds * VOICE_RATE_HZ)) // hop
     power = np.square(voice[: count * hop].astype(np.float64)).reshape(count, hop).mean(1)
-    return _band(power**0.25)
+    return np.asarray(power**0.25)
 
 
 def _band(signal: Signal) -> Signal:

@@ -15,8 +15,9 @@ import threading
 import time
 from pathlib import Path
 
+from ..config import GIB
 from ..protocol import Done, LogLine, Message, Ready, RenderRequest, failed, send
-from .confine import GIB, confine, limit_file_size
+from .confine import confine, limit_file_size
 
 PR_SET_PDEATHSIG = 1
 WAIT_S = 0.05

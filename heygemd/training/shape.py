@@ -11,8 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..render.facemesh import LEFT_EYE, RIGHT_EYE
-from ..render.geometry import F32, align
+from ..render.geometry import F32, LEFT_EYE, RIGHT_EYE, align
 from ..render.mouth import MODES, measure
 
 STRAIGHT_DEG = 20.0

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import cv2
 
-from heygemd.config import Limits, Render
+from heygemd.config import GIB, Limits, Render
 from heygemd.errors import HeygemdError
 from heygemd.media import container, probe
 from heygemd.protocol import RenderRequest
 from heygemd.render import pipeline
-from heygemd.render.confine import GIB, confine, limit_file_size
+from heygemd.render.confine import confine, limit_file_size
 from tests.e2e.harness import PATIENCE
 from tests.faults import people
 from tests.making import ffmpeg

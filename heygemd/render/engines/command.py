@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import threading
 import time
@@ -45,10 +44,8 @@ class CommandEngine(FileEngine):
         command, folder = self._command, self._command.folder
         if folder is not None and not folder.is_dir():
             raise EngineError("command_missing", name=self.name, path=str(folder))
-        program = command.argv[0]
-        path = str(folder / program) if folder is not None and "/" in program else program
-        if shutil.which(path, path=command.environment.get("PATH")) is None:
-            raise EngineError("command_missing", name=self.name, path=program)
+        if not command.is_there():
+            raise EngineError("command_missing", name=self.name, path=command.argv[0])
 
     def render(
         self, video: Path, audio: Path, folder: Path, fps: Fraction, progress: Callable[[float | None], None]

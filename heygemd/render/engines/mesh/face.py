@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ...geometry import F32, Pose, align, face_shape
+from ...geometry import F32, Pose, align, eye_distance, face_shape
 from ...mouth import LOWER_INNER, OPEN, UPPER_INNER
 from ...scene import Crop, Patch, Track
 from ..base import Memo
@@ -91,7 +91,7 @@ class Painter:
         layer, real = np.zeros_like(base), 0.0
         for entry, part in zip(entries[order], share, strict=True):
             points = self._points[entry]
-            scale = float(np.linalg.norm(points[263] - points[33])) / eye
+            scale = float(eye_distance(points)) / eye
             flat = warp.maps(field, after, warp.vertices(points, depth * scale))
             layer += np.float32(part) * warp.sample(self._texture[entry], flat)
             real += float(part) * real_share(plan.opened[entry], plan.target[output, OPEN])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import cover
-from ...geometry import F32
+from ...geometry import F32, eye_distance
 from ...mouth import LOWER, OPEN, WIDTH
 from ...scene import Crop, Image, Track
 from .person import Motion
@@ -84,7 +84,7 @@ def store(crops: Iterable[Crop], track: Track) -> dict[str, NDArray[np.generic]]
 
 def _square(points: F32) -> tuple[int, int, int]:
     """Return x, y, side of the square round the mouth and chin, whole pixels."""
-    eye = float(np.linalg.norm(points[263] - points[33]))
+    eye = float(eye_distance(points))
     low = points[[61, 291, 0, 17, 152]].min(0) - PADDING * eye
     high = points[[61, 291, 0, 17, 152]].max(0) + PADDING * eye
     side = int(np.ceil((high - low).max()))
