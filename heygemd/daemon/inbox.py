@@ -25,8 +25,6 @@ from .settle import Pending, settle_s
 from .share import Guard
 from .watch import Watch
 
-WAITING_NOTE = "HEYGEMD-waiting.txt"
-LOOSE_NOTE = "HEYGEMD-put-files-in-a-folder.txt"
 REJUDGE_S = 15.0
 CLAIMS_WAIT_S = 10.0
 PROBES = 2
@@ -83,7 +81,7 @@ class Inbox:
             pending = self.pending.setdefault(item.name, Pending(item.name, time.time() + order * 1e-6, now))
             pending.observe(folders.sort_members(item), now)
             await self._attend(pending, item.error, now)
-        await self._loose_files([n for n in loose if not names.is_a("junk", n) and not names.control(n)], now)
+        await self._loose_files(loose, now)
 
     async def _attend(self, pending: Pending, error: NotReady | None, now: float) -> None:
         """Look at one folder; whatever is wrong with it must not keep the others from being served."""
@@ -206,32 +204,40 @@ class Inbox:
     # --- notes for people ---------------------------------------------------------------------------------------
 
     async def _note(self, pending: Pending, now: float) -> None:
-        """Write, rewrite or remove the folder's waiting note; only when its words change."""
-        due = pending.quiet_for(now) >= self.config.inbox.waiting_note_after_s
+        """Write, rewrite or remove the folder's waiting note; only when its words change.
+
+        One that was there before this daemon stays until it is known what the folder waits for.
+        """
+        assert pending.seen is not None
+        there = any(entry.name == names.WAITING_NOTE for entry in pending.seen.folder.entries)
+        due = there or pending.quiet_for(now) >= self.config.inbox.waiting_note_after_s
         wanted: bytes | None = None
         if due and pending.state in ("waiting", "copying") and pending.reason is not None:
             wanted = messages.note(pending.reason.code, pending.reason.fields, self.config.people.languages)
-        if wanted == pending.note:
-            return
-        path = self.path / pending.name / WAITING_NOTE
+        moot = wanted is None and (pending.note is not None or pending.state != "settling")
+        path = self.path / pending.name / names.WAITING_NOTE
         try:
-            if wanted is None:
+            if moot and there:
                 await self.guard.thread.call(files.remove, path)
-            else:
+            elif wanted is not None and wanted != pending.note:
                 await self._write(path, wanted)
         except (NotReady, OSError) as error:
             logger.bind(job=pending.name).debug("cannot write a note: {}", describe(error))
         pending.note = wanted
 
-    async def _loose_files(self, loose: list[str], now: float) -> None:
+    async def _loose_files(self, present: list[str], now: float) -> None:
+        """Write, rewrite or remove the note about files in the inbox itself; `present`: all of them, the note too."""
+        loose = [n for n in present if not names.is_a("junk", n) and not names.control(n)]
+        there = names.LOOSE_NOTE in present
         if loose != self._loose[0]:
             self._loose = (loose, now)
-        old = now - self._loose[1] >= self.config.inbox.waiting_note_after_s
-        wanted = messages.note("loose_files", {"names": loose}, self.config.people.languages) if loose and old else None
-        if wanted == self._loose_note:
-            return
-        path = self.path / LOOSE_NOTE
-        await (self._write(path, wanted) if wanted else self.guard.thread.call(files.remove, path))
+        due = there or now - self._loose[1] >= self.config.inbox.waiting_note_after_s
+        wanted = messages.note("loose_files", {"names": loose}, self.config.people.languages) if loose and due else None
+        path = self.path / names.LOOSE_NOTE
+        if wanted is None and there:
+            await self.guard.thread.call(files.remove, path)
+        elif wanted is not None and wanted != self._loose_note:
+            await self._write(path, wanted)
         self._loose_note = wanted
 
     async def _write(self, path: Path, data: bytes) -> None:

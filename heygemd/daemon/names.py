@@ -8,6 +8,11 @@ from fnmatch import translate
 
 from ..files import NAME_BYTES, cut
 
+WAITING_NOTE = "!Waiting 等待中.txt"
+LOOSE_NOTE = "!Put files into a folder 请放入文件夹.txt"
+WHY_NOTE = "!Why it failed 失败原因.txt"
+"""Notes for people: they sort before all else, and their names alone say it in both languages."""
+
 JUNK_DIRS = [
     ".*",
     "@eaDir",
@@ -31,6 +36,9 @@ JUNK_FILES = [
     "~$*",
     "~syncthing~*",
     "*@Syno*",
+    WAITING_NOTE,
+    LOOSE_NOTE,
+    WHY_NOTE,
     "HEYGEMD-*.txt",
     "HEYGEMD-*.zip",
     "report.html",

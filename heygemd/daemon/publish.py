@@ -22,14 +22,12 @@ from . import evidence, names
 from .manifest import FILE as MANIFEST_FILE
 from .manifest import ORIGINALS, compose, parse
 
-WHY_NOTE = "HEYGEMD-why-it-failed.txt"
 LOG_NOTE = "HEYGEMD-log.txt"
 REPORT = "report.html"
 OUR_MARK = b"heygemd"
 """Stands in every report of ours; one without it is staff's own."""
 OWNER = "owner"
 HALF_MADE = (OWNER, ".mp4", ".heygemd-part")
-NOTES = (WHY_NOTE, "HEYGEMD-waiting.txt", "HEYGEMD-cancelled.txt")
 
 
 @dataclass(frozen=True)
@@ -144,8 +142,6 @@ def _zip(folder: Path, job: Job, group: int | None) -> Steps[None]:
 
 
 def _leave_papers(folder: Path, papers: Papers, group: int | None) -> None:
-    for note in NOTES:
-        files.remove(folder / note)
     for name in files.names(folder):
         if names.control(name) and files.fingerprint(folder / name)[0] == 0:
             files.remove(folder / name)
@@ -155,7 +151,7 @@ def _leave_papers(folder: Path, papers: Papers, group: int | None) -> None:
     files.write(folder / REPORT, papers.report, group)
     files.write(folder / LOG_NOTE, papers.log, group)
     if papers.why is not None:
-        files.write(folder / WHY_NOTE, papers.why, group)
+        files.write(folder / names.WHY_NOTE, papers.why, group)
 
 
 def _tidy_hidden(folder: Path, keep: Collection[str]) -> None:
@@ -214,10 +210,12 @@ def claim_happened(share: Path, job: Job) -> bool:
 
 
 def own(folder: Path, instance: str, group: int | None) -> None:
-    """Mark a folder in processing/ as this daemon's, so that another one leaves it alone."""
+    """Mark a folder in processing/ as this daemon's, so that another one leaves it alone; its notes are moot."""
     try:
         files.make_folder(folder / files.HIDDEN, group)
         files.write(folder / files.HIDDEN / OWNER, instance.encode(), group)
+        for note in (names.WAITING_NOTE, names.WHY_NOTE):
+            files.remove(folder / note)
     except NotReady:
         # A folder that staff own and we may only rename: results cannot be put into it; publishing will say so.
         return

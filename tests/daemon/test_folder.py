@@ -5,6 +5,7 @@ import pytest
 from heygemd.config import JobSettings, Limits, Render
 from heygemd.daemon import folder as folders
 from heygemd.daemon import manifest
+from heygemd.daemon.names import WAITING_NOTE
 from heygemd.errors import InputError, NotReady
 from heygemd.files import Entry, Folder
 from heygemd.job import Media, Problem, Video
@@ -42,7 +43,7 @@ def test_members_are_sorted_by_what_their_names_say():
 
 def test_junk_does_not_change_the_signature_but_media_does():
     base = seen(entry("a.mp4"))
-    assert seen(entry("a.mp4"), entry("._a.mp4"), entry("HEYGEMD-waiting.txt")).signature == base.signature
+    assert seen(entry("a.mp4"), entry("._a.mp4"), entry(WAITING_NOTE)).signature == base.signature
     assert seen(entry("a.mp4", 1001)).signature != base.signature
 
 

@@ -7,9 +7,7 @@ from heygemd.daemon import names
 from heygemd.job import output_name, safe_stem
 
 
-@pytest.mark.parametrize(
-    "name", [".DS_Store", "._anna.mp4", "Thumbs.db", "~$plan.docx", "HEYGEMD-waiting.txt", "Icon\r"]
-)
+@pytest.mark.parametrize("name", [".DS_Store", "._anna.mp4", "Thumbs.db", "~$plan.docx", names.WAITING_NOTE, "Icon\r"])
 def test_junk_is_junk(name):
     assert names.is_a("junk", name)
 

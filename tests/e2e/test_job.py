@@ -8,6 +8,8 @@ import zipfile
 
 import pytest
 
+from heygemd.daemon.names import LOOSE_NOTE, WAITING_NOTE, WHY_NOTE
+
 from .harness import duration_s, frame_count, wait_for
 
 
@@ -28,12 +30,12 @@ def test_a_folder_comes_back_with_results_and_explanations(site, media):
     site.start()
     done = site.finished("spring 春 promo")
     assert {p.name for p in done.iterdir()} == {
-        "anna.mp4", "originals", "report.html", "HEYGEMD-log.txt", "HEYGEMD-why-it-failed.txt", ".heygemd",
+        "anna.mp4", "originals", "report.html", "HEYGEMD-log.txt", WHY_NOTE, ".heygemd",
     }  # fmt: skip
     assert {p.name: digest(p) for p in (done / "originals").iterdir()} == before
     assert frame_count(done / "anna.mp4") == 25
     assert abs(duration_s(done / "anna.mp4", "a:0") - duration_s(media.voice, "a:0")) < 0.04
-    why = (done / "HEYGEMD-why-it-failed.txt").read_text("utf-8-sig")
+    why = (done / WHY_NOTE).read_text("utf-8-sig")
     assert "broken.mp4" in why
     assert "empty.mp4: No face" in why
     assert "没有找到人脸" in why
@@ -54,7 +56,7 @@ def test_nothing_but_the_missing_is_rendered_when_dragged_back(site, media):
     assert digest(done / "anna.mp4") == first
     assert sorted(p.name for p in (done / "originals").iterdir()) == ["anna.mp4", "carla.mp4", "voice.m4a"]
     assert (done / "carla.mp4").exists()
-    assert not (done / "HEYGEMD-why-it-failed.txt").exists()
+    assert not (done / WHY_NOTE).exists()
     assert re.findall(r"(\S+): rendered", site.log()) == ["anna.mp4", "carla.mp4"]
 
 
@@ -67,7 +69,7 @@ def test_a_job_without_a_single_good_video_goes_to_failed_untouched(site, media)
     assert {p.name for p in failed.iterdir()} - set(before) == {
         "report.html",
         "HEYGEMD-log.txt",
-        "HEYGEMD-why-it-failed.txt",
+        WHY_NOTE,
     }
     (failed / "b.mp4").write_bytes(media.face.read_bytes())
     failed.rename(site.share / "inbox" / "bad")
@@ -78,14 +80,14 @@ def test_waiting_is_explained_in_the_folder_and_the_note_goes_away(site, media):
     folder = site.drop("half", anna__mp4=media.face)
     (site.share / "inbox" / "loose.mp4").write_bytes(b"x")
     site.start()
-    note = folder / "HEYGEMD-waiting.txt"
+    note = folder / WAITING_NOTE
     wait_for(note.exists, "note")
     assert "sound file is missing" in note.read_text("utf-8-sig")
     assert "缺少声音文件" in note.read_text("utf-8-sig")
-    wait_for((site.share / "inbox" / "HEYGEMD-put-files-in-a-folder.txt").exists, "loose note")
+    wait_for((site.share / "inbox" / LOOSE_NOTE).exists, "loose note")
     (folder / "voice.m4a").write_bytes(media.voice.read_bytes())
     done = site.finished("half")
-    assert not (done / "HEYGEMD-waiting.txt").exists()
+    assert not (done / WAITING_NOTE).exists()
 
 
 @pytest.mark.fault("F1")
@@ -137,7 +139,7 @@ def test_job_toml_picks_names_only(site, media):
     (folder / "job.toml").write_text('quality = "hihg"\nengine = "/bin/sh"\n')
     site.start()
     failed = site.finished("wish", "failed")
-    why = (failed / "HEYGEMD-why-it-failed.txt").read_text("utf-8-sig")
+    why = (failed / WHY_NOTE).read_text("utf-8-sig")
     assert "did you mean 'high'" in why
     assert "engine" in why
 
@@ -148,7 +150,7 @@ def test_cancel_by_a_file_stops_within_seconds(site, media):
     wait_for(lambda: (site.status()["current"] or {}).get("name") == "long", "working")
     (site.share / "processing" / "long" / "CANCEL").write_bytes(b"")
     failed = site.finished("long", "failed", 30)
-    assert "Stopped on request" in (failed / "HEYGEMD-why-it-failed.txt").read_text("utf-8-sig")
+    assert "Stopped on request" in (failed / WHY_NOTE).read_text("utf-8-sig")
     assert not (failed / "CANCEL").exists()
 
 
@@ -195,9 +197,9 @@ def test_what_stays_incomplete_or_can_never_be_a_job_goes_to_failed_with_its_rea
     linked = site.drop("linked", voice__m4a=media.voice)
     (linked / "anna.mp4").symlink_to(media.face)
     site.start()
-    why = site.finished("linked", "failed") / "HEYGEMD-why-it-failed.txt"
+    why = site.finished("linked", "failed") / WHY_NOTE
     assert '"anna.mp4" is only a shortcut' in why.read_text("utf-8-sig")
-    why = site.finished("no voice", "failed") / "HEYGEMD-why-it-failed.txt"
+    why = site.finished("no voice", "failed") / WHY_NOTE
     assert "sound file is missing" in why.read_text("utf-8-sig")
 
 
@@ -214,7 +216,7 @@ def test_presenters_kept_in_the_share_are_used_by_name(site, media):
     assert frame_count(done / "Anna.mp4") == 25
     assert digest(templates / "Anna.mp4") == before
     assert sorted(p.name for p in (done / "originals").iterdir()) == ["voice.m4a"]
-    why = (site.finished("wrong", "failed") / "HEYGEMD-why-it-failed.txt").read_text("utf-8-sig")
+    why = (site.finished("wrong", "failed") / WHY_NOTE).read_text("utf-8-sig")
     assert "There are: Anna." in why
     (done / "Anna.mp4").unlink()
     done.rename(site.share / "inbox" / "named")
@@ -225,5 +227,5 @@ def test_cancel_works_on_a_folder_that_waits(site, media):
     folder = site.drop("half", anna__mp4=media.face)
     (folder / "CANCEL").write_bytes(b"")
     site.start()
-    why = (site.finished("half", "failed") / "HEYGEMD-why-it-failed.txt").read_text("utf-8-sig")
+    why = (site.finished("half", "failed") / WHY_NOTE).read_text("utf-8-sig")
     assert "Stopped on request" in why

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 import heygemd
+from heygemd.daemon.names import WHY_NOTE
 
 from .harness import FOLDERS, wait_for
 
@@ -82,7 +83,7 @@ def test_a_poisoned_video_ends_after_its_attempts_and_takes_no_other_with_it(sit
     site.start(PATH=f"{shim}:/usr/bin:/bin")
     done = site.finished("six", patience_s=500)
     assert sorted(p.name for p in done.glob("*.mp4")) == [f"p{n}.mp4" for n in (1, 2, 4, 5, 6)]
-    assert "p3.mp4" in (done / "HEYGEMD-why-it-failed.txt").read_text("utf-8-sig")
+    assert "p3.mp4" in (done / WHY_NOTE).read_text("utf-8-sig")
     videos = {v["output"]: v for v in site.records()[0]["videos"]}
     assert videos["p3.mp4"]["state"] == "failed"
 
@@ -95,5 +96,5 @@ def test_a_machine_that_dies_twice_on_a_video_gives_it_up(site, media):
         assert site.start(fault="copy-in").wait(60) == -signal.SIGKILL, round_
     site.start()
     failed = site.finished("j", "failed")
-    assert "stopped 2 times" in (failed / "HEYGEMD-why-it-failed.txt").read_text("utf-8-sig")
+    assert "stopped 2 times" in (failed / WHY_NOTE).read_text("utf-8-sig")
     wait_for(lambda: site.status()["recent"], "history")

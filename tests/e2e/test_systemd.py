@@ -143,7 +143,7 @@ def test_a_job_is_rendered_inside_the_confinement(system: System, job: Path) -> 
     system.run("runuser", "-u", "anna", "--", "sh", "-c", drop)
     finished = f"{SHARE}/done/hello"
     until(lambda: owner(system, finished) + owner(system, f"{SHARE}/failed/hello") != "", system, seconds=360)
-    why = system.run("sh", "-c", f"cat {SHARE}/failed/hello/HEYGEMD-*", check=False).stdout
+    why = system.run("sh", "-c", f"cat {SHARE}/failed/hello/*.txt", check=False).stdout
     assert owner(system, f"{finished}/astronaut-wide.mp4") == "heygemd:heygemd 664", why
     system.run("runuser", "-u", "anna", "--", "rm", "-r", finished)
 

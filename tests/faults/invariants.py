@@ -6,10 +6,11 @@ import hashlib
 from collections import Counter
 from pathlib import Path
 
+from heygemd.daemon.names import LOOSE_NOTE, WAITING_NOTE, WHY_NOTE
 from heygemd.files import HIDDEN
 from tests.e2e.harness import FOLDERS, Site, frame_count
 
-WHY = "HEYGEMD-why-it-failed.txt"
+NOTES = (LOOSE_NOTE, WAITING_NOTE, WHY_NOTE)
 ORIGINALS = "originals"
 
 
@@ -24,7 +25,12 @@ def contents(folder: Path) -> Counter[str]:
 
 def ours(path: Path) -> bool:
     """Whether the daemon wrote it in an earlier round and may write it anew; results are kept."""
-    return path.parent.name == HIDDEN or path.name == "report.html" or path.name.startswith("HEYGEMD-")
+    return (
+        path.parent.name == HIDDEN
+        or path.name == "report.html"
+        or path.name.startswith("HEYGEMD-")
+        or path.name in NOTES
+    )
 
 
 class Ledger:
@@ -50,7 +56,7 @@ class Ledger:
         for folder in (self.site.share / "done").iterdir():
             whole(folder)
         for folder in (self.site.share / "failed").iterdir():
-            assert (folder / WHY).stat().st_size > 20, f"I6: no reason in failed/{folder.name}"
+            assert (folder / WHY_NOTE).stat().st_size > 20, f"I6: no reason in failed/{folder.name}"
         for job in self.site.records():
             for video in job["videos"]:
                 assert video["attempts"] <= max_attempts, f"I5: {job['name']} {video}"

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from heygemd.daemon.names import WHY_NOTE
 from tests.e2e.harness import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -99,7 +100,7 @@ def test_a_name_that_is_taken_gets_a_number_in_done_and_in_failed(faulty, media)
     good = wait_for(lambda: list((faulty.share / "done").glob("good (2)")), "good (2)")[0]
     bad = wait_for(lambda: list((faulty.share / "failed").glob("bad (2)")), "bad (2)")[0]
     assert (good / "anna.mp4").exists()
-    assert (bad / "HEYGEMD-why-it-failed.txt").exists()
+    assert (bad / WHY_NOTE).exists()
     for place in ("done", "failed"):
         for name in ("good", "BAD"):
             assert [p.name for p in (faulty.share / place / name).iterdir()] == ["staff.txt"]

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from playwright.sync_api import Page, expect
 
+from heygemd.daemon.names import WAITING_NOTE
 from tests.e2e.conftest import site
 from tests.e2e.harness import PATIENCE, Site, wait_for
 
@@ -37,7 +38,7 @@ def test_a_day_of_somebody_who_knows_only_the_share(site: Site, media: SimpleNam
     # A mistake: two sound files. The page and a note in the folder say so; one is deleted.
     folder = site.drop("spring", a__m4a=media.voice, b__m4a=media.voice, anna__mp4=media.face)
     sees(page, "spring", "There are 2 sound files: a.m4a and b.m4a. Leave exactly one voice recording")
-    note = folder / "HEYGEMD-waiting.txt"
+    note = folder / WAITING_NOTE
     wait_for(note.exists, "a note")
     assert "There are 2 sound files" in note.read_text("utf-8-sig")
     (folder / "b.m4a").unlink()
