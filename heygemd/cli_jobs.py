@@ -140,14 +140,11 @@ def resume(config: ConfigFile = None) -> None:
 def retention(config: ConfigFile = None) -> None:
     """Show which finished folders would be put away now, by [retention] in the settings; does nothing."""
     from . import transfer
-    from .config import GIB
     from .daemon import retention as rules
-    from .errors import printable
 
     settings = load(config)
     steps = transfer.finish(rules.plan(settings, time.time()))
     for step in steps:
-        days, gib = step.age_s / rules.DAY_S, step.size / GIB
-        typer.echo(f"{step.deed}  {printable(str(step.folder))}  ({days:.0f} days, {gib:.2f} GiB)")
+        typer.echo(f"{step.deed}  {step}")
     if not steps:
         typer.echo("nothing would be put away")

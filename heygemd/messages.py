@@ -86,6 +86,12 @@ def text(code: str, fields: Mapping[str, Any], language: str = "en") -> str:
     return f"{what}{space}{todo}" if todo else what
 
 
+def named(code: str, fields: Mapping[str, Any], language: str = "en") -> str:
+    """Return the words for a code, beginning with the file's name (`fields["name"]`) unless they have it."""
+    why, name = text(code, fields, language), printable(str(fields.get("name", "")))
+    return why if name in why else text("page_named", {"name": name, "why": why}, language)
+
+
 def texts(code: str, fields: Mapping[str, Any], wanted: Iterable[str]) -> Text:
     """Return the words for a code in each of the wanted languages."""
     return {language: text(code, fields, language) for language in wanted}

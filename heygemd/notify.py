@@ -66,12 +66,13 @@ def compose(config: Config, items: list[Item]) -> tuple[str, str]:
 
 def _line(config: Config, item: Item, language: str) -> str:
     """Return one piece of news in the configured words, or in ours."""
-    problems = [messages.text(p["code"], p["fields"], language) for p in item.get("problems", ())]
+    problems = [messages.named(p["code"], p["fields"], language) for p in item.get("problems", ())]
     fields = {**item, "why": "\n".join(problems), "share": str(config.paths.share), "host": socket.gethostname()}
     own = config.notify.templates.get(item["event"])
     if own is not None:
         return own.format_map({name: fields.get(name, "") for name in NEWS_FIELDS})
-    said = messages.text(f"notify_{item['event']}", fields, language)
+    event = item["event"] if item.get("total", 1) else "rejected"
+    said = messages.text("notify_rejected" if event == "rejected" else f"notify_{event}", fields, language)
     return "\n".join([said, *problems])
 
 

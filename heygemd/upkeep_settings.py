@@ -48,6 +48,7 @@ class Retention(Section):
     max_gib: Annotated[float, Field(ge=0)] = 0
     deed: Literal["archive", "delete"] = "archive"
     archive: str = ""
+    notice_h: Annotated[float, Field(ge=0)] = 1
 
     @model_validator(mode="after")
     def _archive_is_named(self) -> Retention:

@@ -119,8 +119,18 @@ def test_a_webhook_is_told_what_failed_and_why(tmp_path: Path, hook: Hook) -> No
     assert notify.deliver(chosen, lambda _: None)
     (message,) = hook.heard
     assert '"job 7" needs somebody: 0 of 1 videos' in message["title"]
-    assert "No face was found" in message["message"]
+    assert "anna.mp4: No face was found" in message["message"]
     assert outbox(chosen) == []
+
+
+def test_a_folder_that_was_rejected_is_not_counted_in_videos(tmp_path: Path, hook: Hook) -> None:
+    chosen = settings(tmp_path, hook.url)
+    problem = Problem(code="shortcut", fields={"name": "anna.lnk"})
+    rejected = job(8).model_copy(update={"videos": [], "problem": problem, "destination": "failed/job 8"})
+    Herald(chosen, []).notice([rejected], None, MORNING - 7200)
+    notify.deliver(chosen, lambda _: None)
+    assert hook.heard[0]["title"].endswith('"job 8" could not be worked on (failed/job 8).')
+    assert '"anna.lnk" is only a shortcut' in hook.heard[0]["message"]
 
 
 def test_mail_arrives(tmp_path: Path) -> None:

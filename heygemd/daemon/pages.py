@@ -12,6 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup, escape
 
 from .. import __version__, messages
+from ..errors import EngineError, describe
 from ..messages import Text
 
 PREFIX = "page_"
@@ -26,6 +27,7 @@ def _templates() -> Environment:
         loader=PackageLoader("heygemd.daemon"),
         autoescape=select_autoescape(default=True),
         undefined=StrictUndefined,
+        auto_reload=False,  # an upgrade under a running daemon must not mix versions
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -34,23 +36,27 @@ def _templates() -> Environment:
 def page(template: str, languages: Iterable[str], **facts: Any) -> bytes:
     """Return a page.
 
-    Its template may use `say(code, **fields)`, `show(text)`, `picture(name)`, `languages`, `words`, `version`.
+    The template may use `say(code, **fields)`, `show(text)`, `picture(name)`, `languages`, `words`, `version`.
+    Raises EngineError("asset_missing") where the installation is incomplete.
     """
     known = tuple(languages)
-    html = (
-        _templates()
-        .get_template(template)
-        .render(
-            languages=known,
-            words={language: _words(language) for language in known},
-            names={language: messages.text("page_language", {}, language) for language in known},
-            say=_sayer(known),
-            show=_show,
-            picture=_picture,
-            version=__version__,
-            **facts,
+    try:
+        html = (
+            _templates()
+            .get_template(template)
+            .render(
+                languages=known,
+                words={language: _words(language) for language in known},
+                names={language: messages.text("page_language", {}, language) for language in known},
+                say=_sayer(known),
+                show=_show,
+                picture=_picture,
+                version=__version__,
+                **facts,
+            )
         )
-    )
+    except OSError as error:  # jinja's own too; elsewhere it would pass for a fault of the share
+        raise EngineError("asset_missing", describe(error)) from None
     return html.encode("utf-8", "replace")
 
 
@@ -67,7 +73,7 @@ def _words(language: str) -> dict[str, str]:
 
 
 def _sayer(languages: tuple[str, ...]) -> Callable[..., Markup]:
-    def say(code: str, **fields: object) -> Markup:
+    def say(code: str, /, **fields: object) -> Markup:
         return _show(messages.texts(code, fields, languages))
 
     return say

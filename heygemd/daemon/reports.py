@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -40,15 +41,9 @@ def _reasons(job: Job, languages: tuple[Language, ...]) -> list[str]:
     for language in languages:
         if job.problem is not None:
             found.append(messages.text(job.problem.code, job.problem.fields, language))
-        found += [_named(v, v.problem, language) for v in job.videos if v.problem is not None]
+        found += [messages.named(v.problem.code, v.facts(), language) for v in job.videos if v.problem is not None]
         found.append(messages.text("try_again", {}, language))
     return [printable(text) for text in found]
-
-
-def _named(video: Video, problem: Problem, language: str) -> str:
-    """Return why a video failed, beginning with its name unless the words have it."""
-    why = messages.text(problem.code, video.facts(), language)
-    return why if video.source.title in why else f"{video.source.title}: {why}"
 
 
 def _report(job: Job, config: Config, languages: tuple[Language, ...], proofs: Mapping[str, Evidence]) -> bytes:
@@ -98,6 +93,7 @@ def _video(
         "chart": chart.draw(proof) if proof and proof.voice else "",
         "chart_width": chart.width(proof) if proof else 0,
         "result": video.result,
+        "fps": float(Fraction(video.result.fps)) if video.result else 0,
         "offset": _offset(video),
         "settings": job.settings.apply(config.render),
         "attempts": video.attempts,

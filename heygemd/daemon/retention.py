@@ -1,6 +1,6 @@
 """What finished folders become after a time: by default nothing. Only what this daemon finished is ever touched.
 
-Each step is logged; `heygemd retention` shows beforehand what would happen.
+The log says what will go some hours before it goes, and when it went; `heygemd retention` shows what is due now.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from loguru import logger
 
 from .. import files, transfer
 from ..config import GIB, Config
-from ..errors import HeygemdError, describe
+from ..errors import HeygemdError, describe, printable
 from ..transfer import Steps
 from . import names
 from .publish import LOG_NOTE, REPORT
 
 PLACES: tuple[Literal["done", "failed"], ...] = ("done", "failed")
 DAY_S = 24 * 3600
-EVERY_S = 3600.0
+HOUR_S = 3600.0
+SHORTEST_S = 1.0
 
 
 class Found(NamedTuple):
@@ -39,6 +40,11 @@ class Step(NamedTuple):
     size: int
     age_s: float
     deed: Literal["delete", "archive"]
+
+    def __str__(self) -> str:
+        """As the log and `heygemd retention` show it."""
+        facts = f"{self.age_s / DAY_S:.0f} days, {self.size / GIB:.2f} GiB"
+        return printable(f"{self.folder} ({facts})")
 
 
 def wanted(config: Config) -> bool:
@@ -79,6 +85,31 @@ def _finished(place: Path, now: float) -> Steps[list[Found]]:
     return found
 
 
+class Notices:
+    """Lets nothing go unannounced: a mistake in the settings is seen in the log before it costs anything."""
+
+    def __init__(self) -> None:
+        self._since: dict[tuple[Path, str], float] = {}
+
+    def due(self, config: Config, steps: list[Step], now: float) -> list[Step]:
+        """Announce what is new among `steps`; return what was announced long enough ago (`now`: monotonic)."""
+        known, self._since = self._since, {}
+        for step in steps:
+            self._since[step.folder, step.deed] = known.get((step.folder, step.deed), now)
+            if (step.folder, step.deed) not in known:
+                logger.info("retention: {} in {:g} h: {}", step.deed, config.retention.notice_h, step)
+        return [step for step in steps if now - self._since[step.folder, step.deed] >= _notice_s(config)]
+
+
+def _notice_s(config: Config) -> float:
+    return config.retention.notice_h * HOUR_S
+
+
+def pause_s(config: Config) -> float:
+    """Return how long to wait until the next look."""
+    return max(SHORTEST_S, min(HOUR_S, _notice_s(config)))
+
+
 def carry_out(config: Config, step: Step) -> Steps[None]:
     """Do what was planned; a folder that cannot be touched is left for the next time."""
     try:
@@ -87,7 +118,7 @@ def carry_out(config: Config, step: Step) -> Steps[None]:
         logger.warning("retention: {} stays: {}", step.folder, describe(error))
         return
     done = "deleted" if step.deed == "delete" else f"moved to {config.retention.archive}"
-    logger.info("retention: {} ({:.0f} days, {:.1f} GiB) {}", step.folder, step.age_s / DAY_S, step.size / GIB, done)
+    logger.info("retention: {}: {}", done, step)
 
 
 def _delete(folder: Path) -> Steps[None]:

@@ -243,7 +243,8 @@ class Scheduler:
         say = logger.bind(job=job.name, id=job.id)
         if (sink := self.log_sinks.pop(job.id, None)) is not None:  # a reload of the settings has removed it already
             logger.remove(sink)
-        (say.success if job.succeeded else say.error)("{}: {} of {} videos", job.destination, good, len(job.videos))
+        of = f"{good} of {len(job.videos)} videos" if job.videos else "rejected"
+        (say.success if job.succeeded else say.error)("{}: {}", job.destination, of)
 
 
 async def _end(task: asyncio.Task[object] | asyncio.Task[None] | asyncio.Task[str]) -> None:

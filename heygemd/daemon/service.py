@@ -115,6 +115,7 @@ class Service:
         self.scheduler = Scheduler(self.config, self.store, self.guard, self.inbox, instance)
         self.strays = recover.Strays(self.config, self.scheduler)
         self.board = status.Board(self.config, self.scheduler)
+        self.notices = retention.Notices()
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -161,9 +162,10 @@ class Service:
     async def _tidy(self) -> None:
         """Put old folders away, where that was asked for; the share must be known to be there."""
         if self.scanned and self.guard.problem is None and retention.wanted(self.config):
-            for step in await self.thread.drain(retention.plan(self.config, time.time())):
+            steps = await self.thread.drain(retention.plan(self.config, time.time()))
+            for step in self.notices.due(self.config, steps, time.monotonic()):
                 await self.thread.drain(retention.carry_out(self.config, step))
-        await asyncio.sleep(retention.EVERY_S if self.scanned else BEAT_S)
+        await asyncio.sleep(retention.pause_s(self.config) if self.scanned else BEAT_S)
 
     def _measure(self, snapshot: Snapshot) -> None:
         """Write what Prometheus reads, now and then, and at the end."""

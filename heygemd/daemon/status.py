@@ -19,7 +19,7 @@ from ..findings import existing
 from ..job import Job, Video
 from ..messages import Text
 from ..protocol import Progress
-from . import evidence, publish
+from . import evidence, names, publish
 from .folder import AUDIO_ENDINGS, VIDEO_ENDINGS
 from .pages import page
 from .scheduler import Scheduler
@@ -203,7 +203,7 @@ def _shell(languages: tuple[str, ...], refresh_s: int) -> bytes:
 @cache
 def _how_to(languages: tuple[str, ...], limit: int) -> bytes:
     kinds = {name: [e.removeprefix(".") for e in endings] for name, endings in ENDINGS.items()}
-    return page("how-to.html", languages, limit=limit, **kinds)
+    return page("how-to.html", languages, limit=limit, why_note=names.WHY_NOTE, **kinds)
 
 
 def write_local(config: Config, snapshot: Snapshot) -> None:

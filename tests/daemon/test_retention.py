@@ -14,6 +14,7 @@ from heygemd import config, transfer
 from heygemd.config import Config, Paths
 from heygemd.daemon import retention, share
 from heygemd.upkeep_settings import Retention
+from tests.e2e.harness import Site, wait_for
 
 DAY_S = retention.DAY_S
 NOW = time.time()
@@ -115,3 +116,31 @@ def test_the_command_only_shows(place: Path) -> None:
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "delete" in shown and "old" in shown and "31 days" in shown
     assert old.exists()
+
+
+def test_nothing_goes_unannounced(place: Path) -> None:
+    finished(place, "done", "old", 31)
+    chosen, notices = settings(place, done_days=30, deed="delete", notice_h=1), retention.Notices()
+    assert notices.due(chosen, plan(chosen), 100.0) == []
+    assert notices.due(chosen, plan(chosen), 3600.0) == []
+    assert names(notices.due(chosen, plan(chosen), 3701.0)) == ["old"]
+    assert notices.due(chosen, [], 4000.0) == []  # somebody took it away
+    assert notices.due(chosen, plan(chosen), 9000.0) == []
+
+
+def test_a_running_daemon_announces_and_does_it(place: Path) -> None:
+    old, new = finished(place, "done", "old", 31), finished(place, "failed", "new", 29)
+    archive, soon_s = place / "archive", 2
+    rules = {"done_days": 30, "failed_days": 30, "archive": str(archive), "notice_h": soon_s / 3600}
+    site = Site(place, retention=rules)
+    try:
+        site.start()
+        wait_for((archive / "done" / "old" / "anna.mp4").exists, "the archived folder")
+        wait_for(lambda: "moved to" in site.log(), "a line in the log")
+        said = [line.split("retention: ")[1] for line in site.log().splitlines() if "retention: " in line]
+    finally:
+        site.close()
+    assert said[0].startswith("archive in 0.0005") and str(old) in said[0]
+    assert said[1].startswith(f"moved to {archive}: {old}")
+    assert len(said) == 2
+    assert new.exists() and not old.exists()

@@ -11,7 +11,8 @@ import pytest
 from playwright.sync_api import expect
 
 from heygemd.config import Config, JobSettings
-from heygemd.daemon import reports
+from heygemd.daemon import pages, reports
+from heygemd.errors import EngineError
 from heygemd.job import Job, Media, Problem, Video
 from heygemd.protocol import Evidence, Found, Result
 
@@ -107,6 +108,15 @@ def test_a_failed_folder_says_why_and_shows_no_results(report, open_page: Open) 
     expect(page.locator("main")).to_contain_text("The folder holds 99 media files")
     expect(page.locator("main")).to_contain_text("Split it")
     assert page.locator("video").count() == 0
+
+
+def test_an_incomplete_installation_is_no_fault_of_the_share(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(pages, "PICTURES", tmp_path)
+    pages._picture.cache_clear()
+    with pytest.raises(EngineError, match="asset_missing"):
+        pages.page("how-to.html", ["en"], limit=1, why_note="", audio=[], video=[])
+    with pytest.raises(EngineError, match="asset_missing"):
+        pages.page("no-such.html", ["en"])
 
 
 def test_one_language_where_the_job_asks_for_it(report, open_page: Open) -> None:

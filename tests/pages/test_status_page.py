@@ -63,8 +63,10 @@ def busy(percent: float = 10, age_s: float = 0, name: str = "spring 春") -> Sna
 def finished() -> tuple[JobView, ...]:
     good = VideoView(name="a.mp4", state="done", link="done/a%20b/a.mp4", thumbnail="done/a%20b/.heygemd/a.mp4.jpg")
     bad = VideoView(name="b.mp4", state="failed", text=told("media_unreadable", name="b.mp4"))
+    half = (good.model_copy(update={"thumbnail": ""}), bad)
     return (
         JobView(id="8", name="a b", state="done", link="done/a%20b/report.html", videos=(good,), finished=stamp()),
+        JobView(id="7", name="half", state="done", link="done/half/report.html", videos=half, finished=stamp()),
         JobView(id="9", name="bad", state="failed", link="failed/bad/report.html", videos=(bad,),
                 finished="2026-01-02T03:04:05+00:00"),
     )  # fmt: skip
@@ -75,12 +77,12 @@ def test_it_shows_everything_in_the_readers_language(write: Write, open_page: Op
     for words in (
         "Working", "Now: spring 春", "1 of 4 videos done", "Rendering", "26 pictures a second", "about 1 minute left",
         "No face was found", "next one", "A sound file is missing", "NVIDIA H200", "1,234 GiB", "3.5 GiB",
-        '"b.mp4" cannot be read',
+        '"b.mp4" cannot be read', "Partly done",
     ):  # fmt: skip
         expect(page.locator("main")).to_contain_text(words, timeout=SOON_MS)
     expect(page).to_have_title("Working · heygemd")
     chinese = open_page(write(busy()), language="zh-CN")
-    for words in ("处理中", "正在处理: spring 春", "缺少声音文件", "约剩 1", "视频中没有找到人脸"):
+    for words in ("处理中", "正在处理：spring 春", "缺少声音文件", "约剩 1", "视频中没有找到人脸"):
         expect(chinese.locator("main")).to_contain_text(words, timeout=SOON_MS)
 
 

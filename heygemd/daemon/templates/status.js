@@ -1,6 +1,7 @@
 // The data comes as a script, status.js, loaded again and again: a page opened from a file may not fetch.
 // Names are chosen by people: they are only ever put into the page as text.
-const FEW = 10, MARKS = { done: "✔", failed: "✘", running: "▶", waiting: "·" };
+const FEW = 10, MARKS = { done: "✔", mixed: "◐", failed: "✘", running: "▶", waiting: "·" };
+const KINDS = { done: "good", mixed: "wait", failed: "bad" };
 const OLD_MS = 600000, MINUTE_S = 60;
 const shown = {};          // what each part of the page shows, so that only what changed is built again
 const opened = new Set();  // the long lists that the reader opened
@@ -69,7 +70,7 @@ function state(stale) {
   });
 }
 function video(v) {
-  const kind = { done: "good", failed: "bad" }[v.state] ?? "";
+  const kind = KINDS[v.state] ?? "";
   const head = make("span", { className: kind }, make("span", { className: "mark", ariaHidden: "true", textContent: MARKS[v.state] }), ` ${v.name}`);
   if (v.state !== "running") return make("li", {}, head, said(v.text) ?? "");
   const bar = make("progress", { max: 100, value: v.percent, ariaLabel: v.name });
@@ -83,7 +84,7 @@ function counted(job) {
 }
 function now(job) {
   show("now", job, () => job === null ? [] : [
-    section(`${word("now")}: ${job.name}`, make("p", { className: "soft", textContent: counted(job) }), make("ul", {}, ...job.videos.map(video))),
+    section(word("now", { name: job.name }), make("p", { className: "soft", textContent: counted(job) }), make("ul", {}, ...job.videos.map(video))),
   ]);
 }
 function waits(job) {
@@ -97,7 +98,7 @@ function many(id, tag, className, heading, jobs, build) {
 }
 function named(v) {
   const why = told(v.text);
-  return why.includes(v.name) ? why : `${v.name}: ${why}`;
+  return why.includes(v.name) ? why : word("named", { name: v.name, why });
 }
 function thumbnail(v) {
   const picture = make("img", { src: v.thumbnail, alt: v.name, loading: "lazy" });
@@ -106,11 +107,11 @@ function thumbnail(v) {
   return link;
 }
 function finished(job) {
-  const good = job.state === "done";
-  const mark = make("span", { className: `mark ${good ? "good" : "bad"}`, textContent: `${MARKS[job.state]} ${word(`in_${job.state}`)}` });
+  const failed = job.videos.filter((v) => v.state === "failed");
+  const outcome = job.state === "done" && failed.length ? "mixed" : job.state;
+  const mark = make("span", { className: `mark ${KINDS[outcome]}`, textContent: `${MARKS[outcome]} ${word(`in_${outcome}`)}` });
   const name = make("h3", {}, job.link ? make("a", { href: job.link, textContent: job.name }) : job.name);
   const facts = [moment(job.finished), ...(job.videos.length ? [counted(job)] : [])].join(" · ");
-  const failed = job.videos.filter((v) => v.state === "failed");
   const why = failed.map((v) => make("p", { className: "soft", textContent: named(v) }));
   const pictures = job.videos.filter((v) => v.thumbnail);
   const thumbs = pictures.length ? make("div", { className: "thumbs" }, ...pictures.map(thumbnail)) : null;
