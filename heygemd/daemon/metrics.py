@@ -46,6 +46,8 @@ class Metrics:
         self.seen = gauge("last_update_timestamp_seconds", "When this file was written.")
         self.finished = counter("jobs_finished", "Folders by outcome: done, failed.", "outcome")
         self.videos = counter("videos_finished", "Videos by outcome: done, failed.", "outcome")
+        for outcome in ("done", "failed"):  # a counter that appears with its first event hides it from increase()
+            self.finished.labels(outcome), self.videos.labels(outcome)
         self.failures = counter("failures", "Why videos or folders failed, by message code.", "code")
         self.attempts = counter("attempts", "Attempts at videos that came to an end, one way or the other.")
         self.seconds = counter("phase_seconds", "Seconds spent on finished videos by phase.", "phase")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
+from typing import Any
 
+import promql_parser
+from grafana_foundation_sdk.cog import plugins
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models import dashboard, prometheus
 from prometheus_client.parser import text_string_to_metric_families
 
 from heygemd.daemon.metrics import Metrics
@@ -58,12 +62,52 @@ def test_everything_is_counted_once(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["heygemd.prom"]
 
 
+def test_nothing_is_counted_before_it_happens(tmp_path: Path) -> None:
+    Metrics([]).write(tmp_path / "heygemd.prom")
+    found = written(tmp_path / "heygemd.prom")
+    assert found["heygemd_videos_finished_total", (("outcome", "failed"),)] == 0
+
+
+def selectors(expression: str) -> list[promql_parser.VectorSelector]:
+    """The series that an expression asks for; what is no PromQL raises."""
+    found: list[promql_parser.VectorSelector] = []
+
+    def visit(node: promql_parser.Expr) -> None:
+        if isinstance(node, promql_parser.VectorSelector):
+            found.append(node)
+
+    promql_parser.walk(promql_parser.parse(expression), visit)
+    return found
+
+
 def test_the_dashboard_asks_for_what_is_written(tmp_path: Path) -> None:
     metrics = Metrics([])
     metrics.update(busy(), [job(1)], 1000.0)
     metrics.write(tmp_path / "heygemd.prom")
-    known = {name for name, _ in written(tmp_path / "heygemd.prom")}
+    known = [(name, set(labels)) for name, labels in written(tmp_path / "heygemd.prom")]
     panels = json.loads(DASHBOARD.read_text())["panels"]
-    asked = {name for p in panels for t in p["targets"] for name in re.findall(r"heygemd_\w+", t["expr"])}
+    asked = [selector for p in panels for t in p["targets"] for selector in selectors(t["expr"])]
     assert len(panels) >= 10
-    assert asked <= known
+    for selector in asked:
+        wanted = {(m.name, m.value) for m in selector.matchers.matchers}
+        assert any(name == selector.name and wanted <= labels for name, labels in known), selector.prettify()
+
+
+def test_grafanas_own_types_read_the_whole_dashboard() -> None:
+    plugins.register_default_plugins()
+    given = json.loads(DASHBOARD.read_text())
+    read = dashboard.Dashboard.from_json(given)
+    assert all(isinstance(t, prometheus.Dataquery) for panel in read.panels for t in panel.targets)
+    kept = json.loads(JSONEncoder().encode(read))
+    assert missing(given, kept) == []
+
+
+def missing(given: Any, kept: Any, path: str = "") -> list[str]:
+    """What of `given` is not in `kept`: keys that Grafana does not know."""
+    if isinstance(given, dict):
+        pairs = [(f"{path}/{key}", value, kept.get(key)) for key, value in given.items()]
+    elif isinstance(given, list):
+        pairs = [(f"{path}/{n}", *both) for n, both in enumerate(zip(given, kept, strict=True))]
+    else:
+        return [] if given == kept else [path]
+    return [lost for where, old, new in pairs for lost in missing(old, new, where)]
