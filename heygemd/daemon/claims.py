@@ -30,14 +30,15 @@ class Claims:
         self.store = scheduler.store
         self.thread = scheduler.guard.thread
 
-    async def next(self) -> bool:
-        """Take the next folder of the inbox; return whether there was one."""
+    async def next(self, settled: bool = False) -> bool:
+        """Take the next folder of the inbox, or of those that need no rendering; return whether there was one."""
         inbox = self.scheduler.inbox
         if inbox.paused or inbox.scanning:
             return False
         now = time.monotonic()
         for pending in inbox.queue():
-            if pending.claim_after <= now:
+            assert pending.job is not None
+            if pending.claim_after <= now and (pending.job.settled or not settled):
                 return await self._take(pending)
         return False
 

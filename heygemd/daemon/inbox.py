@@ -47,9 +47,9 @@ class Inbox:
         self._loose_note: bytes | None = None
 
     def queue(self) -> list[Pending]:
-        """Return the folders that can be claimed, in their order: priority first, then arrival."""
-        ready = [p for p in self.pending.values() if p.job is not None]
-        return sorted(ready, key=lambda p: (-(p.job.priority if p.job else 0), p.arrived, p.name))
+        """Return the folders that can be claimed, in their order: what needs no rendering, by priority, by arrival."""
+        ready = [(p, p.job) for p in self.pending.values() if p.job is not None]
+        return [p for p, _ in sorted(ready, key=lambda r: (not r[1].settled, -r[1].priority, r[0].arrived, r[0].name))]
 
     async def scan(self) -> None:
         """Look at the whole inbox once. Raises InfrastructureError when the share fails."""

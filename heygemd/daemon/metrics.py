@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, get_args
 
 from ..config import GIB
 from ..job import Job
+from ..protocol import Phase
 from .snapshot import Snapshot, State
 
 if TYPE_CHECKING:
@@ -46,11 +47,13 @@ class Metrics:
         self.seen = gauge("last_update_timestamp_seconds", "When this file was written.")
         self.finished = counter("jobs_finished", "Folders by outcome: done, failed.", "outcome")
         self.videos = counter("videos_finished", "Videos by outcome: done, failed.", "outcome")
-        for outcome in ("done", "failed"):  # a counter that appears with its first event hides it from increase()
-            self.finished.labels(outcome), self.videos.labels(outcome)
         self.failures = counter("failures", "Why videos or folders failed, by message code.", "code")
         self.attempts = counter("attempts", "Attempts at videos that came to an end, one way or the other.")
         self.seconds = counter("phase_seconds", "Seconds spent on finished videos by phase.", "phase")
+        for outcome in ("done", "failed"):  # a counter that appears with its first event hides it from increase()
+            self.finished.labels(outcome), self.videos.labels(outcome)
+        for phase in get_args(Phase):
+            self.seconds.labels(phase)
         self.made = counter("made_seconds", "Length of the finished videos.")
         self.frames = counter("made_frames", "Pictures in the finished videos.")
         self.offset = prometheus.Histogram(

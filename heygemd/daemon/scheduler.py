@@ -1,4 +1,4 @@
-"""The order of work: one video at a time, finished jobs out first, retries behind, new folders last.
+"""The order of work: one video at a time; finished jobs and what needs no rendering go out first, new folders last.
 
 `step` does one thing and says whether there was one. A job's record is saved before and after each thing that must not
 happen twice.
@@ -68,7 +68,8 @@ class Scheduler:
             for job in self._awake():
                 if job.phase == "claiming":
                     await self._for(job, self._claims.confirm(job))
-            return await self._hand_over_next() or await self._render_next() or await self._claims.next()
+            told = await self._hand_over_next() or await self._claims.next(settled=True)
+            return told or await self._render_next() or await self._claims.next()
         except InfrastructureError as error:
             self._pause(error)
         except (NotReady, OSError) as error:
