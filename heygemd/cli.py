@@ -6,6 +6,7 @@ Exit codes: see `exits`. Faults are shown in plain words; HEYGEMD_DEBUG=1 adds t
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from . import cli_jobs, cli_service, exits
+from . import cli_jobs, cli_models, cli_service, exits
 from .cli_jobs import ConfigFile, load
 from .errors import HeygemdError, describe
 from .exits import Exit
@@ -30,9 +31,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-models_app = typer.Typer(rich_markup_mode=None)
 app.add_typer(cli_jobs.app)
-app.add_typer(models_app, name="models")
+app.add_typer(cli_models.app, name="models")
 app.add_typer(cli_service.app, name="service")
 
 
@@ -125,6 +125,35 @@ def _render_with_bar(settings: Config, audio: Path, video: Path, out: Path) -> N
 
 
 @app.command()
+def sync(
+    video: Annotated[Path, typer.Argument(help="Any video of someone talking.")],
+    audio: Annotated[Path | None, typer.Option(help="Judge it against this sound instead of its own.")] = None,
+    as_json: cli_jobs.AsJson = False,
+    config: ConfigFile = None,
+) -> None:
+    """Measure whether a video's lips move with its sound. Exit status 1 if they do not, or it cannot be told."""
+    from . import log, onevideo, screen, tables
+
+    settings = load(config)
+    log.setup(settings.log.model_copy(update={"level": "WARNING"}), None)
+    with screen.Bars() as bars:
+
+        def report(event: Event) -> None:
+            if event.type == "progress":
+                bars.video("sync", video.name, "running", event.percent, f"{event.fps:.0f} fps")
+
+        verdict = asyncio.run(onevideo.judge(settings, video, audio, report))
+        bars.video("sync", video.name, "done", 100, "")
+    if as_json:
+        typer.echo(json.dumps({**verdict.model_dump(), "offset_frames": verdict.offset_frames}, indent=2))
+    else:
+        typer.echo(tables.verdict(verdict))
+    frames = verdict.offset_frames
+    in_step = frames is not None and abs(frames) <= settings.render.max_offset_frames
+    raise typer.Exit(Exit.OK if in_step else Exit.PROBLEM)
+
+
+@app.command()
 def init(
     share: Annotated[Path, typer.Argument(help="The folder that staff will see.")],
     config: ConfigFile = None,
@@ -158,8 +187,6 @@ def show_config(config: ConfigFile = None) -> None:
 
 
 def _toml(value: object) -> str:
-    import json
-
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, dict):
@@ -212,67 +239,3 @@ def demo(
     from .demo import show
 
     raise typer.Exit(Exit.OK if show.run(folder) else Exit.SOME_FAILED)
-
-
-@models_app.callback(invoke_without_command=True)
-def models(context: typer.Context) -> None:
-    """List, check, add or fetch optional network weights."""
-    if context.invoked_subcommand is None:
-        models_list()
-
-
-@models_app.command("list")
-def models_list(config: ConfigFile = None) -> None:
-    """List the weights that heygemd knows and whether they are here (unread; see verify)."""
-    from . import modelstore
-
-    folder = load(config).paths.models
-    for model in modelstore.register():
-        here = "shipped" if model.shipped else "here" if model.path(folder).exists() else "not here"
-        typer.echo(f"{model.name:<16} {here:<9} {model.purpose} ({model.licence})")
-        if here == "not here":
-            how = f"heygemd models fetch {model.name}" if model.url else "then heygemd models add FILE"
-            typer.echo(f"{'':<26} from {model.source}: {how}")
-    typer.echo(f"folder: {folder}")
-
-
-@models_app.command("verify")
-def models_verify(config: ConfigFile = None) -> None:
-    """Read every file again and compare it with its hash. Exit status 1 if one is damaged."""
-    from . import modelstore
-
-    folder = load(config).paths.models
-    states = {model.name: modelstore.state(model, folder) for model in modelstore.register()}
-    for name, state in states.items():
-        typer.echo(f"{name:<16} {state}")
-    if "damaged" in states.values():
-        raise typer.Exit(Exit.PROBLEM)
-
-
-@models_app.command("add")
-def models_add(file: Annotated[Path, typer.Argument(help="Known by its content.")], config: ConfigFile = None) -> None:
-    """Copy a file of weights that you have into the models folder."""
-    from . import modelstore
-
-    folder = load(config).paths.models
-    model = modelstore.add(file, folder)
-    typer.echo(f"{model.name}: {model.path(folder)}")
-
-
-@models_app.command("fetch")
-def models_fetch(name: str, config: ConfigFile = None) -> None:
-    """Download weights by name, checked against their hash."""
-    from . import modelstore, screen
-
-    folder = load(config).paths.models
-    model = modelstore.find(name)
-    with screen.Bars() as bars:
-        size = model.size or 0
-
-        def report(done: int) -> None:
-            percent = 100 * done / size if size else 0
-            bars.video("models", name, "running", percent, f"{done >> 20} MiB")
-
-        modelstore.fetch(model, folder, report)
-        bars.video("models", name, "done", 100, "")
-    typer.echo(f"{model.name}: {model.path(folder)}")

@@ -1,11 +1,12 @@
-"""`heygemd render`: one voice, one video, one result; no folders and no daemon, but the same renderer process."""
+"""`heygemd render` and `heygemd sync`: one video; no folders and no daemon, but the same renderer process."""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from .daemon.supervisor import Renderer
 from .errors import ConfigError, InputError
 from .findings import there, unwritable
 from .media import probe
-from .protocol import Event, RenderRequest, Result
+from .protocol import Event, JudgeRequest, RenderRequest, Result, Verdict
 
 
 def override(render: Render, assignments: list[str]) -> Render:
@@ -59,9 +60,7 @@ async def render(config: Config, voice: Path, video: Path, out: Path, report: Ca
 
     Raises InputError("input_missing"), ConfigError("output_unwritable") and the renderer's faults.
     """
-    for path in (voice, video):
-        if not path.is_file():
-            raise InputError("input_missing", path=str(path))
+    _require(voice, video)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out.parent):
@@ -75,11 +74,8 @@ async def render(config: Config, voice: Path, video: Path, out: Path, report: Ca
 async def _in_scratch(
     config: Config, voice: Path, video: Path, out: Path, scratch: Path, report: Callable[[Event], None]
 ) -> Result:
-    (scratch / "tmp").mkdir()
     cache = _cache(config, scratch)
-    renderer = Renderer(scratch, cache, config.attempts, out.name, "-")
-    try:
-        await renderer.start()
+    async with _renderer(config, scratch, cache, out.name) as renderer:
         neutral_voice, neutral_video = scratch / "voice", scratch / "video"
         request = RenderRequest(
             voice=neutral_voice,
@@ -97,8 +93,49 @@ async def _in_scratch(
         result = await renderer.render(request, info.duration_s or 0, report)
         _copy(request.output, out.absolute())
         return result
+
+
+async def judge(config: Config, video: Path, voice: Path | None, report: Callable[[Event], None]) -> Verdict:
+    """Measure whether a video's lips move with its own sound, or with `voice`.
+
+    Raises InputError("input_missing", "no_audio" ...) and the renderer's faults.
+    """
+    _require(video, *([voice] if voice else []))
+    with tempfile.TemporaryDirectory(prefix="heygemd-") as folder:
+        scratch = Path(folder)
+        async with _renderer(config, scratch, scratch / "cache", video.name) as renderer:
+            neutral_video, neutral_voice = scratch / "video", scratch / "voice"
+            _copy(video.resolve(), neutral_video)
+            if voice is not None:
+                _copy(voice.resolve(), neutral_voice)
+            request = JudgeRequest(
+                video=neutral_video,
+                voice=neutral_voice if voice else neutral_video,
+                scratch=scratch / "tmp",
+                models=config.paths.models,
+                settings=config.render,
+                limits=config.limits,
+            )
+            info = probe.probe(neutral_video, config.limits)
+            return await renderer.judge(request, info.duration_s or 0, report)
+
+
+@contextlib.asynccontextmanager
+async def _renderer(config: Config, scratch: Path, cache: Path, name: str) -> AsyncIterator[Renderer]:
+    (scratch / "tmp").mkdir()
+    cache.mkdir(exist_ok=True)
+    renderer = Renderer(scratch, cache, config.attempts, name, "-")
+    try:
+        await renderer.start()
+        yield renderer
     finally:
         await renderer.stop()
+
+
+def _require(*paths: Path) -> None:
+    for path in paths:
+        if not path.is_file():
+            raise InputError("input_missing", path=str(path))
 
 
 def _cache(config: Config, scratch: Path) -> Path:
@@ -109,9 +146,7 @@ def _cache(config: Config, scratch: Path) -> Path:
     cache = config.paths.cache
     if there(cache) and cache.stat().st_uid == os.geteuid() and not unwritable(cache):
         return cache / "analysis"
-    private = scratch / "cache"
-    private.mkdir()
-    return private
+    return scratch / "cache"
 
 
 def _copy(source: Path, target: Path) -> str:

@@ -8,6 +8,7 @@ Done or Failed. Its exit status is only a second opinion: without Done or Failed
 from __future__ import annotations
 
 import os
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -50,6 +51,28 @@ class RenderRequest(Message):
     limits: Limits
 
 
+CONTROL_MS = 200
+
+
+class JudgeRequest(Message):
+    """A talking video to be judged as it is.
+
+    video    a neutral copy in scratch
+    voice    the sound to judge it against; the video itself for its own sound track
+    scratch  an empty folder for this request
+    """
+
+    video: Path
+    voice: Path
+    scratch: Path
+    models: Path
+    settings: Render
+    limits: Limits
+
+
+REQUEST: TypeAdapter[RenderRequest | JudgeRequest] = TypeAdapter(RenderRequest | JudgeRequest)
+
+
 class Ready(Message):
     """Imports are done; the request is awaited."""
 
@@ -83,22 +106,38 @@ class LogLine(Message):
     message: str
 
 
-class Result(Message):
+class Verdict(Message):
+    """Lips against voice, measured on a finished file, and two controls of the measure itself.
+
+    fps                            of the file, "30000/1001"
+    offset_ms, offset_confidence   positive: lips late; None if it cannot be told (confidence below 1)
+    moved_ms                       by how much the measure moves when the sound is moved by CONTROL_MS, in ms
+    backwards_confidence           of the same lips against the same sound played backwards
+    """
+
+    fps: str
+    offset_ms: float | None = None
+    offset_confidence: float = 0.0
+    moved_ms: float | None = None
+    backwards_confidence: float = 0.0
+
+    @property
+    def offset_frames(self) -> float | None:
+        """The offset in frames of the file."""
+        return None if self.offset_ms is None else round(self.offset_ms * float(Fraction(self.fps)) / 1000, 2)
+
+
+class Result(Verdict):
     """A finished video.
 
-    frames, fps ("30000/1001"), duration_s, width, height   of the output, measured on the file
-    offset_ms, offset_confidence                            lips against voice on the finished file (positive: lips
-                                                            late); None if it cannot be told
-    seconds                                                 wall time by phase
+    frames, duration_s, width, height   of the output, measured on the file
+    seconds                             wall time by phase
     """
 
     frames: int
-    fps: str
     duration_s: float
     width: int
     height: int
-    offset_ms: float | None = None
-    offset_confidence: float = 0.0
     engine: str
     tracker: str
     seconds: dict[str, float] = {}
@@ -123,10 +162,10 @@ class Evidence(Message):
 
 
 class Done(Message):
-    """The video is finished and lies at the request's output."""
+    """What was asked for is done; a rendered video lies at the request's output."""
 
     type: Literal["done"] = "done"
-    result: Result
+    result: Result | Verdict
 
 
 class Failed(Message):

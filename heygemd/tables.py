@@ -15,10 +15,12 @@ from rich.text import Text
 
 from . import messages, screen
 from .errors import printable
+from .protocol import CONTROL_MS
 
 if TYPE_CHECKING:
     from .daemon.snapshot import JobView, Snapshot, VideoView
     from .job import Job
+    from .protocol import Verdict
 
 SHOWN_JOBS = 10
 BAR_WIDTH = 24
@@ -107,3 +109,18 @@ def _reasons(job: Job) -> list[str]:
             what, _ = messages.parts(video.problem.code, video.facts(), language)
             found.append(f"{printable(video.source.title)}: {what}")
     return found
+
+
+def verdict(found: Verdict) -> str:
+    """Return in words whether lips and sound are in step, and what the controls say of that."""
+    sure = f"confidence {found.offset_confidence}"
+    if found.offset_ms is None or found.offset_frames is None:
+        return f"It cannot be told: the lips do not move with this sound, or too little is said ({sure})."
+    where = "behind" if found.offset_ms >= 0 else "ahead of"
+    frames = f"{abs(found.offset_frames):g} frames"
+    moved = "nothing" if found.moved_ms is None else f"{found.moved_ms:.0f} ms more"
+    return (
+        f"The lips are {abs(found.offset_ms):.0f} ms ({frames}) {where} the sound, {sure}.\n"
+        f"Controls: of the sound moved by {CONTROL_MS} ms it measures {moved}; of the sound played backwards "
+        f"the confidence is {found.backwards_confidence}."
+    )

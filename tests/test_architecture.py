@@ -17,6 +17,7 @@ HEAVY = ("numpy", "cv2", "torch", "librosa", "scipy", "face_alignment", "skimage
 TOP = {
     "cli",
     "cli_jobs",
+    "cli_models",
     "cli_service",
     "servicing",
     "tables",

@@ -1,4 +1,4 @@
-"""One renderer process for one video's attempt: started early, heard, timed, and ended with everything it started."""
+"""One renderer process for one video: started early, heard, timed, and ended with everything it started."""
 
 from __future__ import annotations
 
@@ -17,7 +17,19 @@ from loguru import logger
 
 from ..config import Attempts
 from ..errors import DeadlineExceeded, HeygemdError, WorkerLost, printable
-from ..protocol import Done, Event, Failed, Found, LogLine, Progress, RenderRequest, Result, parse
+from ..protocol import (
+    Done,
+    Event,
+    Failed,
+    Found,
+    JudgeRequest,
+    LogLine,
+    Progress,
+    RenderRequest,
+    Result,
+    Verdict,
+    parse,
+)
 
 TAIL_LINES = 30
 LINE_BYTES = 1 << 20
@@ -81,6 +93,17 @@ class Renderer:
         `audio_s`: the voice's length, from which the deadline follows; `report`: called for each event.
         Raises InputError, EngineError, InfrastructureError (as the renderer said), WorkerLost, DeadlineExceeded.
         """
+        result = await self._work(request, audio_s, report)
+        assert isinstance(result, Result)
+        return result
+
+    async def judge(self, request: JudgeRequest, audio_s: float, report: Callable[[Event], None]) -> Verdict:
+        """As `render`, for a video that is measured only."""
+        return await self._work(request, audio_s, report)
+
+    async def _work(
+        self, request: RenderRequest | JudgeRequest, audio_s: float, report: Callable[[Event], None]
+    ) -> Result | Verdict:
         temp = self.request_path.with_suffix(".part")
         temp.write_text(request.model_dump_json())
         temp.replace(self.request_path)
@@ -90,7 +113,7 @@ class Renderer:
         except (TimeoutError, asyncio.TimeoutError):  # two classes until Python 3.11
             raise DeadlineExceeded("deadline_exceeded", seconds=round(deadline_s)) from None
 
-    async def _hear(self, report: Callable[[Event], None]) -> Result:
+    async def _hear(self, report: Callable[[Event], None]) -> Result | Verdict:
         last: tuple[str, int] = ("", -1)
         since = time.monotonic()
         while True:

@@ -156,22 +156,20 @@ def _measure(request: RenderRequest, scene: _Scene, phases: Phases) -> Result:
     expected = sync.Expected(plan.frames, picture.fps, picture.width, picture.height, plan.sound_s)
     seen = sync.gate(request.output, expected, request.limits)
     gaps = sync.mouth(request.output, scene.tracker, request.limits, request.scratch, phases.done)
-    offset_ms, confidence = sync.offset(gaps, picture.fps, scene.voice.samples)
-    if sync.wrong(offset_ms, confidence, picture.fps, settings.max_offset_frames):
+    verdict = sync.judge(gaps, picture.fps, scene.voice.samples)
+    if sync.wrong(verdict, picture.fps, settings.max_offset_frames):
         request.output.unlink()
-        raise EngineError("out_of_sync", offset_ms=offset_ms, confidence=confidence)
+        raise EngineError("out_of_sync", offset_ms=verdict.offset_ms, confidence=verdict.offset_confidence)
     found = scene.found.track, scene.line
     proof = evidence.gather(picture, *found, request.output, gaps, scene.voice.samples, request.limits)
     request.output.with_suffix(".json").write_text(proof.model_dump_json())
     phases.end()
     return Result(
         frames=seen.frames,
-        fps=f"{picture.fps.numerator}/{picture.fps.denominator}",
         duration_s=round(max(seen.video_s, seen.audio_s), 3),
         width=seen.width,
         height=seen.height,
-        offset_ms=offset_ms,
-        offset_confidence=confidence,
+        **verdict.model_dump(),
         engine=scene.engine.name,
         tracker=scene.tracker.name,
         seconds=phases.seconds,

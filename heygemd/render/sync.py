@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..config import Limits
 from ..errors import EngineError, InputError
 from ..media import probe
+from ..protocol import CONTROL_MS, Verdict
 from . import video
 from .engines.base import VOICE_RATE_HZ
 from .faces import Tracker
@@ -114,10 +115,24 @@ def offset(gaps: Signal, fps: Fraction, voice: NDArray[np.float32]) -> tuple[flo
     return (offset_ms if confidence >= SURE else None), confidence
 
 
-def wrong(offset_ms: float | None, confidence: float, fps: Fraction, max_frames: int) -> bool:
+def judge(gaps: Signal, fps: Fraction, voice: NDArray[np.float32]) -> Verdict:
+    """Return `offset` and its controls: with the sound CONTROL_MS earlier, and with the sound backwards."""
+    offset_ms, confidence = offset(gaps, fps, voice)
+    moved_ms, _ = offset(gaps, fps, voice[CONTROL_MS * VOICE_RATE_HZ // 1000 :])
+    _, backwards = offset(gaps, fps, voice[: int(len(gaps) / fps * VOICE_RATE_HZ)][::-1])
+    return Verdict(
+        fps=f"{fps.numerator}/{fps.denominator}",
+        offset_ms=offset_ms,
+        offset_confidence=confidence,
+        moved_ms=None if moved_ms is None or offset_ms is None else moved_ms - offset_ms,
+        backwards_confidence=backwards,
+    )
+
+
+def wrong(verdict: Verdict, fps: Fraction, max_frames: int) -> bool:
     """Whether the lips are certainly off by more than `max_frames` (of 25 fps where the video has more)."""
     limit_ms = max_frames * max(SHORTEST_FRAME_MS, 1000 / float(fps))
-    return offset_ms is not None and confidence >= CERTAIN and abs(offset_ms) > limit_ms
+    return verdict.offset_confidence >= CERTAIN and abs(verdict.offset_ms or 0.0) > limit_ms
 
 
 def _opening(gaps: Signal, fps: Fraction) -> Signal:

@@ -1,4 +1,4 @@
-"""The renderer process: waits for its request, renders one video, says how it went, exits.
+"""The renderer process: waits for its request, renders or judges one video, says how it went, exits.
 
 python -m heygemd.render.worker REQUEST EVENT_FD PARENT_PID CACHE
 
@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from ..config import GIB
-from ..protocol import Done, LogLine, Message, Ready, RenderRequest, failed, send
+from ..protocol import REQUEST, Done, JudgeRequest, LogLine, Message, Ready, RenderRequest, failed, send
 from .confine import confine, limit_file_size
 
 PR_SET_PDEATHSIG = 1
@@ -41,12 +41,15 @@ def main(arguments: list[str]) -> int:
         if missing:
             report(LogLine(level="DEBUG", message=f"this kernel does not confine the renderer by {', '.join(missing)}"))
         _limit_threads()
-        from . import pipeline
+        from . import judge, pipeline
 
         report(Ready())
         request = _request(request_path)
         limit_file_size(int(request.limits.max_file_gib * GIB))
-        report(Done(result=pipeline.render(request, report)))
+        if isinstance(request, JudgeRequest):
+            report(Done(result=judge.judge(request, report)))
+        else:
+            report(Done(result=pipeline.render(request, report)))
     except BrokenPipeError:
         return 1  # nobody listens any more
     except Exception as error:
@@ -91,11 +94,11 @@ def _limit_threads() -> None:
     cv2.setNumThreads(max(1, cores // 2))
 
 
-def _request(path: Path) -> RenderRequest:
+def _request(path: Path) -> RenderRequest | JudgeRequest:
     """Wait for the request; the daemon renames it into place when the input is there."""
     while not path.exists():
         time.sleep(WAIT_S)
-    return RenderRequest.model_validate_json(path.read_bytes())
+    return REQUEST.validate_json(path.read_bytes())
 
 
 if __name__ == "__main__":

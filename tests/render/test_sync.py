@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from heygemd.config import Limits
 from heygemd.errors import EngineError
+from heygemd.protocol import CONTROL_MS, Verdict
 from heygemd.render import audio, faces, sync, video
 from heygemd.render.cache import Cache
 
@@ -43,10 +44,18 @@ def mouth_of(loudness: NDArray[np.float64], late_ms: float) -> NDArray[np.float6
 @pytest.mark.parametrize("late_ms", [-240, -80, 0, 120, 320])
 def test_a_known_offset_is_measured(late_ms: float) -> None:
     loudness = syllables(12)
-    measured, confidence = sync.offset(mouth_of(loudness, late_ms), FPS, voice_of(loudness))
-    assert measured == pytest.approx(late_ms, abs=20)
-    assert confidence >= sync.CERTAIN
-    assert sync.wrong(measured, confidence, FPS, 3) == (abs(late_ms) > 120)
+    verdict = sync.judge(mouth_of(loudness, late_ms), FPS, voice_of(loudness))
+    assert verdict.offset_ms == pytest.approx(late_ms, abs=20)
+    assert verdict.offset_confidence >= sync.CERTAIN
+    assert sync.wrong(verdict, FPS, 3) == (abs(late_ms) > 120)
+
+
+def test_the_controls_tell_that_the_measure_measures() -> None:
+    loudness = syllables(12)
+    verdict = sync.judge(mouth_of(loudness, 40), FPS, voice_of(loudness))
+    assert verdict.moved_ms == pytest.approx(CONTROL_MS, abs=20)
+    assert verdict.backwards_confidence < sync.SURE
+    assert verdict.offset_frames == pytest.approx(1, abs=0.5)
 
 
 def test_what_does_not_belong_together_gives_no_answer() -> None:
@@ -54,7 +63,7 @@ def test_what_does_not_belong_together_gives_no_answer() -> None:
         sync.offset(mouth_of(syllables(12, 2 * n), 0), FPS, voice_of(syllables(12, 2 * n + 1))) for n in range(20)
     ]
     assert sum(offset is not None for offset, _ in answers) <= 3
-    assert not any(sync.wrong(*answer, FPS, 3) for answer in answers)
+    assert not any(sync.wrong(Verdict(fps="25/1", offset_ms=ms, offset_confidence=c), FPS, 3) for ms, c in answers)
 
 
 def test_nothing_to_measure() -> None:
@@ -66,9 +75,12 @@ def test_nothing_to_measure() -> None:
 
 
 def test_fast_video_is_not_judged_by_its_short_frames() -> None:
-    assert not sync.wrong(70.0, 5.0, Fraction(60), 3)
-    assert sync.wrong(150.0, 5.0, Fraction(60), 3)
-    assert not sync.wrong(170.0, 5.0, Fraction(12), 3)
+    def wrong(offset_ms: float, fps: int) -> bool:
+        return sync.wrong(Verdict(fps=f"{fps}/1", offset_ms=offset_ms, offset_confidence=5.0), Fraction(fps), 3)
+
+    assert not wrong(70, 60)
+    assert wrong(150, 60)
+    assert not wrong(170, 12)
 
 
 def test_the_gate_names_what_is_wrong(tmp_path: Path) -> None:
@@ -95,8 +107,6 @@ def test_real_people_are_in_time_and_a_shift_is_seen(tmp_path: Path) -> None:
     voice = audio.load(clip, "d", Limits(), Cache(tmp_path / "cache", 0), tmp_path / "scratch")
     fps = video.describe(clip, Limits()).fps
     gaps = sync.mouth(clip, faces.tracker("auto", tmp_path), Limits(), tmp_path, lambda n: None)
-    measured, confidence = sync.offset(gaps, fps, voice.samples)
-    assert not sync.wrong(measured, confidence, fps, 3)
-    if measured is not None:
-        late, _ = sync.offset(gaps, fps, voice.samples[3200:])
-        assert late is None or late == pytest.approx(measured + 200, abs=40)
+    verdict = sync.judge(gaps, fps, voice.samples)
+    assert not sync.wrong(verdict, fps, 3)
+    assert verdict.moved_ms is None or verdict.moved_ms == pytest.approx(CONTROL_MS, abs=40)
