@@ -43,7 +43,20 @@ def settings(tmp_path: Path) -> Path:
 
 def test_every_verb_has_help() -> None:
     text = heygemd("--help").stdout
-    for verb in ("run", "once", "render", "sync", "init", "status", "retry", "cancel", "models", "config", "doctor", "demo"):
+    for verb in (
+        "run",
+        "once",
+        "render",
+        "sync",
+        "init",
+        "status",
+        "retry",
+        "cancel",
+        "models",
+        "config",
+        "doctor",
+        "demo",
+    ):
         assert f"\n  {verb} " in text
         assert heygemd(verb, "--help").returncode == 0
 
