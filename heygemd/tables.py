@@ -96,7 +96,8 @@ def history(jobs: list[Job]) -> None:
         good = sum(video.state == "done" for video in job.videos)
         when = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.finished))
         took = f"{job.finished - job.started:.0f} s"
-        row = (f"{good}/{len(job.videos)}", took, job.id, escape("; ".join(_reasons(job))))
+        counted = f"{good}/{len(job.videos)}" if job.videos else ""
+        row = (counted, took, job.id, escape("; ".join(_reasons(job))))
         table.add_row(when, f"[{COLOURS[state]}]{state}[/]", escape(printable(job.name)), *row)
     Console().print(table)
 
@@ -104,11 +105,7 @@ def history(jobs: list[Job]) -> None:
 def _reasons(job: Job) -> list[str]:
     language = screen.language()
     found = [messages.text(job.problem.code, job.problem.fields, language)] if job.problem else []
-    for video in job.videos:
-        if video.problem is not None:
-            what, _ = messages.parts(video.problem.code, video.facts(), language)
-            found.append(f"{printable(video.source.title)}: {what}")
-    return found
+    return found + [messages.named(v.problem.code, v.facts(), language) for v in job.videos if v.problem is not None]
 
 
 def verdict(found: Verdict) -> str:

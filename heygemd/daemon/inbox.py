@@ -51,6 +51,11 @@ class Inbox:
         ready = [(p, p.job) for p in self.pending.values() if p.job is not None]
         return [p for p, _ in sorted(ready, key=lambda r: (not r[1].settled, -r[1].priority, r[0].arrived, r[0].name))]
 
+    @property
+    def loose(self) -> list[str]:
+        """Files that lie in the inbox itself, where they are no job."""
+        return self._loose[0]
+
     async def scan(self) -> None:
         """Look at the whole inbox once. Raises InfrastructureError when the share fails."""
         self._scan_began = time.monotonic()

@@ -83,7 +83,7 @@ class Snapshot(View):
     state    what the daemon does as a whole; detail: why, by language
     current  the job being rendered
     queue    what follows, in order
-    waiting  folders that are not ready, and why
+    waiting  folders that are not ready, and why; "inbox" itself where files lie loose in it
     recent   finished ones, newest first
     updated  ISO 8601; written at least once a minute, so that silence means the daemon or the share is away
     """

@@ -57,7 +57,7 @@ class Board:
             detail=detail,
             current=self._job(current) if current else None,
             queue=(*jobs, *(self._pending(p) for p in scheduler.inbox.queue())),
-            waiting=tuple(self._pending(p) for p in pending if p.job is None),
+            waiting=(*self._loose(), *(self._pending(p) for p in pending if p.job is None)),
             recent=tuple(self._job(job) for job in reversed(scheduler.finished[-RECENT:])),
             health=self._health(),
             updated=_iso(time.time()),
@@ -88,6 +88,12 @@ class Board:
 
     def _texts(self, code: str, fields: dict[str, object]) -> Text:
         return messages.texts(code, fields, self.config.people.languages)
+
+    def _loose(self) -> list[JobView]:
+        """Return what is said of files that lie in the inbox itself."""
+        loose = self.scheduler.inbox.loose
+        text = self._texts("loose_files", {"names": loose})
+        return [JobView(id="inbox", name="inbox", state="waiting", text=text, folder="inbox")] if loose else []
 
     def _pending(self, pending: Pending) -> JobView:
         reason = pending.reason

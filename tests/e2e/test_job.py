@@ -85,6 +85,9 @@ def test_waiting_is_explained_in_the_folder_and_the_note_goes_away(site, media):
     assert "sound file is missing" in note.read_text("utf-8-sig")
     assert "缺少声音文件" in note.read_text("utf-8-sig")
     wait_for((site.share / "inbox" / LOOSE_NOTE).exists, "loose note")
+    assert any("Lying loose: loose.mp4" in j["text"]["en"] for j in site.status()["waiting"]), site.status()
+    (site.share / "inbox" / "loose.mp4").unlink()
+    wait_for(lambda: not (site.share / "inbox" / LOOSE_NOTE).exists(), "the note gone")
     (folder / "voice.m4a").write_bytes(media.voice.read_bytes())
     done = site.finished("half")
     assert not (done / WAITING_NOTE).exists()
@@ -158,10 +161,11 @@ def test_priority_goes_first_then_arrival(site, media):
     for name in ("b", "a", "!urgent"):
         site.drop(name, voice__m4a=media.voice, anna__mp4=media.face)
         time.sleep(0.05)
+    (site.drop("hopeless") / "anna.lnk").write_bytes(b"x")
     site.start()
     for name in ("b", "a", "!urgent"):
         site.finished(name)
-    assert re.findall(r"job=(\S+) claimed", site.log()) == ["!urgent", "b", "a"]
+    assert re.findall(r"job=(\S+) claimed", site.log()) == ["hopeless", "!urgent", "b", "a"]
 
 
 def test_the_results_are_staffs_to_move_and_delete(site, media):
