@@ -157,15 +157,16 @@ def test_cancel_by_a_file_stops_within_seconds(site, media):
     assert not (failed / "CANCEL").exists()
 
 
-def test_priority_goes_first_then_arrival(site, media):
+def test_what_can_only_be_explained_goes_first_then_priority_then_arrival(site, media):
+    (site.share / "inbox" / "PAUSE").write_bytes(b"")
     for name in ("b", "a", "!urgent"):
         site.drop(name, voice__m4a=media.voice, anna__mp4=media.face)
         time.sleep(0.05)
     (site.drop("hopeless") / "anna.lnk").write_bytes(b"x")
     site.start()
-    for name in ("b", "a", "!urgent"):
-        site.finished(name)
-    assert re.findall(r"job=(\S+) claimed", site.log()) == ["hopeless", "!urgent", "b", "a"]
+    wait_for(lambda: [j["name"] for j in site.status()["queue"]] == ["hopeless", "!urgent", "b", "a"], "the order")
+    (site.share / "inbox" / "PAUSE").unlink()
+    wait_for(lambda: re.findall(r"job=(\S+) claimed", site.log()) == ["hopeless", "!urgent"], "two claims")
 
 
 def test_the_results_are_staffs_to_move_and_delete(site, media):
