@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from ..config import Limits
 from ..protocol import Evidence
 from . import composite, video
-from .geometry import eye_distance
+from .geometry import F32, eye_distance
+from .mouth import INNER
 from .scene import Image, Timeline, Track
-from .sync import LOWER_LIP, UPPER_LIP, Signal, loudness
+from .sync import loudness
 from .video import Picture
 
 CURVE_HZ = 25
@@ -27,7 +28,7 @@ LOUD_QUANTILE = 0.97
 
 
 def gather(
-    source: Picture, track: Track, line: Timeline, made: Path, gaps: Signal, voice: NDArray[np.float32], limits: Limits
+    source: Picture, track: Track, line: Timeline, made: Path, gaps: F32, voice: NDArray[np.float32], limits: Limits
 ) -> Evidence:
     """Return the evidence for the finished file `made`.
 
@@ -48,7 +49,7 @@ def gather(
     )
 
 
-def _moments(gaps: Signal, track: Track, line: Timeline) -> list[int]:
+def _moments(gaps: F32, track: Track, line: Timeline) -> list[int]:
     """Return finished frames at which to look: spread over the start, open and closed lips in turn."""
     count = min(len(gaps), round(WITHIN_S * line.fps))
     seen = np.isfinite(gaps[:count]) & (track.strength[line.source[:count]] > 0)
@@ -83,7 +84,7 @@ def _around_mouth(track: Track, number: int) -> composite.Box:
     points = track.points(number, number + 1)[0, :, :2]
     side = SIDE_IN_EYES * float(eye_distance(points))
     side = int(min(max(side, 16), track.width, track.height)) // 2 * 2
-    middle = points[[UPPER_LIP, LOWER_LIP]].mean(0) - side / 2
+    middle = points[INNER].mean(0) - side / 2
     x0, y0 = (
         int(np.clip(m, 0, limit - side)) // 2 * 2 for m, limit in zip(middle, (track.width, track.height), strict=True)
     )
@@ -104,13 +105,13 @@ def _jpeg(image: Image) -> str:
     return base64.b64encode(data.tobytes()).decode()
 
 
-def _lips(gaps: Signal, seconds: float, fps: float) -> Signal:
+def _lips(gaps: F32, seconds: float, fps: float) -> F32:
     """Return the gaps at CURVE_HZ; where no face was seen there is none."""
     times = (np.arange(int(seconds * CURVE_HZ)) + 0.5) / CURVE_HZ
     return gaps[np.minimum((times * fps).astype(int), len(gaps) - 1)] if len(gaps) else gaps
 
 
-def _scaled(signal: Signal) -> tuple[float | None, ...]:
+def _scaled(signal: NDArray[np.floating]) -> tuple[float | None, ...]:
     """Return the curve between 0 and 1, a few peaks cut; None for what is not known."""
     known = signal[np.isfinite(signal)]
     if not len(known):

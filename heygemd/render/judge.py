@@ -24,5 +24,5 @@ def judge(request: JudgeRequest, report: Report) -> Verdict:
     tracker = faces.tracker(settings.tracker, request.models, choose_device(settings.device))
     tracker.check()
     phases.begin("measure", round(min(sync.SAMPLE_S, float(voice.duration_s)) * picture.fps))
-    gaps = sync.mouth(request.video, tracker, limits, request.scratch, phases.done)
-    return sync.judge(gaps, picture.fps, voice.samples)
+    lips = sync.mouth(request.video, tracker, limits, request.scratch, phases.done)
+    return sync.judge(lips, picture.fps, voice.samples)

@@ -22,6 +22,7 @@ from .audio import Voice
 from .cache import Cache
 from .engines.base import VOICE_RATE_HZ, Engine, FileEngine, FrameEngine, Memo
 from .faces import Tracker
+from .mouth import OPEN
 from .progress import Phases, Report
 from .scene import Finding, Timeline
 from .threads import Ahead, Behind
@@ -155,13 +156,13 @@ def _measure(request: RenderRequest, scene: _Scene, phases: Phases) -> Result:
     point("measure")
     expected = sync.Expected(plan.frames, picture.fps, picture.width, picture.height, plan.sound_s)
     seen = sync.gate(request.output, expected, request.limits)
-    gaps = sync.mouth(request.output, scene.tracker, request.limits, request.scratch, phases.done)
-    verdict = sync.judge(gaps, picture.fps, scene.voice.samples)
+    lips = sync.mouth(request.output, scene.tracker, request.limits, request.scratch, phases.done)
+    verdict = sync.judge(lips, picture.fps, scene.voice.samples)
     if sync.wrong(verdict, picture.fps, settings.max_offset_frames):
         request.output.unlink()
         raise EngineError("out_of_sync", offset_ms=verdict.offset_ms, confidence=verdict.offset_confidence)
     found = scene.found.track, scene.line
-    proof = evidence.gather(picture, *found, request.output, gaps, scene.voice.samples, request.limits)
+    proof = evidence.gather(picture, *found, request.output, lips[:, OPEN], scene.voice.samples, request.limits)
     request.output.with_suffix(".json").write_text(proof.model_dump_json())
     phases.end()
     return Result(

@@ -14,24 +14,28 @@ from ..config import Limits
 from ..errors import EngineError, InputError
 from ..media import probe
 from ..protocol import CONTROL_MS, Verdict
-from . import video
+from . import syncnet, video
 from .engines.base import VOICE_RATE_HZ
 from .faces import Tracker
-from .geometry import eye_distance
+from .geometry import F32, align
+from .mouth import MODES, OPEN, measure
+from .syncnet import SyncNet
 
-UPPER_LIP, LOWER_LIP = 13, 14
-RATE_HZ = 100
+RATE_HZ = syncnet.RATE_HZ
 BAND_HZ = (2.0, 8.0)
 REACH_S = 0.4
 SAMPLE_S = 60.0
 SHORTEST_S = 2.5
 SOUND_SLACK_S = 0.07
 """An AAC packet is 21 to 64 ms of sound; the last one is padded."""
+ONE_PEAK = 5
+"""Steps to either side that belong to one peak."""
+RHYTHM, LEAST_DOUBT = 0.5, 0.2
 SURE, CERTAIN = 1.0, 2.0
 """Confidence from which an offset is told, and from which it can fail a video.
 
-On 117 clips of people and their own voice the median of the sure offsets is 0 ms; with another person's voice 0.8 %
-give a sure offset beyond 120 ms and 0.07 % a certain one (7406 pairs)."""
+On 132 clips of people and their own voice the median of the sure offsets is 0 ms; with another person's voice 0.8 %
+give a sure offset beyond 120 ms and 0.13 % a certain one (778 pairs; see models/sync.md)."""
 SHORTEST_FRAME_MS = 40.0
 
 Signal = NDArray[np.float64]
@@ -72,54 +76,76 @@ def gate(path: Path, expected: Expected, limits: Limits) -> probe.Measured:
     return seen
 
 
-def mouth(path: Path, tracker: Tracker, limits: Limits, scratch: Path, progress: Callable[[int], None]) -> Signal:
-    """Return (T,) gaps of the inner lips in eye distances, NaN without a face, of the file's first SAMPLE_S."""
+def mouth(path: Path, tracker: Tracker, limits: Limits, scratch: Path, progress: Callable[[int], None]) -> F32:
+    """Return (T, 5) float32 quantities of the mouth (see mouth.py), NaN without a face, of the first SAMPLE_S."""
     picture = video.describe(path, limits)
     images, decode = video.small_frames(picture, round(SAMPLE_S * picture.fps))
     try:
         size = (picture.width, picture.height)
         track, _ = tracker.track(images, size, picture.fps, scratch / "measured.f32", progress, min_share=0.0)
     except InputError:  # no face at all is nothing to measure; who may show none was decided before
-        return np.zeros(0)
+        return np.zeros((0, len(MODES)), np.float32)
     finally:
         decode.close()
-    gaps = np.full(len(track), np.nan)
+    quantities = np.full((len(track), len(MODES)), np.nan, np.float32)
     for start in range(0, len(track), 256):
         points = track.points(start, min(start + 256, len(track)))
-        lips = np.linalg.norm(points[:, UPPER_LIP] - points[:, LOWER_LIP], axis=1)
-        gaps[start : start + len(points)] = lips / np.maximum(eye_distance(points), 1e-6)
-    return gaps
+        seen = np.flatnonzero(np.isfinite(points[:, 0, 0]))
+        if len(seen):
+            quantities[start + seen] = measure(align(points[seen]).to_face(points[seen]))
+    return quantities
 
 
-def offset(gaps: Signal, fps: Fraction, voice: NDArray[np.float32]) -> tuple[float | None, float]:
+def offset(quantities: F32, fps: Fraction, voice: NDArray[np.float32]) -> tuple[float | None, float]:
     """Return (lips behind the voice in ms or None, confidence).
 
-    The opening of the lips and the loudness of the voice share the rhythm of syllables (Chandrasekaran 2009): both are
-    band-passed and correlated over +-REACH_S. Confidence compares the peak with what the same signals give at shifts
-    that cannot be true; from SURE on, an offset counts.
+    Two measures are correlated over +-REACH_S and added: the opening of the lips against the loudness of the voice,
+    which share the rhythm of syllables (Chandrasekaran 2009), and what `syncnet` sees against what it hears.
+    Confidence compares the peak with what the same signals give at shifts that cannot be true; from SURE on, an offset
+    counts. quantities (T, 5) float32 from `mouth` at `fps` · voice (samples,) float32 at 16 kHz
     """
-    opening, sound = _opening(gaps, fps), _band(loudness(voice, len(gaps) / float(fps), RATE_HZ))
-    length = min(len(opening), len(sound))
-    if length < SHORTEST_S * RATE_HZ or not opening[:length].any() or not sound[:length].any():
+    curve = agreement(quantities, fps, voice)
+    if not len(curve):
         return None, 0.0
-    curve = _correlation(opening[:length], sound[:length])
-    reach = round(REACH_S * RATE_HZ)
-    lags = np.arange(-reach, reach + 1)
-    near = np.array([curve[lag % length] for lag in lags])
+    lags = _near()
+    near, far = curve[lags], np.delete(curve, lags)
     best = int(near.argmax())
-    far = np.delete(curve, lags % length)
-    rivals = np.delete(near, np.s_[max(0, best - 10) : best + 11])
-    doubt = max(np.quantile(far, 0.999) if len(far) > 100 else 1.0, rivals.max(), 0.15)
+    rivals = np.delete(near, np.s_[max(0, best - ONE_PEAK) : best + ONE_PEAK + 1])
+    doubt = max(np.quantile(far, 0.999) if len(far) > 50 else 1.0, rivals.max(), LEAST_DOUBT)
     confidence = round(max(0.0, 2 * float(near[best] / doubt) - 2), 3)
-    offset_ms = 1000.0 * int(lags[best]) / RATE_HZ
-    return (offset_ms if confidence >= SURE else None), confidence
+    return (peak_ms(curve) if confidence >= SURE else None), confidence
 
 
-def judge(gaps: Signal, fps: Fraction, voice: NDArray[np.float32]) -> Verdict:
+def agreement(quantities: F32, fps: Fraction, voice: NDArray[np.float32], net: SyncNet | None = None) -> Signal:
+    """Return (n,) how well lips and voice agree with the lips k steps of RATE_HZ behind, circular; (0,) if short."""
+    seconds = min(len(quantities) / float(fps), len(voice) / VOICE_RATE_HZ)
+    moved = _at_rate(quantities, fps)[: int(seconds * RATE_HZ)]
+    sound = loudness(voice, seconds, RATE_HZ)
+    length = min(len(moved), len(sound))
+    if length < SHORTEST_S * RATE_HZ or np.ptp(sound) == 0 or np.ptp(moved[:, OPEN]) == 0:
+        return np.zeros(0)
+    heard, seen = syncnet.embed(voice[: int(seconds * VOICE_RATE_HZ)], moved, net)
+    length = min(length, len(seen))
+    rhythm = _correlation(_band(moved[:length, OPEN])[:, None], _band(sound[:length])[:, None])
+    return _correlation(seen[:length], heard[:length]) + RHYTHM * rhythm
+
+
+def peak_ms(curve: Signal) -> float:
+    """Return where within REACH_S the agreement is best."""
+    lags = _near()
+    return 1000.0 * int(lags[curve[lags].argmax()]) / RATE_HZ
+
+
+def _near() -> NDArray[np.intp]:
+    reach = round(REACH_S * RATE_HZ)
+    return np.arange(-reach, reach + 1)
+
+
+def judge(quantities: F32, fps: Fraction, voice: NDArray[np.float32]) -> Verdict:
     """Return `offset` and its controls: with the sound CONTROL_MS earlier, and with the sound backwards."""
-    offset_ms, confidence = offset(gaps, fps, voice)
-    moved_ms, _ = offset(gaps, fps, voice[CONTROL_MS * VOICE_RATE_HZ // 1000 :])
-    _, backwards = offset(gaps, fps, voice[: int(len(gaps) / fps * VOICE_RATE_HZ)][::-1])
+    offset_ms, confidence = offset(quantities, fps, voice)
+    moved_ms, _ = offset(quantities, fps, voice[CONTROL_MS * VOICE_RATE_HZ // 1000 :])
+    _, backwards = offset(quantities, fps, voice[: int(len(quantities) / fps * VOICE_RATE_HZ)][::-1])
     return Verdict(
         fps=f"{fps.numerator}/{fps.denominator}",
         offset_ms=offset_ms,
@@ -135,14 +161,14 @@ def wrong(verdict: Verdict, fps: Fraction, max_frames: int) -> bool:
     return verdict.offset_confidence >= CERTAIN and abs(verdict.offset_ms or 0.0) > limit_ms
 
 
-def _opening(gaps: Signal, fps: Fraction) -> Signal:
-    """Return the gaps at RATE_HZ, band-passed; holes are bridged."""
-    seen = np.flatnonzero(np.isfinite(gaps))
+def _at_rate(quantities: F32, fps: Fraction) -> F32:
+    """Return the quantities at RATE_HZ; holes are bridged."""
+    seen = np.flatnonzero(np.isfinite(quantities[:, OPEN]))
     if len(seen) < 2:
-        return np.zeros(0)
-    times = (np.arange(len(gaps)) + 0.5) / float(fps)
-    grid = np.arange(int(len(gaps) / float(fps) * RATE_HZ)) / RATE_HZ
-    return _band(np.interp(grid, times[seen], gaps[seen]))
+        return np.zeros((0, len(MODES)), np.float32)
+    times = (np.arange(len(quantities)) + 0.5) / float(fps)
+    grid = (np.arange(int(len(quantities) / float(fps) * RATE_HZ)) + 0.5) / RATE_HZ
+    return np.stack([np.interp(grid, times[seen], column[seen]) for column in quantities.T], 1).astype(np.float32)
 
 
 def loudness(voice: NDArray[np.float32], seconds: float, rate_hz: int) -> Signal:
@@ -153,7 +179,7 @@ def loudness(voice: NDArray[np.float32], seconds: float, rate_hz: int) -> Signal
     return np.asarray(power**0.25)
 
 
-def _band(signal: Signal) -> Signal:
+def _band(signal: NDArray[np.floating]) -> Signal:
     """Return the part of the signal within BAND_HZ, without delay; the edges of the band are soft."""
     if len(signal) < RATE_HZ:
         return np.zeros(0)
@@ -165,9 +191,8 @@ def _band(signal: Signal) -> Signal:
     return band
 
 
-def _correlation(a: Signal, b: Signal) -> Signal:
-    """Return (n,) circular correlation: at index k, `a` is taken to be k steps behind `b`."""
-    a, b = a - a.mean(), b - b.mean()
-    product = np.fft.irfft(np.fft.rfft(a) * np.conj(np.fft.rfft(b)), len(a))
-    curve: Signal = product / max(float(np.sqrt((a @ a) * (b @ b))), 1e-12)
-    return curve
+def _correlation(late: NDArray[np.floating], early: NDArray[np.floating]) -> Signal:
+    """Return (n,) circular correlation of (n, k) signals: at index i, `late` is taken to be i steps behind `early`."""
+    late, early = late - late.mean(0), early - early.mean(0)
+    product = np.fft.irfft(np.fft.rfft(late, axis=0) * np.conj(np.fft.rfft(early, axis=0)), len(late), axis=0).sum(1)
+    return np.asarray(product / max(float(np.sqrt(np.square(late).sum() * np.square(early).sum())), 1e-12))

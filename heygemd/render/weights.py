@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from ..errors import EngineError
 
 SHA256 = {
-    "lips.safetensors": "448041e1e69e9193e91a535a5d33c4758631cc46049cc9bba19a6b3c4b7fb0a0",
+    "lips.safetensors": "7b043ac192a2371d79e7ecfb18f2155b492508f996d6276deea6a2b45d6e4677",
+    "sync.safetensors": "494817f901f6ab2e32773c461b7193ba5a44957c66ee4ce760edefc30ca63d98",
     "face_shape.safetensors": "f7a22db494aafde5f295692794540ae0e5818815aa5cdf97e80738ea9689251b",
     "face_detection_short_range.tflite": "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
     "face_landmark.tflite": "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",

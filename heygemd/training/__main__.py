@@ -1,10 +1,24 @@
-"""python -m heygemd.training shape|synthesise|train|evaluate: how the shipped face shape and lips were made."""
+"""python -m heygemd.training VERB: how the shipped face shape and lips were made, and how to make your own."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import zlib
+from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..render.engines.mesh.lips import LipNet
+    from .clips import Clip
+    from .teacher import Teacher
+    from .train import Heard
+
+SHIPPED = Path(__file__).parents[1] / "render" / "assets" / "lips.safetensors"
+VARIANTS = 4
+"""A clip is heard as recorded and in three disguises."""
 
 # What is heavy is imported by the step that needs it: help and mistakes are answered at once.
 
@@ -22,47 +36,148 @@ def make_shape(a: argparse.Namespace) -> None:
 
 
 def synthesise(a: argparse.Namespace) -> None:
-    """Make one file of the synthetic corpus."""
+    """Make one file of synthesised speech with known lips; with --teacher also what that hears."""
     from . import corpus
 
-    corpus.save(corpus.examples(a.count, a.seed), a.out)
+    corpus.save(corpus.examples(a.count, a.seed, teacher=_teacher(a)), a.out)
+
+
+def record(a: argparse.Namespace) -> None:
+    """Make one file of recorded speech and what the teacher hears in it; lips need not be known."""
+    from . import corpus
+
+    teacher = _teacher(a)
+    assert teacher is not None
+    paths = sorted(path for path in a.folder.rglob("*") if path.is_file())
+    corpus.save(list(corpus.recorded(paths, a.seed, teacher)), a.out)
+
+
+def _teacher(a: argparse.Namespace) -> Teacher | None:
+    from .teacher import Teacher
+
+    return Teacher(a.teacher, a.threads) if a.teacher else None
+
+
+def distil(a: argparse.Namespace) -> None:
+    """Teach an ear on corpus files that a teacher has heard."""
+    from safetensors.torch import save_file
+
+    from . import corpus
+    from . import distil as school
+
+    examples = [example for path in a.corpus for example in corpus.read(path)]
+    save_file(school.fit(examples, a.steps, a.seed).state_dict(), a.out)
 
 
 def fit(a: argparse.Namespace) -> None:
-    """Train on corpus files and write lips.safetensors."""
-    import torch
-    from safetensors.torch import load_file, save_file
+    """Train the mouth on corpus files, talking videos or both, and write lips.safetensors."""
+    from safetensors.torch import save_file
 
-    from ..render.engines.mesh.lips import LipNet
-    from . import corpus, train
+    from . import clips, train
 
-    torch.set_num_threads(a.threads)
-
-    heard = train.prepare(example for path in a.corpus for example in corpus.read(path))
-    start = LipNet()
-    if a.start:
-        start.load_state_dict(load_file(a.start))
-    save_file(train.fit(heard, a.steps, a.seed, start).state_dict(), a.out)
+    net = _net(a.start)
+    talkers = [clip for _, clip in clips.of(a.clips, a.cache)] if a.clips else []
+    sources = _sources(net, a.corpus, talkers)
+    save_file(train.fit(net.ear, sources, a.steps, a.seed).state_dict(), a.out)
 
 
-def evaluate(a: argparse.Namespace) -> None:
-    """Print how well lips predicted from sound agree with the real ones in a folder of talking videos."""
-    import numpy as np
-    import torch
+def _net(path: Path) -> LipNet:
+    """Read lips.safetensors, or an ear alone: its mouth is then untrained."""
     from safetensors.torch import load_file
 
     from ..render.engines.mesh.lips import LipNet
+
+    net, tensors = LipNet(), load_file(path)
+    if "enter.weight" in tensors:
+        net.ear.load_state_dict(tensors)
+    else:
+        net.load_state_dict(tensors)
+    return net.eval()
+
+
+def _sources(net: LipNet, corpora: list[Path], talkers: list[Clip]) -> list[list[Heard]]:
+    """Return what there is to learn from: the synthesised, the talkers."""
+    import numpy as np
+
+    from ..render.engines.mesh import lips
+    from . import corpus, train
+    from .talkers import lessons
+
+    noise, first = np.random.default_rng(0), lips.load()
+    spoken = [train.prepare(corpus.read(path), net.ear) for path in corpora]
+    seen = [train.prepare(lessons(clip, first, VARIANTS, noise), net.ear) for clip in talkers]
+    return [list(chain(*parts)) for parts in (spoken, seen) if any(parts)]
+
+
+def evaluate(a: argparse.Namespace) -> None:
+    """Print how well lips predicted from sound agree with the real ones in a folder of talking videos.
+
+    With --folds the mouth is trained anew for each part of the speakers, on the others' videos.
+    """
+    import numpy as np
+
     from . import clips, train
 
-    torch.set_num_threads(a.threads)
-
-    net = LipNet()
-    net.load_state_dict(load_file(a.weights))
-    rows = {name: train.compare(net.eval(), clip) for name, clip in clips.of(a.clips, a.cache)}
+    net = _net(a.weights)
+    talkers = list(clips.of(a.clips, a.cache))
+    rows: dict[str, dict[str, float] | None] = {}
+    if not a.folds:
+        rows = {name: train.compare(net, clip) for name, clip in talkers}
+    for fold in range(a.folds):
+        held = {name for name, _ in talkers if _part(a.speakers.get(name, name), a.folds) == fold}
+        sources = _sources(net, a.corpus, [clip for name, clip in talkers if name not in held])
+        judged = train.fit(net.ear, sources, a.steps, fold)
+        rows |= {name: train.compare(judged, clip) for name, clip in talkers if name in held}
     for name, row in rows.items():
         print(name, json.dumps(row and {key: round(value, 3) for key, value in row.items()}))
     usable = [row for row in rows.values() if row]
-    print("mean", {key: round(float(np.mean([row[key] for row in usable])), 3) for key in usable[0]})
+    for what, middle in (("mean", np.mean), ("median", np.median)):
+        print(what, {key: round(float(middle([row[key] for row in usable])), 3) for key in usable[0]})
+
+
+def judge(a: argparse.Namespace) -> None:
+    """Train the judge of lips against voice on synthesised speech, talking videos or both; write sync.safetensors."""
+    from safetensors.torch import load_file, save_file
+
+    from ..render.syncnet import SyncNet
+    from . import agree, clips, corpus
+
+    net = SyncNet()
+    if a.start:
+        net.load_state_dict(load_file(a.start))
+    talkers = [clip for _, clip in clips.of(a.clips, a.cache)] if a.clips else []
+    spoken = agree.spoken([example for path in a.corpus for example in corpus.read(path)])
+    sources = [pairs for pairs in (spoken, agree.filmed(talkers)) if pairs]
+    save_file(agree.fit(sources, a.steps, a.seed, net).state_dict(), a.out)
+
+
+def judge_folds(a: argparse.Namespace) -> None:
+    """Print how often a shift of the sound is found, each speaker judged by a network trained on the others."""
+    from . import agree, clips, corpus
+
+    talkers = list(clips.of(a.clips, a.cache))
+    spoken = agree.spoken([example for path in a.corpus for example in corpus.read(path)])
+    tried: dict[float, list[float]] = {}
+    for fold in range(a.folds):
+        held = {name for name, _ in talkers if _part(a.speakers.get(name, name), a.folds) == fold}
+        others = agree.filmed([clip for name, clip in talkers if name not in held])
+        net = agree.fit([spoken, others], a.steps, fold, agree.fit([spoken], a.steps, fold))
+        for clip in (clip for name, clip in talkers if name in held):
+            for seconds, errors in agree.shifts(net, clip).items():
+                tried.setdefault(seconds, []).extend(errors)
+    for seconds, errors in sorted(tried.items()):
+        shares = {f"within {ms} ms": round(sum(e <= ms for e in errors) / len(errors), 3) for ms in (20, 40, 80)}
+        print(f"{seconds:g} s", len(errors), json.dumps(shares))
+
+
+def _part(speaker: str, folds: int) -> int:
+    """Return the fold of a speaker, the same at each run."""
+    return zlib.crc32(speaker.encode()) % folds
+
+
+def _speakers(path: str) -> dict[str, str]:
+    """Read the lines "file name, tab, speaker"."""
+    return dict(line.split("\t")[:2] for line in Path(path).read_text("utf-8").splitlines() if "\t" in line)
 
 
 def main() -> None:
@@ -70,30 +185,66 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m heygemd.training", description=__doc__)
     parser.add_argument("--threads", type=int, default=2)
     verbs = parser.add_subparsers(required=True)
-    verb = verbs.add_parser("shape", help=make_shape.__doc__)
-    verb.set_defaults(run=make_shape)
+
+    def add(name: str, run: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
+        verb = verbs.add_parser(name, help=run.__doc__)
+        verb.set_defaults(run=run)
+        return verb
+
+    verb = add("shape", make_shape)
     verb.add_argument("clips", type=Path)
-    verb.add_argument("--cache", type=Path, default=Path(".cache/tracks"))
     verb.add_argument("--out", type=Path, default=Path("face_shape.safetensors"))
-    verb = verbs.add_parser("synthesise", help=synthesise.__doc__)
-    verb.set_defaults(run=synthesise)
+    verb = add("synthesise", synthesise)
     verb.add_argument("out", type=Path)
     verb.add_argument("--count", type=int, default=500)
-    verb.add_argument("--seed", type=int, default=1)
-    verb = verbs.add_parser("train", help=fit.__doc__)
-    verb.set_defaults(run=fit)
+    verb.add_argument("--teacher", type=Path, help="folder with Whisper-base for CTranslate2")
+    verb = add("record", record)
+    verb.add_argument("folder", type=Path)
+    verb.add_argument("out", type=Path)
+    verb.add_argument("--teacher", type=Path, required=True, help="folder with Whisper-base for CTranslate2")
+    verb = add("distil", distil)
     verb.add_argument("corpus", type=Path, nargs="+")
-    verb.add_argument("--steps", type=int, default=2200)
-    verb.add_argument("--seed", type=int, default=0)
-    verb.add_argument("--start", type=Path, help="weights to train on from")
+    verb.add_argument("--steps", type=int, default=3000)
+    verb.add_argument("--out", type=Path, default=Path("ear.safetensors"))
+    verb = add("train", fit)
+    verb.add_argument("corpus", type=Path, nargs="*", help="synthesised speech")
+    verb.add_argument("--clips", type=Path, help="folder of talking videos, your own presenter's for example")
+    verb.add_argument("--start", type=Path, default=SHIPPED, help="whose ear is used: lips.safetensors or an ear's")
     verb.add_argument("--out", type=Path, default=Path("lips.safetensors"))
-    verb = verbs.add_parser("evaluate", help=evaluate.__doc__)
-    verb.set_defaults(run=evaluate)
+    verb = add("evaluate", evaluate)
     verb.add_argument("clips", type=Path)
-    verb.add_argument("--weights", type=Path, default=Path("heygemd/render/assets/lips.safetensors"))
-    verb.add_argument("--cache", type=Path, default=Path(".cache/tracks"))
-    args = parser.parse_args()
-    args.run(args)
+    verb.add_argument("corpus", type=Path, nargs="*", help="with --folds: synthesised speech to train on beside")
+    verb.add_argument("--weights", type=Path, default=SHIPPED)
+    verb.add_argument("--folds", type=int, default=0)
+    verb.add_argument("--speakers", type=_speakers, default={}, help="file of lines: video's name, tab, speaker")
+    _add_judge(add)
+    for name in ("shape", "train", "evaluate", "judge", "judge-folds"):
+        verbs.choices[name].add_argument("--cache", type=Path, default=Path(".cache/tracks"))
+    for name in ("train", "evaluate"):
+        verbs.choices[name].add_argument("--steps", type=int, default=400)
+    for name in ("synthesise", "record", "distil", "train", "judge"):
+        verbs.choices[name].add_argument("--seed", type=int, default=0)
+    a = parser.parse_args()
+    if a.run is not make_shape:
+        import torch
+
+        torch.set_num_threads(a.threads)
+    a.run(a)
+
+
+def _add_judge(add: Callable[[str, Callable[[argparse.Namespace], None]], argparse.ArgumentParser]) -> None:
+    verb = add("judge", judge)
+    verb.add_argument("corpus", type=Path, nargs="*", help="synthesised speech")
+    verb.add_argument("--clips", type=Path, help="folder of talking videos")
+    verb.add_argument("--steps", type=int, default=700)
+    verb.add_argument("--start", type=Path, help="weights to train on from")
+    verb.add_argument("--out", type=Path, default=Path("sync.safetensors"))
+    verb = add("judge-folds", judge_folds)
+    verb.add_argument("clips", type=Path)
+    verb.add_argument("corpus", type=Path, nargs="+", help="synthesised speech")
+    verb.add_argument("--steps", type=int, default=700)
+    verb.add_argument("--folds", type=int, default=3)
+    verb.add_argument("--speakers", type=_speakers, default={}, help="file of lines: video's name, tab, speaker")
 
 
 if __name__ == "__main__":

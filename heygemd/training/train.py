@@ -1,9 +1,9 @@
-"""Trains the lips network on the synthetic corpus and measures it on real talking videos."""
+"""Trains the mouth on what the ear hears, and measures both on real talking videos."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,14 +12,15 @@ from torch import Tensor
 
 from ..render import features
 from ..render.engines.mesh import lips
-from ..render.engines.mesh.lips import LipNet
+from ..render.engines.mesh.lips import PHONETIC, Ear, LipNet
 from ..render.geometry import F32, align
 from ..render.mouth import MODES, OPEN, WIDTH, measure
 from .clips import Clip
 from .corpus import Example
 
-CROP_FRAMES = 160
-"""Length of a training crop at 50 Hz."""
+CROP_FRAMES, MOUTH_FRAMES, LEAST_FRAMES = 160, 100, 20
+"""Length of a training crop at 50 Hz, of the ear's and of the mouth's, and of the shortest example."""
+WARM_STEPS = 50
 BATCH = 32
 RATE = 2e-3
 CLOSED_BELOW = 0.012
@@ -31,35 +32,41 @@ MAX_LAG_S = 0.24
 
 
 class Heard(NamedTuple):
-    """An example ready for the network: levelled features (2T, 40) and lips (T, 5)."""
+    """An example ready for the mouth: what the ear makes of it (T, PHONETIC), and lips (T, 5)."""
 
-    mel: F32
+    ear: F32
     lips: F32
 
 
-def prepare(examples: Iterable[Example]) -> list[Heard]:
-    """Level each example as `speak` will level a recording."""
-    return [Heard(features.level(e.mel, features.speaking(e.mel)), e.lips) for e in examples if len(e.lips) > 20]
+def prepare(examples: Iterable[Example], ear: Ear) -> list[Heard]:
+    """Hear the examples whose lips are known, levelled as `speak` will level a recording."""
+    known = (e for e in examples if len(e.lips) > LEAST_FRAMES and np.isfinite(e.lips).all())
+    with torch.inference_mode():
+        return [Heard(_hear(ear, features.level(e.mel, features.speaking(e.mel))), e.lips) for e in known]
 
 
-def batch(heard: list[Heard], chance: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Return ((BATCH, 40, 2T), (BATCH, T, 5)) random crops, with bands and stretches of time masked now and then."""
-    mel = np.zeros((BATCH, features.BANDS, 2 * CROP_FRAMES), np.float32)
-    lip = np.zeros((BATCH, CROP_FRAMES, len(MODES)), np.float32)
-    for row in range(BATCH):
+def _hear(ear: Ear, mel: F32) -> F32:
+    return np.asarray(ear(torch.from_numpy(mel.T.copy())[None])[0].T, np.float32)
+
+
+def batch(heard: list[Heard], chance: np.random.Generator, rows: int) -> tuple[Tensor, Tensor]:
+    """Return ((rows, PHONETIC, T), (rows, T, 5)) random crops; short examples share a row."""
+    ear = np.zeros((rows, PHONETIC, MOUTH_FRAMES), np.float32)
+    lip = np.zeros((rows, MOUTH_FRAMES, len(MODES)), np.float32)
+    for row in range(rows):
         filled = 0
-        while filled < CROP_FRAMES:
+        while filled < MOUTH_FRAMES:
             example = heard[chance.integers(len(heard))]
-            start = int(chance.integers(max(1, len(example.lips) - CROP_FRAMES // 2)))
-            count = min(CROP_FRAMES - filled, len(example.lips) - start)
-            mel[row, :, 2 * filled : 2 * (filled + count)] = example.mel[2 * start : 2 * (start + count)].T
+            start = int(chance.integers(max(1, len(example.lips) - MOUTH_FRAMES // 2)))
+            count = min(MOUTH_FRAMES - filled, len(example.lips) - start)
+            ear[row, :, filled : filled + count] = example.ear[start : start + count].T
             lip[row, filled : filled + count] = example.lips[start : start + count]
             filled += count
-        _mask(mel[row], chance)
-    return torch.from_numpy(mel), torch.from_numpy(lip)
+    return torch.from_numpy(ear), torch.from_numpy(lip)
 
 
-def _mask(mel: F32, chance: np.random.Generator) -> None:
+def disguise(mel: F32, chance: np.random.Generator) -> None:
+    """Change a (BANDS, T) crop in place as microphones do, and mask bands now and then."""
     mel += chance.normal(0, 0.15) + chance.normal(0, 0.15) * np.linspace(-1, 1, len(mel), dtype=np.float32)[:, None]
     shift = int(chance.integers(-2, 3))
     if shift:
@@ -81,25 +88,36 @@ def loss(said: Tensor, lip: Tensor) -> Tensor:
     return value + 0.5 * speed
 
 
-def fit(heard: list[Heard], steps: int, seed: int = 0, net: LipNet | None = None) -> LipNet:
-    """Return the trained network, `net` trained on if given; AdamW, weights averaged over the last quarter."""
+def schedule(optimiser: torch.optim.Optimizer, rate: float, step: int, steps: int) -> None:
+    """Warm up, then fall along a cosine."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate * min(1.0, (step + 1) / WARM_STEPS) * 0.5 * (1 + math.cos(math.pi * step / steps))
+
+
+def fit(ear: Ear, lessons: Sequence[list[Heard]], steps: int, seed: int = 0) -> LipNet:
+    """Return the ear, unchanged, with a mouth learnt from several sources in equal parts.
+
+    AdamW, weights averaged over the last two fifths.
+    """
     torch.manual_seed(seed)
     chance = np.random.default_rng(seed)
-    net = (net or LipNet()).train()
-    mean = torch.optim.swa_utils.AveragedModel(net)
-    adam = torch.optim.AdamW(net.parameters(), RATE, weight_decay=0.01)
+    net = LipNet()
+    net.ear.load_state_dict(ear.state_dict())
+    net.mouth.train()
+    mean = torch.optim.swa_utils.AveragedModel(net.mouth)
+    adam = torch.optim.AdamW(net.mouth.parameters(), RATE, weight_decay=0.05)
     for step in range(steps):
-        for group in adam.param_groups:
-            group["lr"] = RATE * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * step / steps))
-        mel, lip = batch(heard, chance)
-        error = loss(net(mel), lip / lips.UNIT)
+        schedule(adam, RATE, step, steps)
+        parts = [batch(heard, chance, BATCH // len(lessons)) for heard in lessons]
+        said, lip = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+        error = loss(net.mouth(said), lip / lips.UNIT)
         adam.zero_grad()
         torch.autograd.backward(error)
-        torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(net.mouth.parameters(), 1.0)
         adam.step()
-        if step >= steps * 3 // 4:
-            mean.update_parameters(net)
-    net.load_state_dict(mean.module.state_dict())
+        if step >= steps * 3 // 5:
+            mean.update_parameters(net.mouth)
+    net.mouth.load_state_dict(mean.module.state_dict())
     return net.eval()
 
 
@@ -114,9 +132,8 @@ def compare(net: LipNet, clip: Clip) -> dict[str, float] | None:
     count = int(min(len(said), times[-1] * lips.RATE_HZ))
     at = (np.arange(count) + 0.5) / lips.RATE_HZ
     open_real, width_real = (np.interp(at, times, real[:, k]).astype(np.float32) for k in (OPEN, WIDTH))
-    reach = int(MAX_LAG_S * lips.RATE_HZ)
-    curve = [_correlation(said[:count, OPEN], open_real, lag) for lag in range(-reach, reach + 1)]
-    best = int(np.argmax(curve))
+    curve = correlations(said[:count, OPEN], open_real)
+    best, reach = int(np.argmax(curve)), len(curve) // 2
     return {
         "r_open": curve[reach],
         "r_peak": curve[best],
@@ -124,6 +141,12 @@ def compare(net: LipNet, clip: Clip) -> dict[str, float] | None:
         "r_width": _correlation(said[:count, WIDTH], width_real, 0),
         "range": float(said[:count, OPEN].std() / max(open_real.std(), 1e-6)),
     }
+
+
+def correlations(said: F32, real: F32) -> list[float]:
+    """Return the correlation at each lag within MAX_LAG_S; later entries: `said` is late."""
+    reach = int(MAX_LAG_S * lips.RATE_HZ)
+    return [_correlation(said, real, lag) for lag in range(-reach, reach + 1)]
 
 
 def _correlation(a: F32, b: F32, lag: int) -> float:

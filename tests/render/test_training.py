@@ -7,14 +7,19 @@ import numpy as np
 import pytest
 import torch
 
-from heygemd.render.engines.mesh.lips import LipNet
+from heygemd.render import features
+from heygemd.render.engines.mesh import lips
+from heygemd.render.engines.mesh.lips import Ear, LipNet
 from heygemd.render.geometry import face_shape
 from heygemd.render.mouth import JAW, OPEN, WIDTH
-from heygemd.training import clips, corpus, shape, train
+from heygemd.training import clips, corpus, distil, shape, talkers, train
+from heygemd.training.corpus import Example
 from heygemd.training.texts import SENTENCES
 from heygemd.training.visemes import ARPABET, IPA, VISEMES, classes, targets
 
 from .. import making
+
+VOICE = Path(__file__).parents[2] / "heygemd" / "demo" / "voice.m4a"
 
 speakers = pytest.mark.skipif(
     not (shutil.which("espeak-ng") and shutil.which("flite") and shutil.which("festival")),
@@ -38,14 +43,71 @@ def test_targets_close_on_m_and_open_on_a() -> None:
 
 @speakers
 def test_corpus_keeps_sound_and_lips_together(tmp_path: Path) -> None:
-    made = corpus.examples(4, seed=5, variants=1)
+    made = corpus.examples(2, seed=5)
     assert all(len(e.mel) == 2 * len(e.lips) for e in made) and len(made) == 4
     corpus.save(made, tmp_path / "c.npz")
     back = corpus.read(tmp_path / "c.npz")
     assert all(np.array_equal(a.lips, b.lips) and a.mel.shape == b.mel.shape for a, b in zip(made, back, strict=True))
-    heard = train.prepare(back)
-    net = train.fit(heard, steps=4)
+    ear = lips.load().ear
+    net = train.fit(ear, [train.prepare(back, ear)], steps=4)
     assert isinstance(net, LipNet) and all(torch.isfinite(p).all() for p in net.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(net.ear.parameters(), ear.parameters(), strict=True))
+
+
+def babble(seconds: int, seed: int) -> Example:
+    """A made-up teacher, who hears in the sound a few bands' loudness."""
+    chance = np.random.default_rng(seed)
+    mel = np.repeat(chance.normal(0, 3, (seconds * 10, features.BANDS)), 10, 0).astype(np.float32)
+    heard = np.zeros((seconds * 50, 512), np.float16)
+    heard[:, :4] = mel[::2, :4]
+    return Example(mel, np.full((seconds * 50, 5), np.nan, np.float32), heard)
+
+
+def test_an_ear_learns_what_its_teacher_hears() -> None:
+    lessons = [babble(8, seed) for seed in range(6)]
+    basis = distil.components(lessons)
+    new = babble(8, 99)
+    wanted = basis.of(new.heard.astype(np.float32))[:, :4]
+
+    def error(ear: Ear) -> float:
+        with torch.inference_mode():
+            mel = features.level(new.mel, features.speaking(new.mel))
+            said = ear(torch.from_numpy(mel.T.copy())[None])[0, :4].T.numpy()
+        return float(np.mean((said - wanted) ** 2))
+
+    assert error(distil.fit(lessons, steps=30)) < 0.9 * error(distil.fit(lessons, steps=1))
+
+
+def test_what_was_heard_is_kept_with_the_sound(tmp_path: Path) -> None:
+    corpus.save([babble(2, 1), babble(3, 2)], tmp_path / "c.npz")
+    back = corpus.read(tmp_path / "c.npz")
+    assert [e.heard.shape for e in back] == [(100, 512), (150, 512)]
+    assert train.prepare(back, lips.load().ear) == []  # nobody knows these lips
+
+
+def talker(voice: np.ndarray, late_s: float) -> clips.Clip:
+    """Someone whose mouth opens as the shipped network says, but `late_s` too late, on a head that turns."""
+    fps, said = 25.0, lips.speak(voice)
+    times = (np.arange(int(len(voice) / 16_000 * fps)) + 0.5) / fps - late_s
+    weights = np.stack([np.interp(times, (np.arange(len(said)) + 0.5) / 50, column) for column in said.T], 1)
+    points = (face_shape()["mean"] + np.tensordot(weights, face_shape()["modes"], 1)) * 90 + 200
+    points[..., 0] += 30 * np.sin(times)[:, None]
+    return clips.Clip(points.astype(np.float32), fps, voice)
+
+
+@pytest.mark.parametrize("late_s", [0.0, 0.12])
+def test_a_talking_person_teaches_in_step_even_when_the_clip_is_not(late_s: float, tmp_path: Path) -> None:
+    voice = clips.sound(VOICE)
+    (lesson,) = talkers.lessons(talker(voice, late_s), lips.load(), 1, np.random.default_rng(0))
+    assert len(lesson.mel) == 2 * len(lesson.lips)
+    said = lips.speak(voice)[-len(lesson.lips) :, OPEN] if late_s == 0 else lips.speak(voice)[: len(lesson.lips), OPEN]
+    assert np.corrcoef(said, lesson.lips[: len(said), OPEN])[0, 1] > 0.8
+    assert np.percentile(lesson.lips[:, OPEN], 95) == pytest.approx(0.1, rel=0.1)
+
+
+def test_a_film_without_a_face_teaches_nothing() -> None:
+    nobody = clips.Clip(np.full((100, 468, 3), np.nan, np.float32), 25.0, np.zeros(64_000, np.float32))
+    assert talkers.lessons(nobody, lips.load(), 2, np.random.default_rng(0)) == []
 
 
 def test_every_language_has_words() -> None:

@@ -1,7 +1,7 @@
 """Speech to lips: how the five quantities of the mouth depart from rest while a voice speaks.
 
-A small dilated convolutional network (after WaveNet, van den Oord 2016) trained by `heygemd.training` on synthesised
-speech whose sounds and times are known; see models/lips.md.
+Two small dilated convolutional networks (after WaveNet, van den Oord 2016): an ear that was taught to hear what the
+encoder of Whisper (Radford 2022) hears, and a mouth that says it. `heygemd.training` made them; see models/lips.md.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from ...mouth import MODES
 from ...weights import tensors
 
 RATE_HZ = 50
-CHANNELS = 96
-DILATIONS = (1, 2, 4, 8, 1, 2, 4)
+CHANNELS, PHONETIC, MOUTH_CHANNELS = 128, 64, 96
+DILATIONS, MOUTH_DILATIONS = (1, 2, 4, 8, 1, 2, 4, 8), (1, 2, 3)
 CHUNK_S = 60
 OVERLAP_S = 2
-"""More than the network can hear to either side (about 0.7 s), so that chunks join without a trace."""
+"""More than the network can hear to either side (about 1 s), so that chunks join without a trace."""
 HOLD_S = 0.3
 """Pauses longer than this close the mouth and hold it still."""
 CLOSE_S, OPEN_S = 0.16, 0.10
@@ -43,19 +43,52 @@ class Block(nn.Module):
         return out
 
 
-class LipNet(nn.Module):
-    """(N, BANDS, 2T) levelled log-mel at 100 Hz to (N, T, 5) departures from rest at 50 Hz, in units of `UNIT`."""
+class Ear(nn.Module):
+    """(N, BANDS, 2T) levelled log-mel at 100 Hz to (N, PHONETIC, T) what is being said, at 50 Hz."""
 
     def __init__(self) -> None:
         super().__init__()
         self.enter = nn.Conv1d(features.BANDS, CHANNELS, 5, stride=2, padding=2)
         self.blocks = nn.Sequential(*(Block(d) for d in DILATIONS))
-        self.leave = nn.Conv1d(CHANNELS, len(MODES), 3, padding=1)
+        self.leave = nn.Conv1d(CHANNELS, PHONETIC, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """See the class."""
         out: Tensor = self.leave(self.blocks(nn.functional.gelu(self.enter(x))))
+        return out
+
+
+class Mouth(nn.Module):
+    """(N, PHONETIC, T) to (N, T, 5) departures from rest, in units of `UNIT`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter = nn.Conv1d(PHONETIC, MOUTH_CHANNELS, 1)
+        size = MOUTH_CHANNELS
+        self.blocks = nn.ModuleList(nn.Conv1d(size, size, 5, padding=2 * d, dilation=d) for d in MOUTH_DILATIONS)
+        self.leave = nn.Conv1d(MOUTH_CHANNELS, len(MODES), 3, padding=1)
+        self.drop = nn.Dropout(0.3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        x = self.enter(self.drop(x))
+        for block in self.blocks:
+            x = x + self.drop(block(nn.functional.gelu(x)))
+        out: Tensor = self.leave(nn.functional.gelu(x))
         return out.transpose(1, 2)
+
+
+class LipNet(nn.Module):
+    """(N, BANDS, 2T) levelled log-mel at 100 Hz to (N, T, 5) departures from rest at 50 Hz, in units of `UNIT`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ear, self.mouth = Ear(), Mouth()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """See the class."""
+        out: Tensor = self.mouth(self.ear(x))
+        return out
 
 
 UNIT = 0.03
