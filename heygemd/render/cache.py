@@ -12,11 +12,15 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 INDEX = "index.json"
 BLOCK_BYTES = 1 << 20
+DRAFT = ".draft-"
+DRAFT_S = 3600.0
+"""A draft is made within seconds: one this old was left by a process that was killed."""
 
 
 class Cache:
@@ -52,7 +56,7 @@ class Cache:
             self._make_room(size)
             final = self._path(kind, key)
             final.parent.mkdir(parents=True, exist_ok=True)
-            draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=self.root))
+            draft = Path(tempfile.mkdtemp(prefix=DRAFT, dir=self.root))
             try:
                 self._publish(draft, final, files)
             finally:
@@ -69,7 +73,10 @@ class Cache:
         draft.rename(final)
 
     def _make_room(self, wanted: int) -> None:
-        """Remove the entries used longest ago, and drafts that a dead process left."""
+        """Remove drafts that a dead process left, and the entries used longest ago."""
+        for draft in self.root.glob(f"{DRAFT}*"):
+            if time.time() - draft.stat().st_mtime > DRAFT_S:
+                shutil.rmtree(draft, ignore_errors=True)
         entries = sorted((e for e in self.root.glob("*/*") if e.is_dir()), key=lambda e: e.stat().st_mtime)
         sizes = {e: sum(f.stat().st_size for f in e.iterdir()) for e in entries}
         total = sum(sizes.values()) + wanted

@@ -1,9 +1,10 @@
 """Entries appear whole, are checked, and the oldest go first."""
 
 import os
+import time
 from pathlib import Path
 
-from heygemd.render.cache import Cache
+from heygemd.render.cache import DRAFT_S, Cache
 
 
 def entry(folder: Path, text: bytes) -> Path:
@@ -48,6 +49,16 @@ def test_an_evicted_entry_stays_readable_where_it_was_fetched(tmp_path: Path) ->
     assert cache.fetch("memo", "a", tmp_path / "out")
     cache.store("memo", "b", [entry(tmp_path / "in", b"b" * 1000)])
     assert (tmp_path / "out" / "data").read_bytes() == b"a" * 1000
+
+
+def test_drafts_of_a_killed_process_are_cleared_away_and_no_others(tmp_path: Path) -> None:
+    root = tmp_path / "cache"
+    for name, age_s in ((".draft-dead", 2 * DRAFT_S), (".draft-alive", 0)):
+        (root / name).mkdir(parents=True)
+        entry(root / name, b"half")
+        os.utime(root / name, (time.time() - age_s,) * 2)
+    Cache(root, 1 << 20).store("memo", "a", [entry(tmp_path / "in", b"a")])
+    assert [p.name for p in root.glob(".*")] == [".draft-alive"]
 
 
 def test_a_cache_that_cannot_be_written_is_no_fault(tmp_path: Path) -> None:
