@@ -19,6 +19,7 @@ class Mount(NamedTuple):
     attribute_cache: bool
     group: int
     free_bytes: int = 0
+    read_only: bool = False
 
 
 @on_share
@@ -36,7 +37,8 @@ def mount(path: Path) -> Mount:
             best, kind, options = point, fields[dash + 1], fields[dash + 3]
     network = kind in NETWORK_TYPES or (kind.startswith("fuse") and kind not in ("fuse.mergerfs", "fuseblk"))
     cached = kind.startswith("nfs") and "noac" not in options and "actimeo=0" not in options
-    return Mount(facts.st_dev, network, cached, facts.st_gid, space.f_bavail * space.f_frsize)
+    read_only = bool(space.f_flag & os.ST_RDONLY)
+    return Mount(facts.st_dev, network, cached, facts.st_gid, space.f_bavail * space.f_frsize, read_only)
 
 
 @on_share

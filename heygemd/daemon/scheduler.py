@@ -29,6 +29,7 @@ from .store import Store
 
 CANCEL_POLL_S = 2.0
 PAUSE_S = 60.0
+OF_THE_SHARE = ("share_unavailable", "share_missing")
 OF_THE_FOLDER = {"no_permission": "folder_no_permission", "held_open": "folder_open"}
 
 
@@ -70,17 +71,17 @@ class Scheduler:
                     await self._for(job, self._claims.confirm(job))
             told = await self._hand_over_next() or await self._claims.next(settled=True)
             return told or await self._render_next() or await self._claims.next()
-        except InfrastructureError as error:
-            self._pause(error)
-        except (NotReady, OSError) as error:
-            self._pause(InfrastructureError("share_unavailable", path=str(self.share), reason=describe(error)))
+        except (InfrastructureError, NotReady, OSError) as error:
+            self.pause(error)
         return False
 
-    def _pause(self, error: InfrastructureError) -> None:
-        if error.code in ("share_unavailable", "share_missing"):
+    def pause(self, error: BaseException) -> None:
+        """Begin nothing for a while: a disk is full, or the share cannot be used at all (then the guard says when)."""
+        if not isinstance(error, InfrastructureError) or error.code in OF_THE_SHARE:
             self.guard.lost(error)
             return
-        logger.warning("paused: {}", describe(error))
+        if self.paused is None:
+            logger.warning("paused: {}", describe(error))
         self.paused = error
         self._paused_until = time.monotonic() + PAUSE_S
 

@@ -185,7 +185,7 @@ class Service:
             try:
                 await part()
             except (InfrastructureError, NotReady, OSError) as error:
-                self.guard.lost(error)
+                self.scheduler.pause(error)
                 await asyncio.sleep(BEAT_S)
             except Exception:
                 logger.exception("unexpected fault in {}; going on in {} s", part.__name__, CRASH_PAUSE_S)
@@ -234,7 +234,7 @@ class Service:
 
     def _worked_off(self) -> bool:
         """Whether nothing is left that would finish without somebody's help."""
-        final = ("needs_", "too_many_", "held", "folder_", "no_permission")
+        final = ("needs_", "too_many_", "copy_stopped", "held", "folder_", "no_permission")
         stuck = [p for p in self.inbox.pending.values() if p.reason and p.reason.code.startswith(final)]
         idle = not self.scheduler.active and self.scheduler.progress is None
         return self.scanned > 1 and idle and len(stuck) == len(self.inbox.pending)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import queue
 import threading
 import time
@@ -165,7 +167,9 @@ def _inspect(root: Path) -> mounts.Mount:
     found = mounts.mount(root)
     files.read(root / MARKER)
     for folder in FOLDERS:
-        mounts.mount(root / folder)
+        if mounts.mount(root / folder).read_only:
+            reason = os.strerror(errno.EROFS)
+            raise InfrastructureError("share_unavailable", path=str(root / folder), reason=reason)
     return found
 
 

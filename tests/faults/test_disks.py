@@ -52,11 +52,13 @@ def test_a_full_share_pauses_until_there_is_room(faulty, disk):
     faulty.healthy("j")
     ballast = fill(faulty.share)
     faulty.start()
-    wait_for(paused(faulty), "pause")
+    wait_for(lambda: faulty.status()["state"] == "paused", "pause")
+    assert "share is full" in faulty.status()["detail"]["en"]
     assert len(faulty.place_of("j")) == 1
     ballast.unlink()
     faulty.finished("j")
     assert faulty.records()[0]["videos"][0]["attempts"] == 1
+    assert "cannot be used" not in faulty.log()
     faulty.check()
 
 
