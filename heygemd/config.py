@@ -68,6 +68,7 @@ class Inbox(Section):
     settle_network_s: Positive = 30
     settle_nfs_cached_s: Positive = 65
     settle_zero_tail_s: Positive = 120
+    incomplete_fail_after_h: Positive = 4
     waiting_note_after_s: Positive = 600
     waiting_fail_after_h: Positive = 24
     io_deadline_s: Positive = 10

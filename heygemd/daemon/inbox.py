@@ -119,7 +119,7 @@ class Inbox:
         elif self.watch.writing(self.path / pending.name):
             pending.since = now
             pending.wait(NotReady("still_copying", name=pending.name), "copying")
-        elif names.READY not in seen.controls and pending.quiet_for(now) < self._settle_s():
+        elif pending.quiet_for(now) < self._settle_s() and not _told_to_begin(pending):
             pending.state = "settling"
         elif pending.job is None and now - pending.judged_at >= REJUDGE_S:
             pending.judged_at = now
@@ -184,8 +184,8 @@ class Inbox:
 
     async def _judge_file(self, pending: Pending, entry: Entry, now: float) -> folders.Judged | None:
         """Return what a file is by content, None for what is no media. Raises NotReady while it may still grow."""
-        path = self.path / pending.name / entry.name
-        patient = pending.quiet_for(now) < self.config.inbox.settle_zero_tail_s
+        path, quiet_s = self.path / pending.name / entry.name, pending.quiet_for(now)
+        patient = quiet_s < self.config.inbox.settle_zero_tail_s
         try:
             complete = await self.guard.thread.call(files.on_share(container.examine), path)
             if complete.zero_tail and patient:
@@ -196,6 +196,8 @@ class Inbox:
         except NotReady as error:
             if patient or error.code in ("no_permission", "held_open"):
                 raise NotReady(error.code, **{**error.fields, "name": entry.name}) from None
+            if quiet_s < self.config.inbox.incomplete_fail_after_h * 3600 and not _told_to_begin(pending):
+                raise NotReady("copy_stopped", describe(error), name=entry.name) from None
             problem = Problem(code="file_incomplete", fields={"name": entry.name}, detail=describe(error))
         except InputError as error:
             problem = Problem(code=error.code, fields={**error.fields, "name": entry.name}, detail=error.detail)
@@ -248,3 +250,8 @@ class Inbox:
     async def _write(self, path: Path, data: bytes) -> None:
         group = self.guard.mount.group if self.guard.mount else None
         await self.guard.thread.call(files.write, path, data, group, durable=False)
+
+
+def _told_to_begin(pending: Pending) -> bool:
+    """Whether staff say that the folder is to be taken as it is."""
+    return pending.seen is not None and names.READY in pending.seen.controls

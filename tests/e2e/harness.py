@@ -58,7 +58,13 @@ class Site:
     def configure(self, **sections: dict[str, Any]) -> None:
         settings: dict[str, dict[str, Any]] = {
             "paths": {k: str(self.root / k) for k in ("share", "state", "cache", "log", "models")},
-            "inbox": {"poll_s": 0.3, "settle_local_s": 0.6, "settle_zero_tail_s": 2, "waiting_note_after_s": 1.5},
+            "inbox": {
+                "poll_s": 0.3,
+                "settle_local_s": 0.6,
+                "settle_zero_tail_s": 2,
+                "waiting_note_after_s": 1.5,
+                "incomplete_fail_after_h": 0.001,
+            },
             "attempts": {"retry_backoff_s": [0.3], "stop_grace_s": 3},
             "limits": {"free_scratch_gib": 0, "free_share_gib": 0, "free_state_mib": 0},
             "log": {"level": "DEBUG"},

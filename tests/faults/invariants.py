@@ -76,7 +76,7 @@ class Ledger:
 
 def whole(folder: Path) -> None:
     """Assert that a folder in done/ holds finished results only, each decodable to its end."""
-    parts = [p for p in folder.rglob("*") if p.name.endswith((".part", "heygemd-part", ".tmp"))]
+    parts = [p for p in folder.rglob("*") if p.name.endswith((".part", "heygemd-part"))]
     assert not parts, f"I3: {parts}"
     results = [p for p in folder.glob("[!.]*.mp4")]
     assert results, f"I3: done/{folder.name} has no result"

@@ -5,15 +5,17 @@ import signal
 import psutil
 import pytest
 
-from tests.e2e.harness import wait_for, worker
+from tests.e2e.harness import PATIENCE, wait_for, worker
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+IMPATIENT = {"stall_s": 10 * PATIENCE, "retry_backoff_s": [0.1], "stop_grace_s": 1}
+"""A healthy renderer's imports alone may take some seconds of the stall limit."""
 
 
 @pytest.mark.fault("F8")
 @pytest.mark.parametrize("point", ["analyse", "encode"])
 def test_a_renderer_that_hangs_is_ended_and_the_video_tried_again(faulty, point):
-    faulty.configure(attempts={"stall_s": 4, "retry_backoff_s": [0.1], "stop_grace_s": 1})
+    faulty.configure(attempts=IMPATIENT)
     faulty.healthy("j")
     faulty.start(fault=f"{point}:hang")
     faulty.finished("j")
@@ -24,7 +26,7 @@ def test_a_renderer_that_hangs_is_ended_and_the_video_tried_again(faulty, point)
 
 @pytest.mark.fault("F8")
 def test_a_renderer_that_hangs_while_it_starts_is_ended_too(faulty):
-    faulty.configure(attempts={"stall_s": 4, "retry_backoff_s": [0.1], "stop_grace_s": 1})
+    faulty.configure(attempts=IMPATIENT)
     faulty.healthy("j")
     process = faulty.start()
     wait_for(lambda: worker(process), "renderer").suspend()

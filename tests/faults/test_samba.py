@@ -107,7 +107,7 @@ def feed(copy, data, pause_s):
 
 
 def test_slow_interrupted_and_renamed_copies_are_waited_for(faulty, samba, media):
-    faulty.configure(inbox={"settle_zero_tail_s": 120})
+    faulty.configure(inbox={"settle_zero_tail_s": 2, "incomplete_fail_after_h": 1})
     data = media.face.read_bytes()
     samba.client(f'cd inbox; mkdir slow; mkdir cut; mkdir old; cd slow; put "{media.voice}" voice.m4a')
     for name in ("cut", "old"):
@@ -121,7 +121,7 @@ def test_slow_interrupted_and_renamed_copies_are_waited_for(faulty, samba, media
     slow.stdin.close()
     assert slow.wait(30) == 0
     assert frame_count(faulty.finished("slow") / "anna.mp4") == 25
-    wait_for(lambda: "cut" in str(faulty.status()["waiting"]), "the interrupted copy waits")
+    wait_for(lambda: "copying stopped" in str(faulty.status()["waiting"]), "the interrupted copy waits")
     samba.client(f'cd inbox/cut; put "{media.face}" anna.mp4')
     assert frame_count(faulty.finished("cut") / "anna.mp4") == 25
     moving = samba.slowly("cd inbox/old; put - anna.mp4")

@@ -6,6 +6,7 @@ import time
 import psutil
 import pytest
 
+from heygemd.daemon.names import WHY_NOTE
 from tests.e2e.harness import PATIENCE, frame_count, wait_for
 from tests.making import ffmpeg
 
@@ -31,6 +32,29 @@ def test_pauses_longer_than_settling_do_not_make_half_a_file_whole(faulty, media
     pour(media.face, folder / "anna.mp4", [1.5, 0.2, 1.5, 0.1])
     faulty.ledger.note(folder)
     assert frame_count(faulty.finished("slow") / "anna.mp4") == 25
+    faulty.check()
+
+
+@pytest.mark.fault("F1")
+def test_a_copy_that_was_cut_short_is_waited_for_unless_staff_say_go_on(faulty, media):
+    faulty.configure(inbox={"settle_zero_tail_s": 1, "incomplete_fail_after_h": 1})
+    half = media.face.read_bytes()[: media.face.stat().st_size // 2]
+    folders = [faulty.healthy(name) for name in ("resumed", "given up")]
+    for folder in folders:
+        (folder / "ben.mp4").write_bytes(half)
+        faulty.ledger.note(folder)
+    faulty.start()
+    stopped = ['"ben.mp4" is not complete, and nothing has been added to it for a while'] * 2
+    said = lambda: [j["text"]["en"].split(":")[0] for j in faulty.status()["waiting"] if j["text"]]  # noqa: E731
+    wait_for(lambda: said() == stopped, "both wait for ben")
+    resumed, given_up = folders
+    (resumed / "ben.mp4").write_bytes(media.face.read_bytes())
+    faulty.ledger.note(resumed)
+    (given_up / "READY").write_bytes(b"")
+    assert sorted(p.name for p in faulty.finished("resumed").glob("*.mp4")) == ["anna.mp4", "ben.mp4"]
+    done = faulty.finished("given up")
+    assert [p.name for p in done.glob("*.mp4")] == ["anna.mp4"]
+    assert '"ben.mp4" is not complete' in (done / WHY_NOTE).read_text("utf-8-sig")
     faulty.check()
 
 
