@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from .harness import Site
+from tests.faults.invariants import Accounted
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    made = Site(tmp_path)
+def site(tmp_path: Path) -> Iterator[Accounted]:
+    made = Accounted(tmp_path)
     yield made
     made.close()

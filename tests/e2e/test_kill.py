@@ -55,6 +55,7 @@ def test_the_daemon_dies_and_the_next_one_finishes(site, media, point):
     rendered = re.findall(r"(\S+): rendered", site.log())
     assert len(rendered) == len(set(rendered))
     assert sorted(p.name for p in done.glob("*.mp4")) == titles
+    site.ledger.check()
 
 
 @pytest.mark.fault("F7")
@@ -65,6 +66,7 @@ def test_the_renderer_dies_and_the_video_is_tried_again(site, media, point):
     site.finished("j")
     assert site.records()[0]["videos"][0]["attempts"] == 2
     assert "SIGKILL" in site.log()
+    site.ledger.check()
 
 
 @pytest.mark.fault("F9")
@@ -86,6 +88,7 @@ def test_a_poisoned_video_ends_after_its_attempts_and_takes_no_other_with_it(sit
     assert "p3.mp4" in (done / WHY_NOTE).read_text("utf-8-sig")
     videos = {v["output"]: v for v in site.records()[0]["videos"]}
     assert videos["p3.mp4"]["state"] == "failed"
+    site.ledger.check()
 
 
 @pytest.mark.fault("F10")
@@ -97,4 +100,5 @@ def test_a_machine_that_dies_twice_on_a_video_gives_it_up(site, media):
     site.start()
     failed = site.finished("j", "failed")
     assert "stopped 2 times" in (failed / WHY_NOTE).read_text("utf-8-sig")
+    site.ledger.check()
     wait_for(lambda: site.status()["recent"], "history")

@@ -40,6 +40,7 @@ def test_sigterm_mid_render_costs_no_attempt_and_the_job_goes_on_later(site, med
     assert [v["attempts"] for v in site.records()[0]["videos"]] == [0]
     site.start()
     site.finished("long")
+    site.ledger.check()
 
 
 @pytest.mark.fault("F7")
@@ -85,6 +86,7 @@ def test_two_daemons_with_records_of_their_own_share_the_inbox_without_doing_a_j
         wait_for((site.share / "done" / f"j{number}" / "anna.mp4").exists, f"j{number}")
     logs = [(tmp_path / p / "heygemd.log").read_text() for p in ("log", "other-log")]
     assert len(re.findall(r"anna.mp4: rendered", "".join(logs))) == 3
+    site.ledger.check()
 
 
 @pytest.mark.fault("F26")
@@ -161,3 +163,4 @@ def test_the_share_may_be_away_at_the_start_and_come_back(site, media):
     away.rename(site.share)
     site.drop("j", voice__m4a=media.voice, anna__mp4=media.face)
     site.finished("j")
+    site.ledger.check()

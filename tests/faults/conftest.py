@@ -10,25 +10,18 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.harness import Site
-from tests.faults.invariants import Ledger
+from tests.faults.invariants import Accounted
 
 NEXT = "the next healthy job"
 
 
-class Faulty(Site):
-    """A site whose daemon can be given faults at the share's seam, and whose jobs are all accounted for."""
+class Faulty(Accounted):
+    """A site whose daemon can be given faults at the share's seam."""
 
     def __init__(self, root: Path, media: SimpleNamespace, **sections: dict[str, Any]) -> None:
         super().__init__(root, **sections)
         self.module = "tests.faults.seam"
         self.media = media
-        self.ledger = Ledger(self)
-
-    def drop(self, name: str, **files: Path) -> Path:
-        folder = super().drop(name, **files)
-        self.ledger.note(folder)
-        return folder
 
     def healthy(self, name: str) -> Path:
         """Drop a job that can be rendered."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from heygemd.daemon.names import LOOSE_NOTE, WAITING_NOTE, WHY_NOTE
 from heygemd.files import HIDDEN
@@ -72,6 +73,19 @@ class Ledger:
         for name, wanted in self.jobs.items():
             found = contents(self.site.share / self.site.place_of(name)[0] / name)
             assert not wanted - found, f"I2: {name} lost {sum((wanted - found).values())} files"
+
+
+class Accounted(Site):
+    """A site that takes down what is dropped, to be checked after a fault."""
+
+    def __init__(self, root: Path, **sections: dict[str, Any]) -> None:
+        super().__init__(root, **sections)
+        self.ledger = Ledger(self)
+
+    def drop(self, name: str, **files: Path) -> Path:
+        folder = super().drop(name, **files)
+        self.ledger.note(folder)
+        return folder
 
 
 def whole(folder: Path) -> None:
