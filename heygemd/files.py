@@ -21,6 +21,7 @@ from .errors import InfrastructureError, NotReady
 MAX_ENTRIES = 2000
 HIDDEN = ".heygemd"
 """Our own folder inside a job folder: results not yet published, owner, manifest."""
+PART = ".heygemd-part"  # ends the hidden name under which a file or folder is made
 NAME_BYTES = 255
 """The longest name that file systems take."""
 
@@ -247,7 +248,7 @@ def write(path: Path, data: bytes, group: int | None = None, mode: int | None = 
 
 def part_of(path: Path) -> Path:
     """Return the name under which a file or folder is made before it appears as `path`."""
-    return path.with_name(f".{cut(path.name, NAME_BYTES - 20)}.heygemd-part")
+    return path.with_name(f".{cut(path.name, NAME_BYTES - 20)}{PART}")
 
 
 def cut(name: str, size_bytes: int) -> str:
@@ -268,8 +269,9 @@ def sync_folder(path: Path) -> None:
 
 @on_share
 def remove(path: Path) -> None:
-    """Remove a file of our own making; absent is fine."""
+    """Remove a file of our own making, and what a crash left of making it; absent is fine."""
     path.unlink(missing_ok=True)
+    part_of(path).unlink(missing_ok=True)
 
 
 @on_share

@@ -27,7 +27,7 @@ REPORT = "report.html"
 OUR_MARK = b"heygemd"
 """Stands in every report of ours; one without it is staff's own."""
 OWNER = "owner"
-HALF_MADE = (OWNER, ".mp4", ".heygemd-part")
+HALF_MADE = (OWNER, ".mp4", files.PART)
 
 
 @dataclass(frozen=True)

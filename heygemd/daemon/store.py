@@ -12,7 +12,7 @@ from pathlib import Path
 from loguru import logger
 
 from ..errors import InfrastructureError, printable
-from ..files import write
+from ..files import PART, write
 from ..job import SCHEMA, Job
 
 KEEP_FINISHED = 500
@@ -26,6 +26,8 @@ class Store:
         """`state`: a local folder; made if absent."""
         self.folder = state / "jobs"
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o770)
+        for half in self.folder.glob(f".*{PART}"):  # a crash ended its writer
+            half.unlink()
 
     def save(self, job: Job) -> None:
         """Make the record durable before returning."""

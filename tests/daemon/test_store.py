@@ -1,6 +1,7 @@
 import pytest
 
 from heygemd.daemon.store import Store
+from heygemd.files import part_of
 from heygemd.job import Job, Media, Video, new_id
 
 
@@ -14,6 +15,13 @@ def test_a_record_survives_a_restart_with_undecodable_names(tmp_path):
     job = record("春\udce9")
     Store(tmp_path).save(job)
     assert Store(tmp_path).load() == [job]
+
+
+def test_what_a_crash_left_half_written_is_cleared_away(tmp_path):
+    half = part_of(Store(tmp_path).folder / "x.json")
+    half.write_bytes(b"{")
+    assert Store(tmp_path).load() == []
+    assert not half.exists()
 
 
 @pytest.mark.parametrize(
