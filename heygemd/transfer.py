@@ -23,6 +23,7 @@ from .files import (
     remove_folder,
     rename,
     sync_folder,
+    translate,
     yield_to_group,
 )
 
@@ -51,7 +52,7 @@ def move(source: Path, target: Path) -> Steps[None]:
             raise
     part = part_of(target)
     copied = []
-    for folder, _, files in os.walk(source):
+    for folder, _, files in os.walk(source, onerror=_refuse):
         here = part / Path(folder).relative_to(source)
         make_folder(here)
         for name in files:
@@ -62,6 +63,11 @@ def move(source: Path, target: Path) -> Steps[None]:
         remove(path)
     for folder, _, _ in os.walk(source, topdown=False):
         remove_folder(Path(folder))
+
+
+def _refuse(error: OSError) -> None:
+    """A folder that cannot be listed is not an empty one."""
+    raise translate(error)
 
 
 def copy(source: Path, target: Path, group: int | None = None) -> Steps[str]:

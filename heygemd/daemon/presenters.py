@@ -8,7 +8,7 @@ from .. import files
 from ..errors import InputError
 from ..files import Entry
 from . import names
-from .share import TEMPLATES
+from .share import MARKER, TEMPLATES
 
 FROM_A_JOB = f"../../{TEMPLATES}/"
 """Where the templates lie, seen from a job's folder in inbox/ or processing/."""
@@ -24,8 +24,10 @@ def listed(text: bytes) -> list[str]:
 def find(share: Path, wanted: list[str]) -> list[Entry]:
     """Return the templates of these names (with or without ending) as members of a job's folder.
 
-    A name is only compared with what lies there, it is never part of a path. Raises InputError("presenter_unknown").
+    A name is only compared with what lies there, it is never part of a path. Raises InputError("presenter_unknown"),
+    FileNotFoundError.
     """
+    files.read(share / MARKER)  # a share that is away knows no names, and none is unknown
     there = [name for name in files.names(share / TEMPLATES) if not names.is_a("junk", name)]
     found: dict[str, Entry] = {}
     for wish in wanted:

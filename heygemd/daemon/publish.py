@@ -49,9 +49,16 @@ def keep_result(local: Path, folder: Path, video: Video, group: int | None) -> S
 
 def missing_results(folder: Path, job: Job) -> list[Video]:
     """Return the videos whose finished result is no longer where it was kept (somebody cleaned up)."""
+    _must_be_there(folder)
     top = set(files.names(folder))
     hidden = set(_hidden_names(folder))
     return [v for v in job.videos if v.state == "done" and v.output not in (top if v.kept else hidden | top)]
+
+
+def _must_be_there(folder: Path) -> None:
+    """What lies in a folder that is not there is not known; a share that went away must not look like an empty one."""
+    if not files.exists(folder):
+        raise FileNotFoundError(str(folder))
 
 
 def destination(share: Path, job: Job) -> str:
@@ -197,8 +204,7 @@ def cancel_wanted(share: Path, job: Job) -> str:
 def claim(share: Path, job: Job, instance: str, group: int | None) -> Steps[None]:
     """Take a folder out of the inbox by one rename and mark it as ours. The loser of a race sees FileNotFoundError."""
     source, target = share / "inbox" / job.name, share / "processing" / job.folder
-    if not files.exists(source):
-        raise FileNotFoundError(str(source))
+    _must_be_there(source)
     yield from transfer.move(source, target)
     point("claim")
     own(target, instance, group)
@@ -206,6 +212,7 @@ def claim(share: Path, job: Job, instance: str, group: int | None) -> Steps[None
 
 def claim_happened(share: Path, job: Job) -> bool:
     """For a claim cut short by a crash: return whether the folder had been renamed."""
+    _must_be_there(share / "processing")
     return files.exists(share / "processing" / job.folder) and not files.exists(share / "inbox" / job.name)
 
 

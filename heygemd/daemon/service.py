@@ -107,7 +107,7 @@ class Service:
     def _build(self) -> None:
         loop = asyncio.get_running_loop()
         self.store = Store(self.config.paths.state)
-        self.thread = ShareThread(self.config.inbox.io_deadline_s)
+        self.thread = ShareThread(self.config.paths.share, self.config.inbox.io_deadline_s)
         self.guard = Guard(self.config.paths.share, self.thread)
         self.watch = Watch(lambda: loop.call_soon_threadsafe(self.wake.set))
         self.inbox = Inbox(self.config, self.guard, self.watch)

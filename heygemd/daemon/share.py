@@ -39,8 +39,9 @@ class ShareThread:
     The thread is a daemon thread: nothing can end a call stuck in the kernel, and it must not keep the process alive.
     """
 
-    def __init__(self, deadline_s: float) -> None:
-        """`deadline_s`: after this long in one call the share counts as not answering."""
+    def __init__(self, root: Path, deadline_s: float) -> None:
+        """`root`: the share's; `deadline_s`: after this long in one call it counts as not answering."""
+        self.root = root
         self.deadline_s = deadline_s
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._since: float | None = None
@@ -81,13 +82,21 @@ class ShareThread:
             if future.cancelled():
                 continue
             self._extra_s, self._since = extra_s, time.monotonic()
+            outcome: Any = None
+            error: BaseException | None = None
             try:
-                outcome, error = function(), None
+                outcome = function()
+            except FileNotFoundError as caught:
+                error = self._absence(caught)
             except BaseException as caught:
-                outcome, error = None, caught
+                error = caught
             self._since = None
             if not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(_settle, future, outcome, error)
+
+    def _absence(self, error: FileNotFoundError) -> Exception:
+        """What is missing because the share went away was not removed by anybody."""
+        return error if os.path.lexists(self.root / MARKER) else _unavailable(self.root, error)
 
 
 def _step(steps: Steps[Any]) -> tuple[bool, Any]:

@@ -24,6 +24,7 @@ from .folder import AUDIO_ENDINGS, VIDEO_ENDINGS
 from .pages import page
 from .scheduler import Scheduler
 from .settle import Pending
+from .share import MARKER
 from .snapshot import Health, JobView, Snapshot, State, VideoView
 
 FILE = "status.json"
@@ -218,7 +219,11 @@ def write_local(config: Config, snapshot: Snapshot) -> None:
 
 
 def write_share(share: Path, written: dict[str, bytes], content: dict[str, bytes], group: int | None) -> None:
-    """Put what changed since `written` into the share (on the I/O thread), and what somebody deleted."""
+    """Put what changed since `written` into the share (on the I/O thread), and what somebody deleted.
+
+    Raises FileNotFoundError when the share is not there: nothing may be made in the empty folder that it leaves.
+    """
+    files.read(share / MARKER)
     for name, data in content.items():
         if written.get(name) != data or not files.exists(share / name):
             files.write(share / name, data, group, durable=False)

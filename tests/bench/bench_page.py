@@ -10,7 +10,7 @@ from pathlib import Path
 
 from heygemd import messages
 from heygemd.config import Config
-from heygemd.daemon import status
+from heygemd.daemon import share, status
 from heygemd.daemon.snapshot import JobView, Snapshot, VideoView
 
 ROUNDS = 20
@@ -41,6 +41,7 @@ def main(jobs: int) -> None:
     content = status.share_files(shown, config)
     with tempfile.TemporaryDirectory() as folder:
         made = milliseconds(lambda: status.share_files(shown, config))
+        share.create(Path(folder))
         written: dict[str, bytes] = {}
         status.write_share(Path(folder), written, content, None)
 

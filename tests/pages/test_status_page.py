@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 
 from heygemd import messages
 from heygemd.config import Config, People
-from heygemd.daemon import status
+from heygemd.daemon import share, status
 from heygemd.daemon.snapshot import Health, JobView, Snapshot, VideoView
 
 from .conftest import Open, assert_accessible
@@ -35,6 +35,8 @@ def stamp(age_s: float = 0) -> str:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
+    share.create(tmp_path)
+
     def write(snapshot: Snapshot) -> Path:
         content = status.share_files(snapshot, SETTINGS)
         status.write_share(tmp_path, {}, content, None)
@@ -179,6 +181,7 @@ def test_programs_get_the_same_as_json_with_a_schema(write: Write) -> None:
 
 
 def test_only_what_changed_is_written_and_what_was_deleted_comes_back(tmp_path: Path) -> None:
+    share.create(tmp_path)
     written: dict[str, bytes] = {}
     for percent in (10, 20):
         status.write_share(tmp_path, written, status.share_files(busy(percent), SETTINGS), None)
@@ -188,3 +191,9 @@ def test_only_what_changed_is_written_and_what_was_deleted_comes_back(tmp_path: 
     (tmp_path / "status.html").unlink()
     status.write_share(tmp_path, written, status.share_files(busy(20), SETTINGS), None)
     assert (tmp_path / "status.html").exists()
+
+
+def test_nothing_is_written_where_the_share_should_be(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        status.write_share(tmp_path, {}, status.share_files(busy(), SETTINGS), None)
+    assert not list(tmp_path.iterdir())
