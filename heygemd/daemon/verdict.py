@@ -11,10 +11,15 @@ from ..errors import HeygemdError, InfrastructureError, InputError, NotReady, de
 from ..job import Job, Problem, Video
 
 DISK_FULL_LIMIT = 3
+HELD = ("held_open", "no_permission")
+"""Somebody is at the file, or it is not ours to read: that may end, and is no fault of the file."""
 
 
 def conclude(settings: Attempts, job: Job, video: Video, error: BaseException | None) -> None:
-    """Write an attempt's end into the record. Raises the InfrastructureError that makes the queue pause."""
+    """Write an attempt's end into the record.
+
+    Raises the InfrastructureError that makes the queue pause, the NotReady that lets the job rest.
+    """
     job.unclean_ends = 0
     if error is None:
         logger.bind(job=job.name, id=job.id).success("{}: rendered", video.output)
@@ -26,6 +31,9 @@ def conclude(settings: Attempts, job: Job, video: Video, error: BaseException | 
         if video.disk_full < DISK_FULL_LIMIT:
             raise error
         _fail(job, video, InputError("too_big_for_disk", detail=str(error)))
+    elif isinstance(error, NotReady) and error.code in HELD:
+        video.attempts = max(0, video.attempts - 1)
+        raise error
     elif isinstance(error, (NotReady, FileNotFoundError)):
         _fail(job, video, InputError("file_changed", name=video.source.title, detail=describe(error)))
     else:
