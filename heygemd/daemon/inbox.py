@@ -223,13 +223,10 @@ class Inbox:
             wanted = messages.note(pending.reason.code, pending.reason.fields, self.config.people.languages)
         moot = wanted is None and (pending.note is not None or pending.state != "settling")
         path = self.path / pending.name / names.WAITING_NOTE
-        try:
-            if moot and there:
-                await self.guard.thread.call(files.remove, path)
-            elif wanted is not None and wanted != pending.note:
-                await self._write(path, wanted)
-        except (NotReady, OSError) as error:
-            logger.bind(job=pending.name).debug("cannot write a note: {}", describe(error))
+        if moot and there:
+            await self._put(path, None)
+        elif wanted is not None and wanted != pending.note:
+            await self._put(path, wanted)
         pending.note = wanted
 
     async def _loose_files(self, present: list[str], now: float) -> None:
@@ -242,14 +239,21 @@ class Inbox:
         wanted = messages.note("loose_files", {"names": loose}, self.config.people.languages) if loose and due else None
         path = self.path / names.LOOSE_NOTE
         if wanted is None and there:
-            await self.guard.thread.call(files.remove, path)
+            await self._put(path, None)
         elif wanted is not None and wanted != self._loose_note:
-            await self._write(path, wanted)
+            await self._put(path, wanted)
         self._loose_note = wanted
 
-    async def _write(self, path: Path, data: bytes) -> None:
+    async def _put(self, path: Path, note: bytes | None) -> None:
+        """Write a note or take it away; where that may not be done folders are served without."""
         group = self.guard.mount.group if self.guard.mount else None
-        await self.guard.thread.call(files.write, path, data, group, durable=False)
+        try:
+            if note is None:
+                await self.guard.thread.call(files.remove, path)
+            else:
+                await self.guard.thread.call(files.write, path, note, group, durable=False)
+        except (NotReady, OSError) as error:
+            logger.bind(job=path.parent.name).debug("cannot write a note: {}", describe(error))
 
 
 def _told_to_begin(pending: Pending) -> bool:

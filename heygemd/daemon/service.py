@@ -217,8 +217,12 @@ class Service:
         timeless = picture.model_copy(update={"updated": ""})
         due = timeless != self._shown or time.monotonic() - self._shown_at > status.HEARTBEAT_S
         if self.guard.problem is None and self.scanned and due:
-            await self._write_page(picture)
-            self._shown, self._shown_at = timeless, time.monotonic()
+            try:
+                await self._write_page(picture)
+                self._shown, self._shown_at = timeless, time.monotonic()
+            except (NotReady, OSError) as error:  # somebody holds it open, or something else has its name
+                logger.warning("cannot write the page: {}", describe(error))
+                await asyncio.sleep(status.HEARTBEAT_S)
         await asyncio.sleep(self.config.people.page_refresh_s)
 
     async def _write_page(self, picture: Snapshot) -> None:

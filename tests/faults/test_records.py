@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from heygemd.daemon.names import WHY_NOTE
+from heygemd.daemon.names import LOOSE_NOTE, WHY_NOTE
 from tests.e2e.harness import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -89,6 +89,9 @@ def test_a_clock_that_jumps_while_a_job_is_rendered_and_waits_for_its_retry(faul
 
 @pytest.mark.fault("F17")
 def test_a_name_that_is_taken_gets_a_number_in_done_and_in_failed(faulty, media):
+    for ours in (faulty.share / "status.json", faulty.share / "inbox" / LOOSE_NOTE):
+        ours.mkdir()  # nothing can be written there: done without
+    (faulty.share / "inbox" / "loose.mp4").touch()
     for place in ("done", "failed", "processing"):
         for name in ("good", "BAD"):
             (faulty.share / place / name).mkdir()
