@@ -1,7 +1,7 @@
 # make demo    see a real presenter's video say a new voice recording (ends by itself; results in ./demo-share)
 # make test    the tests; with CI=true the slow ones too
 # make check   linters and types
-# make faults  the fault suite alone and at full length: kills, outages, attacks, fuzzing, a soak of 200 jobs (an hour)
+# make faults  the fault suite alone and at full length: kills, outages, attacks, fuzzing, a soak of 200 jobs (two hours)
 # make bench   measurements (minutes)
 # make install only the environment: system packages, .venv, heygemd in it
 #
@@ -18,14 +18,16 @@ demo: $(READY)
 	$(PY) -m heygemd demo --folder demo-share
 
 test: $(READY)
-	$(PY) -m pytest -n 2 --ignore tests/faults $(if $(CI),,-m "not slow") $(PYTEST)
+	$(PY) -m pytest -n 2 --dist worksteal $(if $(CI),,-m "not slow") $(PYTEST)
 
+faults: export HEYGEMD_FAULTS ?= all
 faults: export HEYGEMD_SOAK_JOBS ?= 200
 faults: export HEYGEMD_FUZZ_FILES ?= 500
 faults: export HEYGEMD_FUZZ_S ?= 60
 faults: export HEYGEMD_CRASH_STRIDE ?= 1
+faults: export HEYGEMD_QUEUED ?= 1000
 faults: $(READY)
-	$(PY) -m pytest -n 2 -m fault $(PYTEST)
+	$(PY) -m pytest -n 2 --dist worksteal -m fault $(PYTEST)
 
 bench: $(READY)
 	@for script in tests/bench/bench_*.py; do \

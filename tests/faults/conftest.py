@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,19 @@ import pytest
 from tests.faults.invariants import Accounted
 
 NEXT = "the next healthy job"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Try only the first and the last variant of each fault on a daemon, unless HEYGEMD_FAULTS says "all"."""
+    if os.environ.get("HEYGEMD_FAULTS") == "all":
+        return
+    families = defaultdict(list)
+    for item in items:
+        if "faulty" in getattr(item, "fixturenames", ()):
+            families[item.nodeid.partition("[")[0]].append(item)
+    spared = [item for family in families.values() for item in family[1:-1]]
+    config.hook.pytest_deselected(items=spared)
+    items[:] = [item for item in items if item not in spared]
 
 
 class Faulty(Accounted):

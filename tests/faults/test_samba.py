@@ -56,7 +56,9 @@ class Samba:
 
     def client(self, commands, check=True, **options):
         """Do something as staff's computer does; returns when it is done."""
-        return subprocess.run(self.argv(commands), capture_output=True, check=check, timeout=60, **options)
+        done = subprocess.run(self.argv(commands), capture_output=True, check=check, timeout=60, **options)
+        print(f"smb: {commands}\n{done.stdout.decode(errors='replace')}", end="")
+        return done
 
     def slowly(self, commands):
         """Start a copy from standard input, which the caller feeds."""
@@ -85,6 +87,7 @@ pytestmark = [
 def samba(faulty, tmp_path):
     made = Samba(tmp_path / "samba", faulty.share)
     yield made
+    print(faulty.log())
     made.close()
 
 

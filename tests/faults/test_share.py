@@ -93,11 +93,11 @@ def test_errors_of_a_network_share_are_waited_out(faulty, call, record_property)
 
 
 @pytest.mark.fault("F14")
-@pytest.mark.parametrize("error", ["ESTALE", "EIO", "EACCES"])
-def test_errors_while_a_job_is_rendered_cost_no_attempt(faulty, error):
+@pytest.mark.parametrize(("call", "error"), [("", "ESTALE"), ("", "EIO"), ("", "EACCES"), ("read", "EBUSY")])
+def test_errors_while_a_job_is_rendered_cost_no_attempt(faulty, call, error):
     faulty.healthy("j")
     process = stopped_at(faulty, "claim")
-    faulty.inject({"call": "", "error": error, "after": 3, "times": 4})
+    faulty.inject({"call": call, "error": error, "after": 3, "times": 4})
     psutil.Process(process.pid).resume()
     faulty.finished("j")
     assert faulty.records()[0]["videos"][0]["attempts"] == 1

@@ -81,7 +81,11 @@ class Soak:
         return time.monotonic() - began
 
     def in_flight(self) -> int:
-        return sum(not set(self.site.place_of(name)) & {"done", "failed"} for name in self.expected)
+        """Count the jobs without an end; one that ended wrongly ends the day."""
+        ends = [set(self.site.place_of(name)) & {"done", "failed"} for name in self.expected]
+        wrong = [(n, end) for (n, (place, _)), end in zip(self.expected.items(), ends, strict=True) if end - {place}]
+        assert not wrong, f"{wrong}, seed {SEED}"
+        return ends.count(set())
 
     # --- staff ---------------------------------------------------------------------------------------------------
 
