@@ -108,7 +108,7 @@ def test_errors_while_a_job_is_rendered_cost_no_attempt(faulty, call, error):
 def test_a_call_that_does_not_return_is_told_while_the_watchdog_is_fed(faulty):
     faulty.configure(inbox={"io_deadline_s": 1})
     faulty.start()
-    wait_for(lambda: "STATUS=idle" in faulty.notes, "idle")
+    wait_for(lambda: any(note.startswith("STATUS=idle") for note in faulty.notes), "idle")
     faulty.inject({"call": "scandir", "error": "hang", "seconds": 8, "times": 1})
     faulty.healthy("j")
     wait_for(unavailable(faulty), "told", 6)
