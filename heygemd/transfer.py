@@ -42,11 +42,14 @@ def finish(steps: Steps[R]) -> R:
             return end.value  # type: ignore[no-any-return]
 
 
-def move(source: Path, target: Path) -> Steps[None]:
-    """Move a job folder: by one rename, or across mounts by verified copy, rename, and only then removal."""
+def move(source: Path, target: Path) -> Steps[bool]:
+    """Move a job folder: by one rename, or across mounts by verified copy, rename, and only then removal.
+
+    Returns whether it was copied: its files have new times then.
+    """
     try:
         rename(source, target)
-        return
+        return False
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
@@ -63,6 +66,7 @@ def move(source: Path, target: Path) -> Steps[None]:
         remove(path)
     for folder, _, _ in os.walk(source, topdown=False):
         remove_folder(Path(folder))
+    return True
 
 
 def _refuse(error: OSError) -> None:

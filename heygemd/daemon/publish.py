@@ -205,7 +205,10 @@ def claim(share: Path, job: Job, instance: str, group: int | None) -> Steps[None
     """Take a folder out of the inbox by one rename and mark it as ours. The loser of a race sees FileNotFoundError."""
     source, target = share / "inbox" / job.name, share / "processing" / job.folder
     _must_be_there(source)
-    yield from transfer.move(source, target)
+    if (yield from transfer.move(source, target)):
+        for media in (job.voice, *(video.source for video in job.videos), *job.extra):
+            if media.name:  # a rejected folder has no voice
+                _, media.mtime_ns = files.fingerprint(target / media.name)
     point("claim")
     own(target, instance, group)
 

@@ -1,6 +1,6 @@
 """A long bad day: jobs of every kind under random kills, outages, clock jumps and slow writers, from a printed seed.
 
-HEYGEMD_SOAK_JOBS (default 24; `make faults` runs 200) and HEYGEMD_SOAK_SEED (default: random, printed) choose another.
+HEYGEMD_SOAK_JOBS (default 16; `make faults` runs 200) and HEYGEMD_SOAK_SEED (default: random, printed) choose another.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tests.faults import people
 from tests.faults.conftest import needs_root
 from tests.faults.invariants import digest
 
-JOBS = int(os.environ.get("HEYGEMD_SOAK_JOBS", "24"))
+JOBS = int(os.environ.get("HEYGEMD_SOAK_JOBS", "16"))
 SEED = int(os.environ.get("HEYGEMD_SOAK_SEED", random.randrange(1 << 32)))
 IN_FLIGHT = 5
 SECONDS_EACH = 60
