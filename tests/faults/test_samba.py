@@ -120,6 +120,7 @@ def test_slow_interrupted_and_renamed_copies_are_waited_for(faulty, samba, media
     feed(cut, data[: len(data) // 2], 0.1)
     feed(slow, data, 0.7)
     cut.kill()
+    cut.communicate()
     assert [faulty.place_of(name) for name in ("slow", "cut")] == [["inbox"], ["inbox"]]
     slow.stdin.close()
     assert slow.wait(30) == 0
