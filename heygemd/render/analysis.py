@@ -51,7 +51,7 @@ def analyse(
 ) -> Analysis:  # fmt: skip
     """Follow the face through the first `limit` frames, or take the track from the cache.
 
-    Raises InputError("no_face" | "few_faces" | "media_unreadable").
+    Raises InputError("no_face" | "few_faces" | "face_never_clear" | "media_unreadable").
     """
     key = f"{digest} {VERSION} {tracker.name} {tracker.version} {limit or 'all'} {min_share} {picture.small_size}"
     phases.begin("analyse", min(limit or picture.expected_frames, picture.expected_frames))

@@ -62,7 +62,7 @@ class Tracker(ABC):
         progress     called with the number of frames seen
         min_share    least share of frames that must show the face
 
-        Raise InputError("no_face") or InputError("few_faces", share=...).
+        Raise InputError("no_face"), InputError("few_faces", share=...) or InputError("face_never_clear").
         """
         files = SlotFiles(points_file)
         try:
@@ -79,7 +79,10 @@ class Tracker(ABC):
                 raise InputError("few_faces", share=round(share, 3))
             largest = sides.max(1, initial=0.0)
             faces = ((sides > 0) & (sides >= SECOND_FACE_SHARE * largest[:, None])).sum(1).astype(np.uint8)
-            return settle(Seen(full_size, fps, slot, cuts, faces, files), points_file)
+            track, findings = settle(Seen(full_size, fps, slot, cuts, faces, files), points_file)
+            if not track.strength.any():
+                raise InputError("face_never_clear")
+            return track, findings
         finally:
             files.close()
 

@@ -69,6 +69,13 @@ def test_no_face_and_few_faces(tmp_path: Path) -> None:
     assert few.value.code == "few_faces" and 0 < few.value.fields["share"] < 0.1
 
 
+def test_a_face_that_is_turned_away_all_the_time_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heygemd.render.steady.YAW_FULL_DEG", 0.0)
+    monkeypatch.setattr("heygemd.render.steady.YAW_NONE_DEG", 1e-6)  # any face counts as turned away
+    with pytest.raises(InputError, match="face_never_clear"):
+        people.track(people.swaying(12), tmp_path)
+
+
 def test_nothing_at_all_is_no_face(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no_face"):
         FaceMeshTracker(tmp_path).track(iter([]), (64, 64), people.FPS, tmp_path / "points.f32")
