@@ -9,7 +9,7 @@ import pytest
 import heygemd
 from heygemd.daemon.names import WHY_NOTE
 
-from .harness import FOLDERS, wait_for
+from .harness import FOLDERS, PATIENCE, wait_for
 
 BEFORE_ANY_RESULT = [
     "discover",
@@ -45,7 +45,7 @@ def test_the_daemon_dies_and_the_next_one_finishes(site, media, point):
     titles = ["anna.mp4", "ben.mp4"] if point in WITH_A_RESULT else ["anna.mp4"]
     site.drop("j", voice__m4a=media.voice, **{t.replace(".", "__"): media.face for t in titles})
     first = site.start(fault=point)
-    assert first.wait(90) == -signal.SIGKILL
+    assert first.wait(90 * PATIENCE) == -signal.SIGKILL
     assert len(site.place_of("j")) == 1
     assert {"voice.m4a", *titles} <= everything(site)
     site.start()
@@ -96,7 +96,7 @@ def test_a_machine_that_dies_twice_on_a_video_gives_it_up(site, media):
     site.drop("j", voice__m4a=media.voice, anna__mp4=media.face)
     for round_ in range(2):
         site.fired_once.unlink(missing_ok=True)
-        assert site.start(fault="copy-in").wait(60) == -signal.SIGKILL, round_
+        assert site.start(fault="copy-in").wait(60 * PATIENCE) == -signal.SIGKILL, round_
     site.start()
     failed = site.finished("j", "failed")
     assert "stopped 2 times" in (failed / WHY_NOTE).read_text("utf-8-sig")
