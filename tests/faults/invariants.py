@@ -92,7 +92,7 @@ def whole(folder: Path) -> None:
     """Assert that a folder in done/ holds finished results only, each decodable to its end."""
     parts = [p for p in folder.rglob("*") if p.name.endswith((".part", "heygemd-part"))]
     assert not parts, f"I3: {parts}"
-    results = [p for p in folder.glob("[!.]*.mp4")]
+    results = [p for p in folder.glob("[!.]*.mp4") if p.is_file()]
     assert results, f"I3: done/{folder.name} has no result"
     for path in results:
         assert frame_count(path) > 0, f"I3: {path}"
