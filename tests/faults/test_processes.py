@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.harness import PATIENCE, wait_for, worker
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
-IMPATIENT = {"stall_s": 10 * PATIENCE, "retry_backoff_s": [0.1], "stop_grace_s": 1}
+IMPATIENT = {"stall_s": 25 * PATIENCE, "retry_backoff_s": [0.1], "stop_grace_s": 1}
 """A healthy renderer's imports alone may take some seconds of the stall limit."""
 
 
