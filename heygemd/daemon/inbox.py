@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from pathlib import Path
 
@@ -199,14 +201,22 @@ class Inbox:
             if quiet_s < self.config.inbox.incomplete_fail_after_h * 3600 and not _told_to_begin(pending):
                 raise NotReady("copy_stopped", describe(error), name=entry.name) from None
             problem = Problem(code="file_incomplete", fields={"name": entry.name}, detail=describe(error))
-        except InputError as error:
-            problem = Problem(code=error.code, fields={**error.fields, "name": entry.name}, detail=error.detail)
-        except EngineError as error:
+        except (InputError, EngineError) as error:
             if isinstance(error, DeadlineExceeded):
                 raise  # a slow share, perhaps: looked at again
-            problem = Problem(code="media_unreadable", fields={"name": entry.name}, detail=describe(error))
+            await self._confirm(pending, entry, error)
+            code = error.code if isinstance(error, InputError) else "media_unreadable"
+            problem = Problem(code=code, fields={**error.fields, "name": entry.name}, detail=describe(error))
         kind = folders.kind_by_name(entry.name)
         return folders.Judged(entry, kind, problem) if kind else None
+
+    async def _confirm(self, pending: Pending, entry: Entry, error: HeygemdError) -> None:
+        """Raise unless a second look found the file at fault too: the share may have gone away under the first."""
+        await self.guard.thread.call(files.fingerprint, self.path / pending.name / entry.name)
+        if entry not in pending.doubted or os.strerror(errno.ENOENT) in error.detail:
+            pending.doubted.add(entry)
+            pending.judged_at = 0.0
+            raise NotReady("still_copying", name=entry.name)
 
     # --- notes for people ---------------------------------------------------------------------------------------
 

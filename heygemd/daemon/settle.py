@@ -30,6 +30,7 @@ class Pending:
     reason   why it is not ready, for people
     job      the record made of it, once ready or rejected
     judged   what each member is by content, so that a folder that waits for days is not read again and again
+    doubted  members that could not be read once: nothing is concluded from that alone
     """
 
     name: str
@@ -45,6 +46,7 @@ class Pending:
     claim_failures: int = 0
     claim_after: float = 0.0
     judged: dict[Entry, Judged | None] = field(default_factory=dict)
+    doubted: set[Entry] = field(default_factory=set)
 
     def observe(self, seen: Seen, now: float) -> None:
         """Take in one scan; a change of any member starts the clock again and drops what was concluded."""
