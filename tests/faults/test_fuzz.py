@@ -20,7 +20,12 @@ FILES = int(os.environ.get("HEYGEMD_FUZZ_FILES", "60"))
 SECONDS = int(os.environ.get("HEYGEMD_FUZZ_S", "10"))
 SEED = int(os.environ.get("HEYGEMD_FUZZ_SEED", random.randrange(1 << 32)))
 
-pytestmark = [pytest.mark.slow, pytest.mark.fault("FUZZ"), pytest.mark.timeout(FILES * 20 + SECONDS + 300)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.endurance,
+    pytest.mark.fault("FUZZ"),
+    pytest.mark.timeout(FILES * 20 + SECONDS + 300),
+]
 
 
 def run(module, *arguments):

@@ -188,6 +188,7 @@ class Soak:
 @needs_root()
 @pytest.mark.root
 @pytest.mark.slow
+@pytest.mark.endurance
 @pytest.mark.fault("SOAK")
 @pytest.mark.timeout(JOBS * SECONDS_EACH + 600)
 def test_nothing_is_lost_and_nothing_done_twice(faulty, clock, tmp_path, record_property):
