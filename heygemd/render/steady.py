@@ -88,6 +88,8 @@ def _smooth(seen: Seen, have: NDArray[np.int64], runs: NDArray[np.int32], start:
     weight = np.zeros((stop - start, 1, 1), np.float32)
     for k in range(-reach, reach + 1):
         a, b = max(start, low - k), min(stop, high - k)
+        if a >= b:  # a video shorter than the smoothing reaches
+            continue
         same = (runs[a:b] == runs[a + k : b + k]) & (runs[a:b] > 0)
         share = (np.exp(-0.5 * (k / sigma) ** 2) * same).astype(np.float32)[:, None, None]
         out[a - start : b - start] += share * raw[a + k - low : b + k - low]

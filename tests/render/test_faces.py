@@ -76,6 +76,12 @@ def test_a_face_that_is_turned_away_all_the_time_is_told(tmp_path: Path, monkeyp
         people.track(people.swaying(12), tmp_path)
 
 
+@pytest.mark.parametrize("frames", [1, 2])
+def test_a_video_of_hardly_a_frame_is_followed(tmp_path: Path, frames: int) -> None:
+    track, _ = people.track(people.swaying(frames), tmp_path)
+    assert (track.strength == 1).all()
+
+
 def test_nothing_at_all_is_no_face(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no_face"):
         FaceMeshTracker(tmp_path).track(iter([]), (64, 64), people.FPS, tmp_path / "points.f32")
