@@ -4,7 +4,9 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -84,11 +86,12 @@ pytestmark = [
 
 
 @pytest.fixture
-def samba(faulty, tmp_path):
-    made = Samba(tmp_path / "samba", faulty.share)
-    yield made
-    print(faulty.log())
-    made.close()
+def samba(faulty):
+    with tempfile.TemporaryDirectory(prefix="smb") as short:  # smbd's sockets lie in it: 107 characters at most
+        made = Samba(Path(short), faulty.share)
+        yield made
+        print(faulty.log())
+        made.close()
 
 
 def test_a_folder_copied_in_at_full_speed_comes_back_over_smb(faulty, samba, media, tmp_path):
