@@ -13,7 +13,7 @@ from ..config import Config, Language
 from ..errors import printable
 from ..job import Job, Problem, Video
 from ..messages import Text
-from ..protocol import Evidence
+from ..protocol import CONTROL_MS, Evidence
 from . import chart
 from .pages import page
 from .publish import LOG_NOTE, Papers
@@ -59,6 +59,7 @@ def _report(job: Job, config: Config, languages: tuple[Language, ...], proofs: M
         problem=_told(job.problem, job.problem.fields, languages) if job.problem else None,
         videos=[_video(job, config, video, languages, proofs.get(video.output)) for video in job.videos],
         log=LOG_NOTE,
+        control_ms=CONTROL_MS,
         went_wrong=_went_wrong(job),
     )
 

@@ -37,6 +37,7 @@ def proof(seconds: int = 4) -> Evidence:
 def result(offset_ms: float | None = -20) -> Result:
     return Result(
         frames=100, fps="25/1", duration_s=4, width=1280, height=720, offset_ms=offset_ms, offset_confidence=2,
+        moved_ms=190,
         engine="mesh", tracker="facemesh", seconds={"analyse": 1.5, "study": 0.2, "render": 3.0, "measure": 0.4},
     )  # fmt: skip
 
@@ -139,6 +140,8 @@ def test_it_can_be_used_by_everybody(language: str, scheme: str, width: int, rep
     page = open_page(report(mixed()), language, scheme, width)
     page.locator("details").first.evaluate("details => details.open = true")
     assert_accessible(page)
+    checked = {"en": "moved by 200 ms it finds 190 ms more", "zh": "声音移动 200 毫秒后，测得的偏差增加 190 毫秒"}
+    expect(page.locator("details").first).to_contain_text(checked[language])
 
 
 def test_the_check_for_everybody_can_fail(tmp_path: Path, open_page: Open) -> None:
