@@ -18,7 +18,7 @@ demo: $(READY)
 	$(PY) -m heygemd demo --folder demo-share
 
 test: $(READY)
-	$(PY) -m pytest -n 2 --dist worksteal -m "not $(if $(CI),endurance,slow)" $(PYTEST)
+	$(PY) -m pytest -n 2 --dist worksteal --ignore tests/faults $(if $(CI),,-m "not slow") $(PYTEST)
 
 faults: export HEYGEMD_FAULTS ?= all
 faults: export HEYGEMD_SOAK_JOBS ?= 200
