@@ -210,7 +210,9 @@ class Scheduler:
         folder = self.share / "processing" / job.folder
         say = logger.bind(job=job.name, id=job.id)
         if job.phase == "claimed":
-            for video in await call(publish.missing_results, folder, job):
+            # In a folder that was taken away nothing can be missing: asking would only find it gone again.
+            gone = job.problem is not None and job.problem.code == "removed"
+            for video in [] if gone else await call(publish.missing_results, folder, job):
                 say.warning("{}: its result was removed, rendering it again", video.output)
                 video.state, video.kept = "waiting", False
             if not job.settled:
