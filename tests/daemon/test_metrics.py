@@ -80,6 +80,22 @@ def selectors(expression: str) -> list[promql_parser.VectorSelector]:
     return found
 
 
+def test_whatever_the_dashboard_takes_the_increase_of_is_there_before_its_first_event(tmp_path: Path) -> None:
+    Metrics([]).write(tmp_path / "heygemd.prom")
+    before = written(tmp_path / "heygemd.prom")
+    assert {value for (name, _), value in before.items() if name.endswith("_total")} == {0.0}
+    metrics = Metrics([])
+    metrics.update(busy(), [job(1)], 1000.0)
+    metrics.write(tmp_path / "heygemd.prom")
+    after = written(tmp_path / "heygemd.prom")
+    panels = json.loads(DASHBOARD.read_text())["panels"]
+    texts = [t["expr"] for p in panels for t in p["targets"]]
+    counted = {s.name for text in texts if "increase(" in text for s in selectors(text)}
+    assert {"heygemd_phase_seconds_total", "heygemd_made_seconds_total", "heygemd_attempts_total"} <= counted
+    assert counted - {name for name, _ in before} == set()
+    assert [series for series in after if series[0] in counted and series not in before] == []
+
+
 def test_the_dashboard_asks_for_what_is_written(tmp_path: Path) -> None:
     metrics = Metrics([])
     metrics.update(busy(), [job(1)], 1000.0)

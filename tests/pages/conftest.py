@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+from tests.e2e.harness import PATIENCE
 
 OPTIONS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
@@ -15,6 +17,7 @@ OPTIONS = [
 ]  # fmt: skip
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 Open = Callable[..., Page]
+expect.set_options(timeout=5_000 * PATIENCE)
 
 
 @pytest.fixture(scope="package")
@@ -40,6 +43,7 @@ def open_page(browser: Browser) -> Iterator[Open]:
             locale=language, color_scheme=scheme, viewport={"width": width, "height": 900}, offline=True
         )
         contexts.append(context)
+        context.set_default_timeout(30_000 * PATIENCE)
         page = context.new_page()
         page.on("console", lambda said: None if picture_missing(said) else troubles.append(said.text))
         page.on("pageerror", lambda error: troubles.append(str(error)))

@@ -98,6 +98,15 @@ def test_it_shows_pictures_chart_and_player(report, open_page: Open) -> None:
     assert lips != voice
 
 
+def test_a_chart_wider_than_the_window_says_that_it_moves(report, open_page: Open) -> None:
+    hint = "move the chart sideways"
+    expect(open_page(report(mixed()), width=1100).get_by_text(hint).first).to_be_hidden()
+    phone = open_page(report(mixed()), width=360)
+    expect(phone.get_by_text(hint).first).to_be_visible()
+    phone.set_viewport_size({"width": 1100, "height": 900})
+    expect(phone.get_by_text(hint).first).to_be_hidden()
+
+
 def test_names_chosen_by_people_are_inert(report, open_page: Open) -> None:
     page = open_page(report(mixed()))
     expect(page).to_have_title("spring <b>")
