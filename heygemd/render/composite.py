@@ -75,19 +75,19 @@ def blend(frame: Frame, picture: Picture, box: Box, before: Image, patch: Patch,
     if strength <= 0 or where is None:
         return frame
     rows, columns = where
-    mask = patch.mask[rows, columns, None] * np.float32(min(strength, 1.0))
-    new, old = patch.image[rows, columns].astype(np.float32), before[rows, columns].astype(np.float32)
     linear = to_yuv(matrix_name(picture), picture.full_range)[:, :3]
-    change: NDArray[np.float32] = cv2.transform((new - old) * mask, linear).astype(np.float32, copy=False)
+    apart = cv2.subtract(patch.image[rows, columns], before[rows, columns], dtype=cv2.CV_32F)
+    mask = patch.mask[rows, columns] * np.float32(min(strength, 1.0))
+    change = [cv2.multiply(channel, mask) for channel in cv2.split(cv2.transform(apart, linear))]
     result: Frame = frame.copy()
-    y, u, v = planes(result, picture.width, picture.height)
     top, left = box[1] + rows.start, box[0] + columns.start
-    _add(y[top : top + change.shape[0], left : left + change.shape[1]], change[..., 0])
-    size = (change.shape[1] // 2, change.shape[0] // 2)
-    half = np.asarray(cv2.resize(change[..., 1:], size, interpolation=cv2.INTER_AREA), np.float32)
-    for plane, channel in ((u, 0), (v, 1)):
-        part = plane[top // 2 : top // 2 + half.shape[0], left // 2 : left // 2 + half.shape[1]]
-        _add(part, half[..., channel])
+    height, width = mask.shape
+    for plane, channel, step in zip(planes(result, picture.width, picture.height), change, (1, 2, 2), strict=True):
+        part = plane[top // step : (top + height) // step, left // step : (left + width) // step]
+        if step > 1:
+            channel = cv2.resize(channel, part.shape[::-1], interpolation=cv2.INTER_AREA)
+        # Rounded; where the change rounds to 0 the sample stays.
+        cv2.add(part, channel, dst=part, dtype=cv2.CV_8U)
     return result
 
 
@@ -100,8 +100,3 @@ def _touched(mask: NDArray[np.float32]) -> tuple[slice, slice] | None:
             return None
         bounds.append(slice(int(hits[0]) // 2 * 2, int(hits[-1]) // 2 * 2 + 2))
     return bounds[0], bounds[1]
-
-
-def _add(plane: NDArray[np.uint8], change: NDArray[np.float32]) -> None:
-    """Add a change in place, rounded; where it rounds to 0 the sample stays."""
-    plane[:] = np.clip(plane + np.rint(change), 0, 255).astype(np.uint8)

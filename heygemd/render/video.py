@@ -251,9 +251,9 @@ def small_frames(picture: Picture, limit: int | None = None) -> tuple[Iterator[I
     limit_s = _limit_s(picture, limit)
     stream = _steady(picture, limit_s)
     if picture.stream.hdr:
-        stream = _ordinary_range(stream.filter("scale", width, height, flags="bilinear"), picture)
+        stream = _ordinary_range(stream.filter("scale", width, height, flags="area"), picture)
     colour = {} if _is_rgb(picture.stream) else {"in_range": _source_colour(picture)["in_range"]}
-    stream = stream.filter("scale", width, height, flags="bilinear", **colour).filter("format", "bgr24")
+    stream = stream.filter("scale", width, height, flags="area", **colour).filter("format", "bgr24")
     output = ffmpeg.to_pipe(stream, format="rawvideo", **_first(limit))
     decode = Decode(ffmpeg.command(output, media_s=limit_s), width * height * 3)
     return (buffer.reshape(height, width, 3) for buffer in decode), decode

@@ -46,6 +46,11 @@ def blurred(mask: F32, sigma: float) -> F32:
     return np.asarray(cv2.GaussianBlur(mask, (0, 0), max(sigma, 0.4)), np.float32)
 
 
+def mixed(base: F32, layer: F32, share: F32) -> F32:
+    """Return (h, w, 3) float32: `layer` by its share (h, w) 0..1, `base` by the rest."""
+    return np.asarray(cv2.blendLinear(layer, base, share, 1 - share), np.float32)
+
+
 def moved(field: Field, eye: float, furthest: float) -> F32:
     """Return (height, width) float32 mask of the pixels that the base warp may change, feathered inwards.
 

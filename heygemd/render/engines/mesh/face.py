@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -71,13 +72,13 @@ class Painter:
         if need > 0.01:
             soft, ring = blend.lips(target, part, eye)
             layer, layer_real = self._lips(plan, crop.output, part, after, depth, eye, mouth, ring)
-            mouth += (need * soft)[..., None] * (layer - mouth)
+            mouth = blend.mixed(mouth, layer, need * soft)
             real += need * (layer_real - real)
             mask[view] = np.maximum(mask[view], min(need * 4, 1) * soft)
         hollow = float(np.clip(wanted[OPEN] / SHUT - 1, 0, 1)) * (1 - real)
         if hollow > 0.01:
-            self._paint(mouth, crop, plan, pose, part, target, hollow)
-        image[view] = np.clip(mouth + 0.5, 0, 255)
+            mouth = self._paint(mouth, crop, plan, pose, part, target, hollow)
+        image[view] = cv2.convertScaleAbs(mouth)
         return _patch(crop, field, image, mask)
 
     def _lips(
@@ -98,7 +99,7 @@ class Painter:
         return blend.matched(layer, base, ring), real
 
     @staticmethod
-    def _paint(image: F32, crop: Crop, plan: Plan, pose: Pose, field: warp.Field, target: F32, hollow: float) -> None:
+    def _paint(image: F32, crop: Crop, plan: Plan, pose: Pose, field: warp.Field, target: F32, hollow: float) -> F32:
         open_by = float(plan.target[crop.output, OPEN])
         line = float(plan.rest[crop.source, 3]) + LIP_HEIGHT
         size = (field.width, field.height)
@@ -107,7 +108,7 @@ class Painter:
         skin = crop.image[spots[:, 1], spots[:, 0]].astype(np.float32)
         light = np.median(skin.max(1))
         mask, shade = blend.inside(target, field, float(pose.scale[0]))
-        image += (hollow * mask)[..., None] * (np.minimum(picture * (light * shade)[..., None], 250) - image)
+        return blend.mixed(image, picture * (light * shade)[..., None], hollow * mask)
 
 
 def _patch(crop: Crop, field: warp.Field, image: NDArray[np.uint8], mask: F32) -> Patch:

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_matrix
 from scipy.spatial import Delaunay
 
 from ...geometry import F32, face_shape
@@ -31,7 +30,6 @@ COLUMNS = slice(1, 10)
 MOVES = 1e-3
 CELLS = 224
 """The most cells that a region is wide: finer than that no map needs to be."""
-SPILL = 0.05
 SHIFT_BITS = 4
 FLAT_PIXELS = 0.02
 """Triangles of less area (a closed mouth's inside) are left out; their neighbours cover them."""
@@ -43,9 +41,7 @@ class Field(NamedTuple):
 
     x0, y0  the region's corner in the picture · width, height of the region, pixels
     scale   side of a cell, pixels
-    inside  (h, w) bool cells that a triangle covers
-    corner  (h, w, 3) int32 the vertices of each cell's triangle · share (h, w, 3) float32 what each contributes,
-            nothing outside
+    triangle  (h, w) int32 which of `triangles` covers a cell, -1 where none
     """
 
     x0: int
@@ -53,9 +49,12 @@ class Field(NamedTuple):
     width: int
     height: int
     scale: int
-    inside: NDArray[np.bool_]
-    corner: NDArray[np.int32]
-    share: F32
+    triangle: NDArray[np.int32]
+
+    @property
+    def inside(self) -> NDArray[np.bool_]:
+        """(h, w) cells that a triangle covers."""
+        return self.triangle >= 0
 
     def cut(self, low: F32, high: F32) -> Field:
         """Return the part that holds the picture's pixels from `low` to `high` (x, y), as far as there are any."""
@@ -66,7 +65,7 @@ class Field(NamedTuple):
         width, height = (int(v) for v in np.minimum(last * self.scale, limits) - first * self.scale)
         x0, y0 = (int(v) for v in first * self.scale + (self.x0, self.y0))
         part = np.s_[first[1] : last[1], first[0] : last[0]]
-        return Field(x0, y0, width, height, self.scale, self.inside[part], self.corner[part], self.share[part])
+        return Field(x0, y0, width, height, self.scale, self.triangle[part])
 
     def within(self, outer: Field) -> tuple[slice, slice]:
         """Return where this part lies in the region it was cut from."""
@@ -75,7 +74,7 @@ class Field(NamedTuple):
 
     def enlarged(self, cells: F32) -> F32:
         """Return (height, width, ...) float32 of values that belong to the cells' centres."""
-        rows, columns = self.inside.shape
+        rows, columns = self.triangle.shape
         if self.scale > 1:
             size = (columns * self.scale, rows * self.scale)
             cells = np.asarray(cv2.resize(cells, size, interpolation=cv2.INTER_LINEAR), np.float32)
@@ -129,73 +128,65 @@ def vertices(points: F32, depth: F32) -> F32:
 
 def draw(target: F32, limits: tuple[int, int]) -> Field:
     """Return the Field of target vertices inside a picture of `limits` (width, height)."""
-    faces = triangles()
-    low = np.maximum(np.floor(target[faces].min((0, 1))), 0).astype(int)
-    high = np.minimum(np.ceil(target[faces].max((0, 1))) + 1, limits).astype(int)
+    corners = target[triangles()]
+    low = np.maximum(np.floor(corners.min((0, 1))), 0).astype(int)
+    high = np.minimum(np.ceil(corners.max((0, 1))) + 1, limits).astype(int)
     width, height = (int(v) for v in np.maximum(high - low, 1))
     scale = -(-width // CELLS)
-    corners = (target[faces] - low + 0.5) / scale - 0.5
-    square = np.concatenate([corners, np.ones((len(faces), 3, 1))], 2).transpose(0, 2, 1)
-    flat = np.abs(np.linalg.det(square)) * scale * scale < FLAT_PIXELS
-    square[flat] = np.eye(3)
-    index = _index(corners, ~flat, (-(-height // scale), -(-width // scale)))
-    inside = index >= 0
-    held = _shares(square, index[inside], inside)
-    share = np.zeros((*index.shape, 3), np.float32)
-    share[inside] = held
-    return Field(int(low[0]), int(low[1]), width, height, scale, inside, faces[index], share)
-
-
-def _shares(square: NDArray[np.float64], mine: NDArray[np.int32], inside: NDArray[np.bool_]) -> F32:
-    """Return (n, 3) barycentric shares of the n cells in `inside`, whose triangles are `mine`."""
-    inverse = np.linalg.inv(square).transpose(0, 2, 1).reshape(-1, 9).astype(np.float32)
-    y, x = (v.astype(np.float32)[:, None] for v in np.nonzero(inside))
-    terms = inverse[mine]
-    held = terms[:, :3] * x
-    held += terms[:, 3:6] * y
-    held += terms[:, 6:]
-    # Drawn edges reach a little over the triangle: without the limit a sliver would fling such a cell far away.
-    np.clip(held, -SPILL, 1 + SPILL, out=held)
-    held /= (held[:, 0] + held[:, 1] + held[:, 2])[:, None]
-    return np.asarray(held, np.float32)
-
-
-def _index(corners: NDArray[np.float64], drawn: NDArray[np.bool_], size: tuple[int, int]) -> NDArray[np.int32]:
-    """Return `size` (rows, columns) int32 the triangle that covers each cell, -1 where none."""
-    index = np.full(size, -1, np.int32)
-    cells = np.round(corners * (1 << SHIFT_BITS)).astype(np.int32)
+    drawn = np.abs(_twice_area(corners)) >= FLAT_PIXELS
+    cells = np.round(((corners - low + 0.5) / scale - 0.5) * (1 << SHIFT_BITS)).astype(np.int32)
+    index = np.full((-(-height // scale), -(-width // scale)), -1, np.int32)
     for k in np.flatnonzero(drawn).tolist():
         cv2.fillConvexPoly(index, cells[k], k, cv2.LINE_8, SHIFT_BITS)
     # Where a closed mouth's triangles are too flat to draw, their neighbours take over.
     spread = cv2.dilate(index.astype(np.float32), np.ones((3, 3), np.uint8), iterations=HOLE_CELLS)
-    return np.where(index < 0, spread.astype(np.int32), index)
+    index = np.where(index < 0, spread.astype(np.int32), index)
+    return Field(int(low[0]), int(low[1]), width, height, scale, index)
+
+
+def _twice_area(corners: F32) -> F32:
+    """Return (n,) signed double areas of (n, 3, 2) triangles."""
+    one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    return np.asarray(one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0], np.float32)
 
 
 def maps(field: Field, target: F32, source: F32) -> F32:
     """Return (height, width, 2) float32: where in the source picture each pixel of the field's region comes from.
 
     target, source  (n, 2) vertices in either picture. Outside the triangles: the pixel's own place.
-
-    What is interpolated is the departure from the best affine map, so that the cells at a sliver's rim, which its
-    triangle does not quite hold, go hardly astray.
     """
-    ones = np.ones((len(target), 1), np.float32)
-    affine = np.linalg.lstsq(np.concatenate([target, ones], 1), source, rcond=None)[0].astype(np.float32)
-    departure = source - target @ affine[:2] - affine[2]
-    rows, columns = field.inside.shape
-    ends = np.arange(0, 3 * rows * columns + 1, 3, dtype=np.int32)
-    each = csr_matrix((field.share.ravel(), field.corner.ravel(), ends), (rows * columns, len(target)))
-    shift = (each @ departure).reshape(rows, columns, 2)
-    turn = affine[:2] - np.eye(2, dtype=np.float32)
+    rows, columns = field.triangle.shape
     half = (field.scale - 1) / 2
     x = np.arange(columns, dtype=np.float32) * field.scale + np.float32(field.x0 + half)
     y = np.arange(rows, dtype=np.float32) * field.scale + np.float32(field.y0 + half)
-    shift += x[None, :, None] * turn[0] + (y[:, None, None] * turn[1] + affine[2])
-    shift *= field.inside[..., None]
+    # The index -1 of cells outside takes the last row: no departure.
+    terms = np.take(_departures(target[triangles()], (source - target)[triangles()]), field.triangle, 0, mode="wrap")
+    shift = terms[..., 0:2] * x[None, :, None]
+    shift += terms[..., 2:4] * y[:, None, None]
+    shift += terms[..., 4:6]
+    # Drawn edges reach a little over the triangle: without the limit a sliver would fling such a cell far away.
+    np.clip(shift, terms[..., 6:8], terms[..., 8:10], out=shift)
     places = field.enlarged(shift)
     places[..., 0] += np.arange(field.x0, field.x0 + field.width, dtype=np.float32)
     places[..., 1] += np.arange(field.y0, field.y0 + field.height, dtype=np.float32)[:, None]
     return places
+
+
+def _departures(corners: F32, moves: F32) -> F32:
+    """Return (n + 1, 10): for each triangle how its (x, y) departure depends on x, on y, at 0, its least and its most.
+
+    corners, moves  (n, 3, 2) where the vertices are and by how much they depart. The last row is zero.
+    """
+    first, start = corners[:, 0].astype(np.float64), moves[:, 0].astype(np.float64)
+    one, two = corners[:, 1] - first, corners[:, 2] - first
+    by_one, by_two = moves[:, 1] - start, moves[:, 2] - start
+    area = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
+    with np.errstate(divide="ignore", invalid="ignore"):  # triangles without area are never drawn
+        along_x = (by_one * two[:, 1:] - by_two * one[:, 1:]) / area[:, None]
+        along_y = (by_two * one[:, :1] - by_one * two[:, :1]) / area[:, None]
+    at_zero = start - along_x * first[:, :1] - along_y * first[:, 1:]
+    rows = np.concatenate([along_x, along_y, at_zero, moves.min(1), moves.max(1)], 1)
+    return np.concatenate([rows, np.zeros((1, 10))]).astype(np.float32)
 
 
 def sample(picture: NDArray[np.uint8], places: F32) -> NDArray[np.uint8]:

@@ -1,0 +1,47 @@
+"""The default engine's speed at 1080p: a video's first render and its second, beside ffmpeg's plain transcode of it.
+
+python -m tests.bench.bench_speed [SECONDS | VIDEO VOICE]     default: 30 seconds of the demo's presenter and voice
+
+Wall time of the whole renderer process: start, track, render, encode, measure. The transcode has the same encoder
+settings: it is the floor.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from heygemd import demo
+from heygemd.config import Render
+
+from .. import making
+from .bench_memory import measure, presenter
+
+
+def main(*given: str) -> None:
+    """Print three lines."""
+    with tempfile.TemporaryDirectory(prefix="heygemd-bench-") as temp:
+        folder = Path(temp)
+        video, voice = (Path(path) for path in given) if len(given) == 2 else _own(folder, float((*given, 30)[0]))
+        began = time.monotonic()
+        making.ffmpeg("-i", video, "-c:v", "libx264", "-preset", Render().preset, "-crf", str(Render().crf),
+                      folder / "transcoded.mp4")  # fmt: skip
+        floor_s = time.monotonic() - began
+        for name in ("first render", "second render"):
+            facts = measure(folder, voice, video)
+            fps = facts["frames"] / facts["seconds"]
+            print(f"{name}: {facts['frames']} frames in {facts['seconds']} s, {fps:.1f} fps,", end=" ")
+            print(f"{facts['cpu_s']} s of processor time; {facts['phases']}", flush=True)
+        print(f"plain transcode: {floor_s:.1f} s")
+
+
+def _own(folder: Path, seconds: float) -> tuple[Path, Path]:
+    voice = folder / "voice.wav"
+    making.ffmpeg("-stream_loop", "-1", "-i", Path(demo.__file__).with_name("voice.m4a"), "-t", str(seconds), voice)
+    return presenter(folder / "anna.mp4", seconds), voice
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
