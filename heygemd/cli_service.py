@@ -35,9 +35,13 @@ def service_uninstall(
     config: ConfigFile = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Stop the service and remove its units. Configuration, records and the share stay."""
+    """Show the service's files, then stop it and remove them. Configuration, records and the share stay."""
     from . import servicing
 
-    if yes or typer.confirm("Stop heygemd and remove its units?"):
-        for path in servicing.uninstall(servicing.plan(load(config), config)):
+    files = servicing.plan(load(config), config)
+    for path in files:
+        if path.exists():
+            typer.echo(f"--- {path}")
+    if yes or typer.confirm("Stop heygemd and remove these files?"):
+        for path in servicing.uninstall(files):
             typer.echo(f"removed {path}")

@@ -23,7 +23,6 @@ from .upkeep_settings import Metrics, Notify, Retention
 DEFAULT_PATH = Path("/etc/heygemd/config.toml")
 
 Tracker = Literal["auto", "facemesh", "face-alignment"]
-Detector = Literal["s3fd", "blazeface"]
 Quality = Literal["draft", "standard", "high"]
 AudioLonger = Literal["pingpong", "loop", "hold", "trim"]
 AudioShorter = Literal["cut", "keep"]
@@ -41,6 +40,8 @@ Count = Annotated[int, Field(ge=1)]
 MIB, GIB = 1 << 20, 1 << 30
 """Bytes in the units of settings."""
 MISTAKES, MISTAKE_CHARS = 20, 300
+SECRET = "notify.urls"
+"""Never shown, not even as somebody's mistake: it holds passwords."""
 
 
 M = TypeVar("M", bound=Section)
@@ -110,7 +111,6 @@ class Render(Section):
     """First, because `engine` may name one of them."""
     engine: str = "mesh"
     tracker: Tracker = "auto"
-    detector: Detector = "s3fd"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     quality: Quality = "standard"
     encoder: Literal["auto", "x264", "nvenc"] = "auto"
@@ -247,7 +247,7 @@ def _mistake(model: type[Section], error: ErrorDetails) -> str:
     if error["type"] == "literal_error":
         allowed = error.get("ctx", {}).get("expected", "").replace("'", "").replace(" or ", ", ").split(", ")
         near = _did_you_mean(str(value), allowed)
-    given = "" if isinstance(value, Mapping) else f" = {value!r}"
+    given = "" if isinstance(value, Mapping) or key.startswith(SECRET) else f" = {value!r}"
     return f"{key}{given}: {error['msg'][0].lower()}{error['msg'][1:]}{near}"
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import Literal, get_args
-
-from .errors import NotInstalled
+from typing import Literal
 
 HEAD_BYTES = 512
 
@@ -23,14 +21,6 @@ Unusable = Literal[
     "weights_none",
 ]
 """Codes of messages."""
-
-
-def usable(path: Path) -> Usable:
-    """Return the layout of a PyTorch file. Raises NotInstalled(code, path=..., name=...) as `kind` says."""
-    found = kind(path)
-    if found in get_args(Unusable):
-        raise NotInstalled(found, path=str(path), name=path.name)
-    return found  # type: ignore[return-value]  # get_args tells the two apart, which mypy cannot follow
 
 
 def kind(path: Path) -> Usable | Unusable:

@@ -8,6 +8,7 @@ import pytest
 from babel.messages import pofile
 
 from heygemd import messages
+from heygemd.config import AudioLonger, AudioShorter, Quality
 from heygemd.errors import printable
 from heygemd.upkeep_settings import Event
 
@@ -18,6 +19,14 @@ FAULTS = {"InputError", "EngineError", "InfrastructureError", "NotReady", "Worke
 LATE = {"name"}
 """Facts that are added where the words are shown."""
 JARGON = re.compile(r"traceback|exception|codec|stderr|stdout|null|CUDA|errno|mutex|i/o", re.I)
+
+
+SETTINGS = {
+    f"{name}_{value}"
+    for name, values in (("quality", Quality), ("audio_longer", AudioLonger), ("audio_shorter", AudioShorter))
+    for value in get_args(values)
+}
+"""What the report says of settings."""
 
 
 def read(language):
@@ -53,6 +62,10 @@ def test_a_catalogue_is_complete_and_speaks_of_the_same_facts(language):
             assert fields(template) <= fields(english[-1]), code
             assert template.count("\n") == english[-1].count("\n") <= 1, code
         assert fields(words[-1]) == fields(english[-1]), code
+
+
+def test_every_value_of_a_setting_that_the_report_names_has_words():
+    assert set(CODES) >= SETTINGS
 
 
 def test_chinese_is_chinese():
@@ -95,7 +108,8 @@ def test_every_fault_has_words_and_brings_the_facts_they_speak_of():
 
 def test_no_words_are_left_over():
     sources = [p.read_text() for p in (*SOURCES, *PACKAGE.rglob("*.html"))]
-    built = {code for code in CODES if code.startswith("page_")} | {f"notify_{event}" for event in get_args(Event)}
+    built = {code for code in CODES if code.startswith("page_")} | SETTINGS
+    built |= {f"notify_{event}" for event in get_args(Event)}
     assert [c for c in CODES if c not in built and not any(f'"{c}"' in s for s in sources)] == []
 
 

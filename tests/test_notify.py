@@ -214,6 +214,15 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
     assert "pa55w0rd" not in shown
 
 
+def test_secrets_are_not_shown_in_a_mistake_either(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('[notify]\nurls = "mailtos://me:pa55w0rd@example.com"\n')
+    with pytest.raises(config.ConfigError) as caught:
+        config.load(path)
+    assert "notify.urls" in str(caught.value.fields["mistakes"])
+    assert "pa55w0rd" not in str(caught.value.fields["mistakes"])
+
+
 def test_the_daemon_never_imports_what_has_network() -> None:
     code = "import heygemd.daemon.service, sys; print('apprise' in sys.modules, 'requests' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -28,6 +28,7 @@ def resume(store: Store, scheduler: Scheduler, config: Config) -> None:
             _count_unclean_end(job, config.attempts.daemon_crash_limit)
             store.save(job)
         scheduler.active.append(job)
+    scheduler.finished.sort(key=lambda job: job.finished)
     _sweep(config.paths.cache / "jobs", {job.id for job in scheduler.active})
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from .. import messages
-from ..config import Config, Language
+from ..config import Config, Language, Render
 from ..errors import printable
 from ..job import Job, Problem, Video
 from ..messages import Text
-from ..protocol import CONTROL_MS, Evidence
+from ..protocol import CONTROL_MS, Evidence, Found
 from . import chart
 from .pages import page
 from .publish import LOG_NOTE, Papers
@@ -67,7 +67,9 @@ def _report(job: Job, config: Config, languages: tuple[Language, ...], proofs: M
 def _when(moment: float, language: str) -> str:
     from babel import dates
 
-    return dates.format_datetime(datetime.fromtimestamp(moment), "medium", locale=language)
+    when = datetime.fromtimestamp(moment)
+    date, time = dates.format_date(when, "medium", locale=language), dates.format_time(when, "short", locale=language)
+    return f"{date} {time}"
 
 
 def _told(problem: Problem, fields: Mapping[str, Any], languages: tuple[str, ...]) -> dict[str, Any]:
@@ -81,24 +83,40 @@ def _told(problem: Problem, fields: Mapping[str, Any], languages: tuple[str, ...
 def _video(
     job: Job, config: Config, video: Video, languages: tuple[str, ...], proof: Evidence | None
 ) -> dict[str, Any]:
-    done = video.state == "done"
+    done, settings = video.state == "done", job.settings.apply(config.render)
     return {
         "name": printable(video.source.title),
         "ok": done,
         "kept": video.kept,
         "output": video.output if done else "",
         "problem": _told(video.problem, video.facts(), languages) if video.problem else None,
-        "found": [messages.texts(f.code, f.fields, languages) for f in video.found],
+        "found": [(messages.texts(f.code, f.fields, languages), _deed(f, settings)) for f in video.found],
         "proof": proof,
         "moments": [f"{moment:.1f}" for moment in proof.moments_s] if proof else [],
         "chart": chart.draw(proof) if proof and proof.voice else "",
         "chart_width": chart.width(proof) if proof else 0,
+        "chart_part_s": _part_s(video, proof),
         "result": video.result,
         "fps": float(Fraction(video.result.fps)) if video.result else 0,
         "offset": _offset(video),
-        "settings": job.settings.apply(config.render),
+        "settings": settings,
         "attempts": video.attempts,
     }
+
+
+def _part_s(video: Video, proof: Evidence | None) -> int:
+    """Return how much of the start the chart shows, in seconds, where that is not all; else 0."""
+    if video.result is None or proof is None:
+        return 0
+    shown_s = len(proof.voice) / proof.curve_hz
+    return round(shown_s) if shown_s < video.result.duration_s - 1 else 0
+
+
+def _deed(found: Found, settings: Render) -> str:
+    """Return the code of what was done about a finding, where the settings choose that, or ""."""
+    if found.code == "voice_longer":
+        return f"audio_longer_{settings.audio_longer}"
+    return f"audio_shorter_{settings.audio_shorter}" if found.code == "voice_shorter" else ""
 
 
 def _offset(video: Video) -> tuple[str, int]:
@@ -106,4 +124,6 @@ def _offset(video: Video) -> tuple[str, int]:
     if video.result is None or video.result.offset_ms is None:
         return "report_offset_none", 0
     offset_ms = round(video.result.offset_ms)
+    if offset_ms == 0:
+        return "report_offset_zero", 0
     return ("report_offset" if offset_ms >= 0 else "report_offset_early"), abs(offset_ms)

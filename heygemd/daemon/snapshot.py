@@ -47,7 +47,8 @@ class JobView(View):
 
     id         tells it from another of the same name, the same from arrival to end
     state      held, copying, settling, waiting, ready (in the inbox); claiming, claimed, publishing; done, failed
-    folder     where it lies in the share; link: its report, percent-encoded, once there is one
+    folder     where it lies in the share, "" when somebody has moved a finished one away since
+    link       its report, percent-encoded, while there is one
     text       what it waits for or why it failed, by language
     arrived, finished   ISO 8601 with the server's offset, "" while unknown
     """

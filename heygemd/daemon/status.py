@@ -19,7 +19,7 @@ from ..findings import existing
 from ..job import Job, Video
 from ..messages import Text
 from ..protocol import Progress
-from . import evidence, names, publish
+from . import evidence, names, publish, retention
 from .folder import AUDIO_ENDINGS, VIDEO_ENDINGS
 from .pages import page
 from .scheduler import Scheduler
@@ -44,6 +44,8 @@ class Board:
         self.config = config
         self.scheduler = scheduler
         self.gpus = gpus()
+        self.gone: frozenset[str] = frozenset()
+        """Finished jobs whose folder staff took away since; see `gone`."""
         self._started: tuple[str, float, float] = ("", 0.0, 0.0)
 
     def snapshot(self) -> Snapshot:
@@ -114,17 +116,22 @@ class Board:
     def _job(self, job: Job) -> JobView:
         reason = job.problem or self.scheduler.resting.get(job.id)
         finished = job.phase == "finished"
+        there = self._there(job)
         return JobView(
             id=job.id,
             name=printable(job.name),
             state=("done" if job.succeeded else "failed") if finished else job.phase,
-            folder=printable(job.destination) if finished else "processing",
-            link=link(job.destination, publish.REPORT) if finished and job.destination else "",
+            folder="processing" if not finished else printable(job.destination) if there else "",
+            link=link(job.destination, publish.REPORT) if there else "",
             text=self._texts(reason.code, reason.fields) if reason else {},
             videos=tuple(self._video(job, video) for video in job.videos),
             arrived=_iso(job.arrived),
             finished=_iso(job.finished) if finished else "",
         )
+
+    def _there(self, job: Job) -> bool:
+        """Whether a finished job's folder lies where it was put, so that a link leads to it."""
+        return job.phase == "finished" and bool(job.destination) and job.id not in self.gone
 
     def _video(self, job: Job, video: Video) -> VideoView:
         name = printable(video.source.title)
@@ -135,7 +142,7 @@ class Board:
             return VideoView(name=name, state="waiting")
         if video.problem is not None:
             return VideoView(name=name, state="failed", text=self._texts(video.problem.code, video.facts()))
-        shown = job.phase == "finished"
+        shown = self._there(job)
         return VideoView(
             name=name,
             state="done",
@@ -156,6 +163,21 @@ class Board:
         phase = progress.phase if progress else "copy-in"
         fps = progress.fps if progress else 0.0
         return VideoView(name=name, state="running", phase=phase, percent=percent, fps=fps, eta_s=eta_s)
+
+
+def gone(share: Path, jobs: list[Job]) -> frozenset[str]:
+    """Return the ids of those among finished jobs (oldest first) whose folder is no longer where it was put.
+
+    Staff moved it, or a later job has its place: what lies there is not what the older one made. Runs on the I/O
+    thread. Raises FileNotFoundError where the share itself is gone.
+    """
+    files.read(share / MARKER)
+    found, taken = set(), set()
+    for job in reversed(jobs):
+        if job.destination in taken or not files.exists(share / job.destination / publish.REPORT):
+            found.add(job.id)
+        taken.add(job.destination)
+    return frozenset(found)
 
 
 def link(*parts: str) -> str:
@@ -195,7 +217,7 @@ def share_files(snapshot: Snapshot, config: Config) -> dict[str, bytes]:
     people, limit = config.people, config.limits.max_files_per_job - 1
     data = as_json(snapshot)
     return {
-        HOW_TO: _how_to(tuple(people.languages), limit),
+        HOW_TO: _how_to(tuple(people.languages), limit, retention.wanted(config)),
         "status.html": _shell(tuple(people.languages), max(1, round(people.page_refresh_s))),
         "status.js": b"heygemd(" + data.rstrip() + b");\n",
         FILE: data,
@@ -208,9 +230,9 @@ def _shell(languages: tuple[str, ...], refresh_s: int) -> bytes:
 
 
 @cache
-def _how_to(languages: tuple[str, ...], limit: int) -> bytes:
+def _how_to(languages: tuple[str, ...], limit: int, cleared: bool) -> bytes:
     kinds = {name: [e.removeprefix(".") for e in endings] for name, endings in ENDINGS.items()}
-    return page("how-to.html", languages, limit=limit, why_note=names.WHY_NOTE, **kinds)
+    return page("how-to.html", languages, limit=limit, cleared=cleared, why_note=names.WHY_NOTE, **kinds)
 
 
 def write_local(config: Config, snapshot: Snapshot) -> None:

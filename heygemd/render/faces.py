@@ -14,9 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from .. import installed
-from ..config import Detector as DetectorName
-from ..errors import EngineError, InputError, NotInstalled
+from ..errors import EngineError, InputError
 from .facemesh import Detector, Mesh
 from .follow import SLOTS, Crowd, Finder, SlotFiles, presenter
 from .scene import Finding, Image, Track
@@ -31,7 +29,7 @@ class Tracker(ABC):
     """Finds the presenter's face in every frame of a video."""
 
     name: ClassVar[str]
-    version: str
+    version: ClassVar[str]
     """Part of the track's cache key: raise it when the points change."""
 
     def __init__(self, models: Path, device: str = "cpu") -> None:
@@ -41,7 +39,7 @@ class Tracker(ABC):
 
     @abstractmethod
     def check(self) -> None:
-        """Raise NotInstalled when the tracker cannot run here: then work waits for it."""
+        """Raise EngineError with what to do when the tracker cannot run here."""
 
     @abstractmethod
     def finder(self) -> Finder:
@@ -112,7 +110,7 @@ class FaceMeshTracker(Tracker):
     version = "1"
 
     def check(self) -> None:
-        """Raise NotInstalled if a shipped network is missing or damaged."""
+        """Raise EngineError if a shipped network is missing or damaged."""
         Detector()
         Mesh()
 
@@ -121,20 +119,17 @@ class FaceMeshTracker(Tracker):
         return Detector()
 
 
-def tracker(name: str, models: Path, device: str = "cpu", detector: DetectorName = "s3fd") -> Tracker:
+def tracker(name: str, models: Path, device: str = "cpu") -> Tracker:
     """Return the tracker called `name` ("auto", "facemesh", "face-alignment"), else EngineError("tracker_unknown").
 
-    "auto" is face-alignment where its weights are installed and a GPU runs it: S3FD takes a processor seconds a look.
+    "auto" is face-alignment where its weights are installed and a GPU runs it: S3FD takes a processor half a second.
     """
     if name == FaceMeshTracker.name or (name == "auto" and not device.startswith("cuda")):
         return FaceMeshTracker(models, device)
-    if name == "auto":
-        try:
-            installed.face_alignment(detector, models)
-        except NotInstalled:
-            return FaceMeshTracker(models, device)
     if name in ("auto", "face-alignment"):
-        from .fan import FaceAlignmentTracker
+        from .fan import WEIGHT_FILES, FaceAlignmentTracker
 
-        return FaceAlignmentTracker(models, device, detector)
+        if name == "auto" and not all((models / file).is_file() for file in WEIGHT_FILES):
+            return FaceMeshTracker(models, device)
+        return FaceAlignmentTracker(models, device)
     raise EngineError("tracker_unknown", name=name)

@@ -56,3 +56,18 @@ def test_a_day_of_somebody_who_knows_only_the_terminal(site: Site, media: Simple
     heygemd(site, "cancel", "spring")
     assert (site.share / "inbox" / "spring" / "CANCEL").exists()
     assert len(json.loads(heygemd(site, "history", "-n", "1", "--json"))) == 1
+
+
+@pytest.mark.slow
+def test_what_the_page_shows_in_line_is_worked_on_in_that_order(site: Site, media: SimpleNamespace) -> None:
+    heygemd(site, "pause")
+    for name, priority in (("plain", 0), ("later", -1), ("!urgent", 0), ("soon", 3), ("春季", 0)):
+        folder = site.drop(name, voice__m4a=media.voice, empty__mp4=media.no_face)
+        (folder / "job.toml").write_text(f"priority = {priority}\n")
+    site.start()
+    wait_for(lambda: len(site.status()["queue"]) == 5, "all in line")
+    shown = [job["name"] for job in site.status()["queue"]]
+    assert (shown[0], shown[1], shown[-1]) == ("soon", "!urgent", "later")
+    heygemd(site, "resume")
+    wait_for(lambda: len(site.status()["recent"]) == 5, "all finished")
+    assert [job["name"] for job in reversed(site.status()["recent"])] == shown

@@ -44,12 +44,12 @@ def main(folder: Path) -> None:
 
 
 def until_rendering(status: Path) -> None:
-    """Wait until one video is done and another well under way."""
+    """Wait until one video is done, another well under way and its end in sight."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         if status.exists():
             videos = (json.loads(status.read_text())["current"] or {"videos": []})["videos"]
-            if {"done", "running"} <= {v["state"] for v in videos} and max(v["percent"] % 100 for v in videos) > 5:
+            if videos and videos[0]["state"] == "done" and any(v["phase"] == "render" and v["eta_s"] for v in videos):
                 return
         time.sleep(0.2)
     raise SystemExit("the demo does not get to its second video")

@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Locator, Page, expect
 
 from heygemd.config import Config, JobSettings
 from heygemd.daemon import pages, reports
@@ -57,6 +57,7 @@ def mixed() -> Job:
     turned = [
         Found(code="face_turned", fields={"ranges": [[12.0, 14.0]]}),
         Found(code="below_720p", fields={"width": 640, "height": 360}),
+        Found(code="voice_longer", fields={"voice_s": 6.8, "video_s": 6.0}),
     ]
     good = Video(source=media("anna.mp4"), output="anna.mp4", state="done", attempts=1, result=result(), found=turned)
     hostile = Video(source=media(HOSTILE), output="_b_.mp4", state="done", attempts=2, result=result(None))
@@ -80,6 +81,7 @@ def test_a_mixed_job_is_explained(report, open_page: Open) -> None:
     for words in (
         "2 of 3 videos done", "No face was found in the video.", "What to do", "Use a video that shows the presenter's",
         "20 ms ahead of the voice", "The face is turned far away at 0:12–0:14", "To try again", "cannot be told",
+        "longer than the video (6 s).", "The video is played forwards and backwards until the voice ends.",
     ):  # fmt: skip
         expect(page.locator("main")).to_contain_text(words)
     expect(page.get_by_text("发生了什么")).to_be_hidden()
@@ -99,12 +101,24 @@ def test_it_shows_pictures_chart_and_player(report, open_page: Open) -> None:
 
 
 def test_a_chart_wider_than_the_window_says_that_it_moves(report, open_page: Open) -> None:
-    hint = "move the chart sideways"
-    expect(open_page(report(mixed()), width=1100).get_by_text(hint).first).to_be_hidden()
+    def hint(page: Page) -> Locator:
+        return page.locator("section.part").get_by_text("move it sideways").first
+
+    expect(hint(open_page(report(mixed()), width=1100))).to_be_hidden()
     phone = open_page(report(mixed()), width=360)
-    expect(phone.get_by_text(hint).first).to_be_visible()
+    expect(hint(phone)).to_be_visible()
     phone.set_viewport_size({"width": 1100, "height": 900})
-    expect(phone.get_by_text(hint).first).to_be_hidden()
+    expect(hint(phone)).to_be_hidden()
+
+
+def test_a_chart_of_the_start_alone_says_so(tmp_path: Path) -> None:
+    long = Video(
+        source=media("a.mp4"), output="a.mp4", state="done", result=result().model_copy(update={"duration_s": 90})
+    )
+    told = reports.papers(job(long), Config(), tmp_path / "log", {"a.mp4": proof(60)}).report.decode()
+    assert "the first 60 s" in told
+    whole = reports.papers(mixed(), Config(), tmp_path / "log", {"anna.mp4": proof()}).report.decode()
+    assert "the first 4 s" not in whole
 
 
 def test_names_chosen_by_people_are_inert(report, open_page: Open) -> None:
@@ -124,7 +138,7 @@ def test_an_incomplete_installation_is_no_fault_of_the_share(monkeypatch: pytest
     monkeypatch.setattr(pages, "PICTURES", tmp_path)
     pages._picture.cache_clear()
     with pytest.raises(EngineError, match="asset_missing"):
-        pages.page("how-to.html", ["en"], limit=1, why_note="", audio=[], video=[])
+        pages.page("how-to.html", ["en"], limit=1, cleared=False, why_note="", audio=[], video=[])
     with pytest.raises(EngineError, match="asset_missing"):
         pages.page("no-such.html", ["en"])
 

@@ -15,6 +15,7 @@ from heygemd import messages
 from heygemd.config import Config, People
 from heygemd.daemon import share, status
 from heygemd.daemon.snapshot import Health, JobView, Snapshot, VideoView
+from heygemd.upkeep_settings import Retention
 
 from .conftest import Open, assert_accessible
 
@@ -119,6 +120,26 @@ def test_links_lead_to_the_report_and_the_video(write: Write, open_page: Open, t
     expect(page).to_have_title("here")
 
 
+def test_a_link_leads_through_any_name(write: Write, open_page: Open, tmp_path: Path) -> None:
+    name = "春季 #1, 50% off & more?"
+    page_file = write(busy())
+    (tmp_path / "done" / name).mkdir()
+    (tmp_path / "done" / name / "report.html").write_text("<!doctype html><title>here</title>")
+    job = JobView(id="1", name=name, state="done", folder="done/x", link=status.link("done", name, "report.html"),
+                  finished=stamp())  # fmt: skip
+    write(busy().model_copy(update={"recent": (job,)}))
+    page = open_page(page_file)
+    page.get_by_role("link", name=name, exact=True).click()
+    expect(page).to_have_title("here")
+
+
+def test_what_was_moved_away_is_told_without_a_link(write: Write, open_page: Open) -> None:
+    job = JobView(id="1", name="gone", state="done", finished=stamp())
+    page = open_page(write(busy().model_copy(update={"recent": (job,)})))
+    expect(page.locator("#recent")).to_contain_text("Its folder has been moved away since.", timeout=SOON_MS)
+    expect(page.locator("#recent").get_by_role("link")).to_have_count(0)
+
+
 def test_names_chosen_by_people_are_inert(write: Write, open_page: Open) -> None:
     snapshot = busy(name=HOSTILE)
     page = open_page(write(snapshot.model_copy(update={"queue": (JobView(id="x", name=HOSTILE, state="ready"),)})))
@@ -163,6 +184,18 @@ def test_five_hundred_jobs_stay_usable(write: Write, open_page: Open) -> None:
     assert time.monotonic() - began < 20  # a second for 500 rows is far beyond what a browser needs
 
 
+def test_a_job_of_many_videos_leaves_room_for_the_rest(write: Write, open_page: Open) -> None:
+    videos = [VideoView(name=f"{n}.mp4", state="done", percent=100) for n in range(30)]
+    videos += [VideoView(name="now.mp4", state="running", phase="render", percent=5)]
+    videos += [VideoView(name=f"{n}.mp4", state="waiting") for n in range(31, 60)]
+    current = JobView(id="1", name="many", state="claimed", folder="processing", videos=tuple(videos))
+    page = open_page(write(busy().model_copy(update={"current": current})))
+    expect(page.locator("#now li")).to_have_count(10, timeout=SOON_MS)
+    expect(page.locator("#now li").nth(2)).to_contain_text("now.mp4")
+    page.get_by_role("button", name="Show all 60").click()
+    expect(page.locator("#now li")).to_have_count(60)
+
+
 @pytest.mark.parametrize(("language", "scheme", "width"), [("en", "light", 1100), ("zh", "dark", 360)])
 def test_it_can_be_used_by_everybody(language: str, scheme: str, width: int, write: Write, open_page: Open) -> None:
     long = JobView(id="l", name="a_very_long_name_without_a_single_space_" * 4, state="waiting", text=told("held"))
@@ -191,6 +224,13 @@ def test_only_what_changed_is_written_and_what_was_deleted_comes_back(tmp_path: 
     (tmp_path / "status.html").unlink()
     status.write_share(tmp_path, written, status.share_files(busy(20), SETTINGS), None)
     assert (tmp_path / "status.html").exists()
+
+
+def test_the_how_to_promises_only_what_the_settings_keep() -> None:
+    promise = b"never changed or deleted"
+    cleared = SETTINGS.model_copy(update={"retention": Retention(done_days=30, deed="delete")})
+    assert promise in status.share_files(busy(), SETTINGS)[status.HOW_TO]
+    assert promise not in status.share_files(busy(), cleared)[status.HOW_TO]
 
 
 def test_nothing_is_written_where_the_share_should_be(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ With HEYGEMD_SCREENS=docs/walkthrough it keeps its screens there, for docs/walkt
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,13 +14,17 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from heygemd.daemon.names import WAITING_NOTE
+from heygemd.demo import clips
 from tests.e2e.conftest import site
 from tests.e2e.harness import PATIENCE, Site, wait_for
+from tests.making import ffmpeg
 
 from .conftest import Open, assert_accessible
 
 __all__ = ["site"]
 PATIENCE_MS = 120_000 * PATIENCE
+TALLEST = 1400
+HALF_WAY = "(document.querySelector('#now progress')?.value ?? 0) > 30"
 
 
 def sees(page: Page, *words: str) -> None:
@@ -30,12 +35,39 @@ def sees(page: Page, *words: str) -> None:
 def keep(page: Page, name: str) -> None:
     """Keep what is on the screen now, where that is asked for."""
     if folder := os.environ.get("HEYGEMD_SCREENS"):
-        page.screenshot(path=f"{folder}/{name}.jpg", type="jpeg", quality=70)
+        page.set_viewport_size({"width": 900, "height": TALLEST})
+        page.wait_for_timeout(500)
+        height = min(TALLEST, page.evaluate("document.body.getBoundingClientRect().bottom"))
+        clip = {"x": 0, "y": 0, "width": 900, "height": height}
+        page.screenshot(path=f"{folder}/{name}.jpg", type="jpeg", quality=80, clip=clip)
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A presenter and a voice long enough for something to be seen: the demo's, some seconds of them."""
+    folder = tmp_path_factory.mktemp("speech")
+    clip = dataclasses.replace(clips.CLIPS[0], name="anna.mp4", width=640, height=360)
+    clips.write(clip, clips.frames(clip, clips.portrait()), folder)
+    voice = folder / "voice.m4a"
+    ffmpeg("-t", "6", "-i", Path(clips.__file__).with_name("voice.m4a"), "-c:a", "aac", voice)
+    return SimpleNamespace(face=folder / "anna.mp4", voice=voice)
+
+
+def read_the_report(page: Page) -> None:
+    sees(page, "1 of 1 videos done", "Lips and voice")
+    player = page.locator("video")
+    player.evaluate("video => { video.preload = 'metadata'; video.load(); }")
+    page.wait_for_function("document.querySelector('video').duration > 5")
+    assert page.locator("img.strip").evaluate("image => image.naturalWidth") > 0
+    assert_accessible(page)
+    keep(page, "6-report")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_a_day_of_somebody_who_knows_only_the_share(site: Site, media: SimpleNamespace, open_page: Open) -> None:
+def test_a_day_of_somebody_who_knows_only_the_share(
+    site: Site, media: SimpleNamespace, speech: SimpleNamespace, open_page: Open
+) -> None:
     site.start()
     wait_for((site.share / "status.html").exists, "the page")
     page = open_page(site.share / "status.html")
@@ -48,7 +80,7 @@ def test_a_day_of_somebody_who_knows_only_the_share(site: Site, media: SimpleNam
     page.go_back()
 
     # A mistake: two sound files. The page and a note in the folder say so; one is deleted.
-    folder = site.drop("spring", a__m4a=media.voice, b__m4a=media.voice, anna__mp4=media.face)
+    folder = site.drop("spring", a__m4a=speech.voice, b__m4a=media.voice, anna__mp4=speech.face)
     sees(page, "spring", "There are 2 sound files: a.m4a and b.m4a. Leave exactly one voice recording")
     keep(page, "3-mistake")
     note = folder / WAITING_NOTE
@@ -59,18 +91,13 @@ def test_a_day_of_somebody_who_knows_only_the_share(site: Site, media: SimpleNam
     # It is rendered while the page is open, and the report opens from it.
     expect(page.get_by_role("progressbar", name="anna.mp4")).to_be_visible(timeout=PATIENCE_MS)
     sees(page, "Now: spring")
+    page.wait_for_function(HALF_WAY, timeout=PATIENCE_MS)
     keep(page, "4-working")
     sees(page, "1 of 1 videos done")
     expect(page.locator(".thumbs img")).to_have_js_property("naturalHeight", 180, timeout=PATIENCE_MS)
     keep(page, "5-done")
     page.get_by_role("link", name="spring", exact=True).click()
-    sees(page, "1 of 1 videos done", "Lips and voice")
-    player = page.locator("video")
-    player.evaluate("video => { video.preload = 'metadata'; video.load(); }")
-    page.wait_for_function("document.querySelector('video').duration > 0.9")
-    assert page.locator("img.strip").evaluate("image => image.naturalWidth") > 0
-    assert_accessible(page)
-    keep(page, "6-report")
+    read_the_report(page)
     page.go_back()
 
     # A failure: nobody in the video. The report says what to do; the folder is put right and dragged back.
@@ -82,9 +109,14 @@ def test_a_day_of_somebody_who_knows_only_the_share(site: Site, media: SimpleNam
     page.go_back()
     failed = site.finished("summer", "failed")
     (failed / "empty.mp4").unlink()
-    (failed / "anna.mp4").write_bytes(media.face.read_bytes())
+    (failed / "anna.mp4").write_bytes(speech.face.read_bytes())
     failed.rename(site.share / "inbox" / "summer")
     done: Path = site.finished("summer", patience_s=PATIENCE_MS / 1000)
     assert (done / "anna.mp4").exists()
     expect(page.locator("#recent li").first).to_contain_text("Done", timeout=PATIENCE_MS)
+    # What it was before is told still; no link leads to where it no longer lies.
+    before = page.locator("#recent li").nth(1)
+    expect(before).to_contain_text("Failed")
+    expect(before).to_contain_text("Its folder has been moved away since.", timeout=PATIENCE_MS)
+    expect(before.get_by_role("link")).to_have_count(0)
     keep(page, "8-tried-again")

@@ -43,15 +43,15 @@ function section(heading, ...children) {
 function said(text) {
   return told(text) ? make("p", { className: "soft", textContent: told(text) }) : null;
 }
-function list(id, tag, className, items, build, redraw) {
+function list(id, tag, className, items, build, redraw, few = items.slice(0, FEW)) {
   const all = opened.has(id) || items.length <= FEW;
-  const rows = make(tag, { className }, ...(all ? items : items.slice(0, FEW)).map(build));
+  const rows = make(tag, { className }, ...(all ? items : few).map(build));
   if (all) return [rows];
   const button = make("button", { type: "button", textContent: word("show_all", { count: items.length }) });
   button.addEventListener("click", () => {
     opened.add(id);
     redraw();
-    const first = document.querySelectorAll(`#${id} li`)[FEW];
+    const first = document.querySelectorAll(`#${id} li`)[few.length];
     first.tabIndex = -1;
     first.focus();
   });
@@ -59,7 +59,7 @@ function list(id, tag, className, items, build, redraw) {
 }
 
 function state(stale) {
-  const kinds = { idle: "", working: "good", paused: "wait", "share-unavailable": "bad", stopped: "bad" };
+  const kinds = { idle: "good", working: "good", paused: "wait", "share-unavailable": "bad", stopped: "bad" };
   const name = word(data.state.replace("-", "_"));
   document.title = `${name} · heygemd`;
   show("state", [data.state, data.detail, stale], () => {
@@ -82,13 +82,25 @@ function video(v) {
 function counted(job) {
   return word("videos", { done: job.videos.filter((v) => v.state === "done").length, total: job.videos.length });
 }
-function now(job) {
-  show("now", job, () => job === null ? [] : [
-    section(word("now", { name: job.name }), make("p", { className: "soft", textContent: counted(job) }), make("ul", {}, ...job.videos.map(video))),
+function now(job) {  // of many videos those about the one that runs
+  const from = Math.max(0, (job?.videos.findIndex((v) => v.state === "running") ?? 0) - 2);
+  const few = job?.videos.slice(from, from + FEW);
+  const redraw = () => show("now", [job, opened.has("now")], () => job === null ? [] : [
+    section(word("now", { name: job.name }), make("p", { className: "soft", textContent: counted(job) }), ...list("now", "ul", "", job.videos, video, redraw, few)),
   ]);
+  redraw();
 }
-function waits(job) {
-  return make("li", {}, make("h3", { textContent: job.name }), said(job.text) ?? "");
+function queued(job) {
+  const since = () => word("arrived", { time: moment(job.arrived), count: number(job.videos.length) });
+  const facts = told(job.text) || (job.arrived ? since() : "");
+  const name = make("h3", { textContent: job.name });
+  return make("li", {}, make("div", { className: "row" }, name, facts && make("p", { className: "soft", textContent: facts })));
+}
+function waits(job) {  // what somebody must do something about is marked; what goes on by itself is not
+  const mine = job.state === "waiting";
+  const mark = mine ? make("span", { className: "mark wait", ariaHidden: "true", textContent: "⚠ " }) : "";
+  const why = make("p", { className: mine ? "" : "soft", textContent: told(job.text) });
+  return make("li", {}, make("h3", {}, mark, job.name), why);
 }
 function many(id, tag, className, heading, jobs, build) {
   const redraw = () => show(id, [jobs, opened.has(id)], () => jobs.length === 0 ? [] : [
@@ -112,10 +124,12 @@ function finished(job) {
   const mark = make("span", { className: `mark ${KINDS[outcome]}`, textContent: `${MARKS[outcome]} ${word(`in_${outcome}`)}` });
   const name = make("h3", {}, job.link ? make("a", { href: job.link, textContent: job.name }) : job.name);
   const facts = [moment(job.finished), ...(job.videos.length ? [counted(job)] : [])].join(" · ");
-  const why = failed.map((v) => make("p", { className: "soft", textContent: named(v) }));
-  const pictures = job.videos.filter((v) => v.thumbnail);
+  const why = failed.slice(0, FEW).map((v) => make("p", { className: "soft", textContent: named(v) }));
+  if (failed.length > FEW) why.push(make("p", { className: "soft", textContent: `… +${number(failed.length - FEW)}` }));
+  const gone = job.folder ? null : make("p", { className: "soft", textContent: word("gone") });
+  const pictures = job.videos.filter((v) => v.thumbnail).slice(0, FEW);
   const thumbs = pictures.length ? make("div", { className: "thumbs" }, ...pictures.map(thumbnail)) : null;
-  return make("li", {}, make("div", { className: "row" }, name, mark), make("p", { className: "soft", textContent: facts }), said(job.text) ?? "", ...why, thumbs);
+  return make("li", {}, make("div", { className: "row" }, name, mark), make("p", { className: "soft", textContent: facts }), said(job.text) ?? "", ...why, gone, thumbs);
 }
 function health(h) {
   const gib = (value) => value === null ? "?" : word("gib", { gib: number(value, 1) });
@@ -140,13 +154,13 @@ function draw() {
   const silent_s = (performance.now() - heardAt) / 1000;
   const stale = data.state !== "stopped" && (silent_s > STALE_S || (firstWord && Date.now() - new Date(data.updated) > OLD_MS));
   state(stale);
-  now(data.current);
-  many("queue", "ol", "queue", "queue", data.queue, waits);
+  many("queue", "ol", "queue", "queue", data.queue, queued);
   many("waiting", "ul", "", "waiting", data.waiting, waits);
   many("recent", "ul", "", "recent", data.recent, finished);
   health(data.health);
   const nothing = !data.current && !data.queue.length && !data.waiting.length && !data.recent.length;
   if (nothing) show("now", "nothing", () => [make("p", { className: "card", textContent: word("empty") })]);
+  else now(data.current);
 }
 function heygemd(news) {  // called by status.js
   if (data !== null && news.updated !== data.updated) firstWord = false;
