@@ -73,9 +73,10 @@ def run(config: ConfigFile = None) -> None:
 def once(config: ConfigFile = None) -> None:
     """Work off the inbox with a progress bar for each video, then exit."""
     settings = load(config)
-    from . import screen
+    from . import installed, screen
     from .daemon import service
 
+    installed.require(settings.render, settings.paths.models)  # a daemon would wait for it
     with screen.Bars() as bars:
         status = service.run(settings, config, once=True, observe=bars.show)
     raise typer.Exit(status)

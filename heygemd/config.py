@@ -23,6 +23,7 @@ from .upkeep_settings import Metrics, Notify, Retention
 DEFAULT_PATH = Path("/etc/heygemd/config.toml")
 
 Tracker = Literal["auto", "facemesh", "face-alignment"]
+Detector = Literal["s3fd", "blazeface"]
 Quality = Literal["draft", "standard", "high"]
 AudioLonger = Literal["pingpong", "loop", "hold", "trim"]
 AudioShorter = Literal["cut", "keep"]
@@ -111,6 +112,7 @@ class Render(Section):
     """First, because `engine` may name one of them."""
     engine: str = "mesh"
     tracker: Tracker = "auto"
+    detector: Detector = "s3fd"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     quality: Quality = "standard"
     encoder: Literal["auto", "x264", "nvenc"] = "auto"

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from . import doctor_share, modelstore, resources
+from . import doctor_share, installed, messages, modelstore, resources
 from .config import GIB, MIB, Config
 from .errors import HeygemdError, describe, printable
 from .findings import Row, existing, unwritable
@@ -158,19 +158,15 @@ def _models(config: Config) -> Iterator[Row]:
 
 def _engines(config: Config) -> Iterator[Row]:
     """Say what the chosen engine and tracker, and each configured program, lack; the renderer looks closer."""
-    render, folder = config.render, config.paths.models
-    here = {model.name for model in modelstore.register() if model.path(folder).exists()}
-    if render.engine == "wav2lip" and not render.wav2lip.checkpoint and not here & {"wav2lip", "wav2lip-gan"}:
-        mend = f"Get {modelstore.find('wav2lip-gan').file} from {modelstore.find('wav2lip-gan').source}, then: "
-        yield Row("broken", "engine", "wav2lip has no weights", f"{mend}heygemd models add FILE")
-    if render.tracker == "face-alignment" and (missing := sorted({"s3fd", "2dfan4"} - here)):
-        mend = "\n".join(f"heygemd models fetch {name}" for name in missing)
-        yield Row("broken", "tracker", f"face-alignment has no weights: {', '.join(missing)}", mend)
-    for name, command in render.command.items():
-        if not command.is_there():
-            what = f"{name}: {command.argv[0]} cannot be run"
-            yield Row("broken", "engine", what, f"Mend render.command.{name}.argv.")
-    yield Row("ok", "engine", f"{render.engine}, tracker {render.tracker}")
+    render, models = config.render, config.paths.models
+    others = [name for name in render.command if name != render.engine]
+    wishes = [render, *(render.model_copy(update={"engine": name, "tracker": "auto"}) for name in others)]
+    faults = [fault for wish in wishes for fault in installed.lacking(wish, models)]
+    for fault in faults:
+        what = messages.parts(fault.code, fault.fields)[0]
+        yield Row("broken", "engine", what, fault.fields.get("mend", "heygemd models"))
+    if not faults:
+        yield Row("ok", "engine", f"{render.engine}, tracker {render.tracker}")
 
 
 def _gpu(config: Config) -> Iterator[Row]:

@@ -50,6 +50,10 @@ class InfrastructureError(HeygemdError):
     """Share, disk or GPU is unavailable; the queue pauses and nothing is counted."""
 
 
+class NotInstalled(InfrastructureError):
+    """An engine or tracker lacks weights or a program, or has wrong ones; the administrator's to mend, no video's."""
+
+
 def describe(error: BaseException) -> str:
     """One line for the log, safe for any terminal: control characters and lone surrogates are escaped."""
     text = str(error) if isinstance(error, HeygemdError) else f"{type(error).__name__}: {error}"

@@ -20,12 +20,9 @@ FALLBACK = "en"
 SHOWN_ITEMS = 8
 SAME = dict.fromkeys(
     [
-        "asset_damaged",
-        "asset_missing",
         "decode_changed",
         "encode_failed",
         "engine_broken",
-        "engine_unknown",
         "ffmpeg_cpu_limit",
         "ffmpeg_crashed",
         "ffmpeg_memory",
@@ -34,7 +31,7 @@ SAME = dict.fromkeys(
         "tracker_unknown",
     ],
     "engine_error",
-)
+) | {"asset_damaged": "asset_missing", "engine_unknown": "plugin_broken"}
 """Codes that share their words with another: staff need not tell them apart, the log does."""
 
 Text = dict[str, str]

@@ -12,7 +12,7 @@ import os
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal
+from typing import Annotated, BinaryIO, Literal, get_args
 
 import tomli
 from pydantic import BaseModel, ConfigDict, Field
@@ -32,7 +32,8 @@ Report = Callable[[int], None]
 class Model(BaseModel):
     """One file of weights.
 
-    sha256   of the whole file, or its first digits where only those are published (torch hub puts them into file names)
+    sha256   of the whole file, or its first digits where only those are published (torch hub puts them into names),
+             or empty where nothing is: then `url` names a fixed revision, and `add` goes by the file's name
     shipped  it comes with the package, as `heygemd/<file>`; otherwise it lies in the models folder as `<file>`
     url      where `fetch` gets it; without one, somebody must bring the file to `add`
     """
@@ -41,7 +42,7 @@ class Model(BaseModel):
 
     name: str
     file: str
-    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{10,64}$")]
+    sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{10,64})?$")]
     size: int | None = None
     licence: str
     source: str
@@ -86,7 +87,8 @@ def add(source: Path, folder: Path) -> Model:
         with source.open("rb") as stream:
             digest = _digest(_blocks(stream))
         for model in register():
-            if not model.shipped and digest.startswith(model.sha256):
+            known = digest.startswith(model.sha256) if model.sha256 else _named(model, source)
+            if known and not model.shipped:
                 with source.open("rb") as stream:
                     _store(model, folder, _blocks(stream))
                 return model
@@ -95,6 +97,10 @@ def add(source: Path, folder: Path) -> Model:
     if (what := weightfile.kind(source)) in TELLING:
         raise InputError(what, name=source.name)
     raise InputError("model_not_known", path=str(source), sha256=digest)
+
+
+def _named(model: Model, source: Path) -> bool:
+    return source.name == model.file and weightfile.kind(source) in get_args(weightfile.Usable)
 
 
 def fetch(model: Model, folder: Path, report: Report | None = None) -> None:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from .config import Limits, Render
-from .errors import EngineError, HeygemdError, InfrastructureError, InputError
+from .errors import EngineError, HeygemdError, InfrastructureError, InputError, NotInstalled
 
 Phase = Literal["analyse", "study", "render", "measure"]
 Picture64 = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/=]*$", max_length=1 << 20)]
@@ -168,19 +168,28 @@ class Done(Message):
     result: Result | Verdict
 
 
+Kind = Literal["input", "installation", "infrastructure", "engine"]
+KINDS: dict[Kind, type[HeygemdError]] = {
+    "input": InputError,
+    "installation": NotInstalled,
+    "infrastructure": InfrastructureError,
+    "engine": EngineError,
+}
+"""The narrower class before the wider."""
+
+
 class Failed(Message):
     """Why the video could not be made; `kind` says who must act (see errors.py)."""
 
     type: Literal["failed"] = "failed"
-    kind: Literal["input", "engine", "infrastructure"]
+    kind: Kind
     code: str
     fields: dict[str, Any] = {}
     detail: str = ""
 
     def error(self) -> HeygemdError:
         """Return the typed error this stands for."""
-        kinds = {"input": InputError, "engine": EngineError, "infrastructure": InfrastructureError}
-        return kinds[self.kind](self.code, detail=self.detail, **self.fields)
+        return KINDS[self.kind](self.code, detail=self.detail, **self.fields)
 
 
 Event = Annotated[Ready | Progress | Found | LogLine | Done | Failed, Field(discriminator="type")]
@@ -190,11 +199,7 @@ _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 def failed(error: BaseException) -> Failed:
     """Return the message for an exception raised while rendering."""
     if isinstance(error, HeygemdError):
-        kind: Literal["input", "engine", "infrastructure"] = "engine"
-        if isinstance(error, InputError):
-            kind = "input"
-        elif isinstance(error, InfrastructureError):
-            kind = "infrastructure"
+        kind: Kind = next((kind for kind, typed in KINDS.items() if isinstance(error, typed)), "engine")
         return Failed(kind=kind, code=error.code, fields=error.fields, detail=error.detail)
     if isinstance(error, OSError) and error.errno in (28, 122):  # ENOSPC, EDQUOT: the disk, not the video
         return Failed(kind="infrastructure", code="scratch_full", detail=str(error))

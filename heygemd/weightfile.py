@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import zipfile
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
+
+from .errors import NotInstalled
 
 HEAD_BYTES = 512
 
@@ -21,6 +23,14 @@ Unusable = Literal[
     "weights_none",
 ]
 """Codes of messages."""
+
+
+def usable(path: Path) -> Usable:
+    """Return the layout of a PyTorch file. Raises NotInstalled(code, path=..., name=...) as `kind` says."""
+    found = kind(path)
+    if found in get_args(Unusable):
+        raise NotInstalled(found, path=str(path), name=path.name)
+    return found  # type: ignore[return-value]  # get_args tells the two apart, which mypy cannot follow
 
 
 def kind(path: Path) -> Usable | Unusable:

@@ -142,9 +142,15 @@ def test_engines_that_lack_something(config: Config, tmp_path: Path) -> None:
     rows = {
         row.finding: row.mend for row in broken(list(doctor._engines(config.model_copy(update={"render": wishes}))))
     }
-    assert "heygemd models add" in rows["wav2lip has no weights"]
-    assert "heygemd models fetch s3fd" in rows["face-alignment has no weights: 2dfan4, s3fd"]
-    assert "mine: /opt/nowhere/sync cannot be run" in rows
+    engine = rows["The engine wav2lip has no weights on this server."]
+    assert "heygemd models add wav2lip_gan.pth, from https://" in engine
+    tracker = rows["The chosen face tracker is not installed on this server."]
+    assert "heygemd models fetch s3fd; heygemd models fetch 2dfan4" in tracker
+    assert "render.command.mine" in rows['The program of the engine "mine" is not on this server (/opt/nowhere/sync).']
+    only = config.model_copy(update={"render": Render(engine="wav2lip")})
     (tmp_path / "models").mkdir()
-    (tmp_path / "models" / "wav2lip.pth").write_bytes(b"x")
-    assert broken(list(doctor._engines(config.model_copy(update={"render": Render(engine="wav2lip")})))) == []
+    (tmp_path / "models" / "wav2lip.pth").write_bytes(b"<html>")
+    (row,) = doctor._engines(only)
+    assert row.state == "broken" and "is a web page" in row.finding and row.mend
+    (tmp_path / "models" / "wav2lip.pth").write_bytes(b"\x80\x02")
+    assert broken(list(doctor._engines(only))) == []

@@ -105,6 +105,18 @@ def test_add_says_what_a_wrong_file_is(tmp_path: Path, content: bytes, code: str
     assert not (tmp_path / "models").exists()
 
 
+def test_a_file_without_a_published_hash_goes_by_its_name(tmp_path: Path) -> None:
+    name = modelstore.find("blazeface-back").file
+    for brought in (tmp_path / name, tmp_path / "other.pth"):
+        brought.write_bytes(b"\x80\x02 weights")
+    assert modelstore.add(tmp_path / name, tmp_path / "models").name == "blazeface-back"
+    with pytest.raises(InputError, match="model_not_known"):
+        modelstore.add(tmp_path / "other.pth", tmp_path / "models")
+    (tmp_path / name).write_bytes(b"<html>")
+    with pytest.raises(InputError, match="weights_web_page"):
+        modelstore.add(tmp_path / name, tmp_path / "models")
+
+
 @pytest.mark.usefixtures("known")
 def test_fetch_reports_and_stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, CONTENT)

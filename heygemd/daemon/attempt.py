@@ -8,8 +8,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from .. import files, mounts, transfer
-from ..config import GIB, MIB, Config
+from .. import files, installed, mounts, transfer
+from ..config import GIB, MIB, Config, Render
 from ..errors import InfrastructureError, NotReady
 from ..faults import point
 from ..job import Job, Media, Video
@@ -38,11 +38,18 @@ class Attempt:
 
     async def run(self, report: Callable[[Event], None]) -> None:
         """Render the video; sets its result and state. Raises every typed fault; a stop costs no attempt."""
-        await self._preflight()
+        self.video.attempts += 1
+        try:
+            await self._preflight()
+            await self._make(report)
+        except asyncio.CancelledError:
+            self.video.attempts -= 1
+            raise
+
+    async def _make(self, report: Callable[[Event], None]) -> None:
         work = self.scratch / f"attempt-{self.number:02d}"
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
-        self.video.attempts += 1
         self.video.found = []
         self.job.running = self.video.output
         self.store.save(self.job)
@@ -55,9 +62,6 @@ class Attempt:
             point("copy-in")
             ahead = asyncio.create_task(self._copy_ahead())
             await self._render(renderer, work, report)
-        except asyncio.CancelledError:
-            self.video.attempts -= 1
-            raise
         finally:
             if ahead is not None:
                 ahead.cancel()
@@ -77,7 +81,7 @@ class Attempt:
             scratch=work / "tmp",
             cache=self._cache,
             models=self.config.paths.models,
-            settings=self.job.settings.apply(self.config.render),
+            settings=self._settings,
             limits=self.config.limits,
         )
         info = await asyncio.to_thread(probe.probe, self._voice, self.config.limits)
@@ -109,6 +113,10 @@ class Attempt:
     def rendered(self) -> Path:
         """Where the finished video lies until the share has it."""
         return self.scratch / f"r{self.number:02d}.mp4"
+
+    @property
+    def _settings(self) -> Render:
+        return self.job.settings.apply(self.config.render)
 
     @property
     def _cache(self) -> Path:
@@ -152,7 +160,8 @@ class Attempt:
             return
 
     async def _preflight(self) -> None:
-        """Raise InfrastructureError when a disk has too little room to begin."""
+        """Raise InfrastructureError when the engine is not installed or a disk has too little room to begin."""
+        installed.require(self._settings, self.config.paths.models)
         limits, cache = self.config.limits, self.config.paths.cache
         estimate = self.video.source.size
         need = self.job.voice.size + self.video.source.size + 3 * estimate + limits.free_scratch_gib * GIB

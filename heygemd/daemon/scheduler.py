@@ -64,16 +64,17 @@ class Scheduler:
         """Do the next thing; return whether there was one. Share and disk faults pause, they never raise."""
         if self.guard.problem is not None or time.monotonic() < self._paused_until:
             return False
-        self.paused = None
         try:
             for job in self._awake():
                 if job.phase == "claiming":
                     await self._for(job, self._claims.confirm(job))
             told = await self._hand_over_next() or await self._claims.next(settled=True)
-            return told or await self._render_next() or await self._claims.next()
+            worked = told or await self._render_next() or await self._claims.next()
         except (InfrastructureError, NotReady, OSError) as error:
             self.pause(error)
-        return False
+            return False
+        self.paused = None
+        return worked
 
     def pause(self, error: BaseException) -> None:
         """Begin nothing for a while: a disk is full, or the share cannot be used at all (then the guard says when)."""
@@ -158,7 +159,7 @@ class Scheduler:
     def _listener(self, job: Job, video: Video) -> Callable[[Event], None]:
         def hear(event: Event) -> None:
             if isinstance(event, Progress):
-                self.progress = (job, video, event)
+                self.progress, self.paused = (job, video, event), None
                 point(f"daemon-{event.phase}")
             elif isinstance(event, Found) and event not in video.found:
                 video.found.append(event)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from loguru import logger
 
-from .. import __version__, config, log
+from .. import __version__, config, installed, log, messages
 from ..config import Config
 from ..errors import ConfigError, InfrastructureError, NotReady, describe
 from . import recover, retention, status
@@ -86,6 +86,7 @@ class Service:
         self.metrics = Metrics(self.scheduler.finished) if self.config.metrics.textfile else None
         self.notifier.ready()
         logger.info("heygemd {} serves {}", __version__, self.config.paths.share)
+        self._tell_what_is_lacking()
         tasks = [asyncio.create_task(self._forever(part)) for part in (self._scan, self._work, self._show, self._tidy)]
         try:
             while not self.stopping.is_set():
@@ -139,6 +140,11 @@ class Service:
         log.setup(self.config.log, self.config.paths.log)
         self.scheduler.log_sinks.clear()
         logger.info("settings reloaded")
+        self._tell_what_is_lacking()
+
+    def _tell_what_is_lacking(self) -> None:
+        for fault in installed.lacking(self.config.render, self.config.paths.models):
+            logger.error("{}", messages.text(fault.code, fault.fields))
 
     def _beat(self) -> None:
         """One pass of the main loop: tell systemd and the CLI how things are. Touches local files only."""
@@ -248,12 +254,12 @@ class Service:
         """Whether nothing is left that would finish without somebody's help."""
         final = ("needs_", "too_many_", "copy_stopped", "held", "folder_", "no_permission")
         stuck = [p for p in self.inbox.pending.values() if p.reason and p.reason.code.startswith(final)]
-        idle = not self.scheduler.active and self.scheduler.progress is None
+        idle = self.scheduler.progress is None and all(j.id in self.scheduler.resting for j in self.scheduler.active)
         return self.scanned > 1 and idle and len(stuck) == len(self.inbox.pending)
 
     def _exit_code(self) -> int:
         done = self.scheduler.finished[self._finished_before :]
-        bad = any(job.problem or any(v.state == "failed" for v in job.videos) for job in done)
+        bad = self.scheduler.active or any(j.problem or any(v.state == "failed" for v in j.videos) for j in done)
         return EXIT_FAILED_JOBS if self.once and bad else EXIT_OK
 
 

@@ -7,7 +7,7 @@ import time
 from loguru import logger
 
 from ..config import Attempts
-from ..errors import HeygemdError, InfrastructureError, InputError, NotReady, describe
+from ..errors import HeygemdError, InfrastructureError, InputError, NotInstalled, NotReady, describe
 from ..job import Job, Problem, Video
 
 DISK_FULL_LIMIT = 3
@@ -27,6 +27,8 @@ def conclude(settings: Attempts, job: Job, video: Video, error: BaseException | 
         _fail(job, video, error)
     elif isinstance(error, InfrastructureError):
         video.attempts = max(0, video.attempts - 1)
+        if isinstance(error, NotInstalled) and (job.settings.engine or job.settings.tracker):
+            raise NotReady(error.code, error.detail, **error.fields)  # this folder's own choice: the others go on
         video.disk_full += error.code == "scratch_full"
         if video.disk_full < DISK_FULL_LIMIT:
             raise error

@@ -44,7 +44,8 @@ class Face(NamedTuple):
     score: float
 
 
-def _anchors() -> NDArray[np.float32]:
+def anchors() -> NDArray[np.float32]:
+    """Return (896, 2) float32 x, y of the places that BlazeFace speaks of, in shares of the picture."""
     rows = []
     for cells, each in ANCHOR_LAYERS:
         centres = (np.arange(cells) + 0.5) / cells
@@ -71,7 +72,7 @@ class Detector:
 
     def __init__(self) -> None:
         self._net = _read("face_detection_short_range.tflite")
-        self._anchors = _anchors()
+        self._anchors = anchors()
 
     def find(self, image: Image, levels: int = 3) -> list[Square]:
         """Return the faces of the whole frame and its squares, or of ever smaller tiles till there are any."""

@@ -14,7 +14,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..errors import EngineError, InputError
+from .. import installed
+from ..config import Detector as DetectorName
+from ..errors import EngineError, InputError, NotInstalled
 from .facemesh import Detector, Mesh
 from .follow import SLOTS, Crowd, Finder, SlotFiles, presenter
 from .scene import Finding, Image, Track
@@ -29,7 +31,7 @@ class Tracker(ABC):
     """Finds the presenter's face in every frame of a video."""
 
     name: ClassVar[str]
-    version: ClassVar[str]
+    version: str
     """Part of the track's cache key: raise it when the points change."""
 
     def __init__(self, models: Path, device: str = "cpu") -> None:
@@ -39,7 +41,7 @@ class Tracker(ABC):
 
     @abstractmethod
     def check(self) -> None:
-        """Raise EngineError with what to do when the tracker cannot run here."""
+        """Raise NotInstalled when the tracker cannot run here: then work waits for it."""
 
     @abstractmethod
     def finder(self) -> Finder:
@@ -110,7 +112,7 @@ class FaceMeshTracker(Tracker):
     version = "1"
 
     def check(self) -> None:
-        """Raise EngineError if a shipped network is missing or damaged."""
+        """Raise NotInstalled if a shipped network is missing or damaged."""
         Detector()
         Mesh()
 
@@ -119,17 +121,20 @@ class FaceMeshTracker(Tracker):
         return Detector()
 
 
-def tracker(name: str, models: Path, device: str = "cpu") -> Tracker:
+def tracker(name: str, models: Path, device: str = "cpu", detector: DetectorName = "s3fd") -> Tracker:
     """Return the tracker called `name` ("auto", "facemesh", "face-alignment"), else EngineError("tracker_unknown").
 
-    "auto" is face-alignment where its weights are installed and a GPU runs it: S3FD takes a processor half a second.
+    "auto" is face-alignment where its weights are installed and a GPU runs it: S3FD takes a processor seconds a look.
     """
     if name == FaceMeshTracker.name or (name == "auto" and not device.startswith("cuda")):
         return FaceMeshTracker(models, device)
-    if name in ("auto", "face-alignment"):
-        from .fan import WEIGHT_FILES, FaceAlignmentTracker
-
-        if name == "auto" and not all((models / file).is_file() for file in WEIGHT_FILES):
+    if name == "auto":
+        try:
+            installed.face_alignment(detector, models)
+        except NotInstalled:
             return FaceMeshTracker(models, device)
-        return FaceAlignmentTracker(models, device)
+    if name in ("auto", "face-alignment"):
+        from .fan import FaceAlignmentTracker
+
+        return FaceAlignmentTracker(models, device, detector)
     raise EngineError("tracker_unknown", name=name)

@@ -62,7 +62,7 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Scene:
     settings, limits, scratch = request.settings, request.limits, request.scratch
     cache = Cache(request.cache, int(settings.cache_gib * GIB))
     device = choose_device(settings.device)
-    tracker = faces.tracker(settings.tracker, request.models, device)
+    tracker = faces.tracker(settings.tracker, request.models, device, settings.detector)
     engine = engines.engine(settings, request.models, device, request.cache / "engines")
     tracker.check()
     engine.check()

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 
-from ..errors import EngineError
+from ..errors import NotInstalled
 
 SHA256 = {
     "lips.safetensors": "7b043ac192a2371d79e7ecfb18f2155b492508f996d6276deea6a2b45d6e4677",
@@ -25,13 +25,13 @@ SHA256 = {
 def asset(name: str) -> Path:
     """Return the path of a shipped file whose sha256 is right.
 
-    Raise EngineError("asset_missing") or EngineError("asset_damaged").
+    Raise NotInstalled("asset_missing") or NotInstalled("asset_damaged").
     """
     path = Path(str(resources.files(__package__) / "assets" / name))
     if not path.is_file():
-        raise EngineError("asset_missing", name=name)
+        raise NotInstalled("asset_missing", name=name)
     if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256[name]:
-        raise EngineError("asset_damaged", name=name)
+        raise NotInstalled("asset_damaged", name=name)
     return path
 
 

@@ -44,7 +44,7 @@ def run(
     room.mkdir()
     phases.begin("study", total)
     _write_video(shown, picture, frames, total, phases)
-    _write_sound(heard, voice)
+    write_sound(heard, voice)
     phases.begin("render", 2 * total)  # its work, then our encoding
     signs = 0
 
@@ -76,7 +76,8 @@ def _write_video(path: Path, picture: Picture, frames: Iterator[Frame], total: i
         writer.finish()
 
 
-def _write_sound(path: Path, voice: NDArray[np.float32]) -> None:
+def write_sound(path: Path, voice: NDArray[np.float32]) -> None:
+    """Write (samples,) float32 at VOICE_RATE_HZ as the WAV that a FileEngine gets."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)

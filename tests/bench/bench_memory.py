@@ -25,7 +25,7 @@ from typing import Any
 import psutil
 
 from heygemd.config import Limits, Render
-from heygemd.protocol import Done, Event, Failed, RenderRequest, parse
+from heygemd.protocol import Done, Event, Failed, Progress, RenderRequest, parse
 
 from .. import making
 from ..e2e.harness import Site
@@ -36,9 +36,9 @@ SAMPLE_EVERY_S = 0.1
 MIB = 1 << 20
 
 
-def presenter(path: Path, seconds: float) -> Path:
+def presenter(path: Path, seconds: float, rate: str = "25") -> Path:
     """Ten seconds of 1080p, repeated."""
-    square = film(path.with_name("square.mp4"), min(10, seconds), 1080)
+    square = film(path.with_name("square.mp4"), min(10, seconds), 1080, rate)
     once = path.with_name("once.mp4")
     making.ffmpeg("-i", square, "-vf", "pad=1920:1080:(ow-iw)/2:0:gray", *X264, once)
     making.ffmpeg("-stream_loop", "-1", "-i", once, "-t", str(seconds), "-c", "copy", path)
@@ -75,6 +75,7 @@ def measure(
     argv = [sys.executable, "-m", "heygemd.render.worker", str(request), str(writing), str(os.getpid()), str(job.cache)]
     began, cpu = time.monotonic(), _children_cpu_s()
     peaks = {"renderer": 0, "ffmpeg": 0}
+    by_phase: dict[str, int] = {}
     said: list[Event | None] = []
     with subprocess.Popen(argv, pass_fds=(writing,)) as child:
         os.close(writing)
@@ -86,7 +87,9 @@ def measure(
                 helpers = [p for p in watched.children(recursive=True)]
             except psutil.NoSuchProcess:
                 break
-            peaks["renderer"] = max(peaks["renderer"], rss(watched))
+            now, phase = rss(watched), next((e.phase for e in reversed(said) if isinstance(e, Progress)), "start")
+            by_phase[phase] = max(by_phase.get(phase, 0), now)
+            peaks["renderer"] = max(peaks["renderer"], now)
             peaks["ffmpeg"] = max(peaks["ffmpeg"], sum(rss(p) for p in helpers))
             time.sleep(SAMPLE_EVERY_S)
     listener.join()
@@ -95,10 +98,10 @@ def measure(
         raise SystemExit(f"{last.code} {last.fields} {last.detail}")
     assert isinstance(last, Done)
     seconds = round(time.monotonic() - began, 1)
-    shown = {name: round(peak / MIB) for name, peak in peaks.items()}
+    shown, by_phase = ({name: round(peak / MIB) for name, peak in each.items()} for each in (peaks, by_phase))
     used = round(_children_cpu_s() - cpu, 1)
     facts = {"frames": last.result.frames, "seconds": seconds, "cpu_s": used, "peak_mib": shown}
-    return {**facts, "phases": last.result.seconds}
+    return {**facts, "renderer_mib": by_phase, "phases": last.result.seconds}
 
 
 def _children_cpu_s() -> float:

@@ -1,8 +1,8 @@
 import pytest
 
-from heygemd.config import Attempts
+from heygemd.config import Attempts, JobSettings
 from heygemd.daemon import verdict
-from heygemd.errors import InputError, NotReady
+from heygemd.errors import InfrastructureError, InputError, NotInstalled, NotReady
 from heygemd.job import Job, Media, Video
 
 
@@ -23,3 +23,18 @@ def test_a_file_that_somebody_holds_is_tried_again_and_costs_no_attempt(job, cod
 def test_a_file_that_is_wrong_fails_its_video(job, error):
     verdict.conclude(Attempts(), job, job.videos[0], error)
     assert job.videos[0].state == "failed"
+
+
+def test_what_is_not_installed_pauses_the_queue_and_costs_no_attempt(job):
+    with pytest.raises(NotInstalled):
+        verdict.conclude(Attempts(), job, job.videos[0], NotInstalled("wav2lip_missing", mend=""))
+    assert (job.videos[0].state, job.videos[0].attempts) == ("waiting", 0)
+
+
+def test_what_only_this_folder_asked_for_lets_the_others_go_on(job):
+    job.settings = JobSettings(engine="wav2lip")
+    with pytest.raises(NotReady, match="wav2lip_missing"):
+        verdict.conclude(Attempts(), job, job.videos[0], NotInstalled("wav2lip_missing", mend=""))
+    with pytest.raises(InfrastructureError, match="scratch_low"):
+        verdict.conclude(Attempts(), job, job.videos[0], InfrastructureError("scratch_low"))
+    assert (job.videos[0].state, job.videos[0].attempts) == ("waiting", 0)

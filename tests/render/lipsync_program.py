@@ -13,6 +13,7 @@ from pathlib import Path
 
 OPTIONS = {
     "good": [],
+    "plain": [],
     "flood": [],
     "elsewhere": [],
     "short": ["-frames:v", "46"],  # drops its tail, as the original Wav2Lip does

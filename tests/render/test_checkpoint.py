@@ -16,7 +16,7 @@ from torch import nn
 from heygemd import messages
 from heygemd.config import Render
 from heygemd.engine_settings import Wav2Lip
-from heygemd.errors import EngineError
+from heygemd.errors import NotInstalled
 from heygemd.render.engines.wav2lip import Wav2LipEngine, checkpoint
 
 from . import wav2lip_weights
@@ -138,7 +138,7 @@ WRONG: dict[str, tuple[str, Callable[[Path], object]]] = {
 def test_wrong_files(path: Path, name: str) -> None:
     kind, make = WRONG[name]
     make(path)
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises(NotInstalled) as caught:
         checkpoint.load(path)
     assert caught.value.code == f"weights_{kind}", caught.value
     for language in messages.languages():
@@ -155,7 +155,7 @@ def test_code_is_refused_unread(path: Path, tmp_path: Path, layout: str) -> None
         archive(path, data_pkl=pickle.dumps({"weight": bomb}, protocol=2), constants_pkl=b"")
     else:
         torch.save({"state_dict": {"a": bomb}}, path, _use_new_zipfile_serialization=layout == "new")
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises(NotInstalled) as caught:
         checkpoint.load(path)
     assert caught.value.code == "weights_code", caught.value
     assert not target.exists()
@@ -169,7 +169,7 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
     path.chmod(0)
     os.seteuid(65534)
     try:
-        with pytest.raises(EngineError) as caught:
+        with pytest.raises(NotInstalled) as caught:
             checkpoint.load(path)
     finally:
         os.seteuid(0)
@@ -178,14 +178,14 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
 
 
 def test_the_engine_says_what_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises(NotInstalled) as caught:
         Wav2LipEngine(tmp_path).check()
     assert caught.value.code == "wav2lip_missing"
     (tmp_path / "wav2lip.pth").write_bytes(b"<html>")
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises(NotInstalled) as caught:
         Wav2LipEngine(tmp_path).check()
     assert caught.value.code == "weights_web_page"
     chosen = Render(wav2lip=Wav2Lip(checkpoint=str(tmp_path / "mine.pth")))
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises(NotInstalled) as caught:
         Wav2LipEngine(tmp_path, settings=chosen).check()
     assert caught.value.fields["name"] == "mine.pth"

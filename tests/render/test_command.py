@@ -14,11 +14,12 @@ import pytest
 
 from heygemd.config import Limits, Render
 from heygemd.engine_settings import Command
-from heygemd.errors import DeadlineExceeded, EngineError, HeygemdError
+from heygemd.errors import DeadlineExceeded, EngineError, HeygemdError, NotInstalled
 from heygemd.protocol import Message, Progress
 from heygemd.render import pipeline, video, whole
 from heygemd.render.engines import engine
 from heygemd.render.engines.command import CommandEngine
+from heygemd.render.engines.file_contract import FileEngineContract
 from heygemd.render.progress import Phases
 
 from .. import making
@@ -62,6 +63,58 @@ def run(tmp_path: Path) -> Run:
 def redness(frame: np.ndarray) -> float:
     v = video.planes(frame, 160, 120)[2]
     return float(v[35:42, 30:50].mean())
+
+
+class Mine(CommandEngine):
+    """As configured."""
+
+    def __init__(self, models: Path, *rest: Any) -> None:
+        super().__init__("mine", models, settings=command("plain"))
+
+
+class TestContract(FileEngineContract):
+    engine = Mine
+
+
+class Sleeps(Mine):
+    """Breaks the contract: gives back what it got."""
+
+    def render(self, video: Path, audio: Path, folder: Path, *rest: Any) -> Path:
+        return video
+
+
+class Meddles(Mine):
+    """Breaks the contract: writes over what it was given."""
+
+    def render(self, video: Path, *rest: Any) -> Path:
+        made = super().render(video, *rest)
+        video.write_bytes(made.read_bytes())
+        return made
+
+
+class Crashes(Mine):
+    """Breaks the contract: an exception that nobody knows."""
+
+    def render(self, *rest: Any) -> Path:
+        try:
+            return super().render(*rest)
+        except EngineError as error:
+            raise KeyError(0) from error
+
+
+@pytest.mark.parametrize(
+    ("broken", "test"),
+    [
+        (Sleeps, "a_whole_video_comes_back_and_something_moved"),
+        (Sleeps, "files_are_left_alone_and_progress_is_a_share"),
+        (Meddles, "files_are_left_alone_and_progress_is_a_share"),
+        (Crashes, "what_it_cannot_read_is_a_typed_error"),
+    ],
+)
+def test_the_suite_catches(broken: type[Mine], test: str, tmp_path: Path) -> None:
+    suite = type("Suite", (FileEngineContract,), {"engine": broken})()
+    with pytest.raises((AssertionError, KeyError)):
+        getattr(suite, f"test_{test}")(tmp_path)
 
 
 def test_its_pixels_come_back_with_progress(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +181,7 @@ def test_without_a_pattern_there_are_signs_of_life(run: Run, monkeypatch: pytest
 
 def test_what_is_not_there_is_said_before_anything_is_done(tmp_path: Path) -> None:
     for options in ({"argv": ["no-such-program", *WORDS]}, {"folder": tmp_path / "nowhere"}):
-        with pytest.raises(EngineError) as caught:
+        with pytest.raises(NotInstalled) as caught:
             engine(command("good", **options), tmp_path).check()
         assert caught.value.code == "command_missing"
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from heygemd import config
 from heygemd.config import Render
-from heygemd.errors import ConfigError, EngineError
+from heygemd.errors import ConfigError, NotInstalled
 from heygemd.render.engines import ENGINES, engine
 from heygemd.render.engines.base import Engine, Memo
 from heygemd.render.engines.contract import EngineContract
@@ -133,13 +133,13 @@ def test_a_plug_in_is_an_engine(plugin: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["wrong", "gone"])
 def test_a_broken_plug_in_is_a_typed_error(plugin: Path, tmp_path: Path, name: str) -> None:
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises(NotInstalled) as caught:
         engine(Render(engine=name), tmp_path)
     assert caught.value.code == "plugin_broken" and caught.value.fields["name"] == name
 
 
 def test_an_unknown_engine_names_the_known_ones(plugin: Path, tmp_path: Path) -> None:
-    with pytest.raises(EngineError) as caught:
+    with pytest.raises(NotInstalled) as caught:
         engine(Render.model_construct(engine="maihn", command={}), tmp_path)
     assert set(caught.value.fields["known"]) == {*ENGINES, "mine", "wrong", "gone"}
     (tmp_path / "config.toml").write_text('[render]\nengine = "mihn"\n')

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from heygemd.errors import EngineError, InputError
+from heygemd.errors import EngineError, InputError, NotInstalled
 from heygemd.render import weights
 from heygemd.render.facemesh import tiles
 from heygemd.render.faces import FaceMeshTracker, tracker
@@ -139,7 +139,7 @@ def test_tracker_names(tmp_path: Path) -> None:
     tracker("auto", tmp_path).check()
     with pytest.raises(EngineError, match="tracker_unknown"):
         tracker("dlib", tmp_path)
-    with pytest.raises(EngineError) as missing:
+    with pytest.raises(NotInstalled) as missing:
         tracker("face-alignment", tmp_path).check()
     assert missing.value.code == "tracker_weights_missing" and len(missing.value.fields["files"]) == 2
 

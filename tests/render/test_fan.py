@@ -14,16 +14,37 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from face_alignment.detection.blazeface.net_blazeface import BlazeFace
 from face_alignment.detection.sfd.net_s3fd import s3fd
 from face_alignment.models import FAN
 
-from heygemd.errors import EngineError, InputError
-from heygemd.render import fan
+from heygemd import installed
+from heygemd.config import Limits
+from heygemd.errors import EngineError, InputError, NotInstalled
+from heygemd.render import analysis, fan, video
+from heygemd.render.cache import Cache
+from heygemd.render.facemesh import Detector, Square
 from heygemd.render.faces import FaceMeshTracker, tracker
+from heygemd.render.progress import Phases
+from heygemd.render.scene import Image
 
 from . import presenter as people
+from .anna import film
 
 REAL = Path(os.environ.get("HEYGEMD_MODELS", "/var/lib/heygemd/models"))
+
+
+def blazeface() -> BlazeFace:
+    """Sees one face that fills the picture but for an eighth on each side."""
+    net = BlazeFace(back_model=True)
+    for name, layer in net.named_modules():
+        if name.startswith(("classifier", "regressor")):
+            torch.nn.init.zeros_(layer.weight)
+            torch.nn.init.zeros_(layer.bias)
+    net.classifier_8.bias.data[:] = net.classifier_16.bias.data[:] = -50
+    net.classifier_16.bias.data[0] = 50
+    net.regressor_16.bias.data[2:4] = 0.75 * 256
+    return net
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +60,9 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                 layer.bias.data[2:] = 5
             elif name.endswith("conf"):  # only the coarsest layer sees faces, everywhere
                 layer.bias.data[-1] = 5 if name.startswith("conv7_2") else -5
-    torch.save(detector.state_dict(), folder / fan.S3FD_FILE)
-    torch.save(landmarks.state_dict(), folder / fan.FAN_FILE)
+    torch.save(detector.state_dict(), folder / installed.DETECTOR_FILES["s3fd"])
+    torch.save(blazeface().state_dict(), folder / installed.DETECTOR_FILES["blazeface"])
+    torch.save(landmarks.state_dict(), folder / installed.FAN_FILE)
     yield folder
     for file in folder.iterdir():
         file.unlink()
@@ -48,7 +70,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def finder(made: Path) -> fan.FanFinder:
-    return fan.FanFinder(made, "cpu")
+    return fan.FanFinder("s3fd", made, "cpu")
 
 
 @pytest.mark.slow
@@ -60,6 +82,14 @@ def test_one_face_through_both_networks(finder: fan.FanFinder) -> None:
     assert len(squares) == 1 and all(np.isfinite(squares[0]))
 
 
+def test_blazeface_of_the_package_sees_the_whole_frame(made: Path) -> None:
+    """It would see a square from the middle only."""
+    finder = fan.FanFinder("blazeface", made, "cpu")
+    wide = np.zeros((180, 320, 3), np.uint8)
+    (boxes,) = finder._boxes([wide], 0)
+    assert boxes.shape[1] == 5 and boxes[:, 0].min() < 80 < 240 < boxes[:, 2].max()
+
+
 def test_faces_of_a_frame_go_through_fan_together(finder: fan.FanFinder, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[tuple[int, ...]] = []
 
@@ -67,16 +97,124 @@ def test_faces_of_a_frame_go_through_fan_together(finder: fan.FanFinder, monkeyp
         sizes.append(tuple(crops.shape))
         return torch.zeros(len(crops), 68, 64, 64)
 
-    box = np.array([10, 10, 90, 110, 0.9])
-    monkeypatch.setattr(finder._net.face_detector, "detect_from_image", lambda image: [box] * 3)
+    boxes = np.array([[10, 10, 90, 110, 0.9]] * 3)
+    monkeypatch.setattr(finder._net.face_detector, "detect_from_batch", lambda pixels: [boxes])
     monkeypatch.setattr(finder._net, "face_alignment_net", fan_net)
+    monkeypatch.setattr(finder, "batch", 4)
     finder.find(people.photo())
     assert sizes == [(3, 3, 256, 256)]
 
 
+def test_frames_of_a_batch_are_seen_as_if_each_were_alone(finder: fan.FanFinder) -> None:
+    images = [np.ascontiguousarray(image[:128, :192]) for image in people.swaying(3)]
+    together = finder._net.face_detector.detect_from_batch(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2))
+    for image, boxes in zip(images, together, strict=True):
+        assert np.allclose(boxes, finder._boxes([image], 0)[0], atol=1e-2)
+
+
+class Watched:
+    """A finder whose networks are replaced: it sees a face in frames from `first` on, and keeps what it was asked."""
+
+    def __init__(self, finder: fan.FanFinder, monkeypatch: pytest.MonkeyPatch, first: int = 1 << 30) -> None:
+        self.batches, self.taken, self.first = list[int](), 0, first
+        monkeypatch.setattr(finder, "_boxes", self._boxes)
+        monkeypatch.setattr(finder, "_squares", lambda image, box: [Square(*box)] if len(box) else [])
+        self.finder = finder
+
+    def _boxes(self, images: list[Image], start: int) -> list[np.ndarray]:
+        part = images[start : start + self.finder.batch]
+        self.batches.append(len(part))
+        return [np.full(3, image[0, 0, 0]) if image[0, 0, 0] >= self.first else np.zeros(0) for image in part]
+
+    def frames(self, count: int) -> Iterator[Image]:
+        for number in range(count):
+            self.taken += 1
+            yield np.full((9, 9, 3), number, np.uint8)
+
+    def ask(self, count: int) -> dict[int, list[Square]]:
+        """Look as the follower does while it finds nobody."""
+        found, held = {}, 0
+        for number, image in enumerate(self.finder.ahead(self.frames(count), 5)):
+            held = max(held, self.taken - number)
+            if number < 5 or number % 5 == 0 or number % 24 == 0:
+                found[number] = self.finder.find(image)
+        assert held <= self.finder.batch * 5
+        return found
+
+
+@pytest.mark.parametrize("batch", [1, 4, 16])
+def test_frames_without_a_face_go_through_the_detector_together(
+    finder: fan.FanFinder, monkeypatch: pytest.MonkeyPatch, batch: int
+) -> None:
+    monkeypatch.setattr(finder, "batch", batch)
+    watched = Watched(finder, monkeypatch)
+    found = watched.ask(200)
+    assert not any(found.values()) and max(watched.batches) == batch
+    assert sum(watched.batches) == len(found)  # none was looked at in vain
+    assert len(watched.batches) <= 6 + 2 * 7 + 39 / batch + 1  # the first, those off the grid and after, the rest
+
+
+def test_each_frame_gets_its_own_faces(finder: fan.FanFinder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finder, "batch", 4)
+    found = Watched(finder, monkeypatch, first=33).ask(60)
+    assert {number: faces[0].x for number, faces in found.items() if faces} == {
+        number: number for number in found if number >= 33
+    }
+
+
+def test_too_little_memory_halves_the_batch_then_the_processor_takes_over(
+    finder: fan.FanFinder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No GPU is needed: it has no room from the first byte on."""
+    tried: list[tuple[str, int]] = []
+    rooms = {"cpu": 1, "cuda": 0}
+
+    def detect(pixels: torch.Tensor) -> list[np.ndarray]:
+        tried.append((finder._net.device, len(pixels)))
+        if len(pixels) > rooms[finder._net.device]:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return [np.zeros((0, 5))] * len(pixels)
+
+    monkeypatch.setattr(finder._net.face_detector, "detect_from_batch", detect)
+    monkeypatch.setattr(finder._net, "device", "cuda")
+    monkeypatch.setattr(finder, "batch", 4)
+    assert finder._look([people.photo()] * 3) == [[]] * 3
+    assert tried == [("cuda", 3), ("cuda", 2), ("cuda", 1), ("cpu", 1), ("cpu", 1), ("cpu", 1)]
+    rooms["cpu"] = 0
+    with pytest.raises(EngineError, match="engine_memory"):
+        finder.find(people.photo())
+
+
 def test_a_frame_without_a_face_is_quiet(finder: fan.FanFinder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finder._net.face_detector, "detect_from_image", lambda image: [])
+    monkeypatch.setattr(finder._net.face_detector, "detect_from_batch", lambda pixels: [np.zeros((0, 5))])
     assert finder.find(people.photo()) == []
+
+
+def test_a_second_voice_takes_the_track_from_the_cache(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made weights find no real face: the squares are BlazeFace's, all else is this tracker's. A detector is a key."""
+    monkeypatch.setattr(fan.FanFinder, "_look", lambda self, images: [Detector().find(image) for image in images])
+    picture = video.describe(film(tmp_path / "anna.mp4", 0.6), Limits())
+    real, runs = fan.FaceAlignmentTracker.track, list[str]()
+
+    def counted(self: fan.FaceAlignmentTracker, *rest: object, **more: object) -> object:
+        runs.append(self.version)
+        return real(self, *rest, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(fan.FaceAlignmentTracker, "track", counted)
+
+    def analyse(detector: str, folder: Path) -> np.ndarray:
+        chosen = tracker("face-alignment", made, "cpu", detector)  # type: ignore[arg-type]
+        folder.mkdir()
+        cache, phases = Cache(tmp_path / "cache", 1 << 30), Phases(lambda event: None)
+        found = analysis.analyse(picture, "digest", None, chosen, 0.1, cache, folder, phases)
+        return found.track.points(0, 15)
+
+    first, again = analyse("s3fd", tmp_path / "1"), analyse("s3fd", tmp_path / "2")
+    assert np.array_equal(first, again) and np.isfinite(first).all() and runs == ["2 s3fd"]
+    analyse("blazeface", tmp_path / "3")
+    assert runs == ["2 s3fd", "2 blazeface"]
 
 
 @pytest.mark.slow
@@ -111,15 +249,17 @@ def test_nothing_is_fetched(made: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"PK\x03\x04", b"\x80\x02garbage"])
-@pytest.mark.parametrize("name", fan.WEIGHT_FILES)
+@pytest.mark.parametrize("name", [*installed.DETECTOR_FILES.values(), installed.FAN_FILE])
 def test_damaged_weights(made: Path, tmp_path: Path, name: str, content: bytes) -> None:
     for file in made.iterdir():
         (tmp_path / file.name).symlink_to(file)
     (tmp_path / name).unlink()
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(EngineError) as caught:
-        tracker("face-alignment", tmp_path).finder()
-    assert caught.value.code == "weights_damaged"
+    detector = "blazeface" if "blaze" in name else "s3fd"
+    with pytest.raises(NotInstalled) as caught:
+        tracker("face-alignment", tmp_path, "cpu", detector).check()  # type: ignore[arg-type]
+    assert caught.value.code in ("weights_damaged", "weights_empty", "weights_web_page", "weights_cut_short")
+    assert name in caught.value.fields["name"]
 
 
 def test_auto_takes_what_is_installed(made: Path, tmp_path: Path) -> None:
@@ -129,7 +269,7 @@ def test_auto_takes_what_is_installed(made: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(
-    not all((REAL / name).is_file() for name in fan.WEIGHT_FILES),
+    not all((REAL / name).is_file() for name in (installed.DETECTOR_FILES["s3fd"], installed.FAN_FILE)),
     reason="the face-alignment weights are not installed (heygemd models fetch s3fd, fetch 2dfan4)",
 )
 def test_real_weights_find_the_real_face(tmp_path: Path) -> None:

@@ -269,6 +269,20 @@ def test_a_gpu_without_room_gives_way_to_the_processor_and_is_remembered(
     assert Runner(wav2lip_weights.state(), "cuda", "auto", tmp_path).batch == 16
 
 
+def test_a_gpu_without_room_for_the_network_gives_way_to_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = network.Generator.to
+
+    def to(self: network.Generator, *args: object, **kwargs: object) -> network.Generator:
+        if args and args[0] == "cuda":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return real(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "card")
+    monkeypatch.setattr(network.Generator, "to", to)
+    runner = Runner(wav2lip_weights.state(), "cuda", "fp32", None)
+    assert (runner.device, runner.batch) == ("cpu", 8)
+
+
 def test_a_whole_render(checkpoint: Path, tmp_path: Path) -> None:
     voice = making.audio(tmp_path / "voice.wav", 1.2)
     asked = request(tmp_path, voice, film(tmp_path / "anna.mp4", 1.4), Render(engine="wav2lip"), checkpoint.parent)

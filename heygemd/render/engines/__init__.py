@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...config import Render
 from ...engine_settings import PLUGINS
-from ...errors import EngineError
+from ...errors import NotInstalled
 from .base import Engine
 from .command import CommandEngine
 
@@ -21,7 +21,7 @@ ENGINES = {
 def engine(settings: Render, models: Path, device: str = "cpu", keep: Path | None = None) -> Engine:
     """Return the engine that the settings name, not yet checked; see Engine for the rest.
 
-    Raises EngineError("engine_unknown", known=[...]), or ("plugin_broken") when a plug-in cannot be imported.
+    Raises NotInstalled("engine_unknown", known=[...]), or ("plugin_broken") when a plug-in cannot be imported.
     """
     name = settings.engine
     if name in settings.command:
@@ -30,13 +30,13 @@ def engine(settings: Render, models: Path, device: str = "cpu", keep: Path | Non
     if name in ENGINES:
         found[name] = metadata.EntryPoint(name, ENGINES[name], PLUGINS)
     if name not in found:
-        raise EngineError("engine_unknown", name=name, known=sorted({*ENGINES, *settings.command, *found}))
+        raise NotInstalled("engine_unknown", name=name, known=sorted({*ENGINES, *settings.command, *found}))
     try:
         kind = found[name].load()
     except Exception as error:
         if name in ENGINES:
             raise
-        raise EngineError("plugin_broken", name=name, detail=f"{type(error).__name__}: {error}") from error
+        raise NotInstalled("plugin_broken", name=name, detail=f"{type(error).__name__}: {error}") from error
     if not (isinstance(kind, type) and issubclass(kind, Engine)):
-        raise EngineError("plugin_broken", name=name, detail=f"{kind!r} is no heygemd.render.engines.base.Engine")
+        raise NotInstalled("plugin_broken", name=name, detail=f"{kind!r} is no heygemd.render.engines.base.Engine")
     return kind(models, device, settings, keep)

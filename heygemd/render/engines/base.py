@@ -41,7 +41,7 @@ class Engine(ABC):
 
     @abstractmethod
     def check(self) -> None:
-        """Raise EngineError with what to do when the engine cannot run here (weights missing, say)."""
+        """Raise NotInstalled when the engine cannot run here (weights missing, say): then work waits for it."""
 
 
 class FrameEngine(Engine):

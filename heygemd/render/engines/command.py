@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psutil
 
+from ... import installed
 from ...config import Render
 from ...engine_settings import Command
 from ...errors import DeadlineExceeded, EngineError
@@ -40,12 +41,8 @@ class CommandEngine(FileEngine):
         self._command: Command = self.settings.command[name]
 
     def check(self) -> None:
-        """Raise EngineError("command_missing") when the program or its folder is not there."""
-        command, folder = self._command, self._command.folder
-        if folder is not None and not folder.is_dir():
-            raise EngineError("command_missing", name=self.name, path=str(folder))
-        if not command.is_there():
-            raise EngineError("command_missing", name=self.name, path=command.argv[0])
+        """Raise NotInstalled("command_missing") when the program or its folder is not there."""
+        installed.program(self.name, self._command)
 
     def render(
         self, video: Path, audio: Path, folder: Path, fps: Fraction, progress: Callable[[float | None], None]

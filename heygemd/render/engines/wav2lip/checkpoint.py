@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from .... import weightfile
-from ....errors import EngineError
+from ....errors import NotInstalled
 from .network import BATCH_NORM, expected_shapes
 
 State = dict[str, Tensor]
@@ -43,12 +43,10 @@ STRANGERS = {
 def load(path: Path) -> State:
     """Return the generator's state dict, names without `module.`.
 
-    Raises EngineError(code, path=...): what weightfile.kind says of a file that is not PyTorch's, "weights_damaged",
+    Raises NotInstalled(code, path=...): what weightfile says of a file that is not PyTorch's, "weights_damaged",
     "weights_code" (more than tensors, refused unread), one of STRANGERS, or "weights_other".
     """
-    kind = weightfile.kind(path)
-    if kind not in ("torch_zip", "torchscript", "torch_pickle"):
-        raise _wrong(path, kind)
+    kind = weightfile.usable(path)
     try:
         if kind == "torchscript":
             state = _scripted(path)
@@ -64,8 +62,8 @@ def load(path: Path) -> State:
     return state
 
 
-def _wrong(path: Path, code: str, detail: str = "") -> EngineError:
-    return EngineError(code, detail=detail[:500], path=str(path), name=path.name)
+def _wrong(path: Path, code: str, detail: str = "") -> NotInstalled:
+    return NotInstalled(code, detail=detail[:500], path=str(path), name=path.name)
 
 
 def _flat(content: object) -> State:

@@ -7,20 +7,16 @@ from collections.abc import Iterator
 from concurrent.futures import Future
 from functools import cached_property
 from itertools import islice
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ....errors import EngineError
+from .... import installed
 from ...geometry import F32
 from ...scene import Crop, Image, Patch, Timeline, Track
 from ..base import FrameEngine, Memo
 from . import checkpoint, mended, picture, reference
 from .runner import Runner
-
-FILES = ("wav2lip_gan.pth", "wav2lip.pth")
-"""Names in the models folder, the better picture first."""
 
 
 class Wav2LipEngine(FrameEngine):
@@ -30,21 +26,13 @@ class Wav2LipEngine(FrameEngine):
     version = "1"
 
     def check(self) -> None:
-        """Raise EngineError("wav2lip_missing") without a checkpoint, or what `checkpoint.load` says of it."""
+        """Raise NotInstalled("wav2lip_missing") without a checkpoint, or what `checkpoint.load` says of it."""
         assert self._runner
 
     @cached_property
     def _runner(self) -> Runner:
-        options = self.settings.wav2lip
-        return Runner(checkpoint.load(self._file()), self.device, options.precision, self.keep)
-
-    def _file(self) -> Path:
-        if self.settings.wav2lip.checkpoint:
-            return Path(self.settings.wav2lip.checkpoint)
-        here = [self.models / name for name in FILES if (self.models / name).exists()]
-        if not here:
-            raise EngineError("wav2lip_missing", folder=str(self.models))
-        return here[0]
+        state = checkpoint.load(installed.wav2lip(self.settings, self.models))
+        return Runner(state, self.device, self.settings.wav2lip.precision, self.keep)
 
     def wants(self, track: Track) -> list[int]:
         """Return no frame: the track says all that is needed."""

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ....errors import EngineError
 from ...geometry import F32
+from ...memory import exhausted
 from .checkpoint import State
 from .network import SIDE, Generator
 
@@ -70,7 +71,14 @@ class Runner:
             return
         if kind == "cpu":
             torch.set_num_threads(len(os.sched_getaffinity(0)))  # ffmpeg runs nicer and takes what is left
-        self._generator.to(device, self.dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        try:
+            self._generator.to(device, self.dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        except RuntimeError as error:
+            if kind == "cpu" or not exhausted(error):
+                raise
+            logger.warning("{} has no room for the network: the processor takes over", self._key)
+            self._settle("cpu")
+            return
         self._generator.last.float()  # bfloat16's steps near white are a whole level
 
     def submit(self, faces: Faces, mels: F32, lower: bool) -> Future[F32]:
@@ -90,7 +98,7 @@ class Runner:
                 parts.append(self._forward(faces[done:stop], mels[done:stop], lower))
                 done = stop
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if not _no_memory(error):
+                if not exhausted(error):
                     raise
                 self._shrink()
         return np.concatenate(parts)
@@ -135,8 +143,3 @@ class Runner:
             part = self._keep / f".{MEMORY_FILE}.{os.getpid()}"
             part.write_text(json.dumps({**self._remembered(), self._key: self.batch}))
             part.replace(self._keep / MEMORY_FILE)
-
-
-def _no_memory(error: BaseException) -> bool:
-    text = str(error)
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "can't allocate memory" in text
