@@ -19,11 +19,12 @@ from ..errors import InputError
 from ..media import ffmpeg
 from ..media.probe import AudioStream, probe
 from ..media.process import Ended, Reader, fault
+from . import speech
 from .cache import Cache, through
 from .engines.base import VOICE_RATE_HZ
 from .scene import Finding
 
-VERSION = "3"
+VERSION = "4"
 BLOCK_S, CONTEXT_S = 20, 1
 LEVEL_FRAME, LEVEL_HOP = 400, 320  # 25 ms and 20 ms at 16 kHz
 MIN_VOICE_S = 0.2
@@ -92,7 +93,11 @@ def _decode(path: Path, stream: AudioStream, limits: Limits, target: Path) -> di
     if duration_s < Fraction(MIN_VOICE_S):
         raise InputError("audio_too_short", seconds=round(float(duration_s), 3))
     _fit(target, round(duration_s * VOICE_RATE_HZ))
-    findings = [*meter.findings(), *_damage(ended, float(duration_s), stream.duration_s)]
+    findings = [
+        *meter.findings(),
+        *speech.findings(np.memmap(target, "<f4", "r")),
+        *_damage(ended, float(duration_s), stream.duration_s),
+    ]
     return {"duration_s": duration_s.as_integer_ratio(), "findings": findings}
 
 

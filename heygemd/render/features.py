@@ -69,15 +69,15 @@ def speaking(mel: F32) -> NDArray[np.bool_]:
     loud, noise = float(np.percentile(level, 95)), float(np.percentile(level, 5))
     enter = max(loud + SPEECH_OPEN_DB, min(noise + NOISE_MARGIN_DB, loud - 12), -75.0)
     leave = max(loud + SPEECH_CLOSE_DB, min(noise + NOISE_MARGIN_DB / 2, loud - 16), -78.0)
-    return _bridge(_hysteresis(level, enter, leave))
+    return steady(level, enter, leave)
 
 
-def _hysteresis(level: NDArray[np.float64], enter: float, leave: float) -> NDArray[np.bool_]:
-    """Above `enter`, or above `leave` and joined to such a stretch on either side."""
+def steady(level: NDArray[np.floating], enter: float, leave: float) -> NDArray[np.bool_]:
+    """Return where (T,) values are above `enter`, or above `leave` beside such a stretch; short pauses are bridged."""
     over = level > leave
     group = np.cumsum(np.diff(over.astype(np.int8), prepend=0) == 1) * over
     keep = np.unique(group[(level > enter) & over])
-    return np.asarray(over & np.isin(group, keep), bool)
+    return _bridge(over & np.isin(group, keep))
 
 
 def _bridge(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -14,6 +14,7 @@ from ..errors import NotInstalled
 
 SHA256 = {
     "lips.safetensors": "7b043ac192a2371d79e7ecfb18f2155b492508f996d6276deea6a2b45d6e4677",
+    "speech.safetensors": "aebdbeb30f009a31d0abf871358edc3fffe539e4447374c9b4f95c2303b88a6e",
     "sync.safetensors": "494817f901f6ab2e32773c461b7193ba5a44957c66ee4ce760edefc30ca63d98",
     "face_shape.safetensors": "f7a22db494aafde5f295692794540ae0e5818815aa5cdf97e80738ea9689251b",
     "face_detection_short_range.tflite": "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",

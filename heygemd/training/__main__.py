@@ -170,6 +170,18 @@ def judge_folds(a: argparse.Namespace) -> None:
         print(f"{seconds:g} s", len(errors), json.dumps(shares))
 
 
+def gate(a: argparse.Namespace) -> None:
+    """Train what tells speech from music and noise, on folders of recordings; write speech.safetensors."""
+    from safetensors.torch import save_file
+
+    from . import clips
+    from . import gate as school
+
+    voices, behind = ([clips.sound(path) for path in sorted(folder.rglob("*")) if path.is_file()]
+                      for folder in (a.voices, a.behind))  # fmt: skip
+    save_file(school.fit(school.lessons(voices, behind, a.count, a.seed), a.steps, a.seed).state_dict(), a.out)
+
+
 def _part(speaker: str, folds: int) -> int:
     """Return the fold of a speaker, the same at each run."""
     return zlib.crc32(speaker.encode()) % folds
@@ -217,12 +229,12 @@ def main() -> None:
     verb.add_argument("--weights", type=Path, default=SHIPPED)
     verb.add_argument("--folds", type=int, default=0)
     verb.add_argument("--speakers", type=_speakers, default={}, help="file of lines: video's name, tab, speaker")
-    _add_judge(add)
+    _add_judges(add)
     for name in ("shape", "train", "evaluate", "judge", "judge-folds"):
         verbs.choices[name].add_argument("--cache", type=Path, default=Path(".cache/tracks"))
     for name in ("train", "evaluate"):
         verbs.choices[name].add_argument("--steps", type=int, default=400)
-    for name in ("synthesise", "record", "distil", "train", "judge"):
+    for name in ("synthesise", "record", "distil", "train", "judge", "gate"):
         verbs.choices[name].add_argument("--seed", type=int, default=0)
     a = parser.parse_args()
     if a.run is not make_shape:
@@ -232,7 +244,7 @@ def main() -> None:
     a.run(a)
 
 
-def _add_judge(add: Callable[[str, Callable[[argparse.Namespace], None]], argparse.ArgumentParser]) -> None:
+def _add_judges(add: Callable[[str, Callable[[argparse.Namespace], None]], argparse.ArgumentParser]) -> None:
     verb = add("judge", judge)
     verb.add_argument("corpus", type=Path, nargs="*", help="synthesised speech")
     verb.add_argument("--clips", type=Path, help="folder of talking videos")
@@ -245,6 +257,12 @@ def _add_judge(add: Callable[[str, Callable[[argparse.Namespace], None]], argpar
     verb.add_argument("--steps", type=int, default=700)
     verb.add_argument("--folds", type=int, default=3)
     verb.add_argument("--speakers", type=_speakers, default={}, help="file of lines: video's name, tab, speaker")
+    verb = add("gate", gate)
+    verb.add_argument("voices", type=Path, help="folder of recorded speech without anything behind it")
+    verb.add_argument("behind", type=Path, help="folder of music and noise without speech")
+    verb.add_argument("--count", type=int, default=2300, help="lessons of 16 seconds")
+    verb.add_argument("--steps", type=int, default=2500)
+    verb.add_argument("--out", type=Path, default=Path("speech.safetensors"))
 
 
 if __name__ == "__main__":

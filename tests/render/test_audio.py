@@ -27,7 +27,8 @@ def lavfi(path: Path, source: str, *options: str) -> Path:
 
 
 def codes(path: Path) -> set[str]:
-    return {f.code for f in load(path, path.name).findings}
+    """What the meter says; that these tones are no speech goes without saying."""
+    return {f.code for f in load(path, path.name).findings} - {"no_speech", "no_speech_ranges"}
 
 
 @pytest.mark.parametrize("ext", ["wav", "mp3", "m4a", "aac", "flac", "ogg", "opus", "wma"])

@@ -12,7 +12,7 @@ from heygemd.render.engines.mesh import lips
 from heygemd.render.engines.mesh.lips import Ear, LipNet
 from heygemd.render.geometry import face_shape
 from heygemd.render.mouth import JAW, OPEN, WIDTH
-from heygemd.training import clips, corpus, distil, shape, talkers, train
+from heygemd.training import clips, corpus, distil, gate, shape, talkers, train
 from heygemd.training.corpus import Example
 from heygemd.training.texts import SENTENCES
 from heygemd.training.visemes import ARPABET, IPA, VISEMES, classes, targets
@@ -142,3 +142,13 @@ def test_clip_is_read_through_the_one_door(tmp_path: Path) -> None:
     ((name, clip),) = clips.of(folder, tmp_path / "cache")
     assert name == "talk.mp4" and clip.fps == 25 and len(clip.points) == 25 and not np.isfinite(clip.points).any()
     assert abs(len(clip.voice) - 16_000) < 400 and clip.voice.dtype == np.float32
+
+
+def test_speech_is_learnt_from_speech_over_noise() -> None:
+    noise = np.random.default_rng(0)
+    voice = clips.sound(VOICE)
+    hiss = noise.standard_normal(20 * features.VOICE_RATE_HZ).astype(np.float32)
+    lessons = gate.lessons([voice[k : k + 40_000] for k in range(0, 160_000, 40_000)], [hiss], 12, seed=1)
+    assert all(len(lesson.mel) == 2 * len(lesson.talk) for lesson in lessons)
+    before, after = (sum(gate.missed(gate.fit(lessons, steps), lessons)) for steps in (1, 40))
+    assert after < 0.5 < before

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ... import features
+from ... import features, speech
 from ...geometry import F32
 from ...mouth import MODES
 from ...weights import tensors
@@ -103,8 +103,9 @@ def load() -> LipNet:
 
 
 def check() -> None:
-    """Raise EngineError if the shipped network is missing or damaged."""
+    """Raise EngineError if a shipped network is missing or damaged."""
     load()
+    speech.load()
 
 
 def speak(voice: NDArray[np.float32], net: LipNet | None = None) -> F32:
@@ -112,10 +113,10 @@ def speak(voice: NDArray[np.float32], net: LipNet | None = None) -> F32:
 
     voice  (samples,) float32 at 16 kHz
     """
-    heard, speech = features.listen(voice)
+    heard, speaks = speech.listen(voice)
     count = len(heard) // 2
     lips = predict(net or load(), heard[: 2 * count])
-    return np.asarray(lips * openness(speech[: 2 * count])[::2, None], np.float32)
+    return np.asarray(lips * openness(speaks[: 2 * count])[::2, None], np.float32)
 
 
 def predict(net: LipNet, heard: F32) -> F32:
@@ -130,17 +131,17 @@ def predict(net: LipNet, heard: F32) -> F32:
     return np.concatenate(parts)
 
 
-def openness(speech: NDArray[np.bool_]) -> F32:
+def openness(speaks: NDArray[np.bool_]) -> F32:
     """Return (T,) 0..1 at features.RATE_HZ: 1 in speech, 0 in pauses longer than HOLD_S, eased between."""
     rate = features.RATE_HZ
-    gate = np.ones(len(speech), np.float32)
-    edges = np.flatnonzero(np.diff(np.concatenate(([0], (~speech).astype(np.int8), [0]))))
+    gate = np.ones(len(speaks), np.float32)
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], (~speaks).astype(np.int8), [0]))))
     for a, b in zip(edges[::2], edges[1::2], strict=True):
-        if b - a < HOLD_S * rate and a > 0 and b < len(speech):
+        if b - a < HOLD_S * rate and a > 0 and b < len(speaks):
             continue
         frames = np.arange(a, b)
         after = (frames - a + 1) / (CLOSE_S * rate) if a > 0 else np.ones(b - a)
-        before = (b - frames) / (OPEN_S * rate) if b < len(speech) else np.ones(b - a)
+        before = (b - frames) / (OPEN_S * rate) if b < len(speaks) else np.ones(b - a)
         gate[a:b] = 1 - _ease(np.minimum(after, before))
     return gate
 

@@ -9,8 +9,8 @@ import librosa
 import numpy as np
 from numpy.typing import NDArray
 
+from ... import speech
 from ...features import RATE_HZ as SPEECH_RATE_HZ
-from ...features import log_mel, speaking
 from ...geometry import F32, blur
 from .network import MEL_BANDS, MEL_FRAMES
 
@@ -69,8 +69,8 @@ def starts(outputs: Starts, fps: Fraction, lead_s: float) -> Starts:
 
 def gate(voice: NDArray[np.float32]) -> F32:
     """Return (T,) float32 at features.RATE_HZ: 1 in speech, 0 in pauses, soft between."""
-    speech = speaking(log_mel(voice)).astype(np.float32)
-    return blur(speech[:, None], GATE_SOFT_S * SPEECH_RATE_HZ)[:, 0] if len(speech) else speech
+    speaks = speech.listen(voice)[1].astype(np.float32)
+    return blur(speaks[:, None], GATE_SOFT_S * SPEECH_RATE_HZ)[:, 0] if len(speaks) else speaks
 
 
 def quieted(windows: F32, first: Starts, gates: F32) -> F32:
