@@ -1,7 +1,7 @@
 # make demo    see a real presenter's video say a new voice recording (ends by itself; results in ./demo-share)
-# make test    the tests; with CI=true the slow ones too
+# make test    the tests; with CI=true the slow ones too, and the fault suite's short form
 # make check   linters and types
-# make faults  the fault suite alone and at full length: kills, outages, attacks, fuzzing, a soak of 200 jobs (two hours)
+# make faults  the fault suite alone and at full length: kills, outages, attacks, fuzzing, a soak of 200 jobs (an hour and more)
 # make bench   measurements (minutes)
 # make install only the environment: system packages, .venv, heygemd in it
 #
@@ -18,7 +18,7 @@ demo: $(READY)
 	$(PY) -m heygemd demo --folder demo-share
 
 test: $(READY)
-	$(PY) -m pytest -n 2 --dist worksteal --ignore tests/faults $(if $(CI),,-m "not slow") $(PYTEST)
+	$(PY) -m pytest -n 2 --dist worksteal $(if $(CI),-m "not endurance",--ignore tests/faults -m "not slow") $(PYTEST)
 
 faults: export HEYGEMD_FAULTS ?= all
 faults: export HEYGEMD_SOAK_JOBS ?= 200
