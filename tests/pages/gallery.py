@@ -53,7 +53,7 @@ class Gallery:
         for device, language, scheme in product(WIDTHS, messages.languages(), ("light", "dark")):
             with self.opened(page_file, device, language, scheme) as page:
                 page.locator(ready).first.wait_for()
-                page.wait_for_timeout(500)  # small pictures and charts
+                page.wait_for_timeout(1500)  # small pictures, charts, and players that look for their video
                 self.keep(page, f"{name}-{device}-{language}-{scheme}")
 
     @contextmanager
