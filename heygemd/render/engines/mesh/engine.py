@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from ...geometry import F32, blur, face_shape
 from ...mouth import OPEN, WIDTH
@@ -81,7 +82,7 @@ def make_plan(track: Track, timeline: Timeline, spoken: F32, memo: Memo) -> Plan
     choice = palette.choose(apart, breaks)
     price = apart[np.arange(len(choice)), choice]
     kept = palette.distances_paired(target, own[source])
-    need = 1 / (1 + np.exp(-4 * (kept - price - SELF_BONUS)))
+    need = expit(4 * (kept - price - SELF_BONUS))
     need = blur(need[:, None].astype(np.float32), FADE_S * fps)[:, 0]
     return Plan(
         target, own, rest, need, choice, max(1, round(BLEND_FRAMES_S * fps)), entries[:, OPEN] + rest[frames, OPEN]
