@@ -81,7 +81,7 @@ class Scheduler:
         if not isinstance(error, InfrastructureError) or error.code in OF_THE_SHARE:
             self.guard.lost(error)
             return
-        if self.paused is None:
+        if self.paused is None or self.paused.code != error.code:
             logger.warning("paused: {}", describe(error))
         self.paused = error
         self._paused_until = time.monotonic() + PAUSE_S
