@@ -19,6 +19,7 @@ from . import messages
 from .engine_settings import ENGINES, Command, Positive, Section, Share, Wav2Lip, known_engine
 from .errors import ConfigError, InputError
 from .upkeep_settings import Metrics, Notify, Retention
+from .work_settings import Work
 
 DEFAULT_PATH = Path("/etc/heygemd/config.toml")
 
@@ -161,6 +162,7 @@ class Config(Section):
     inbox: Inbox = Inbox()
     limits: Limits = Limits()
     attempts: Attempts = Attempts()
+    work: Work = Work()
     render: Render = Render()
     log: Log = Log()
     people: People = People()

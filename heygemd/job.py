@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, PlainValidator
 from .config import JobSettings
 from .protocol import Found, Result
 
-SCHEMA = 1
+SCHEMA = 2
 
 Name = Annotated[str, PlainValidator(str)]
 """A file name as the system gave it; pydantic's own str refuses undecodable ones."""
@@ -63,6 +63,8 @@ class Video(Record):
 
     output      the result's name in the finished folder
     attempts    started so far, counted before the start
+    running     being rendered: so a crash of the daemon is seen
+    unclean_ends  how often the daemon itself died meanwhile
     not_before  wall clock before which it is not tried again
     state       "rendered": finished in scratch, not yet on the share
     kept        rendered in an earlier round with the same voice and settings: not rendered again
@@ -72,6 +74,8 @@ class Video(Record):
     output: str
     state: Literal["waiting", "rendered", "done", "failed"] = "waiting"
     attempts: int = 0
+    running: bool = False
+    unclean_ends: int = 0
     disk_full: int = 0
     not_before: float = 0
     kept: bool = False
@@ -101,10 +105,6 @@ class Job(Record):
     videos: list[Video]
     extra: list[Media] = []
     """Staff's other files (texts, pictures), which move along."""
-    unclean_ends: int = 0
-    """How often the daemon itself died while a video of this job was being rendered."""
-    running: str = ""
-    """Output name of the video being rendered, so that a crash of the daemon is seen."""
     problem: Problem | None = None
     started: float = 0
     finished: float = 0

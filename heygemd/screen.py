@@ -65,7 +65,7 @@ class Bars:
 
     def show(self, snapshot: Snapshot) -> None:
         """Bring the bars to this moment."""
-        jobs = [*snapshot.recent[::-1], *([snapshot.current] if snapshot.current else ()), *snapshot.queue]
+        jobs = [*snapshot.recent[::-1], *snapshot.working, *snapshot.queue]
         for job in jobs:
             for video in job.videos:
                 self.video(job.name, video.name, video.state, video.percent, note(video))
@@ -109,7 +109,7 @@ def picture(snapshot: Snapshot) -> list[str]:
     if snapshot.detail:
         lines.append(f"  {spoken(snapshot.detail)}")
     groups: tuple[tuple[str, tuple[JobView, ...]], ...] = (
-        ("now", (snapshot.current,) if snapshot.current else ()),
+        ("now", snapshot.working),
         ("next", snapshot.queue),
         ("not ready", snapshot.waiting),
         ("recent", snapshot.recent),

@@ -50,8 +50,7 @@ def picture(snapshot: Snapshot) -> RenderableType:
     parts: list[RenderableType] = [head]
     if snapshot.detail:
         parts.append(Text(screen.spoken(snapshot.detail), style="yellow"))
-    if snapshot.current:
-        parts.append(_current(snapshot.current))
+    parts += [_current(job) for job in snapshot.working]
     for title, jobs in (("next", snapshot.queue), ("not ready", snapshot.waiting), ("finished", snapshot.recent)):
         if jobs:
             parts.append(_jobs(f"{title} ({len(jobs)})", jobs))

@@ -32,8 +32,9 @@ TOP = {
 }
 """The command line and what only it uses: may import anything but the renderer's inside."""
 LEAVES = {
-    "errors", "config", "engine_settings", "upkeep_settings", "job", "protocol", "messages", "log", "files", "mounts",
-    "transfer", "faults", "resources", "modelstore", "weightfile", "installed", "findings", "exits", "media",
+    "errors", "config", "engine_settings", "upkeep_settings", "work_settings", "job", "protocol", "messages", "log",
+    "files", "mounts", "transfer", "faults", "resources", "modelstore", "weightfile", "installed", "findings", "exits",
+    "media",
 }  # fmt: skip
 LAYERS = {"daemon": LEAVES | {"daemon"}, "render": LEAVES | {"render"}, "training": LEAVES | {"render", "training"}}
 CHOSEN = {"watchdog", "torch", "cv2", "face_alignment", "librosa", "ffmpeg", "loguru", "sdnotify", "tomli"}

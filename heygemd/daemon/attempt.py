@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from .. import files, installed, mounts, transfer
 from ..config import GIB, MIB, Config, Render
@@ -16,10 +17,13 @@ from ..job import Job, Media, Video
 from ..media import probe
 from ..protocol import Event, RenderRequest
 from . import evidence, publish
+from .executor import Executor, Task
 from .folder import AUDIO_ENDINGS, VIDEO_ENDINGS
 from .share import Guard
 from .store import Store
-from .supervisor import Renderer
+
+_COPYING: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
+"""What is being copied in now, each by one attempt only."""
 
 
 class Attempt:
@@ -36,40 +40,41 @@ class Attempt:
         self.scratch = config.paths.cache / "jobs" / job.id
         self.number = job.videos.index(video) + 1
 
-    async def run(self, report: Callable[[Event], None]) -> None:
-        """Render the video; sets its result and state. Raises every typed fault; a stop costs no attempt."""
+    async def run(self, executor: Executor, report: Callable[[Event], None], others: Collection[Attempt] = ()) -> None:
+        """Render the video; sets its result and state. Raises every typed fault; a stop costs no attempt.
+
+        `others`: attempts under way beside it, whose room on the disks is spoken for.
+        """
         self.video.attempts += 1
         try:
-            await self._preflight()
-            await self._make(report)
+            await self._preflight(others)
+            await self._make(executor, report)
         except asyncio.CancelledError:
             self.video.attempts -= 1
             raise
 
-    async def _make(self, report: Callable[[Event], None]) -> None:
+    async def _make(self, executor: Executor, report: Callable[[Event], None]) -> None:
         work = self.scratch / f"attempt-{self.number:02d}"
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
         self.video.found = []
-        self.job.running = self.video.output
+        self.video.running = True
         self.store.save(self.job)
-        renderer = Renderer(work, self._cache, self.config.attempts, self.job.name, self.job.id)
-        ahead: asyncio.Task[None] | None = None
         try:
-            await renderer.start()
-            await self._copy_in(self.job.voice, self._voice)
-            await self._copy_in(self.video.source, self._video(self.number))
-            point("copy-in")
-            ahead = asyncio.create_task(self._copy_ahead())
-            await self._render(renderer, work, report)
+            async with executor.renderer(work, self._cache, self.job) as renderer:
+                await self._copy_in(self.job.voice, self._voice)
+                await self._copy_in(self.video.source, self._video(self.number))
+                point("copy-in")
+                ahead = asyncio.create_task(self._copy_ahead())
+                try:
+                    await self._render(renderer, work, report)
+                finally:
+                    ahead.cancel()
+                    await asyncio.wait({ahead})
         finally:
-            if ahead is not None:
-                ahead.cancel()
-                await asyncio.wait({ahead})
-            await renderer.stop()
             shutil.rmtree(work, ignore_errors=True)
 
-    async def _render(self, renderer: Renderer, work: Path, report: Callable[[Event], None]) -> None:
+    async def _render(self, renderer: Task, work: Path, report: Callable[[Event], None]) -> None:
         output = work / "result.mp4"
         (work / "tmp").mkdir()
         request = RenderRequest(
@@ -136,8 +141,12 @@ class Attempt:
 
     async def _copy_in(self, media: Media, target: Path) -> None:
         """Bring a file to scratch under a neutral name, once. Raises NotReady when it is not what was settled."""
-        if media.digest and target.exists() and target.stat().st_size == media.size:
-            return
+        lock = _COPYING.setdefault(target, asyncio.Lock())
+        async with lock:  # several videos of a job have one voice
+            if not (media.digest and target.exists() and target.stat().st_size == media.size):
+                await self._copy(media, target)
+
+    async def _copy(self, media: Media, target: Path) -> None:
         source = self.folder / media.name
         if await self.guard.thread.call(files.fingerprint, source) != (media.size, media.mtime_ns):
             raise NotReady("changed_after_claim", name=media.title)
@@ -151,7 +160,7 @@ class Attempt:
     async def _copy_ahead(self) -> None:
         """Copy the next video in while this one renders; a fault here shows when its turn comes."""
         following = enumerate(self.job.videos[self.number :], self.number + 1)
-        number = next((n for n, v in following if v.state == "waiting"), None)
+        number = next((n for n, v in following if v.state == "waiting" and not v.running), None)
         if number is None:
             return
         try:
@@ -159,12 +168,13 @@ class Attempt:
         except (InfrastructureError, NotReady, OSError):
             return
 
-    async def _preflight(self) -> None:
+    async def _preflight(self, others: Collection[Attempt]) -> None:
         """Raise InfrastructureError when the engine is not installed or a disk has too little room to begin."""
         installed.require(self._settings, self.config.paths.models)
         limits, cache = self.config.limits, self.config.paths.cache
-        estimate = self.video.source.size
-        need = self.job.voice.size + self.video.source.size + 3 * estimate + limits.free_scratch_gib * GIB
+        estimate = sum(attempt.video.source.size for attempt in (self, *others))
+        voices = sum(attempt.job.voice.size for attempt in (self, *others))
+        need = voices + 4 * estimate + limits.free_scratch_gib * GIB
         cache.mkdir(parents=True, exist_ok=True)
         if (free := shutil.disk_usage(cache).free) < need:
             raise InfrastructureError("scratch_low", path=str(cache), free_gib=_gib(free), need_gib=_gib(need))

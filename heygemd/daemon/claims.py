@@ -30,15 +30,18 @@ class Claims:
         self.store = scheduler.store
         self.thread = scheduler.guard.thread
 
-    async def next(self, settled: bool = False) -> bool:
-        """Take the next folder of the inbox, or of those that need no rendering; return whether there was one."""
+    async def next(self, settled: bool = False, before: tuple[int, float] | None = None) -> bool:
+        """Take the next folder of the inbox; return whether there was one.
+
+        `settled`: of those that need no rendering; `before`: of those whose turn comes before this one.
+        """
         inbox = self.scheduler.inbox
         if inbox.paused or inbox.scanning:
             return False
         now = time.monotonic()
-        for pending in inbox.queue():
-            assert pending.job is not None
-            if pending.claim_after <= now and (pending.job.settled or not settled):
+        queue = [(pending, pending.job) for pending in inbox.queue() if pending.claim_after <= now and pending.job]
+        for pending, job in sorted(queue, key=lambda item: (not item[1].settled, self.scheduler.turn(item[1]))):
+            if (job.settled or not settled) and (before is None or self.scheduler.turn(job) < before):
                 return await self._take(pending)
         return False
 
@@ -93,7 +96,7 @@ class Claims:
 
     async def give_back(self, job: Job, error: BaseException | None) -> bool:
         """Return a folder to the inbox if `error` says that somebody still writes to it and nothing is rendered yet."""
-        if not isinstance(error, NotReady) or error.code not in STILL_CHANGING:
+        if not still_changing(error) or error is None:
             return False
         if any(video.state in ("rendered", "done") for video in job.videos):
             return False
@@ -101,6 +104,11 @@ class Claims:
         logger.bind(job=job.name, id=job.id).warning("still changing, put back as inbox/{}: {}", back, describe(error))
         self._forget(job)
         return True
+
+
+def still_changing(error: BaseException | None) -> bool:
+    """Whether `error` says that somebody still writes to the folder."""
+    return isinstance(error, NotReady) and error.code in STILL_CHANGING
 
 
 def _refused(pending: Pending, error: NotReady | OSError) -> None:

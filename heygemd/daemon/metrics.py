@@ -41,8 +41,8 @@ class Metrics:
         self.info = gauge("info", "The running version.", "version")
         self.state = gauge("state", "1 for the state the daemon is in.", "state")
         self.jobs = gauge("jobs", "Folders by where they are: current, queue, waiting.", "place")
-        self.fps = gauge("fps", "Pictures a second of the video being rendered, 0 when none is.")
-        self.percent = gauge("progress_percent", "Of the video being rendered.")
+        self.fps = gauge("fps", "Pictures a second of all videos being rendered, 0 when none is.")
+        self.percent = gauge("progress_percent", "Of the videos being rendered, on average.")
         self.free = gauge("free_bytes", "Room left for an ordinary writer.", "disk")
         self.seen = gauge("last_update_timestamp_seconds", "When this file was written.")
         self.finished = counter("jobs_finished", "Folders by outcome: done, failed.", "outcome")
@@ -68,13 +68,12 @@ class Metrics:
         self.info.labels(snapshot.health.version).set(1)
         for state in get_args(State):
             self.state.labels(state).set(state == snapshot.state)
-        places = {"current": bool(snapshot.current), "queue": len(snapshot.queue), "waiting": len(snapshot.waiting)}
+        places = {"current": len(snapshot.working), "queue": len(snapshot.queue), "waiting": len(snapshot.waiting)}
         for place, number in places.items():
             self.jobs.labels(place).set(number)
-        videos = snapshot.current.videos if snapshot.current else ()
-        running = next((video for video in videos if video.state == "running"), None)
-        self.fps.set(running.fps if running else 0)
-        self.percent.set(running.percent if running else 0)
+        running = snapshot.running
+        self.fps.set(sum(video.fps for video in running))
+        self.percent.set(sum(video.percent for video in running) / len(running) if running else 0)
         for disk, gib in (("share", snapshot.health.share_free_gib), ("scratch", snapshot.health.disk_free_gib)):
             if gib is not None:
                 self.free.labels(disk).set(gib * GIB)

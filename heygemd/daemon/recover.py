@@ -10,7 +10,7 @@ from loguru import logger
 from .. import files
 from ..config import Config
 from ..errors import NotReady
-from ..job import Job, Problem
+from ..job import Job, Problem, Video
 from . import names, publish
 from .scheduler import Scheduler
 from .store import Store
@@ -21,25 +21,24 @@ STRAY_S = 60.0
 def resume(store: Store, scheduler: Scheduler, config: Config) -> None:
     """Sort the records into finished and active ones; an attempt that was under way stays counted."""
     for job in store.load():
-        if job.phase == "finished":
-            scheduler.finished.append(job)
-            continue
-        if job.running:
-            _count_unclean_end(job, config.attempts.daemon_crash_limit)
-            store.save(job)
-        scheduler.active.append(job)
+        (scheduler.finished if job.phase == "finished" else scheduler.active).append(job)
     scheduler.finished.sort(key=lambda job: job.finished)
+    under_way = [(job, video) for job in scheduler.active for video in job.videos if video.running]
+    for job, video in under_way:
+        _count_unclean_end(job, video, config.attempts.daemon_crash_limit, alone=len(under_way) == 1)
+        store.save(job)
     _sweep(config.paths.cache / "jobs", {job.id for job in scheduler.active})
 
 
-def _count_unclean_end(job: Job, limit: int) -> None:
-    video = next((v for v in job.videos if v.output == job.running), None)
-    job.running = ""
-    job.unclean_ends += 1
-    if video is not None and video.state == "waiting" and job.unclean_ends >= limit:
+def _count_unclean_end(job: Job, video: Video, limit: int, alone: bool) -> None:
+    """Only a video that was rendered alone can be the one that took the daemon down; see Runs.may_begin."""
+    video.running = False
+    video.unclean_ends += 1
+    if alone and video.state == "waiting" and video.unclean_ends >= limit:
         video.state = "failed"
-        video.problem = Problem(code="machine_stopped", fields={"count": job.unclean_ends})
-    logger.bind(job=job.name, id=job.id).warning("the daemon ended while this was being rendered; going on")
+        video.problem = Problem(code="machine_stopped", fields={"count": video.unclean_ends})
+    say = logger.bind(job=job.name, id=job.id)
+    say.warning("{}: the daemon ended while this was being rendered; going on", video.output)
 
 
 def _sweep(scratch: Path, wanted: set[str]) -> None:

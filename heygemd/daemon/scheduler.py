@@ -1,34 +1,33 @@
-"""The order of work: one video at a time; finished jobs and what needs no rendering go out first, new folders last.
+"""The order of work: finished jobs and what needs no rendering go out first, then the next video, new folders last.
 
-`step` does one thing and says whether there was one. A job's record is saved before and after each thing that must not
-happen twice.
+`step` does or begins one thing and says whether there was one; rendering goes on beside it, see `runs`. A job's record
+is saved before and after each thing that must not happen twice.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 
 from loguru import logger
 
 from .. import log
 from ..config import Config
 from ..errors import HeygemdError, InfrastructureError, NotReady, describe
-from ..faults import point
 from ..job import Job, Problem, Video
-from ..protocol import Event, Found, Progress
-from . import evidence, publish, reports, verdict
+from . import evidence, publish, reports
 from .attempt import Attempt
 from .claims import Claims
+from .executor import Executor
 from .folder import wishes
 from .inbox import Inbox
+from .runs import Runs
 from .share import Guard
 from .store import Store
 
-CANCEL_POLL_S = 2.0
 PAUSE_S = 60.0
+TURN_S = 60.0
+"""What each video of a folder costs it in the queue, where several are rendered at once."""
 OF_THE_SHARE = ("share_unavailable", "share_missing")
 OF_THE_FOLDER = {"no_permission": "folder_no_permission", "held_open": "folder_open"}
 
@@ -36,8 +35,10 @@ OF_THE_FOLDER = {"no_permission": "folder_no_permission", "held_open": "folder_o
 class Scheduler:
     """Owns the job records and decides what is done next."""
 
-    def __init__(self, config: Config, store: Store, guard: Guard, inbox: Inbox, instance: str) -> None:
-        """`instance`: this daemon's own id, written into the folders it claims."""
+    def __init__(
+        self, config: Config, store: Store, guard: Guard, inbox: Inbox, instance: str, executor: Executor
+    ) -> None:
+        """`instance`: this daemon's own id, for the folders it claims; `executor`: where videos are rendered."""
         self.config = config
         self.store = store
         self.guard = guard
@@ -47,13 +48,12 @@ class Scheduler:
         self.active: list[Job] = []
         self.finished: list[Job] = []
         self.paused: InfrastructureError | None = None
-        self.progress: tuple[Job, Video, Progress | None] | None = None
         self.resting: dict[str, HeygemdError] = {}
-        self.cancel_requests: set[str] = set()
         self.log_sinks: dict[str, int] = {}
         self._paused_until = 0.0
         self._rest_until: dict[str, float] = {}
-        self._claims = Claims(self)
+        self.claims = Claims(self)
+        self.runs = Runs(self, executor)
 
     @property
     def group(self) -> int | None:
@@ -67,13 +67,15 @@ class Scheduler:
         try:
             for job in self._awake():
                 if job.phase == "claiming":
-                    await self._for(job, self._claims.confirm(job))
-            told = await self._hand_over_next() or await self._claims.next(settled=True)
-            worked = told or await self._render_next() or await self._claims.next()
+                    await self.on_behalf_of(job, self.claims.confirm(job))
+            worked = await self._hand_over_next() or await self.claims.next(settled=True)
+            if not worked and self.runs.free:
+                worked = await self._claim_earlier() or self._render_next() or await self.claims.next()
         except (InfrastructureError, NotReady, OSError) as error:
             self.pause(error)
             return False
-        self.paused = None
+        if not self.runs:  # what was begun has still to show that it can be done
+            self.paused = None
         return worked
 
     def pause(self, error: BaseException) -> None:
@@ -88,14 +90,23 @@ class Scheduler:
 
     def ordered(self) -> list[Job]:
         """Return the claimed jobs in the order they are worked on."""
-        return sorted(self.active, key=lambda job: (-job.priority, job.arrived))
+        return sorted(self.active, key=self.turn)
+
+    def turn(self, job: Job) -> tuple[int, float]:
+        """The lower the sooner: by priority, then by arrival.
+
+        Where several videos are rendered at once, a folder's own size counts as if it had arrived later by so much:
+        small ones pass a huge one, and yet none is passed by folders without end; a job's videos stay together.
+        """
+        size_s = TURN_S * len(job.videos) if self.runs.executor.slots > 1 else 0
+        return -job.priority, job.arrived + size_s
 
     def _awake(self) -> list[Job]:
         """Return the jobs in their order without those that rest after a fault of their own."""
         now = time.monotonic()
         return [job for job in self.ordered() if self._rest_until.get(job.id, 0) <= now]
 
-    async def _for(self, job: Job, work: Awaitable[None]) -> bool:
+    async def on_behalf_of(self, job: Job, work: Awaitable[None]) -> bool:
         """Do something for one job. A fault that is that job's alone lets it rest; the others go on."""
         try:
             await work
@@ -118,12 +129,20 @@ class Scheduler:
 
     # --- render ---------------------------------------------------------------------------------------------------
 
-    async def _render_next(self) -> bool:
+    async def _claim_earlier(self) -> bool:
+        """Take a folder from the inbox whose turn is before that of all that is claimed."""
+        if self.runs.executor.slots == 1:
+            return False
+        claimed = next((job for job in self._awake() if not job.settled), None)
+        return claimed is not None and await self.claims.next(before=self.turn(claimed))
+
+    def _render_next(self) -> bool:
         now = time.time()
         for job in self._awake():
-            for video in job.videos:
-                if video.state == "waiting" and job.problem is None and self._due(video, now):
-                    return await self._for(job, self._render(job, video))
+            for video in job.videos if job.problem is None else ():
+                if video.state == "waiting" and self._due(video, now) and self.runs.may_begin(job, video):
+                    self.runs.begin(job, video)
+                    return True
         return False
 
     def _due(self, video: Video, now: float) -> bool:
@@ -131,60 +150,16 @@ class Scheduler:
         wait_s = video.not_before - now
         return wait_s <= 0 or wait_s > max(self.config.attempts.retry_backoff_s, default=0)
 
-    async def _render(self, job: Job, video: Video) -> None:
-        """Make one attempt at one video; whatever happens, the record says so afterwards."""
-        self.log_to_file(job)
-        self.progress = (job, video, None)
-        attempt = Attempt(self.config, self.store, self.guard, job, video)
-        work = asyncio.create_task(attempt.run(self._listener(job, video)))
-        watch = asyncio.create_task(self._until_cancelled(job))
-        try:
-            await asyncio.wait({work, watch}, return_when=asyncio.FIRST_COMPLETED)
-            if not work.done():
-                await _end(work)
-                self._cancelled(job, watch.result())
-                return
-            if not await self._claims.give_back(job, work.exception()):
-                verdict.conclude(self.config.attempts, job, video, work.exception())
-        except asyncio.CancelledError:
-            await _end(work)
-            raise
-        finally:
-            await _end(watch)
-            job.running = ""
-            self.progress = None
-            if job in self.active:
-                self.store.save(job)
-
-    def _listener(self, job: Job, video: Video) -> Callable[[Event], None]:
-        def hear(event: Event) -> None:
-            if isinstance(event, Progress):
-                self.progress, self.paused = (job, video, event), None
-                point(f"daemon-{event.phase}")
-            elif isinstance(event, Found) and event not in video.found:
-                video.found.append(event)
-
-        return hear
-
     # --- cancel ---------------------------------------------------------------------------------------------------
-
-    async def _until_cancelled(self, job: Job) -> str:
-        while True:
-            if job.id in self.cancel_requests:
-                return "cancelled"
-            if self.guard.problem is None:
-                with contextlib.suppress(HeygemdError, OSError):
-                    if why := await self.guard.thread.call(publish.cancel_wanted, self.share, job):
-                        return why
-            await asyncio.sleep(CANCEL_POLL_S)
 
     async def _taken_away(self, job: Job) -> bool:
         why = await self.guard.thread.call(publish.cancel_wanted, self.share, job)
         if why == "removed":
-            self._cancelled(job, why)
+            self.cancelled(job, why)
         return why == "removed"
 
-    def _cancelled(self, job: Job, why: str) -> None:
+    def cancelled(self, job: Job, why: str) -> None:
+        """Note that staff want the job stopped; what is rendered of it is stopped by `Runs.heed`."""
         job.problem = Problem(code=why)
         logger.bind(job=job.name, id=job.id).warning("stopped: {}", why)
 
@@ -195,9 +170,9 @@ class Scheduler:
         for job in self._awake():
             for video in job.videos:
                 if video.state == "rendered" and job.problem is None:
-                    return await self._for(job, Attempt(self.config, self.store, self.guard, job, video).keep())
-            if job.settled:
-                return await self._for(job, self._publish(job))
+                    return await self.on_behalf_of(job, Attempt(self.config, self.store, self.guard, job, video).keep())
+            if job.settled and not self.runs.of(job):
+                return await self.on_behalf_of(job, self._publish(job))
         return False
 
     def log_to_file(self, job: Job) -> None:
@@ -242,7 +217,6 @@ class Scheduler:
         self.store.save(job)
         self.active.remove(job)
         self.finished = self.store.prune([*self.finished, job])
-        self.cancel_requests.discard(job.id)
         publish.clean_scratch(self.config.paths.cache / "jobs" / job.id)
         good = sum(v.state == "done" for v in job.videos)
         say = logger.bind(job=job.name, id=job.id)
@@ -250,9 +224,3 @@ class Scheduler:
             logger.remove(sink)
         of = f"{good} of {len(job.videos)} videos" if job.videos else "rejected"
         (say.success if job.succeeded else say.error)("{}: {}", job.destination, of)
-
-
-async def _end(task: asyncio.Task[object] | asyncio.Task[None] | asyncio.Task[str]) -> None:
-    """Cancel a task and wait for its end."""
-    task.cancel()
-    await asyncio.wait({task})

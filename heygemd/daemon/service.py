@@ -1,6 +1,6 @@
 """The daemon: starts its parts in order, beats once a second, stops them in reverse.
 
-Four tasks in one event loop. Scanning, working and page-writing wait for the share; the beat never does, and only the
+Five tasks in one event loop. Scanning, working and page-writing wait for the share; the beat never does, and only the
 beat pings systemd's watchdog: a hung share is reported, a hung loop is restarted.
 """
 
@@ -21,9 +21,11 @@ from .. import __version__, config, installed, log, messages
 from ..config import Config
 from ..errors import ConfigError, InfrastructureError, NotReady, describe
 from . import recover, retention, status
+from .executor import executor
 from .inbox import Inbox
 from .metrics import EVERY_S, Metrics
 from .outbox import Herald
+from .runs import HEED_S
 from .scheduler import Scheduler
 from .share import Guard, ShareThread
 from .snapshot import Snapshot
@@ -87,7 +89,7 @@ class Service:
         self.notifier.ready()
         logger.info("heygemd {} serves {}", __version__, self.config.paths.share)
         self._tell_what_is_lacking()
-        tasks = [asyncio.create_task(self._forever(part)) for part in (self._scan, self._work, self._show, self._tidy)]
+        tasks = [asyncio.create_task(self._forever(part)) for part in self._parts()]
         try:
             while not self.stopping.is_set():
                 self._beat()
@@ -98,12 +100,17 @@ class Service:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+            await self.scheduler.runs.stop()
+            await self.executor.close()
             self.watch.stop()
         self._beat()
         await self._say_goodbye()
         self.thread.close()
         self.notifier.close()
         return self._exit_code()
+
+    def _parts(self) -> tuple[Callable[[], Awaitable[None]], ...]:
+        return self._scan, self._work, self._heed, self._show, self._tidy
 
     def _build(self) -> None:
         loop = asyncio.get_running_loop()
@@ -113,7 +120,8 @@ class Service:
         self.watch = Watch(lambda: loop.call_soon_threadsafe(self.wake.set))
         self.inbox = Inbox(self.config, self.guard, self.watch)
         instance = _instance(self.config.paths.state)
-        self.scheduler = Scheduler(self.config, self.store, self.guard, self.inbox, instance)
+        self.executor = executor(self.config)
+        self.scheduler = Scheduler(self.config, self.store, self.guard, self.inbox, instance, self.executor)
         self.strays = recover.Strays(self.config, self.scheduler)
         self.board = status.Board(self.config, self.scheduler)
         self.notices = retention.Notices()
@@ -131,9 +139,9 @@ class Service:
         except ConfigError as error:
             logger.error("settings not reloaded: {}", describe(error))
             return
-        if fresh.paths != self.config.paths:
-            logger.warning("changed paths take effect after a restart")
-        self.config = fresh.model_copy(update={"paths": self.config.paths})
+        if fresh.paths != self.config.paths or fresh.work != self.config.work:
+            logger.warning("changed paths and places of work take effect after a restart")
+        self.config = fresh.model_copy(update={"paths": self.config.paths, "work": self.config.work})
         for part in (self.inbox, self.scheduler, self.board, self.herald):
             part.config = self.config
         self.thread.deadline_s = self.config.inbox.io_deadline_s
@@ -151,7 +159,7 @@ class Service:
         self.guard.notice_hang()
         snapshot = self.board.snapshot()
         if self.stopping.is_set():
-            snapshot = snapshot.model_copy(update={"state": "stopped", "current": None})
+            snapshot = snapshot.model_copy(update={"state": "stopped", "current": None, "beside": ()})
         self.notifier.status(snapshot.line())
         try:
             status.write_local(self.config, snapshot)
@@ -213,9 +221,15 @@ class Service:
             self.watch.start(self.inbox.path)
 
     async def _work(self) -> None:
-        """Do the next piece of work, or wait a moment for one."""
+        """Do or begin the next piece of work, or wait a moment for one."""
+        ended = self.scheduler.runs.ended
+        ended.clear()
         if not await self.scheduler.step():
-            await asyncio.sleep(min(BEAT_S, self.config.inbox.poll_s))
+            await _sleep_or(ended, min(BEAT_S, self.config.inbox.poll_s))
+
+    async def _heed(self) -> None:
+        await self.scheduler.runs.heed()
+        await asyncio.sleep(HEED_S)
 
     async def _show(self) -> None:
         """Write the page on the share when the picture changed, and now and then to show that somebody is there."""
@@ -254,7 +268,7 @@ class Service:
         """Whether nothing is left that would finish without somebody's help."""
         final = ("needs_", "too_many_", "copy_stopped", "held", "folder_", "no_permission")
         stuck = [p for p in self.inbox.pending.values() if p.reason and p.reason.code.startswith(final)]
-        idle = self.scheduler.progress is None and all(j.id in self.scheduler.resting for j in self.scheduler.active)
+        idle = not self.scheduler.runs and all(j.id in self.scheduler.resting for j in self.scheduler.active)
         return self.scanned > 1 and idle and len(stuck) == len(self.inbox.pending)
 
     def _exit_code(self) -> int:

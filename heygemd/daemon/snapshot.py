@@ -82,7 +82,7 @@ class Snapshot(View):
     """Everything at one moment.
 
     state    what the daemon does as a whole; detail: why, by language
-    current  the job being rendered
+    current  the job being rendered; beside: others that are rendered at the same time
     queue    what follows, in order
     waiting  folders that are not ready, and why; "inbox" itself where files lie loose in it
     recent   finished ones, newest first
@@ -93,19 +93,30 @@ class Snapshot(View):
     state: State
     detail: Text = {}
     current: JobView | None = None
+    beside: tuple[JobView, ...] = ()
     queue: tuple[JobView, ...] = ()
     waiting: tuple[JobView, ...] = ()
     recent: tuple[JobView, ...] = ()
     health: Health = Health()
     updated: str = ""
 
+    @property
+    def working(self) -> tuple[JobView, ...]:
+        """All jobs being rendered."""
+        return (self.current, *self.beside) if self.current else ()
+
+    @property
+    def running(self) -> list[VideoView]:
+        """All videos being rendered."""
+        return [video for job in self.working for video in job.videos if video.state == "running"]
+
     def line(self) -> str:
         """Return the one line that `systemctl status` shows."""
         if self.state == "working" and self.current is not None:
-            running = next((v for v in self.current.videos if v.state == "running"), None)
-            percent = f" {running.name} {running.percent:.0f}%" if running else ""
+            percent = "".join(f" {v.name} {v.percent:.0f}%" for v in self.running[:1])
+            more = f" and {len(self.running) - 1} more videos" if len(self.running) > 1 else ""
             done = f"{self.current.done} of {len(self.current.videos)} done"
-            return f"{self.current.name}: {done},{percent}; {len(self.queue)} queued"
+            return f"{self.current.name}: {done},{percent}{more}; {len(self.queue)} queued"
         detail = f": {_first(self.detail)}" if self.detail else ""
         stuck = next((f" ({j.name}: {_first(j.text)})" for j in (*self.queue, *self.waiting) if j.text), "")
         return printable(f"{self.state}{detail}; {len(self.queue)} queued, {len(self.waiting)} waiting{stuck}")

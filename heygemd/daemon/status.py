@@ -18,10 +18,10 @@ from ..errors import printable
 from ..findings import existing
 from ..job import Job, Video
 from ..messages import Text
-from ..protocol import Progress
 from . import evidence, names, publish, retention
 from .folder import AUDIO_ENDINGS, VIDEO_ENDINGS
 from .pages import page
+from .runs import Run
 from .scheduler import Scheduler
 from .settle import Pending
 from .share import MARKER
@@ -46,19 +46,21 @@ class Board:
         self.gpus = gpus()
         self.gone: frozenset[str] = frozenset()
         """Finished jobs whose folder staff took away since; see `gone`."""
-        self._started: tuple[str, float, float] = ("", 0.0, 0.0)
+        self._started: dict[Run, tuple[float, float]] = {}
 
     def snapshot(self) -> Snapshot:
         """Return the picture of this moment."""
         scheduler = self.scheduler
         state, detail = self._state()
-        current = scheduler.progress[0] if scheduler.progress else None
-        jobs = [self._job(job) for job in scheduler.ordered() if job is not current]
+        self._started = {run: self._started[run] for run in scheduler.runs if run in self._started}
+        working = list({run.job.id: self._job(run.job) for run in scheduler.runs}.values())
+        jobs = [self._job(job) for job in scheduler.ordered() if not scheduler.runs.of(job)]
         pending = sorted(scheduler.inbox.pending.values(), key=lambda p: p.arrived)
         return Snapshot(
             state=state,
             detail=detail,
-            current=self._job(current) if current else None,
+            current=working[0] if working else None,
+            beside=tuple(working[1:]),
             queue=(*jobs, *(self._pending(p) for p in scheduler.inbox.queue())),
             waiting=(*self._loose(), *(self._pending(p) for p in pending if p.job is None)),
             recent=tuple(self._job(job) for job in reversed(scheduler.finished[-RECENT:])),
@@ -71,7 +73,7 @@ class Board:
         problem = scheduler.guard.problem or scheduler.paused
         if scheduler.guard.problem:
             state: State = "share-unavailable"
-        elif scheduler.progress:
+        elif scheduler.runs:
             state = "working"
         elif problem or scheduler.inbox.paused:
             state = "paused"
@@ -135,9 +137,8 @@ class Board:
 
     def _video(self, job: Job, video: Video) -> VideoView:
         name = printable(video.source.title)
-        running = self.scheduler.progress
-        if running is not None and running[1] is video:
-            return self._running(job, name, running[2])
+        if (run := self.scheduler.runs.get(video)) is not None:
+            return self._running(run, name)
         if video.state == "waiting":
             return VideoView(name=name, state="waiting")
         if video.problem is not None:
@@ -152,12 +153,10 @@ class Board:
             thumbnail=link(job.destination, files.HIDDEN, evidence.thumbnail_name(video)) if shown else "",
         )
 
-    def _running(self, job: Job, name: str, progress: Progress | None) -> VideoView:
-        now, key = time.monotonic(), f"{job.id}/{name}"
+    def _running(self, run: Run, name: str) -> VideoView:
+        now, progress = time.monotonic(), run.progress
         percent = progress.percent if progress else 0.0
-        if self._started[0] != key:
-            self._started = (key, now, percent)
-        _, since, first = self._started
+        since, first = self._started.setdefault(run, (now, percent))
         gained = percent - first
         eta_s = (now - since) / gained * (100 - percent) if gained > 1 else None
         phase = progress.phase if progress else "copy-in"

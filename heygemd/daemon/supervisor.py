@@ -10,8 +10,9 @@ import sys
 import sysconfig
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from loguru import logger
 
@@ -38,8 +39,20 @@ LINE_BYTES = 1 << 20
 class Renderer:
     """A child process that waits for its request, renders one video and exits."""
 
-    def __init__(self, folder: Path, cache: Path, settings: Attempts, job: str, job_id: str) -> None:
-        """`folder`: for the request and all it makes; `cache`: what videos share; `job`, `job_id`: for its log."""
+    def __init__(
+        self,
+        folder: Path,
+        cache: Path,
+        settings: Attempts,
+        job: str,
+        job_id: str,
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """`folder`: for the request and all it makes; `cache`: what videos share; `job`, `job_id`: for its log.
+
+        `environment`: what it gets besides the daemon's own, to tell it its GPU.
+        """
+        self._place = environment
         self.cache = cache
         self.request_path = folder / "request.json"
         self.settings = settings
@@ -67,7 +80,7 @@ class Renderer:
                 stderr=asyncio.subprocess.STDOUT,
                 pass_fds=(writing,),
                 start_new_session=True,
-                env=_environment(self.request_path.parent, self.cache),
+                env={**_environment(self.request_path.parent, self.cache), **self._place},
                 limit=LINE_BYTES,
             )
         finally:

@@ -15,12 +15,12 @@ HELD = ("held_open", "no_permission")
 """Somebody is at the file, or it is not ours to read: that may end, and is no fault of the file."""
 
 
-def conclude(settings: Attempts, job: Job, video: Video, error: BaseException | None) -> None:
-    """Write an attempt's end into the record.
+def conclude(settings: Attempts, job: Job, video: Video, error: BaseException | None, alone: bool = True) -> None:
+    """Write an attempt's end into the record; `alone`: nothing else was rendered that could have filled the disk.
 
     Raises the InfrastructureError that makes the queue pause, the NotReady that lets the job rest.
     """
-    job.unclean_ends = 0
+    video.unclean_ends = 0
     if error is None:
         logger.bind(job=job.name, id=job.id).success("{}: rendered", video.output)
     elif isinstance(error, InputError):
@@ -29,7 +29,7 @@ def conclude(settings: Attempts, job: Job, video: Video, error: BaseException | 
         video.attempts = max(0, video.attempts - 1)
         if isinstance(error, NotInstalled) and (job.settings.engine or job.settings.tracker):
             raise NotReady(error.code, error.detail, **error.fields)  # this folder's own choice: the others go on
-        video.disk_full += error.code == "scratch_full"
+        video.disk_full += alone and error.code == "scratch_full"
         if video.disk_full < DISK_FULL_LIMIT:
             raise error
         _fail(job, video, InputError("too_big_for_disk", detail=str(error)))

@@ -82,12 +82,12 @@ function video(v) {
 function counted(job) {
   return word("videos", { done: job.videos.filter((v) => v.state === "done").length, total: job.videos.length });
 }
-function now(job) {  // of many videos those about the one that runs
-  const from = Math.max(0, (job?.videos.findIndex((v) => v.state === "running") ?? 0) - 2);
-  const few = job?.videos.slice(from, from + FEW);
-  const redraw = () => show("now", [job, opened.has("now")], () => job === null ? [] : [
-    section(word("now", { name: job.name }), make("p", { className: "soft", textContent: counted(job) }), ...list("now", "ul", "", job.videos, video, redraw, few)),
-  ]);
+function now(jobs) {  // of many videos those about the one that runs
+  const redraw = () => show("now", [jobs, opened.has("now")], () => jobs.map((job) => {
+    const from = Math.max(0, job.videos.findIndex((v) => v.state === "running") - 2);
+    const few = job.videos.slice(from, from + FEW);
+    return section(word("now", { name: job.name }), make("p", { className: "soft", textContent: counted(job) }), ...list("now", "ul", "", job.videos, video, redraw, few));
+  }));
   redraw();
 }
 function queued(job) {
@@ -160,7 +160,7 @@ function draw() {
   health(data.health);
   const nothing = !data.current && !data.queue.length && !data.waiting.length && !data.recent.length;
   if (nothing) show("now", "nothing", () => [make("p", { className: "card", textContent: word("empty") })]);
-  else now(data.current);
+  else now(data.current ? [data.current, ...data.beside] : []);
 }
 function heygemd(news) {  // called by status.js
   if (data !== null && news.updated !== data.updated) firstWord = false;
