@@ -14,8 +14,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from .config import Limits, Render
-from .errors import EngineError, HeygemdError, InfrastructureError, InputError, NotInstalled
+from .config import Attempts, Limits, Render
+from .errors import (
+    DeadlineExceeded,
+    EngineError,
+    HeygemdError,
+    InfrastructureError,
+    InputError,
+    NotInstalled,
+    WorkerLost,
+)
 
 Phase = Literal["analyse", "study", "render", "measure"]
 Picture64 = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/=]*$", max_length=1 << 20)]
@@ -168,11 +176,13 @@ class Done(Message):
     result: Result | Verdict
 
 
-Kind = Literal["input", "installation", "infrastructure", "engine"]
+Kind = Literal["input", "installation", "infrastructure", "lost", "late", "engine"]
 KINDS: dict[Kind, type[HeygemdError]] = {
     "input": InputError,
     "installation": NotInstalled,
     "infrastructure": InfrastructureError,
+    "lost": WorkerLost,
+    "late": DeadlineExceeded,
     "engine": EngineError,
 }
 """The narrower class before the wider."""
@@ -219,3 +229,43 @@ def parse(line: bytes) -> Event | None:
         return _EVENT.validate_json(line)
     except ValidationError:
         return None
+
+
+class Order(Message):
+    """The daemon to the bridge: let a video be rendered somewhere in the cluster, under a number of the daemon's."""
+
+    number: int
+    job: str
+    request: RenderRequest
+    audio_s: float
+    attempts: Attempts
+
+
+class Stop(Message):
+    """The daemon to the bridge: end what is done for this number."""
+
+    number: int
+    stop: Literal[True] = True
+
+
+class Answer(Message):
+    """The bridge to the daemon: what was said of a number; None: nothing of it runs any more."""
+
+    number: int
+    event: Event | None
+
+
+class Capacity(Message):
+    """The bridge to the daemon, every few seconds: the cluster is there and has room for so many videos."""
+
+    slots: int
+
+
+class Trouble(Message):
+    """The bridge to the daemon, as its last word: the cluster cannot be used."""
+
+    reason: str
+
+
+ORDERS: TypeAdapter[Order | Stop] = TypeAdapter(Order | Stop)
+ANSWERS: TypeAdapter[Answer | Capacity | Trouble] = TypeAdapter(Answer | Capacity | Trouble)

@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "heygemd"
 MODULE_LINES, FUNCTION_LINES, FUNCTION_P90 = 300, 50, 25
-HEAVY = ("numpy", "cv2", "torch", "librosa", "scipy", "face_alignment", "skimage", "numba")
+HEAVY = ("numpy", "cv2", "torch", "librosa", "scipy", "face_alignment", "skimage", "numba", "ray")
 
 TOP = {
     "cli",
@@ -36,7 +36,10 @@ LEAVES = {
     "files", "mounts", "transfer", "faults", "resources", "modelstore", "weightfile", "installed", "findings", "exits",
     "media",
 }  # fmt: skip
-LAYERS = {"daemon": LEAVES | {"daemon"}, "render": LEAVES | {"render"}, "training": LEAVES | {"render", "training"}}
+LAYERS = {
+    "daemon": LEAVES | {"daemon"}, "render": LEAVES | {"render"}, "training": LEAVES | {"render", "training"},
+    "cluster": LEAVES | {"daemon", "cluster"},
+}  # fmt: skip
 CHOSEN = {"watchdog", "torch", "cv2", "face_alignment", "librosa", "ffmpeg", "loguru", "sdnotify", "tomli"}
 
 
@@ -125,10 +128,10 @@ def test_chosen_packages_are_used_by_shipped_code(name: str) -> None:
 
 
 def test_only_one_door_leads_to_ffmpeg() -> None:
-    """Programs start at ffmpeg's door, the renderer's supervisor, the doctor's trial, engine command, the installer."""
+    """Programs start at ffmpeg's door, supervisor, the bridge's keeper, doctor, engine command, the installer."""
     starters = {"subprocess", "os.system", "pty", "asyncio.subprocess"}
     allowed = {
-        "media/ffmpeg.py", "media/process.py", "daemon/supervisor.py", "doctor.py", "servicing.py",
+        "media/ffmpeg.py", "media/process.py", "daemon/supervisor.py", "daemon/cluster.py", "doctor.py", "servicing.py",
         "render/engines/command.py",
     }  # fmt: skip
     found = set()

@@ -11,6 +11,7 @@ import tomli
 
 from heygemd import config, resources
 from heygemd.errors import ConfigError, InputError
+from heygemd.work_settings import Ray
 
 
 def uncommented() -> dict[str, Any]:
@@ -163,9 +164,9 @@ def test_effective_settings_name_their_origin(tmp_path: Path) -> None:
     assert rows["render.preset"] == ("veryfast", "default")
     assert rows["render.wav2lip.lead_ms"] == (40, "default")
     plain = sum(len(type(table).model_fields) for _, table in config.Config()) - len(
-        ("command", "wav2lip", "templates")
+        ("command", "wav2lip", "templates", "ray")
     )
-    assert len(rows) == plain + len(config.Wav2Lip.model_fields)
+    assert len(rows) == plain + len(config.Wav2Lip.model_fields) + len(Ray.model_fields)
 
 
 def test_config_for_sets_the_paths_and_nothing_else(tmp_path: Path) -> None:
@@ -195,3 +196,9 @@ def test_job_toml_overrides_the_safe_subset() -> None:
     wishes = config.load_job(b'quality = "high"\npriority = 3\n')
     render = wishes.apply(config.Render())
     assert render == config.Render(quality="high")
+
+
+def test_ray_is_asked_for_only_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heygemd.work_settings.find_spec", lambda _: None)
+    (said,) = mistakes(tmp_path, '[work]\nexecutor = "ray"\n')
+    assert "pip install 'heygemd[ray]'" in said

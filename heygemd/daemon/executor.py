@@ -38,7 +38,9 @@ class Task(Protocol):
 
 
 class Executor(ABC):
-    """Gives each attempt a place to be rendered in."""
+    """Gives each attempt a place to be rendered in; a new `config` counts from the next attempt on."""
+
+    config: Config
 
     @property
     @abstractmethod
@@ -62,7 +64,7 @@ class Local(Executor):
 
     def __init__(self, config: Config) -> None:
         """Reads the number of places from `config.work.workers`."""
-        self._config = config
+        self.config = config
         workers = config.work.workers
         self._free = per_gpu() if workers == "per-gpu" else [{} for _ in range(workers)]
         self._slots = len(self._free)
@@ -78,7 +80,7 @@ class Local(Executor):
     async def renderer(self, folder: Path, cache: Path, job: Job) -> AsyncIterator[Task]:
         """Start a child; it imports while its input is still being copied."""
         place = self._free.pop(0)
-        renderer = Renderer(folder, cache, self._config.attempts, job.name, job.id, place)
+        renderer = Renderer(folder, cache, self.config.attempts, job.name, job.id, place)
         try:
             await renderer.start()
             yield renderer
@@ -102,5 +104,9 @@ def per_gpu(root: Path = GPUS) -> list[dict[str, str]]:
 
 
 def executor(config: Config) -> Executor:
-    """Return what the configuration asks for."""
+    """Return what the configuration asks for; needs a running loop."""
+    if config.work.executor == "ray":
+        from .cluster import Cluster
+
+        return Cluster(config)
     return Local(config)

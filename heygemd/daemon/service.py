@@ -142,7 +142,7 @@ class Service:
         if fresh.paths != self.config.paths or fresh.work != self.config.work:
             logger.warning("changed paths and places of work take effect after a restart")
         self.config = fresh.model_copy(update={"paths": self.config.paths, "work": self.config.work})
-        for part in (self.inbox, self.scheduler, self.board, self.herald):
+        for part in (self.inbox, self.scheduler, self.board, self.herald, self.executor):
             part.config = self.config
         self.thread.deadline_s = self.config.inbox.io_deadline_s
         log.setup(self.config.log, self.config.paths.log)

@@ -76,7 +76,10 @@ class Site:
         lines = []
         for name, keys in settings.items():
             lines.append(f"[{name}]")
-            lines += [f"{k} = {json.dumps(v)}" for k, v in keys.items()]
+            lines += [f"{k} = {json.dumps(v)}" for k, v in keys.items() if not isinstance(v, dict)]
+            for table, inner in keys.items():
+                if isinstance(inner, dict):
+                    lines += [f"[{name}.{table}]", *(f"{k} = {json.dumps(v)}" for k, v in inner.items())]
         self.config.write_text("\n".join(lines) + "\n")
 
     @property

@@ -1,0 +1,116 @@
+"""What the daemon itself costs for each video, rendering apart: probing, claiming, copying, recording, publishing.
+
+python -m tests.bench.bench_head [FOLDERS VIDEOS MIB SECONDS]     defaults: 20 4 256 20
+
+FOLDERS folders of VIDEOS one-second videos go through a whole daemon with eight places, in which a finished file is
+handed over at once. Then a file of MIB is copied as copying in and publishing do it: written, synced, read back. Last,
+for comparison, a face of 1080 x 1080 pixels is rendered for SECONDS (0: not) by the default engine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import resource
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from heygemd import config, onevideo, transfer
+from heygemd.daemon import service
+from heygemd.daemon.executor import Executor
+from heygemd.protocol import Progress, Result
+from tests.e2e.harness import Site
+from tests.making import audio, video
+from tests.render.anna import film
+
+MIB = 1 << 20
+PLACES = 8
+EVENTS = 30
+"""Progress events a video: about one each two seconds."""
+
+
+class HandsOver(Executor):
+    """Renders nothing: reports as a renderer does and gives a file that is there."""
+
+    slots = PLACES
+
+    def __init__(self, made: Path) -> None:
+        self.made = made
+
+    @contextlib.asynccontextmanager
+    async def renderer(self, folder: Path, cache: Path, job: Any) -> AsyncIterator[Any]:
+        async def render(request: Any, audio_s: float, report: Any) -> Result:
+            for done in range(EVENTS):
+                report(Progress(phase="render", done=done, total=EVENTS, percent=100 * done / EVENTS))
+            os.link(self.made, request.output)
+            return Result(frames=25, fps="25/1", duration_s=1, width=160, height=160, engine="none", tracker="none")
+
+        yield SimpleNamespace(render=render)
+
+    async def close(self) -> None:
+        pass
+
+
+def drop(site: Site, folders: int, videos: int) -> Path:
+    voice, face = audio(site.root / "voice.wav", 1), video(site.root / "face.mp4", 1, "160x160")
+    for number in range(folders):
+        folder = site.share / "inbox" / f"job {number:04d}"
+        folder.mkdir()
+        shutil.copyfile(voice, folder / "voice.wav")
+        for each in range(videos):
+            shutil.copyfile(face, folder / f"v{each:02d}.mp4")
+    return face
+
+
+def seconds() -> tuple[float, float, float]:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.perf_counter(), time.process_time(), children.ru_utime + children.ru_stime
+
+
+def pass_through(root: Path, folders: int, videos: int) -> None:
+    site = Site(root)
+    made = drop(site, folders, videos)
+    service.executor = lambda _: HandsOver(made)  # type: ignore[assignment]
+    before = seconds()
+    status = service.run(config.load(site.config), site.config, once=True)
+    wall, own, probes = (after - first for after, first in zip(seconds(), before, strict=True))
+    site.close()
+    number = folders * videos
+    assert status == 0 and len(list((site.share / "done").iterdir())) == folders
+    print(f"{number} videos in {folders} folders: {1000 * wall / number:.0f} ms each from end to end,")
+    print(f"  {1000 * own / number:.1f} ms of processor in the daemon, {1000 * probes / number:.0f} ms in ffprobe")
+
+
+def copy(root: Path, size_mib: int) -> None:
+    source = root / "big"
+    source.write_bytes(os.urandom(MIB) * size_mib)
+    before = time.perf_counter()
+    transfer.finish(transfer.copy(source, root / "copied"))
+    print(f"a copy of {size_mib} MiB, local disk to local disk: {size_mib / (time.perf_counter() - before):.0f} MiB/s")
+
+
+def render(root: Path, length_s: int) -> None:
+    shown, voice = film(root / "face.mp4", length_s, 1080), audio(root / "voice.wav", length_s)
+    before = time.perf_counter()
+    asyncio.run(onevideo.render(config.Config(), voice, shown, root / "out.mp4", lambda _: None))
+    took_s = time.perf_counter() - before
+    print(f"a video of {length_s} s, 1080 x 1080: {took_s:.0f} s on {os.cpu_count()} processors")
+
+
+def main(folders: int = 20, videos: int = 4, size_mib: int = 256, length_s: int = 20) -> None:
+    with tempfile.TemporaryDirectory(prefix="bench-head-") as folder:
+        pass_through(Path(folder), folders, videos)
+        copy(Path(folder), size_mib)
+        if length_s:
+            render(Path(folder), length_s)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

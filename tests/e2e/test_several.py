@@ -1,0 +1,36 @@
+"""Two renderers at once on one machine: both at work, and the daemon's end blames neither."""
+
+import signal
+
+import pytest
+
+from .harness import living, offspring, wait_for
+
+pytestmark = pytest.mark.slow
+
+
+def renderers(process):
+    return [child for child in offspring(process) if "heygemd.render.worker" in child.cmdline()]
+
+
+def test_two_videos_at_once_survive_the_daemons_end(site, media):
+    site.configure(work={"workers": 2}, attempts={"daemon_crash_limit": 1})
+    site.drop("long", voice__wav=media.long_voice, anna__mp4=media.face, ben__mp4=media.face)
+    process = site.start()
+    wait_for(lambda: len(renderers(process)) == 2, "two renderers")
+    both = renderers(process)
+    wait_for(lambda: sum(v["running"] for v in site.records()[0]["videos"]) == 2, "two records")
+
+    def shown():
+        current = site.status()["current"] or {"videos": []}
+        return [v["name"] for v in current["videos"] if v["state"] == "running"]
+
+    wait_for(lambda: shown() == ["anna.mp4", "ben.mp4"], "both on the page")
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    wait_for(lambda: not living(both), "their end")
+    site.start()
+    folder = site.finished("long")
+    assert {path.name for path in folder.glob("*.mp4")} == {"anna.mp4", "ben.mp4"}
+    assert [v["attempts"] for v in site.records()[0]["videos"]] == [2, 2]
+    site.ledger.check()
