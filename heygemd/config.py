@@ -219,6 +219,9 @@ def load(path: Path | None) -> Config:
         inside.append(str(path))
     if inside:
         mistakes = [f"{what}: must lie outside the share {share}" for what in inside]
+    if config.work.workers == "per-gpu" and config.render.device.startswith("cuda:"):
+        mistakes.append('render.device: with work.workers = "per-gpu" a renderer sees one card only: "auto" or "cuda"')
+    if mistakes:
         raise ConfigError("config_invalid", path=str(path), mistakes=mistakes)
     return config
 

@@ -202,3 +202,8 @@ def test_ray_is_asked_for_only_where_it_is_installed(tmp_path: Path, monkeypatch
     monkeypatch.setattr("heygemd.work_settings.find_spec", lambda _: None)
     (said,) = mistakes(tmp_path, '[work]\nexecutor = "ray"\n')
     assert "pip install 'heygemd[ray]'" in said
+
+
+def test_one_card_of_many_is_not_named_where_each_renderer_sees_one(tmp_path: Path) -> None:
+    (said,) = mistakes(tmp_path, '[work]\nworkers = "per-gpu"\n[render]\ndevice = "cuda:1"\n')
+    assert said.startswith("render.device")

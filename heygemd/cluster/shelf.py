@@ -37,9 +37,11 @@ class Shelf:
         """Give an empty folder that is removed afterwards; one whose process was killed goes with the next."""
         self._sweep()
         folder = self.root / ATTEMPTS / uuid.uuid4().hex
-        folder.mkdir()
-        with open(folder / LOCK, "w") as lock:
+        unseen = folder.with_name(f".{folder.name}")  # until it is locked, or another sweeps it away
+        unseen.mkdir()
+        with open(unseen / LOCK, "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
+            unseen.rename(folder)
             try:
                 yield folder
             finally:
@@ -87,7 +89,7 @@ class Shelf:
 
     def _sweep(self) -> None:
         """Remove the folders of attempts whose process is gone."""
-        for folder in (self.root / ATTEMPTS).iterdir():
+        for folder in (self.root / ATTEMPTS).glob("[!.]*"):
             with contextlib.suppress(OSError), open(folder / LOCK) as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 shutil.rmtree(folder, ignore_errors=True)
