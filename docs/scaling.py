@@ -43,9 +43,9 @@ class Costs:
     direct                nodes read, look into and write the share's files themselves; the daemon moves names only
     """
 
-    copy_mib_s: float = 180.0
-    head_s: float = 0.064
-    probe_s: float = 0.16
+    copy_mib_s: float = 165.0
+    head_s: float = 0.030
+    probe_s: float = 0.12
     queued_s_per_s: float = 0.0868 / 1000
     page_kib: float = 202 / 500
     video_mib: float = 60.0
