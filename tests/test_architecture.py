@@ -98,6 +98,10 @@ def test_what_is_not_the_renderer_is_light(module: str) -> None:
     assert fresh(f"import {module}") & set(HEAVY) == set()
 
 
+def test_the_renderer_starts_without_what_takes_seconds() -> None:
+    assert fresh("import heygemd.render.pipeline") & {"librosa", "numba", "skimage", "face_alignment"} == set()
+
+
 def test_help_needs_neither_daemon_nor_pydantic() -> None:
     assert fresh("import heygemd.cli") & {"pydantic", "watchdog", "loguru", "jinja2"} == set()
 

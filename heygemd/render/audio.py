@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from librosa import resample  # names, not the lazy module: loaded while the daemon still copies the input in
-from librosa.feature import rms as root_mean_square
+import soxr
 from numpy.typing import NDArray
 
 from ..config import Limits
@@ -24,7 +23,7 @@ from .cache import Cache, through
 from .engines.base import VOICE_RATE_HZ
 from .scene import Finding
 
-VERSION = "4"
+VERSION = "5"
 BLOCK_S, CONTEXT_S = 20, 1
 LEVEL_FRAME, LEVEL_HOP = 400, 320  # 25 ms and 20 ms at 16 kHz
 MIN_VOICE_S = 0.2
@@ -77,6 +76,18 @@ def load(path: Path, digest: str, limits: Limits, cache: Cache, scratch: Path) -
     return Voice(path, info.container, stream, samples, Fraction(*facts["duration_s"]), findings)
 
 
+def listen(voice: Voice, digest: str, cache: Cache, scratch: Path) -> list[Finding]:
+    """Return what speech there is in the voice, see `speech.findings`, or take it from the cache."""
+    file = scratch / "speech" / "speech.json"
+
+    def make() -> list[Path]:
+        file.write_text(json.dumps(speech.findings(voice.samples)))
+        return [file]
+
+    through(cache, "speech", f"{digest} {VERSION}", file.parent, make)
+    return [Finding(code, fields) for code, fields in json.loads(file.read_text())]
+
+
 def _decode(path: Path, stream: AudioStream, limits: Limits, target: Path) -> dict[str, Any]:
     """Write the samples at VOICE_RATE_HZ to `target`; return length and findings."""
     source = ffmpeg.media(path, t=limits.max_audio_s + 1)[str(stream.index)]
@@ -93,11 +104,7 @@ def _decode(path: Path, stream: AudioStream, limits: Limits, target: Path) -> di
     if duration_s < Fraction(MIN_VOICE_S):
         raise InputError("audio_too_short", seconds=round(float(duration_s), 3))
     _fit(target, round(duration_s * VOICE_RATE_HZ))
-    findings = [
-        *meter.findings(),
-        *speech.findings(np.memmap(target, "<f4", "r")),
-        *_damage(ended, float(duration_s), stream.duration_s),
-    ]
+    findings = [*meter.findings(), *_damage(ended, float(duration_s), stream.duration_s)]
     return {"duration_s": duration_s.as_integer_ratio(), "findings": findings}
 
 
@@ -122,7 +129,7 @@ def _resampled(blocks: Iterator[Samples], rate: int) -> Iterator[Samples]:
     while current is not None:
         after = next(blocks, None)
         parts = [before, current, after[:context] if after is not None else np.zeros(0, np.float32)]
-        joined = resample(np.concatenate(parts), orig_sr=rate, target_sr=VOICE_RATE_HZ, res_type="soxr_hq")
+        joined = soxr.resample(np.concatenate(parts), rate, VOICE_RATE_HZ, "HQ")
         start = cut if len(before) else 0
         length = int(np.ceil(len(current) * VOICE_RATE_HZ / rate))
         yield joined[start : start + length]
@@ -154,10 +161,10 @@ class _Meter:
     def level(self, block: Samples) -> None:
         """Take the loudness of a block at VOICE_RATE_HZ."""
         if len(block) >= LEVEL_FRAME:
-            rms = root_mean_square(y=block, frame_length=LEVEL_FRAME, hop_length=LEVEL_HOP, center=False)
-        else:
-            rms = np.sqrt(np.mean(np.square(block), keepdims=True))[None]
-        self._levels.append(rms[0].astype(np.float32))
+            frames = np.lib.stride_tricks.sliding_window_view(np.square(block), LEVEL_FRAME)[::LEVEL_HOP]
+            self._levels.append(np.sqrt(frames.mean(1)))
+        elif len(block):
+            self._levels.append(np.sqrt(np.mean(np.square(block), keepdims=True)))
 
     def findings(self) -> list[Finding]:
         """Return what people should know about the recording."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import resource
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,9 +71,12 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Scene:
     picture = video.describe(request.video, limits)
     _tell(report, [*voice.findings, *video.findings(picture)])
     limit = analysis.window(picture, float(voice.duration_s), whole=settings.audio_shorter == "keep")
-    found = analysis.analyse(
-        picture, request.video_digest, limit, tracker, settings.min_face_share, cache, scratch / "track", phases
-    )
+    with ThreadPoolExecutor(1) as beside:  # it computes on its own while frames are waited for
+        heard = beside.submit(audio.listen, voice, request.voice_digest, cache, scratch)
+        found = analysis.analyse(
+            picture, request.video_digest, limit, tracker, settings.min_face_share, cache, scratch / "track", phases
+        )
+    _tell(report, heard.result())
     line, differs = timeline.build(
         len(found.track), picture.fps, voice.duration_s, settings.audio_longer, settings.audio_shorter
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import librosa
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,6 +45,8 @@ def several(voice: NDArray[np.float32], speech: NDArray[np.bool_]) -> list[Findi
 
 def _stretches(voice: NDArray[np.float32], speech: NDArray[np.bool_]) -> Iterator[float]:
     """Yield the median pitch of each stretch of STRETCH_S with enough voiced speech, semitones."""
+    import librosa  # takes seconds; a voice that is in the cache does without
+
     block, rate_hz = BLOCK_S * features.VOICE_RATE_HZ, features.VOICE_RATE_HZ / HOP
     for start in range(0, len(voice) - FRAME, block):
         part = np.asarray(voice[start : start + block])

@@ -8,6 +8,7 @@ It may change files in REQUEST's folder and in the cache (CACHE, and "compiled" 
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import sys
@@ -41,8 +42,11 @@ def main(arguments: list[str]) -> int:
         if missing:
             report(LogLine(level="DEBUG", message=f"this kernel does not confine the renderer by {', '.join(missing)}"))
         _limit_threads()
+        gc.disable()  # looking for garbage among what is being imported takes a sixth of the time
         from . import judge, pipeline
 
+        gc.freeze()
+        gc.enable()
         report(Ready())
         request = _request(request_path)
         limit_file_size(int(request.limits.max_file_gib * GIB))

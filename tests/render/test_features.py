@@ -1,3 +1,4 @@
+import librosa
 import numpy as np
 import pytest
 
@@ -18,6 +19,20 @@ def test_one_row_every_ten_milliseconds() -> None:
     for samples in (0, 1, 159, 160, 161):
         assert features.log_mel(np.zeros(samples, np.float32)).shape == (samples // 160, features.BANDS)
         features.listen(np.zeros(samples, np.float32))
+
+
+@pytest.mark.parametrize(("fft", "bands", "low", "high"), [(512, 40, 60, 7600), (800, 80, 55, 7600)])
+def test_the_mel_filters_are_librosas(fft: int, bands: int, low: float, high: float) -> None:
+    theirs = librosa.filters.mel(sr=RATE, n_fft=fft, n_mels=bands, fmin=low, fmax=high)
+    assert np.allclose(features.mel_filters(fft, bands, low, high), theirs, atol=1e-8)
+
+
+def test_log_mel_is_librosas() -> None:
+    voice = hum(1.0) + np.random.default_rng(0).normal(0, 0.01, RATE).astype(np.float32)
+    first = 2 * features.HOP + features.HOP // 2 - features.FFT // 2  # where the third row's samples begin
+    theirs = np.abs(librosa.stft(voice[first:], n_fft=512, win_length=400, hop_length=160, center=False)) ** 2
+    theirs = np.log(librosa.filters.mel(sr=RATE, n_fft=512, n_mels=40, fmin=60, fmax=7600) @ theirs + features.FLOOR).T
+    assert np.allclose(features.log_mel(voice)[2 : 2 + len(theirs)], theirs, atol=1e-4)
 
 
 def test_chunks_join_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from functools import cache
 
-import librosa
 import numpy as np
 from numpy.typing import NDArray
 
 from ... import speech
 from ...features import RATE_HZ as SPEECH_RATE_HZ
+from ...features import mel_filters
 from ...geometry import F32, blur
 from .network import MEL_BANDS, MEL_FRAMES
 
@@ -28,12 +27,6 @@ REFERENCE_MIDDLE_S = 0.02
 Starts = NDArray[np.int64]
 
 
-@cache
-def _filters() -> F32:
-    bank = librosa.filters.mel(sr=VOICE_RATE_HZ, n_fft=FFT, n_mels=MEL_BANDS, fmin=LOW_HZ, fmax=HIGH_HZ)
-    return np.asarray(bank, np.float32)
-
-
 def mel(voice: NDArray[np.float32], starts: Starts) -> F32:
     """Return (n, MEL_BANDS, MEL_FRAMES) float32 in -4..4 from each mel frame of `starts` on; silence outside the voice.
 
@@ -43,7 +36,7 @@ def mel(voice: NDArray[np.float32], starts: Starts) -> F32:
     sounds = np.stack([_emphasised(voice, int(start) * HOP - FFT // 2, span) for start in starts])
     frames = np.lib.stride_tricks.sliding_window_view(sounds, FFT, 1)[:, ::HOP]
     hann = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FFT) / FFT)).astype(np.float32)
-    loud = np.abs(np.fft.rfft(frames * hann)).astype(np.float32) @ _filters().T
+    loud = np.abs(np.fft.rfft(frames * hann)).astype(np.float32) @ mel_filters(FFT, MEL_BANDS, LOW_HZ, HIGH_HZ).T
     # 20 log10 - 20 dB over a range of 100 dB, laid on -4..4
     scaled = 8 * (20 * np.log10(np.maximum(loud, FLOOR)) + 80) / 100 - 4
     return np.asarray(np.clip(scaled, SILENCE, 4).transpose(0, 2, 1), np.float32)
