@@ -117,7 +117,7 @@ class Render(Section):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     quality: Quality = "standard"
     encoder: Literal["auto", "x264", "nvenc"] = "auto"
-    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower"] = "veryfast"
+    preset: Literal["ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower"] = "superfast"
     crf: Annotated[int, Field(ge=0, le=40)] = 18
     audio_longer: AudioLonger = "pingpong"
     audio_shorter: AudioShorter = "cut"

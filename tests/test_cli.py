@@ -118,7 +118,7 @@ def test_config_prints_toml_that_means_the_same(settings: Path) -> None:
     printed = heygemd("config", "--config", settings).stdout
     assert config.Config.model_validate(tomli.loads(printed)) == config.load(settings)
     assert f"crf = 20                                           # {settings}" in printed
-    assert 'preset = "veryfast"                                # default' in printed
+    assert 'preset = "superfast"                               # default' in printed
 
 
 def test_init_makes_share_and_configuration_and_may_be_repeated(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_effective_settings_name_their_origin(tmp_path: Path) -> None:
     path = write(tmp_path, "[render]\ncrf = 20\n")
     rows = {key: (value, origin) for key, value, origin in config.effective(config.load(path), path)}
     assert rows["render.crf"] == (20, str(path))
-    assert rows["render.preset"] == ("veryfast", "default")
+    assert rows["render.preset"] == ("superfast", "default")
     assert rows["render.wav2lip.lead_ms"] == (40, "default")
     plain = sum(len(type(table).model_fields) for _, table in config.Config()) - len(
         ("command", "wav2lip", "templates", "ray")

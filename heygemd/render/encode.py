@@ -20,6 +20,8 @@ AAC_CHANNEL_BITS = 96_000
 AAC_MIN_BITS, AAC_MAX_BITS = 128_000, 512_000
 COPY_TOLERANCE_S = 0.1
 X264 = {"draft": ("ultrafast", 26), "high": ("medium", 15)}
+LOOKAHEAD = {"superfast": "mbtree=1:rc-lookahead=10"}
+"""What superfast lacks most: with it files are hardly larger than veryfast's, in two thirds of its time."""
 NVENC_PRESETS = {"draft": "p2", "standard": "p5", "high": "p7"}
 NVENC_SIDES = (160, 4096)
 MAX_FILE_BYTES = 1 << 40
@@ -86,7 +88,7 @@ def _command(plan: Plan, part: Path, gpu: bool) -> list[str]:
     sound = ffmpeg.media(voice.path)[str(voice.stream.index)]
     if plan.pad:
         sound = sound.filter("apad", whole_dur=float(plan.sound_s))
-    options: dict[str, object] = {**(_nvenc(plan.settings) if gpu else _x264(plan.settings)), **tagged, **_sound(plan)}
+    options: dict[str, object] = {**(_nvenc(plan.settings) if gpu else x264(plan.settings)), **tagged, **_sound(plan)}
     if plan.cut or plan.pad:
         options["t"] = float(plan.frames / picture.fps)
     output = ffmpeg.to_file(
@@ -102,9 +104,11 @@ def _command(plan: Plan, part: Path, gpu: bool) -> list[str]:
     return ffmpeg.command(output, media_s=float(plan.frames / picture.fps), gpu=gpu)
 
 
-def _x264(settings: Render) -> dict[str, object]:
+def x264(settings: Render) -> dict[str, object]:
+    """Return x264's options for ffmpeg."""
     preset, crf = X264.get(settings.quality, (settings.preset, settings.crf))
-    return {"c:v": "libx264", "preset": preset, "crf": crf, "threads": ffmpeg.THREADS}
+    ahead = {"x264-params": LOOKAHEAD[preset]} if preset in LOOKAHEAD else {}
+    return {"c:v": "libx264", "preset": preset, "crf": crf, "threads": ffmpeg.THREADS, **ahead}
 
 
 def _nvenc(settings: Render) -> dict[str, object]:
