@@ -60,9 +60,13 @@ def listen(fd: int, said: list[Event | None]) -> None:
 
 
 def measure(
-    folder: Path, voice: Path, video: Path, settings: Render | None = None, models: Path | None = None
-) -> dict[str, Any]:
-    """Render in a renderer process and watch it; a second time in the same folder, the track is there."""
+    folder: Path, voice: Path, video: Path, settings: Render | None = None, models: Path | None = None,
+    every_s: float = SAMPLE_EVERY_S,
+) -> dict[str, Any]:  # fmt: skip
+    """Render in a renderer process and watch it; a second time in the same folder, the track is there.
+
+    every_s  between looks at its memory, each of which takes processor time
+    """
     request, (reading, writing) = folder / "request.json", os.pipe()
     shutil.rmtree(folder / "scratch", ignore_errors=True)
     (folder / "scratch").mkdir()
@@ -91,7 +95,8 @@ def measure(
             by_phase[phase] = max(by_phase.get(phase, 0), now)
             peaks["renderer"] = max(peaks["renderer"], now)
             peaks["ffmpeg"] = max(peaks["ffmpeg"], sum(rss(p) for p in helpers))
-            time.sleep(SAMPLE_EVERY_S)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(every_s)
     listener.join()
     last = said[-1]
     if isinstance(last, Failed):

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from heygemd import demo
 from heygemd.config import Render
+from heygemd.render import encode
 
 from .. import making
 from .bench_memory import measure, presenter
@@ -26,11 +27,11 @@ def main(*given: str) -> None:
         folder = Path(temp)
         video, voice = (Path(path) for path in given) if len(given) == 2 else _own(folder, float((*given, 30)[0]))
         began = time.monotonic()
-        making.ffmpeg("-i", video, "-c:v", "libx264", "-preset", Render().preset, "-crf", str(Render().crf),
-                      folder / "transcoded.mp4")  # fmt: skip
+        same = [word for key, value in encode.x264(Render()).items() for word in (f"-{key}", str(value))]
+        making.ffmpeg("-i", video, *same, folder / "transcoded.mp4")
         floor_s = time.monotonic() - began
         for name in ("first render", "second render"):
-            facts = measure(folder, voice, video)
+            facts = measure(folder, voice, video, every_s=1.0)
             fps = facts["frames"] / facts["seconds"]
             print(f"{name}: {facts['frames']} frames in {facts['seconds']} s, {fps:.1f} fps,", end=" ")
             print(f"{facts['cpu_s']} s of processor time; {facts['phases']}", flush=True)
