@@ -22,6 +22,8 @@ from .confine import confine, limit_file_size
 
 PR_SET_PDEATHSIG = 1
 WAIT_S = 0.05
+SWITCH_S = 0.0005
+"""A thread that comes back from a pipe waits this long for one that computes in Python (CPython's usual: 5 ms)."""
 
 
 def main(arguments: list[str]) -> int:
@@ -89,7 +91,8 @@ def _log_to(report: object) -> None:
 
 
 def _limit_threads() -> None:
-    """Leave cores to ffmpeg: decoding and encoding run beside the engine."""
+    """Leave cores to ffmpeg: decoding and encoding run beside the engine, fed by threads that must not wait long."""
+    sys.setswitchinterval(SWITCH_S)
     cores = len(os.sched_getaffinity(0))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores - 1)))
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait starve the encoder
