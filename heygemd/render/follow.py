@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from . import cover
+from . import cover, veil
 from .facemesh import MIN_FACE_SCORE, SAME_FACE_OVERLAP, Face, Mesh, Square, around, overlap
 from .scene import MESH_POINTS, Image
 
@@ -75,17 +75,21 @@ class Slot:
 
 
 class SlotFiles:
-    """Raw points and looks of each slot on disk, sparse: float32 (frame, 468, 3), uint8 (frame, n, 3)."""
+    """For each slot on disk, sparse, a frame's raw points (468, 3), `cover.look` (n, 3) and `veil.measure` (4,)."""
 
     def __init__(self, base: Path) -> None:
         self.paths = [base.with_name(f"{base.name}.slot{k}") for k in range(SLOTS)]
         self._files = [open(path, "w+b") for path in self.paths]  # noqa: SIM115 closed by `close`
-        self._row = np.dtype([("points", "<f4", (MESH_POINTS, 3)), ("look", "u1", (len(cover.skin()), 3))])
+        looks = (len(cover.skin()), 3)
+        self._row = np.dtype([("points", "<f4", (MESH_POINTS, 3)), ("look", "u1", looks), ("veil", "<f4", (4,))])
 
-    def write(self, slot: int, frame: int, points: NDArray[np.float32], look: NDArray[np.uint8]) -> None:
-        """Keep (468, 3) points and the (n, 3) look of one frame (see `cover`)."""
+    def write(
+        self, slot: int, frame: int, image: Image, points: NDArray[np.float32], scale: NDArray[np.float32]
+    ) -> None:
+        """Keep (468, 3) points of one frame's image times `scale`, and what `cover` and `veil` want to know of them."""
         row = np.empty((), self._row)
-        row["points"], row["look"] = points, look
+        row["points"], row["look"] = points * scale, cover.look(image, points)
+        row["veil"] = np.nan if frame % veil.EVERY_FRAMES else veil.measure(image, points)
         self._files[slot].seek(frame * self._row.itemsize)
         self._files[slot].write(row.tobytes())
 
@@ -102,6 +106,15 @@ class SlotFiles:
         for row, slot, frame in zip(rows, slots, frames, strict=True):
             row[:] = self._at(int(slot), int(frame))["look"]
         return rows
+
+    def veils(self, slots: NDArray[np.int8], frames: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return (m, 4) what `veil.measure` said of those of the frames, each by its slot, that it looked at."""
+        rows = [
+            self._at(int(slot), int(frame))["veil"]
+            for slot, frame in zip(slots, frames, strict=True)
+            if frame % veil.EVERY_FRAMES == 0
+        ]
+        return np.asarray(rows, np.float32).reshape(-1, 4)
 
     def _at(self, slot: int, frame: int) -> NDArray[np.void]:
         self._files[slot].seek(frame * self._row.itemsize)
@@ -175,8 +188,7 @@ class Crowd:
             slot.lost = True
             return 0.0
         slot.square, slot.seen, slot.lost = square, frame, False
-        points = face.points * np.array((*self.scale, self.scale[0]), np.float32)
-        self.files.write(k, frame, points, cover.look(image, face.points))
+        self.files.write(k, frame, image, face.points, np.array((*self.scale, self.scale[0]), np.float32))
         return square.side
 
     def _meet(self, image: Image, frame: int, square: Square, sides: list[float]) -> None:

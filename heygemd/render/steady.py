@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from . import cover
+from . import cover, veil
 from .follow import SlotFiles
 from .geometry import F32, align, blur
 from .scene import MESH_POINTS, Finding, Track, spans
@@ -57,11 +57,11 @@ def settle(seen: Seen, points_file: Path) -> tuple[Track, list[Finding]]:
                 low, high = points[good, :, :2].min(1), points[good, :, :2].max(1)
                 bounds[start:stop][good] = np.concatenate([low, high], 1)
             out.write(points.astype("<f4").tobytes())
-    hidden = _hidden(seen, have)
-    strength = _strength(runs, seen.cuts, yaw, float(seen.fps)) * _clear(hidden, float(seen.fps))
+    hidden, veiled = _hidden(seen, have), _veiled(seen, have)
+    strength = _strength(runs, seen.cuts, yaw, float(seen.fps)) * _clear(hidden, float(seen.fps)) * ~veiled
     boxes = _boxes(bounds, runs, seen.full_size, float(seen.fps))
     track = Track(*seen.full_size, seen.fps, boxes, strength, yaw, seen.cuts, seen.faces, points_file)
-    return track, _findings(track, runs, hidden)
+    return track, _findings(track, runs, hidden & ~veiled, veiled & (runs > 0))
 
 
 def _runs(seen: Seen, have: NDArray[np.int64]) -> NDArray[np.int32]:
@@ -142,6 +142,16 @@ def _hidden(seen: Seen, have: NDArray[np.int64]) -> NDArray[np.bool_]:
     return hidden
 
 
+def _veiled(seen: Seen, have: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return (T,) the shots in which the mouth is never seen."""
+    veiled = np.zeros(len(seen.slot), bool)
+    shots = np.cumsum(seen.cuts)
+    for number in np.unique(shots[have]):
+        frames = have[shots[have] == number]
+        veiled[shots == number] = veil.always(seen.files.veils(seen.slot[frames], frames))
+    return veiled
+
+
 def _clear(hidden: NDArray[np.bool_], fps: float) -> F32:
     """Return (T,) 0..1 that is 0 where the face is hidden and fades before and after it."""
     reach = max(1, round(FADE_S * fps))
@@ -170,7 +180,9 @@ def _boxes(bounds: F32, runs: NDArray[np.int32], full_size: tuple[int, int], fps
     return boxes
 
 
-def _findings(track: Track, runs: NDArray[np.int32], hidden: NDArray[np.bool_]) -> list[Finding]:
+def _findings(
+    track: Track, runs: NDArray[np.int32], hidden: NDArray[np.bool_], veiled: NDArray[np.bool_]
+) -> list[Finding]:
     fps = float(track.fps)
 
     def ranges(flags: NDArray[np.bool_]) -> list[list[float]]:
@@ -185,4 +197,6 @@ def _findings(track: Track, runs: NDArray[np.int32], hidden: NDArray[np.bool_]) 
         found.append(Finding("face_turned", {"ranges": turned}))
     if covered := ranges(hidden):
         found.append(Finding("face_covered", {"ranges": covered}))
+    if unseen := ranges(veiled):
+        found.append(Finding("mouth_hidden", {"ranges": unseen}))
     return found

@@ -52,6 +52,8 @@ class MeshEngine(FrameEngine):
         self, crops: Iterator[Crop], track: Track, timeline: Timeline, voice: NDArray[np.float32], memo: Memo
     ) -> Iterator[Patch]:
         """Yield one Patch for each Crop; see FrameEngine."""
+        if not len(memo["frame"]):  # no frame shows the mouth: there is nothing to render
+            return
         plan = make_plan(track, timeline, lips.speak(voice), memo)
         painter = Painter(memo, track)
         for crop in crops:

@@ -36,13 +36,15 @@ def pick(track: Track, motion: Motion) -> list[int]:
     fit = (track.strength >= MIN_STRENGTH) & np.isfinite(motion.quantities[:, 0])
     fit &= ~(np.abs(np.nan_to_num(track.yaw_deg)) > MAX_YAW_DEG)
     frames = np.flatnonzero(fit if fit.any() else track.strength > 0)
+    if not len(frames):
+        return []
     place = coordinates(motion.quantities[frames], motion.angles_deg[frames])
     low, high = np.percentile(place, [0.5, 99.5], axis=0)
     tame = ((place >= low - 1e-3) & (place <= high + 1e-3)).all(1)
     frames, place = (frames[tame], place[tame]) if tame.sum() > MAX_ENTRIES else (frames, place)
-    chosen = [int(np.argmin(motion.quantities[frames, OPEN]))] if len(frames) else []
+    chosen = [int(np.argmin(motion.quantities[frames, OPEN]))]
     distance = np.full(len(frames), np.inf)
-    while chosen and len(chosen) < min(MAX_ENTRIES, len(frames)):
+    while len(chosen) < min(MAX_ENTRIES, len(frames)):
         distance = np.minimum(distance, ((place - place[chosen[-1]]) ** 2).sum(1))
         if distance.max() < 0.05:
             break
