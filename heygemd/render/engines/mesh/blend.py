@@ -17,7 +17,7 @@ MATCH_PIXELS = 48
 GAIN_LIMIT = 1.5
 SHADOW = 0.035
 """How far the lips' shadow reaches into the mouth, eye distances."""
-RIM_LIGHT = 0.45
+RIM_LIGHT = 0.6
 STILL_PIXELS = 0.05
 EDGE = 0.06
 """Share of a crop over which masks fade to its edges."""

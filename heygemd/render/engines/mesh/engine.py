@@ -31,7 +31,7 @@ class MeshEngine(FrameEngine):
     """Runs on any machine with nothing downloaded, at the video's full resolution."""
 
     name = "mesh"
-    version = "5"
+    version = "6"
 
     def check(self) -> None:
         """Raise EngineError if a shipped file is missing or damaged."""

@@ -105,10 +105,9 @@ class Painter:
         size = (field.width, field.height)
         picture = interior.lay(interior.paint(open_by), pose, line, (field.x0, field.y0), size)
         spots = np.clip(target[SKIN].astype(int), 0, (crop.image.shape[1] - 1, crop.image.shape[0] - 1))
-        skin = crop.image[spots[:, 1], spots[:, 0]].astype(np.float32)
-        light = np.median(skin.max(1))
+        light = interior.light(np.median(crop.image[spots[:, 1], spots[:, 0]], 0))
         mask, shade = blend.inside(target, field, float(pose.scale[0]))
-        return blend.mixed(image, picture * (light * shade)[..., None], hollow * mask)
+        return blend.mixed(image, picture * light * shade[..., None], hollow * mask)
 
 
 def _patch(crop: Crop, field: warp.Field, image: NDArray[np.uint8], mask: F32) -> Patch:

@@ -10,6 +10,7 @@ from functools import cache, lru_cache
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ...geometry import F32, Pose, face_shape
 
@@ -31,9 +32,15 @@ LIT_FROM, LIT_FULL, DIM = 0.02, 0.12, 0.6
 dark, and a bright bar between hardly parted lips is what gives a painted mouth away."""
 STEP = 0.003
 """Openings are painted in steps of this many eye distances, less than a pixel for most faces."""
-CAVITY_BGR = np.array([0.14, 0.12, 0.24], np.float32)
+CAVITY_BGR = np.array([0.115, 0.105, 0.23], np.float32)
+THROAT = 0.6
+"""How much of the cavity's light is left in its middle, where it is deepest."""
 TEETH_BGR = np.array([0.64, 0.73, 0.80], np.float32)
-TONGUE_BGR = np.array([0.34, 0.32, 0.58], np.float32)
+TONGUE_BGR = np.array([0.38, 0.37, 0.70], np.float32)
+SKIN_BGR, HUES = np.array([0.62, 0.74, 1.0], np.float32), (0.5, 1.5)
+"""Skin of brightness 1 in the light that the colours are for, and how far another may depart from it."""
+TONGUE_FROM, TONGUE_ARCH = 0.15, 0.6
+"""The tongue begins this share of the opening below the closed mouth's line, and falls away to the sides."""
 """Colours for skin of brightness 1."""
 
 
@@ -59,6 +66,12 @@ def _teeth() -> tuple[F32, F32]:
     return cover.astype(np.float32), np.clip(light, 0.15, 1).astype(np.float32)
 
 
+def light(skin_bgr: NDArray[np.floating]) -> F32:
+    """Return (3,) float32 by which to multiply a painting where skin has this colour: half its hue is the light's."""
+    brightest = max(float(skin_bgr.max()), 1.0)
+    return np.asarray(brightest * np.sqrt(np.clip(skin_bgr / brightest / SKIN_BGR, *HUES)), np.float32)
+
+
 def paint(open_by: float) -> F32:
     """Return (h, w, 3) float32 BGR for skin of brightness 1: the inside of a mouth open by `open_by` eye distances."""
     return _painted(round(open_by / STEP))
@@ -70,10 +83,12 @@ def _painted(steps: int) -> F32:
     x, y = _grid()
     cover, light = _teeth()
     picture = np.broadcast_to(CAVITY_BGR, (*x.shape, 3)).copy()
-    picture *= (1 - 2.5 * x * x)[..., None].clip(0.3, 1)
-    top = open_by * 0.5 + 0.015 + 0.9 * x * x
-    tongue = np.clip((y - top) / 0.05, 0, 1) * np.clip((0.2 - np.abs(x)) / 0.08, 0, 1)
-    shade = 0.5 + 0.5 * np.clip((y - top) / 0.12, 0, 1)
+    deep = np.exp(-((x / 0.16) ** 2) - ((y - 0.3 * open_by) / max(0.4 * open_by, 0.02)) ** 2)
+    picture *= ((1 - 2.5 * x * x).clip(0.3, 1) * (1 - (1 - THROAT) * deep))[..., None]
+    top = TONGUE_FROM * open_by + 0.01 + TONGUE_ARCH * x * x
+    tongue = np.clip((y - top) / 0.045, 0, 1) * np.clip((0.2 - np.abs(x)) / 0.08, 0, 1)
+    shade = 0.4 + 0.6 * np.clip((y - top) / 0.09, 0, 1)
+    shade *= 1 - 0.18 * np.exp(-((x / 0.012) ** 2))
     reach = 0.85 * min(1.0, open_by / 0.1)
     picture += (tongue * reach)[..., None] * (TONGUE_BGR * shade[..., None] - picture)
     lit = DIM + (1 - DIM) * min(max((open_by - LIT_FROM) / (LIT_FULL - LIT_FROM), 0.0), 1.0)
