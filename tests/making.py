@@ -9,6 +9,7 @@ from pathlib import Path
 
 CLIPS = Path(os.environ.get("HEYGEMD_CLIPS", Path(__file__).parents[2] / "shared" / "clips"))
 """Recordings of real people for tests on the developers' machines; absent elsewhere."""
+VOICE = Path(__file__).parents[1] / "heygemd" / "demo" / "voice.m4a"
 
 
 def ffmpeg(*args: str | Path) -> None:

@@ -7,9 +7,9 @@ from functools import cache
 from pathlib import Path
 
 from .. import __version__
+from .shelf import blocks_of
 
 PACKAGE = Path(__file__).parents[1]
-BLOCK_BYTES = 1 << 20
 
 
 def facts(models: Path) -> dict[str, str]:
@@ -41,7 +41,6 @@ def _package() -> str:
 def _digest(path: Path, _stamp: tuple[int, int]) -> str:
     """The content's digest; `_stamp` tells the cache that it is another."""
     running = hashlib.blake2b(digest_size=20)
-    with path.open("rb") as stream:
-        while block := stream.read(BLOCK_BYTES):
-            running.update(block)
+    for block in blocks_of(path):
+        running.update(block)
     return running.hexdigest()

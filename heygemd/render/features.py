@@ -18,7 +18,7 @@ BANDS = 40
 LOW_HZ, HIGH_HZ = 60, 7_600
 LINEAR_HZ, MELS_PER_HZ, LOG_STEP = 1000.0, 3 / 200, np.log(6.4) / 27
 """The mel scale: even up to the first, then each mel a step of the logarithm."""
-CHUNK_S = 30
+CHUNK_S = 20
 FLOOR = 1e-8
 SPEECH_OPEN_DB, SPEECH_CLOSE_DB = -30.0, -36.0
 """Under the loud parts of the recording (95th percentile of frame level): speech begins and ends here."""

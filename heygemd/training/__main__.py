@@ -11,9 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..render.engines.mesh.lips import LipNet
     from .clips import Clip
-    from .teacher import Teacher
     from .train import Heard
 
 SHIPPED = Path(__file__).parents[1] / "render" / "assets" / "lips.safetensors"
@@ -35,38 +33,21 @@ def make_shape(a: argparse.Namespace) -> None:
     save_file({"mean": mean, "modes": shape.modes(points, mean)}, a.out)
 
 
-def synthesise(a: argparse.Namespace) -> None:
-    """Make one file of synthesised speech with known lips; with --teacher also what that hears."""
-    from . import corpus
-
-    corpus.save(corpus.examples(a.count, a.seed, teacher=_teacher(a)), a.out)
-
-
-def record(a: argparse.Namespace) -> None:
-    """Make one file of recorded speech and what the teacher hears in it; lips need not be known."""
-    from . import corpus
-
-    teacher = _teacher(a)
-    assert teacher is not None
-    paths = sorted(path for path in a.folder.rglob("*") if path.is_file())
-    corpus.save(list(corpus.recorded(paths, a.seed, teacher)), a.out)
-
-
-def _teacher(a: argparse.Namespace) -> Teacher | None:
-    from .teacher import Teacher
-
-    return Teacher(a.teacher, a.threads) if a.teacher else None
-
-
-def distil(a: argparse.Namespace) -> None:
-    """Teach an ear on corpus files that a teacher has heard."""
+def make_ear(a: argparse.Namespace) -> None:
+    """Take the ear out of Whisper-base and write ear.safetensors."""
     from safetensors.torch import save_file
 
-    from . import corpus
-    from . import distil as school
+    from ..render.engines.mesh import ear
+    from . import whisper
 
-    examples = [example for path in a.corpus for example in corpus.read(path)]
-    save_file(school.fit(examples, a.steps, a.seed).state_dict(), a.out)
+    save_file(ear.pack(whisper.ear(a.model)), a.out)
+
+
+def synthesise(a: argparse.Namespace) -> None:
+    """Make one file of synthesised speech with known lips."""
+    from . import corpus
+
+    corpus.save(corpus.examples(a.count, a.seed), a.out)
 
 
 def fit(a: argparse.Namespace) -> None:
@@ -75,37 +56,21 @@ def fit(a: argparse.Namespace) -> None:
 
     from . import clips, train
 
-    net = _net(a.start)
     talkers = [clip for _, clip in clips.of(a.clips, a.cache)] if a.clips else []
-    sources = _sources(net, a.corpus, talkers)
-    save_file(train.fit(net.ear, sources, a.steps, a.seed).state_dict(), a.out)
+    save_file(train.fit(_sources(a.corpus, talkers), a.steps, a.seed).state_dict(), a.out)
 
 
-def _net(path: Path) -> LipNet:
-    """Read lips.safetensors, or an ear alone: its mouth is then untrained."""
-    from safetensors.torch import load_file
-
-    from ..render.engines.mesh.lips import LipNet
-
-    net, tensors = LipNet(), load_file(path)
-    if "enter.weight" in tensors:
-        net.ear.load_state_dict(tensors)
-    else:
-        net.load_state_dict(tensors)
-    return net.eval()
-
-
-def _sources(net: LipNet, corpora: list[Path], talkers: list[Clip]) -> list[list[Heard]]:
+def _sources(corpora: list[Path], talkers: list[Clip]) -> list[list[Heard]]:
     """Return what there is to learn from: the synthesised, the talkers."""
     import numpy as np
 
-    from ..render.engines.mesh import lips
+    from ..render.engines.mesh import ear, lips
     from . import corpus, train
     from .talkers import lessons
 
-    noise, first = np.random.default_rng(0), lips.load()
-    spoken = [train.prepare(corpus.read(path), net.ear) for path in corpora]
-    seen = [train.prepare(lessons(clip, first, VARIANTS, noise), net.ear) for clip in talkers]
+    noise, first, listener = np.random.default_rng(0), lips.load(), ear.load()
+    spoken = [train.prepare(corpus.read(path), listener) for path in corpora]
+    seen = [train.prepare(lessons(clip, first, VARIANTS, noise), listener) for clip in talkers]
     return [list(chain(*parts)) for parts in (spoken, seen) if any(parts)]
 
 
@@ -115,19 +80,21 @@ def evaluate(a: argparse.Namespace) -> None:
     With --folds the mouth is trained anew for each part of the speakers, on the others' videos.
     """
     import numpy as np
+    from safetensors.torch import load_file
 
+    from ..render.engines.mesh import lips
     from . import clips, train
 
-    net = _net(a.weights)
     talkers = list(clips.of(a.clips, a.cache))
     rows: dict[str, dict[str, float] | None] = {}
     if not a.folds:
+        net = lips.load(load_file(a.weights))
         rows = {name: train.compare(net, clip) for name, clip in talkers}
     for fold in range(a.folds):
         held = {name for name, _ in talkers if _part(a.speakers.get(name, name), a.folds) == fold}
-        sources = _sources(net, a.corpus, [clip for name, clip in talkers if name not in held])
-        judged = train.fit(net.ear, sources, a.steps, fold)
-        rows |= {name: train.compare(judged, clip) for name, clip in talkers if name in held}
+        sources = _sources(a.corpus, [clip for name, clip in talkers if name not in held])
+        net = lips.load(train.fit(sources, a.steps, fold).state_dict())
+        rows |= {name: train.compare(net, clip) for name, clip in talkers if name in held}
     for name, row in rows.items():
         print(name, json.dumps(row and {key: round(value, 3) for key, value in row.items()}))
     usable = [row for row in rows.values() if row]
@@ -206,22 +173,15 @@ def main() -> None:
     verb = add("shape", make_shape)
     verb.add_argument("clips", type=Path)
     verb.add_argument("--out", type=Path, default=Path("face_shape.safetensors"))
+    verb = add("ear", make_ear)
+    verb.add_argument("model", type=Path, help="model.bin of Whisper-base for CTranslate2")
+    verb.add_argument("--out", type=Path, default=Path("ear.safetensors"))
     verb = add("synthesise", synthesise)
     verb.add_argument("out", type=Path)
     verb.add_argument("--count", type=int, default=500)
-    verb.add_argument("--teacher", type=Path, help="folder with Whisper-base for CTranslate2")
-    verb = add("record", record)
-    verb.add_argument("folder", type=Path)
-    verb.add_argument("out", type=Path)
-    verb.add_argument("--teacher", type=Path, required=True, help="folder with Whisper-base for CTranslate2")
-    verb = add("distil", distil)
-    verb.add_argument("corpus", type=Path, nargs="+")
-    verb.add_argument("--steps", type=int, default=3000)
-    verb.add_argument("--out", type=Path, default=Path("ear.safetensors"))
     verb = add("train", fit)
     verb.add_argument("corpus", type=Path, nargs="*", help="synthesised speech")
     verb.add_argument("--clips", type=Path, help="folder of talking videos, your own presenter's for example")
-    verb.add_argument("--start", type=Path, default=SHIPPED, help="whose ear is used: lips.safetensors or an ear's")
     verb.add_argument("--out", type=Path, default=Path("lips.safetensors"))
     verb = add("evaluate", evaluate)
     verb.add_argument("clips", type=Path)
@@ -233,8 +193,8 @@ def main() -> None:
     for name in ("shape", "train", "evaluate", "judge", "judge-folds"):
         verbs.choices[name].add_argument("--cache", type=Path, default=Path(".cache/tracks"))
     for name in ("train", "evaluate"):
-        verbs.choices[name].add_argument("--steps", type=int, default=400)
-    for name in ("synthesise", "record", "distil", "train", "judge", "gate"):
+        verbs.choices[name].add_argument("--steps", type=int, default=1800)
+    for name in ("synthesise", "train", "judge", "gate"):
         verbs.choices[name].add_argument("--seed", type=int, default=0)
     a = parser.parse_args()
     if a.run is not make_shape:

@@ -38,7 +38,8 @@ class Pair(NamedTuple):
 def spoken(examples: Sequence[Example]) -> list[Pair]:
     """Return synthesised speech with its known lips."""
     long = [e for e in examples if len(e.lips) > CROP_FRAMES + 2 * REACH]
-    return [Pair(features.level(e.mel, features.speaking(e.mel)), movement(e.lips)) for e in long]
+    heard = [(features.log_mel(e.sound), movement(e.lips)) for e in long]
+    return [Pair(features.level(mel, features.speaking(mel)), moved) for mel, moved in heard]
 
 
 def filmed(clips: Sequence[Clip]) -> list[Pair]:

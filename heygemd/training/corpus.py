@@ -1,48 +1,34 @@
-"""Speech to learn from: synthesised, with known lips, or recorded; roughed up to sound like rooms and microphones."""
+"""Synthesised speech with known lips, roughed up to sound like rooms and microphones."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import librosa
 import numpy as np
-from numpy.typing import NDArray
 from scipy.signal import fftconvolve
 
 from ..render import features
 from ..render.geometry import F32
-from ..render.mouth import MODES
-from . import clips
 from .speech import FESTIVAL_VOICES, FLITE_VOICES, Utterance, espeak, festival, flite
 from .texts import SENTENCES, sentence
 from .visemes import targets
-
-if TYPE_CHECKING:
-    from .teacher import Teacher
 
 VARIANTS = ["", "+f1", "+f2", "+f3", "+f4", "+f5", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+m7", "+m8", "+klatt2"]
 VARIANTS += ["+Annie", "+Andy", "+linda", "+adam", "+steph", "+grandpa", "+klatt4", "+belinda", "+paul"]
 LIP_RATE_HZ = 50
 SPOKEN_BY = ["espeak"] * 5 + ["flite"] * 4 + ["festival"] * 2
-PACK_S = 24
 RESAMPLED = (0.84, 1.2)
 """Playing faster or slower changes pitch and size of the vocal tract together."""
 
 
 class Example(NamedTuple):
-    """A stretch of speech.
+    """A stretch of speech: sound (samples,) float32 at 16 kHz, lips (T, 5) float32 at 50 Hz."""
 
-    mel    (2T, 40) float32 unlevelled log-mel at 100 Hz
-    lips   (T, 5) float32 at 50 Hz; NaN where nobody knows them
-    heard  (T, teacher.WIDTH) float16 at 50 Hz: what the teacher hears; (T, 0) without one
-    """
-
-    mel: F32
+    sound: F32
     lips: F32
-    heard: NDArray[np.float16]
 
 
 def say(chance: random.Random) -> tuple[Utterance, bool]:
@@ -60,7 +46,7 @@ def say(chance: random.Random) -> tuple[Utterance, bool]:
     return festival(text, chance.choice(FESTIVAL_VOICES), stretch), False
 
 
-def examples(count: int, seed: int, variants: int = 2, teacher: Teacher | None = None) -> list[Example]:
+def examples(count: int, seed: int, variants: int = 2) -> list[Example]:
     """Return `count` synthesised utterances, each in `variants` acoustic disguises."""
     chance, noise = random.Random(seed), np.random.default_rng(seed)
     made: list[Example] = []
@@ -73,45 +59,9 @@ def examples(count: int, seed: int, variants: int = 2, teacher: Teacher | None =
         sound = np.concatenate([silence, sound, silence]).astype(np.float32)
         phones = [(a / speed + pad, b / speed + pad, name) for a, b, name in spoken.phones]
         lips = targets(phones, len(sound) / features.VOICE_RATE_HZ, LIP_RATE_HZ, ipa)
-        made += _disguised(sound, lips, variants, teacher, noise, last)
+        made += (Example(rough(sound, noise, last), lips) for _ in range(variants))
         last = sound
     return made
-
-
-def recorded(paths: Iterable[Path], seed: int, teacher: Teacher, variants: int = 2) -> Iterator[Example]:
-    """Yield recordings of speech (one speaker's after another's) as examples without lips, some PACK_S each."""
-    chance, noise = random.Random(seed), np.random.default_rng(seed)
-    last = np.zeros(1, np.float32)
-    for pack in _packs(paths):
-        pauses = [np.zeros(int(chance.uniform(0.1, 0.5) * features.VOICE_RATE_HZ), np.float32) for _ in pack]
-        sound = np.concatenate([part for pair in zip(pack, pauses, strict=True) for part in pair])
-        rate = features.VOICE_RATE_HZ * chance.uniform(*RESAMPLED)
-        sound = librosa.resample(sound, orig_sr=rate, target_sr=features.VOICE_RATE_HZ)
-        yield from _disguised(sound, None, variants, teacher, noise, last)
-        last = sound
-
-
-def _packs(paths: Iterable[Path]) -> Iterator[list[F32]]:
-    pack: list[F32] = []
-    for path in paths:
-        pack.append(clips.sound(path))
-        if sum(map(len, pack)) > PACK_S * features.VOICE_RATE_HZ:
-            yield pack
-            pack = []
-    if pack:
-        yield pack
-
-
-def _disguised(
-    sound: F32, lips: F32 | None, variants: int, teacher: Teacher | None, noise: np.random.Generator, last: F32
-) -> Iterator[Example]:
-    """Yield a sound in several disguises; the teacher hears it without any."""
-    count = len(sound) // (features.VOICE_RATE_HZ // LIP_RATE_HZ)
-    heard = teacher.hear(sound).astype(np.float16) if teacher else np.zeros((count, 0), np.float16)
-    count = min(count, len(heard), count if lips is None else len(lips))
-    known = np.full((count, len(MODES)), np.nan, np.float32) if lips is None else lips[:count]
-    for _ in range(variants):
-        yield Example(features.log_mel(rough(sound, noise, last))[: 2 * count], known, heard[:count])
 
 
 def rough(sound: F32, noise: np.random.Generator, other: F32) -> F32:
@@ -149,16 +99,15 @@ def _coloured(
 
 
 def save(made: list[Example], path: Path) -> None:
-    """Write examples to one compressed file."""
-    lengths = np.array([len(e.lips) for e in made])
-    mel, lips, heard = (np.concatenate([e[k] for e in made]) for k in range(3))
-    np.savez_compressed(path, mel=mel.astype(np.float16), lips=lips, heard=heard, lengths=lengths)
+    """Write examples to one compressed file, the sound in 16 bits."""
+    ends = np.cumsum([[len(part) for part in example] for example in made], 0)
+    sound, lips = (np.concatenate([example[k] for example in made]) for k in range(2))
+    np.savez_compressed(path, sound=np.round(sound.clip(-1, 1) * 32_767).astype(np.int16), lips=lips, ends=ends)
 
 
 def read(path: Path) -> list[Example]:
     """Read what `save` wrote."""
     with np.load(path) as data:
-        ends = np.cumsum(data["lengths"])
-        mel, lips, heard = data["mel"].astype(np.float32), data["lips"], data["heard"]
-    starts = np.concatenate([[0], ends[:-1]])
-    return [Example(mel[2 * a : 2 * b], lips[a:b], heard[a:b]) for a, b in zip(starts, ends, strict=True)]
+        sound, lips, ends = data["sound"].astype(np.float32) / 32_767, data["lips"], data["ends"]
+    starts = np.concatenate([[[0, 0]], ends[:-1]])
+    return [Example(sound[a:b], lips[c:d]) for (a, c), (b, d) in zip(starts, ends, strict=True)]

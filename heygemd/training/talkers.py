@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from ..render import features
 from ..render.engines.mesh import lips, person
@@ -19,7 +20,6 @@ USUAL_OPENING = 0.10
 """The 95th percentile of a person's opening is brought here, in eye distances, by no more than twice or half."""
 SURE_R, SURE_GAIN = 0.45, 0.05
 """A clip's sound is moved if it agrees with a first model's lips this well at another lag, and this much better."""
-NO_TEACHER = np.zeros((0, 0), np.float16)
 
 
 def quantities(clip: Clip) -> F32 | None:
@@ -52,7 +52,7 @@ def _at_rate(clip: Clip, good: NDArray[np.bool_], rows: F32) -> F32:
     return np.stack([np.interp(at, times, column) for column in rows.T], 1).astype(np.float32)
 
 
-def lessons(clip: Clip, net: lips.LipNet, variants: int, noise: np.random.Generator) -> list[Example]:
+def lessons(clip: Clip, net: nn.Module, variants: int, noise: np.random.Generator) -> list[Example]:
     """Return what a clip teaches: as recorded and in `variants` - 1 disguises; nothing if it cannot be used.
 
     `net`: a first model, by which a sound that is out of step is found (many are, by up to 0.2 s).
@@ -63,12 +63,12 @@ def lessons(clip: Clip, net: lips.LipNet, variants: int, noise: np.random.Genera
     largest = float(np.percentile(moved[:, OPEN], 95))
     moved = moved * float(np.clip(USUAL_OPENING / max(largest, 1e-3), 0.5, 2))
     sounds = [clip.voice, *(corpus.rough(clip.voice, noise, np.zeros(1, np.float32)) for _ in range(variants - 1))]
-    mels = [features.log_mel(sound) for sound in sounds]
-    count = min(len(moved), len(mels[0]) // 2)
+    step = features.VOICE_RATE_HZ // LIP_RATE_HZ
+    count = min(len(moved), len(clip.voice) // step)
     lag = late(lips.speak(clip.voice, net)[:count], moved[:count])
     first, last = max(0, lag), count + min(0, lag)
     known = moved[first - lag : last - lag]
-    return [Example(mel[2 * first : 2 * last], known, NO_TEACHER) for mel in mels]
+    return [Example(sound[first * step : last * step], known) for sound in sounds]
 
 
 def late(said: F32, real: F32) -> int:

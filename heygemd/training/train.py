@@ -8,18 +8,18 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ..render import features
-from ..render.engines.mesh import lips
-from ..render.engines.mesh.lips import PHONETIC, Ear, LipNet
+from ..render.engines.mesh import ear, lips
 from ..render.geometry import F32, align
 from ..render.mouth import MODES, OPEN, WIDTH, measure
 from .clips import Clip
 from .corpus import Example
 
-CROP_FRAMES, MOUTH_FRAMES, LEAST_FRAMES = 160, 100, 20
-"""Length of a training crop at 50 Hz, of the ear's and of the mouth's, and of the shortest example."""
+CROP_FRAMES, LEAST_FRAMES = 100, 20
+"""Length of a training crop at 50 Hz, and of the shortest example."""
 WARM_STEPS = 50
 BATCH = 32
 RATE = 2e-3
@@ -28,41 +28,39 @@ CLOSED_WEIGHT = 7.0
 NEAR_FRAMES, OPEN_ABOVE = 11, 0.03
 """Closures within speech (an opening above this near by) are short and matter most to the eye."""
 MODE_WEIGHTS = torch.tensor([1.5, 1.2, 0.7, 2.0, 0.8])
+GAINS = torch.tensor([1.3, 1.45, 1.5, 1.4, 1.4])
+"""The likeliest movement is smaller than the one that somebody makes: by these it is as large as unseen speakers'."""
 MAX_LAG_S = 0.24
 
 
 class Heard(NamedTuple):
-    """An example ready for the mouth: what the ear makes of it (T, PHONETIC), and lips (T, 5)."""
+    """An example ready for the mouth: what the ear hears (T, ear.WIDTH), and lips (T, 5)."""
 
-    ear: F32
+    ear: NDArray[np.float16]
     lips: F32
 
 
-def prepare(examples: Iterable[Example], ear: Ear) -> list[Heard]:
-    """Hear the examples whose lips are known, levelled as `speak` will level a recording."""
-    known = (e for e in examples if len(e.lips) > LEAST_FRAMES and np.isfinite(e.lips).all())
-    with torch.inference_mode():
-        return [Heard(_hear(ear, features.level(e.mel, features.speaking(e.mel))), e.lips) for e in known]
-
-
-def _hear(ear: Ear, mel: F32) -> F32:
-    return np.asarray(ear(torch.from_numpy(mel.T.copy())[None])[0].T, np.float32)
+def prepare(examples: Iterable[Example], listener: ear.Ear) -> list[Heard]:
+    """Hear the examples."""
+    heard = ((ear.through(listener, example.sound).astype(np.float16), example.lips) for example in examples)
+    pairs = ((said[: len(moved)], moved[: len(said)]) for said, moved in heard)
+    return [Heard(said, moved) for said, moved in pairs if len(moved) > LEAST_FRAMES]
 
 
 def batch(heard: list[Heard], chance: np.random.Generator, rows: int) -> tuple[Tensor, Tensor]:
-    """Return ((rows, PHONETIC, T), (rows, T, 5)) random crops; short examples share a row."""
-    ear = np.zeros((rows, PHONETIC, MOUTH_FRAMES), np.float32)
-    lip = np.zeros((rows, MOUTH_FRAMES, len(MODES)), np.float32)
+    """Return ((rows, T, ear.WIDTH), (rows, T, 5)) random crops; short examples share a row."""
+    said = np.zeros((rows, CROP_FRAMES, ear.WIDTH), np.float32)
+    lip = np.zeros((rows, CROP_FRAMES, len(MODES)), np.float32)
     for row in range(rows):
         filled = 0
-        while filled < MOUTH_FRAMES:
+        while filled < CROP_FRAMES:
             example = heard[chance.integers(len(heard))]
-            start = int(chance.integers(max(1, len(example.lips) - MOUTH_FRAMES // 2)))
-            count = min(MOUTH_FRAMES - filled, len(example.lips) - start)
-            ear[row, :, filled : filled + count] = example.ear[start : start + count].T
+            start = int(chance.integers(max(1, len(example.lips) - CROP_FRAMES // 2)))
+            count = min(CROP_FRAMES - filled, len(example.lips) - start)
+            said[row, filled : filled + count] = example.ear[start : start + count]
             lip[row, filled : filled + count] = example.lips[start : start + count]
             filled += count
-    return torch.from_numpy(ear), torch.from_numpy(lip)
+    return torch.from_numpy(said), torch.from_numpy(lip)
 
 
 def disguise(mel: F32, chance: np.random.Generator) -> None:
@@ -94,34 +92,32 @@ def schedule(optimiser: torch.optim.Optimizer, rate: float, step: int, steps: in
         group["lr"] = rate * min(1.0, (step + 1) / WARM_STEPS) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def fit(ear: Ear, lessons: Sequence[list[Heard]], steps: int, seed: int = 0) -> LipNet:
-    """Return the ear, unchanged, with a mouth learnt from several sources in equal parts.
-
-    AdamW, weights averaged over the last two fifths.
-    """
+def fit(lessons: Sequence[list[Heard]], steps: int, seed: int = 0) -> lips.Mouth:
+    """Return a mouth learnt from several sources in equal parts; AdamW, weights averaged over the last two fifths."""
     torch.manual_seed(seed)
     chance = np.random.default_rng(seed)
-    net = LipNet()
-    net.ear.load_state_dict(ear.state_dict())
-    net.mouth.train()
-    mean = torch.optim.swa_utils.AveragedModel(net.mouth)
-    adam = torch.optim.AdamW(net.mouth.parameters(), RATE, weight_decay=0.05)
+    mouth = lips.Mouth().train()
+    mean = torch.optim.swa_utils.AveragedModel(mouth)
+    adam = torch.optim.AdamW(mouth.parameters(), RATE, weight_decay=0.05)
     for step in range(steps):
         schedule(adam, RATE, step, steps)
         parts = [batch(heard, chance, BATCH // len(lessons)) for heard in lessons]
         said, lip = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
-        error = loss(net.mouth(said), lip / lips.UNIT)
+        error = loss(mouth(said), lip / lips.UNIT)
         adam.zero_grad()
         torch.autograd.backward(error)
-        torch.nn.utils.clip_grad_norm_(net.mouth.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(mouth.parameters(), 1.0)
         adam.step()
         if step >= steps * 3 // 5:
-            mean.update_parameters(net.mouth)
-    net.mouth.load_state_dict(mean.module.state_dict())
-    return net.eval()
+            mean.update_parameters(mouth)
+    mouth.load_state_dict(mean.module.state_dict())
+    with torch.no_grad():
+        for tensor in mouth.leave.parameters():
+            tensor.mul_(GAINS.view(-1, *[1] * (tensor.ndim - 1)))
+    return mouth.eval()
 
 
-def compare(net: LipNet, clip: Clip) -> dict[str, float] | None:
+def compare(net: torch.nn.Module, clip: Clip) -> dict[str, float] | None:
     """Return r_open, r_peak, lag_s, r_width and range of predicted lips against a clip's own; None if unusable."""
     good = np.isfinite(clip.points[:, 0, 0])
     if good.sum() < 25 or good.mean() < 0.8:

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from heygemd.render import features
-from heygemd.render.engines.mesh import lips
+from heygemd.render.engines.mesh import ear, lips
 from heygemd.render.mouth import OPEN, WIDTH
+from heygemd.training import clips
+
+from .. import making
 
 needs_voice = pytest.mark.skipif(not shutil.which("espeak-ng"), reason="espeak-ng is not installed")
 
@@ -61,12 +64,14 @@ def test_silence_and_nothing_give_a_closed_mouth() -> None:
     assert lips.speak(np.zeros(10, np.float32)).shape == (0, 5)
 
 
-def test_chunks_join_without_a_trace(monkeypatch: pytest.MonkeyPatch) -> None:
-    heard = np.random.default_rng(0).standard_normal((1600, features.BANDS)).astype(np.float32)
+def test_windows_join(monkeypatch: pytest.MonkeyPatch) -> None:
+    voice = clips.sound(making.VOICE)[: 16_000 * 9]
     net = lips.load()
-    whole = lips.predict(net, heard)
-    monkeypatch.setattr(lips, "CHUNK_S", 3)
-    assert np.allclose(lips.predict(net, heard), whole, atol=1e-4)
+    whole = ear.through(net, voice)
+    monkeypatch.setattr(ear, "WINDOW", 200)
+    parts = ear.through(net, voice)
+    assert parts.shape == whole.shape == (450, 5)
+    assert np.corrcoef(parts[:, OPEN], whole[:, OPEN])[0, 1] > 0.97
 
 
 def test_memory_does_not_follow_the_sound() -> None:

@@ -20,13 +20,10 @@ from .. import making
 FPS = Fraction(25)
 
 
-VOICE = Path(__file__).parents[2] / "heygemd" / "demo" / "voice.m4a"
-
-
 @pytest.fixture(scope="module")
 def voice() -> NDArray[np.float32]:
     """Eleven seconds of a real voice."""
-    return clips.sound(VOICE)
+    return clips.sound(making.VOICE)
 
 
 def mouth_of(voice: NDArray[np.float32], late_ms: float = 0) -> NDArray[np.float32]:
