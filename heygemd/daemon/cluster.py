@@ -29,7 +29,7 @@ from ..protocol import (
     Trouble,
 )
 from .executor import Executor, Task
-from .supervisor import LINE_BYTES
+from .supervisor import listen
 
 CONNECT_S = 60.0
 AGAIN_S = 5.0
@@ -107,10 +107,7 @@ class Cluster(Executor):
             )
         finally:
             os.close(writing)
-        answers = asyncio.StreamReader(limit=LINE_BYTES)
-        protocol = asyncio.StreamReaderProtocol(answers)
-        pipe = os.fdopen(reading, "rb", buffering=0)
-        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, pipe)
+        answers, transport = await listen(reading)
         try:
             await self._hear(answers)
         finally:

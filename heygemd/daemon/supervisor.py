@@ -85,11 +85,7 @@ class Renderer:
             )
         finally:
             os.close(writing)
-        self._events = asyncio.StreamReader(limit=LINE_BYTES)
-        pipe = os.fdopen(reading, "rb", buffering=0)
-        loop = asyncio.get_running_loop()
-        protocol = asyncio.StreamReaderProtocol(self._events)
-        self._transport, _ = await loop.connect_read_pipe(lambda: protocol, pipe)
+        self._events, self._transport = await listen(reading)
         self._output = asyncio.create_task(self._drain())
 
     async def _drain(self) -> None:
@@ -184,6 +180,15 @@ class Renderer:
             self._output.cancel()
         if self._transport is not None:
             self._transport.close()
+
+
+async def listen(descriptor: int) -> tuple[asyncio.StreamReader, asyncio.BaseTransport]:
+    """Return a reader of the lines that come through a pipe, and what closes it."""
+    reader = asyncio.StreamReader(limit=LINE_BYTES)
+    protocol = asyncio.StreamReaderProtocol(reader)
+    pipe = os.fdopen(descriptor, "rb", buffering=0)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, pipe)
+    return reader, transport
 
 
 def _environment(folder: Path, cache: Path) -> dict[str, str]:

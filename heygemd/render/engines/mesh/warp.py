@@ -144,10 +144,10 @@ def draw(target: F32, limits: tuple[int, int]) -> Field:
     return Field(int(low[0]), int(low[1]), width, height, scale, index)
 
 
-def _twice_area(corners: F32) -> F32:
+def _twice_area(corners: NDArray[np.floating]) -> NDArray[np.floating]:
     """Return (n,) signed double areas of (n, 3, 2) triangles."""
     one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    return np.asarray(one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0], np.float32)
+    return np.asarray(one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0])
 
 
 def maps(field: Field, target: F32, source: F32) -> F32:
@@ -180,7 +180,7 @@ def _departures(corners: F32, moves: F32) -> F32:
     first, start = corners[:, 0].astype(np.float64), moves[:, 0].astype(np.float64)
     one, two = corners[:, 1] - first, corners[:, 2] - first
     by_one, by_two = moves[:, 1] - start, moves[:, 2] - start
-    area = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0]
+    area = _twice_area(corners.astype(np.float64))
     with np.errstate(divide="ignore", invalid="ignore"):  # triangles without area are never drawn
         along_x = (by_one * two[:, 1:] - by_two * one[:, 1:]) / area[:, None]
         along_y = (by_two * one[:, :1] - by_one * two[:, :1]) / area[:, None]
