@@ -1,4 +1,4 @@
-"""What the lips network hears: log-mel frames, levelled for the recording, and where there is speech at all."""
+"""Log-mel frames as the networks for speech and for sync hear them, levelled, and where there may be speech at all."""
 
 from __future__ import annotations
 
