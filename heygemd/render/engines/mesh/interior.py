@@ -37,11 +37,11 @@ THROAT = 0.6
 """How much of the cavity's light is left in its middle, where it is deepest."""
 TEETH_BGR = np.array([0.64, 0.73, 0.80], np.float32)
 TONGUE_BGR = np.array([0.38, 0.37, 0.70], np.float32)
+"""Colours for skin of brightness 1."""
 SKIN_BGR, HUES = np.array([0.62, 0.74, 1.0], np.float32), (0.5, 1.5)
 """Skin of brightness 1 in the light that the colours are for, and how far another may depart from it."""
 TONGUE_FROM, TONGUE_ARCH = 0.15, 0.6
 """The tongue begins this share of the opening below the closed mouth's line, and falls away to the sides."""
-"""Colours for skin of brightness 1."""
 
 
 @cache
