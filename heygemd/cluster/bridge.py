@@ -155,7 +155,8 @@ class Bridge:
             options["memory"] = int(wants.memory_gib * GIB)
         if avoided := self._elsewhere(tried):
             options["label_selector"] = {NODE_ID: f"!in({','.join(sorted(avoided))})"}
-        near = errand.inputs[order.request.voice_digest][:1] if errand.inputs else []
+        # The second time a node that hangs may have the voice: asked for a place because of it, it would not answer.
+        near = errand.inputs[order.request.voice_digest][:1] if errand.inputs and not tried else []
         tried.append("")
         stream = self._remote.options(**options).remote(errand, *near)
         grace_s = order.attempts.stop_grace_s
