@@ -33,7 +33,7 @@ def gather(
     """Return the evidence for the finished file `made`.
 
     source, track  the source video and its face; line: which of its frames each finished frame shows
-    gaps           (T,) opening of the lips in the finished file's first frames, NaN without a face (see sync.mouth)
+    gaps           (T,) opening of the lips in the finished file's first frames, NaN without a face (see sync.watch)
     voice          (N,) 16 kHz mono float32
     """
     seconds = len(gaps) / float(line.fps)

@@ -12,7 +12,7 @@ CACHE_BYTES = 1 << 30
 
 
 def judge(request: JudgeRequest, report: Report) -> Verdict:
-    """Measure the first sync.SAMPLE_S of a video against its own or another sound. Reports Progress.
+    """Measure the start of a video (see sync.watch) against its own or another sound. Reports Progress.
 
     Raises InputError("no_audio", "no_video", ... as `audio.load` and `video.describe`).
     """
@@ -25,5 +25,4 @@ def judge(request: JudgeRequest, report: Report) -> Verdict:
     tracker = faces.tracker(settings.tracker, request.models, device, settings.detector)
     tracker.check()
     phases.begin("measure", round(min(sync.SAMPLE_S, float(voice.duration_s)) * picture.fps))
-    lips = sync.mouth(request.video, tracker, limits, request.scratch, phases.done)
-    return sync.judge(lips, picture.fps, voice.samples)
+    return sync.watch(request.video, voice.samples, tracker, limits, request.scratch, phases.done)[1]

@@ -160,13 +160,13 @@ def _measure(request: RenderRequest, scene: _Scene, phases: Phases) -> Result:
     point("measure")
     expected = sync.Expected(plan.frames, picture.fps, picture.width, picture.height, plan.sound_s)
     seen = sync.gate(request.output, expected, request.limits)
-    lips = sync.mouth(request.output, scene.tracker, request.limits, request.scratch, phases.done)
-    verdict = sync.judge(lips, picture.fps, scene.voice.samples)
+    voice = scene.voice.samples
+    lips, verdict = sync.watch(request.output, voice, scene.tracker, request.limits, request.scratch, phases.done)
     if sync.wrong(verdict, picture.fps, settings.max_offset_frames):
         request.output.unlink()
         raise EngineError("out_of_sync", offset_ms=verdict.offset_ms, confidence=verdict.offset_confidence)
     found = scene.found.track, scene.line
-    proof = evidence.gather(picture, *found, request.output, lips[:, OPEN], scene.voice.samples, request.limits)
+    proof = evidence.gather(picture, *found, request.output, lips[:, OPEN], voice, request.limits)
     request.output.with_suffix(".json").write_text(proof.model_dump_json())
     phases.end()
     return Result(

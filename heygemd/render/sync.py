@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +21,13 @@ from .engines.base import VOICE_RATE_HZ
 from .faces import Tracker
 from .geometry import F32, align
 from .mouth import MODES, OPEN, measure
+from .scene import Image
 from .syncnet import SyncNet
 
 RATE_HZ = syncnet.RATE_HZ
 BAND_HZ = (2.0, 8.0)
 REACH_S = 0.4
-SAMPLE_S = 60.0
+STEP_S, SAMPLE_S = 10.0, 60.0
 SHORTEST_S = 2.5
 SOUND_SLACK_S = 0.07
 """An AAC packet is 21 to 64 ms of sound; the last one is padded."""
@@ -76,17 +79,45 @@ def gate(path: Path, expected: Expected, limits: Limits) -> probe.Measured:
     return seen
 
 
-def mouth(path: Path, tracker: Tracker, limits: Limits, scratch: Path, progress: Callable[[int], None]) -> F32:
-    """Return (T, 5) float32 quantities of the mouth (see mouth.py), NaN without a face, of the first SAMPLE_S."""
+def watch(
+    path: Path, voice: NDArray[np.float32], tracker: Tracker, limits: Limits, scratch: Path,
+    progress: Callable[[int], None],
+) -> tuple[F32, Verdict]:  # fmt: skip
+    """Look at a file's first STEP_S, and on until its offset is certain, SAMPLE_S at most.
+
+    Return (T, 5) float32 quantities of the mouth (see mouth.py), NaN without a face, and what `judge` says of them.
+    """
     picture = video.describe(path, limits)
     images, decode = video.small_frames(picture, round(SAMPLE_S * picture.fps))
+    step, size = round(STEP_S * picture.fps), (picture.width, picture.height)
+    lips = np.zeros((0, len(MODES)), np.float32)
     try:
-        size = (picture.width, picture.height)
-        track, _ = tracker.track(images, size, picture.fps, scratch / "measured.f32", progress, min_share=0.0)
-    except InputError:  # no face at all is nothing to measure; who may show none was decided before
-        return np.zeros((0, len(MODES)), np.float32)
+        while True:
+            note = partial(lambda before, count: progress(before + count), len(lips))
+            part = _mouth(islice(images, step), tracker, size, picture.fps, scratch, note)
+            lips = np.concatenate([lips, part])
+            if len(part) < step or offset(lips, picture.fps, voice)[1] >= CERTAIN:
+                return lips, judge(lips, picture.fps, voice)
     finally:
         decode.close()
+
+
+def _mouth(
+    images: Iterator[Image], tracker: Tracker, size: tuple[int, int], fps: Fraction, scratch: Path,
+    progress: Callable[[int], None],
+) -> F32:  # fmt: skip
+    """Return (T, 5) quantities of all the images."""
+    count = 0
+
+    def note(number: int) -> None:
+        nonlocal count
+        count = number
+        progress(number)
+
+    try:
+        track, _ = tracker.track(images, size, fps, scratch / "measured.f32", note, min_share=0.0)
+    except InputError:  # no face at all is nothing to measure; who may show none was decided before
+        return np.full((count, len(MODES)), np.nan, np.float32)
     quantities = np.full((len(track), len(MODES)), np.nan, np.float32)
     for start in range(0, len(track), 256):
         points = track.points(start, min(start + 256, len(track)))
@@ -102,7 +133,7 @@ def offset(quantities: F32, fps: Fraction, voice: NDArray[np.float32]) -> tuple[
     Two measures are correlated over +-REACH_S and added: the opening of the lips against the loudness of the voice,
     which share the rhythm of syllables (Chandrasekaran 2009), and what `syncnet` sees against what it hears.
     Confidence compares the peak with what the same signals give at shifts that cannot be true; from SURE on, an offset
-    counts. quantities (T, 5) float32 from `mouth` at `fps` · voice (samples,) float32 at 16 kHz
+    counts. quantities (T, 5) float32 from `watch` at `fps` · voice (samples,) float32 at 16 kHz
     """
     curve = agreement(quantities, fps, voice)
     if not len(curve):

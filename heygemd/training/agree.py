@@ -109,7 +109,7 @@ def shifts(net: SyncNet, clip: Clip) -> dict[float, list[float]]:
 
 
 def _measured(clip: Clip) -> F32:
-    """Return (frames, 5) quantities as `sync.mouth` gives them, NaN without a face."""
+    """Return (frames, 5) quantities as `sync.watch` gives them, NaN without a face."""
     good = np.isfinite(clip.points[:, 0, 0])
     rows = np.full((len(good), len(MODES)), np.nan, np.float32)
     if good.any():

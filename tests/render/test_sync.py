@@ -57,6 +57,20 @@ def test_what_does_not_belong_together_gives_no_answer(voice: NDArray[np.float32
     assert not any(sync.wrong(v, FPS, 3) for v in verdicts)
 
 
+@pytest.mark.parametrize(("strange", "looked_at_s"), [(False, 10), (True, 22)])
+def test_it_looks_until_it_is_certain(
+    strange: bool, looked_at_s: int, voice: NDArray[np.float32], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twice = np.concatenate([voice, voice])[: 22 * 16_000]
+    rows = iter(mouth_of(np.roll(twice, 4 * 16_000) if strange else twice))
+    monkeypatch.setattr(sync, "_mouth", lambda images, *_: np.array([next(rows) for _ in images]).reshape(-1, 5))
+    clip = making.video(tmp_path / "v.mp4", 22, size="64x36")
+    tracker = faces.tracker("auto", tmp_path)
+    seen, verdict = sync.watch(clip, twice, tracker, Limits(), tmp_path, lambda n: None)
+    assert len(seen) == looked_at_s * 25
+    assert (verdict.offset_confidence >= sync.CERTAIN) != strange
+
+
 def test_nothing_to_measure(voice: NDArray[np.float32]) -> None:
     six = voice[:96_000]
     assert sync.offset(np.full((150, 5), np.nan, np.float32), FPS, six) == (None, 0.0)
@@ -97,7 +111,6 @@ def test_real_people_are_in_time_and_a_shift_is_seen(tmp_path: Path) -> None:
     clip = making.CLIPS / "av" / "KwaiVGI_LivePortrait__examples_driving_d6_df80c6.mp4"
     voice = audio.load(clip, "d", Limits(), Cache(tmp_path / "cache", 0), tmp_path / "scratch")
     fps = video.describe(clip, Limits()).fps
-    seen = sync.mouth(clip, faces.tracker("auto", tmp_path), Limits(), tmp_path, lambda n: None)
-    verdict = sync.judge(seen, fps, voice.samples)
+    _, verdict = sync.watch(clip, voice.samples, faces.tracker("auto", tmp_path), Limits(), tmp_path, lambda n: None)
     assert not sync.wrong(verdict, fps, 3)
     assert verdict.moved_ms is None or verdict.moved_ms == pytest.approx(CONTROL_MS, abs=40)
