@@ -16,6 +16,7 @@ from .geometry import F32
 from .scene import Finding
 from .weights import tensors
 
+FILE = "speech.safetensors"
 RATE_HZ = 50
 CHANNELS, DILATIONS = 48, (1, 2, 4, 8, 16, 32)
 CHUNK_S, OVERLAP_S = 60, 2
@@ -47,7 +48,7 @@ class SpeechNet(nn.Module):
 def load() -> SpeechNet:
     """Return the shipped network, ready to use."""
     net = SpeechNet()
-    net.load_state_dict(tensors("speech.safetensors"))
+    net.load_state_dict(tensors(FILE))
     return net.eval()
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from heygemd.render import features
+from heygemd.errors import NotInstalled
+from heygemd.render import features, weights
 from heygemd.render.engines.mesh import ear, lips
 from heygemd.render.mouth import OPEN, WIDTH
 from heygemd.training import clips
@@ -81,3 +82,10 @@ def test_memory_does_not_follow_the_sound() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 40e6
+
+
+def test_a_damaged_file_is_told_before_anything_is_rendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(weights.SHA256, ear.FILE, "0" * 64)
+    weights.asset.cache_clear()
+    with pytest.raises(NotInstalled, match=ear.FILE):
+        lips.check()

@@ -17,6 +17,7 @@ from ...features import HOP, VOICE_RATE_HZ, mel_filters
 from ...geometry import F32
 from ...weights import tensors
 
+FILE = "ear.safetensors"
 RATE_HZ = 50
 STEP = VOICE_RATE_HZ // RATE_HZ
 WIDTH, HEADS, LAYERS = 512, 8, 3
@@ -53,7 +54,7 @@ def _positions(count: int) -> Tensor:
 
 def load() -> Ear:
     """Return the shipped ear, ready to use."""
-    packed = tensors("ear.safetensors")
+    packed = tensors(FILE)
     with torch.device("meta"):  # else as much memory again for numbers that are thrown away
         ear = Ear()
     ear.load_state_dict({name: unpack(packed, name) for name in packed if not name.endswith(".scale")}, assign=True)

@@ -34,7 +34,7 @@ class MeshEngine(FrameEngine):
     version = "6"
 
     def check(self) -> None:
-        """Raise EngineError if a shipped file is missing or damaged."""
+        """Raise NotInstalled if a shipped file is missing or damaged."""
         face_shape()
         lips.check()
 

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from ... import features, speech
 from ...geometry import F32
 from ...mouth import MODES
-from ...weights import tensors
+from ...weights import asset, tensors
 from . import ear
 
+FILE = "lips.safetensors"
 RATE_HZ = ear.RATE_HZ
 CHANNELS, DILATIONS = 96, (1, 2, 3)
 UNIT = 0.03
@@ -48,14 +49,14 @@ class Mouth(nn.Module):
 def load(mouth: dict[str, Tensor] | None = None) -> nn.Module:
     """Return the shipped ear with the shipped mouth, or one of another state, ready to use."""
     net = Mouth()
-    net.load_state_dict(tensors("lips.safetensors") if mouth is None else mouth)
+    net.load_state_dict(tensors(FILE) if mouth is None else mouth)
     return nn.Sequential(ear.load(), net.eval())
 
 
 def check() -> None:
-    """Raise EngineError if a shipped network is missing or damaged."""
-    load()
-    speech.load()
+    """Raise NotInstalled if a shipped network is missing or damaged."""
+    for name in (ear.FILE, FILE, speech.FILE):
+        asset(name)
 
 
 def speak(voice: NDArray[np.float32], net: nn.Module | None = None) -> F32:
