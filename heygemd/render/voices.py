@@ -29,6 +29,8 @@ def several(voice: NDArray[np.float32], speech: NDArray[np.bool_]) -> list[Findi
 
     voice  (samples,) float32 at 16 kHz · speech (T,) bool at features.RATE_HZ
     """
+    if len(speech) <= (LEAST_STRETCHES - 1) * STRETCH_S * features.RATE_HZ:  # not worth what librosa's import takes
+        return []
     pitch = np.sort(list(_stretches(voice, speech)))
     count = len(pitch)
     if count < LEAST_STRETCHES:
