@@ -93,10 +93,9 @@ def blend(frame: Frame, picture: Picture, box: Box, before: Image, patch: Patch,
 
 def _touched(mask: NDArray[np.float32]) -> tuple[slice, slice] | None:
     """Return the even rectangle in which the mask is not zero; the mask's size is even."""
-    bounds = []
-    for axis in (1, 0):
-        hits = np.flatnonzero(mask.any(axis))
-        if not len(hits):
-            return None
-        bounds.append(slice(int(hits[0]) // 2 * 2, int(hits[-1]) // 2 * 2 + 2))
-    return bounds[0], bounds[1]
+    x, y, width, height = cv2.boundingRect((mask != 0).view(np.uint8))
+    if not width:
+        return None
+    bounds = ((y, y + height), (x, x + width))
+    rows, columns = (slice(start // 2 * 2, -(-stop // 2) * 2) for start, stop in bounds)
+    return rows, columns

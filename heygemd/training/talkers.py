@@ -34,7 +34,7 @@ def mouth(clip: Clip) -> F32 | None:
     if good is None:
         return None
     pose = align(clip.points[good])
-    motion = person.Motion(measure(pose.to_face(clip.points[good])), pose.angles_deg(), np.zeros(good.sum(), np.int32))
+    motion = person.Motion(measure(pose.to_face(clip.points[good])), pose, np.zeros(good.sum(), np.int32))
     rest = person.closed(person.learn(motion), motion.angles_deg)
     return _at_rate(clip, good, motion.quantities - rest)
 

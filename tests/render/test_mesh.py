@@ -7,7 +7,7 @@ import pytest
 from heygemd.render.engines.mesh import MeshEngine, blend, palette, person, warp
 from heygemd.render.engines.mesh import engine as mesh_engine
 from heygemd.render.engines.mesh.face import retarget
-from heygemd.render.geometry import align, face_shape
+from heygemd.render.geometry import Pose, align, face_shape
 from heygemd.render.mouth import JAW, LOWER, MODES, OPEN, WIDTH, measure
 from heygemd.render.scene import Crop, Image, Patch, Timeline, Track
 
@@ -107,15 +107,30 @@ def test_retarget_sets_each_quantity(scene: tuple[list[Image], Track]) -> None:
     assert np.abs(moved[0, still] - points[0, still]).max() < 0.1
 
 
-def test_warp_to_its_own_place_is_the_identity(scene: tuple[list[Image], Track]) -> None:
+def test_warp_moves_what_its_vertices_move(scene: tuple[list[Image], Track]) -> None:
     points = scene[1].points(0, 1)[0, :, :2]
     spots = warp.vertices(points, warp.TOOTH_DEPTH * warp.gaps(points))
     field = warp.draw(spots, (300, 300))
-    flat = warp.maps(field, spots, spots)
-    y, x = np.mgrid[: field.height, : field.width]
-    mask = blend.moved(field, 100.0, 5.0) > 0
-    assert mask.sum() > 5000
-    assert np.abs(flat - np.stack([x + field.x0, y + field.y0], -1))[mask].max() < 0.35
+    picture = scene[0][0][:300, :300]
+    shown = picture[field.y0 : field.y0 + field.height, field.x0 : field.x0 + field.width]
+    sure = blend.moved(field, 100.0, 5.0) == 1
+    assert sure.sum() > 2000
+    for part in (field, field.coarser()):
+        assert not warp.departures(part, np.zeros_like(spots)).any()
+        assert np.abs(warp.sample(picture, part, np.zeros_like(spots)) - shown).max() < 0.01
+        away = warp.sample(picture, part, np.full_like(spots, (3.0, -2.0)))
+        assert (
+            np.abs(away - np.roll(picture, (2, -3), (0, 1))[field.y0 :, field.x0 :][: field.height, : field.width])[
+                sure
+            ].max()
+            < 0.1
+        )
+        spun = (spots @ np.array([[0.02, 0.1], [-0.1, 0.02]])).astype(np.float32)  # affine: the same in all triangles
+        rows, columns = part.triangle.shape
+        x = np.arange(columns) * part.scale + part.x0 + (part.scale - 1) / 2
+        y = np.arange(rows)[:, None] * part.scale + part.y0 + (part.scale - 1) / 2
+        wanted = np.stack([0.02 * x - 0.1 * y, 0.1 * x + 0.02 * y])
+        assert np.abs(warp.departures(part, spun) - wanted)[:, part.inside].max() < 0.3 * part.scale
 
 
 def test_modes_move_only_their_own_quantity() -> None:
@@ -138,7 +153,9 @@ def test_closed_mouth_of_one_who_never_closes() -> None:
     chance = np.random.default_rng(0)
     opening = chance.uniform(0.08, 0.2, 300).astype(np.float32)
     q = np.stack([opening, 0.55 + 0 * opening, 1.3 + 0.65 * opening, 0.65 - 0.1 * opening, 0.88 + 0.9 * opening], 1)
-    motion = person.Motion(q.astype(np.float32), np.zeros((300, 3), np.float32), np.ones(300, np.int32))
+    upright = np.tile(np.eye(3, dtype=np.float32), (300, 1, 1))
+    pose = Pose(np.ones(300, np.float32), upright, np.zeros((300, 3), np.float32))
+    motion = person.Motion(q.astype(np.float32), pose, np.ones(300, np.int32))
     rest = person.closed(person.learn(motion), np.zeros((1, 3), np.float32))[0]
     assert rest[OPEN] <= person.MAX_CLOSED
     assert rest[JAW] == pytest.approx(1.32, abs=0.02) and rest[LOWER] == pytest.approx(0.907, abs=0.02)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -29,15 +31,15 @@ def polygon(points: F32, field: Field) -> F32:
     mask = np.zeros((field.height, field.width), np.uint8)
     cells = np.round((points - (field.x0, field.y0)) * (1 << SHIFT_BITS)).astype(np.int32)
     cv2.fillPoly(mask, [cells], 255, cv2.LINE_AA, SHIFT_BITS)
-    return np.asarray(mask / 255, np.float32)
+    return np.asarray(mask * np.float32(1 / 255), np.float32)
 
 
 def grown(points: F32, by: float) -> F32:
     """Return a closed outline of (n, 2) points moved `by` pixels away from its middle line, roughly evenly."""
-    along = np.roll(points, -1, 0) - np.roll(points, 1, 0)
-    normal = np.stack([along[:, 1], -along[:, 0]], 1) / np.maximum(np.linalg.norm(along, axis=1, keepdims=True), 1e-6)
-    centre = points.mean(0)
-    outward = np.sign(((points - centre) * normal).sum(1).sum())
+    around = np.concatenate([points[-1:], points, points[:1]])
+    along = around[2:] - around[:-2]
+    normal = np.stack([along[:, 1], -along[:, 0]], 1) / np.maximum(np.hypot(*along.T), 1e-6)[:, None]
+    outward = np.sign(((points - points.mean(0)) * normal).sum())
     return np.asarray(points + normal * outward * by, np.float32)
 
 
@@ -65,9 +67,14 @@ def moved(field: Field, eye: float, furthest: float) -> F32:
 
 def fade(field: Field, size: tuple[int, int]) -> F32:
     """Return (height, width) float32 that falls to 0 where the region nears the edges of a crop of `size` (w, h)."""
-    profiles = [np.minimum(np.arange(n) - 1, n - 2 - np.arange(n)) / max(EDGE * n, 1) for n in size]
-    x, y = (np.clip(profile, 0, 1).astype(np.float32) for profile in profiles)
+    x, y = (_profile(n) for n in size)
     return np.minimum.outer(y[field.y0 : field.y0 + field.height], x[field.x0 : field.x0 + field.width])
+
+
+@lru_cache(maxsize=64)
+def _profile(length: int) -> F32:
+    at = np.arange(length)
+    return np.clip(np.minimum(at - 1, length - 2 - at) / max(EDGE * length, 1), 0, 1).astype(np.float32)
 
 
 def near(target: F32, field: Field, eye: float) -> Field:

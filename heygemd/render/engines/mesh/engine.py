@@ -86,9 +86,8 @@ def make_plan(track: Track, timeline: Timeline, spoken: F32, memo: Memo) -> Plan
     kept = palette.distances_paired(target, own[source])
     need = expit(4 * (kept - price - SELF_BONUS))
     need = blur(need[:, None].astype(np.float32), FADE_S * fps)[:, 0]
-    return Plan(
-        target, own, rest, need, choice, max(1, round(BLEND_FRAMES_S * fps)), entries[:, OPEN] + rest[frames, OPEN]
-    )
+    opened = entries[:, OPEN] + rest[frames, OPEN]
+    return Plan(target, own, rest, motion.pose, need, choice, max(1, round(BLEND_FRAMES_S * fps)), opened)
 
 
 def _within(spoken: F32, size: float, widest: float) -> F32:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...geometry import F32, Pose, align, eye_distance, face_shape
+from ...geometry import F32, Pose, eye_distance, face_shape
 from ...mouth import LOWER_INNER, OPEN, UPPER_INNER
 from ...scene import Crop, Patch, Track
 from ..base import Memo
@@ -24,19 +24,23 @@ INSIDE_FROM, INSIDE_FULL = 0.025, 0.045
 """A mouth open by less than the first, in eye distances, has no inside worth stretching; from the second on it has."""
 SHUT = 0.012
 """A mouth open by less, in eye distances, shows no inside."""
+COVERED = 0.9
+"""Where the palette's lips have this share, nothing is seen of those below."""
 SKIN = np.array([50, 280, 205, 425, 117, 346])
 
 
 class Plan(NamedTuple):
     """What to show, one row for each output frame (N) or source frame (T).
 
-    target (N, 5) quantities · own, rest (T, 5) · need (N,) 0..1 share of the palette's lips · choice (N,) entry
-    blend  frames on either side over which a change of entry is spread · opened (K,) opening of each entry
+    target (N, 5) quantities · own, rest (T, 5) · pose of T frames · need (N,) 0..1 share of the palette's lips
+    choice (N,) entry · blend  frames on either side over which a change of it is spread
+    opened (K,) opening of each entry
     """
 
     target: F32
     own: F32
     rest: F32
+    pose: Pose
     need: F32
     choice: NDArray[np.int16]
     blend: int
@@ -54,21 +58,24 @@ class Painter:
     def patch(self, crop: Crop, plan: Plan, points: F32) -> Patch:
         """Return the new pixels of one crop; `points` (468, 3) are its mesh in full-size pixels."""
         h, w = crop.image.shape[:2]
-        points = points - np.array((*crop.box[:2], 0), np.float32)
-        pose = align(points[None])
+        corner = np.array((*crop.box[:2], 0), np.float32)
+        points = points - corner
+        scale, turn, shift = (rows[crop.source][None] for rows in plan.pose)
+        pose = Pose(scale, turn, shift - corner)
         eye = float(pose.scale[0])
         wanted = plan.target[crop.output]
         target = retarget(points, pose, wanted - plan.own[crop.source], max(float(wanted[OPEN]), 0.0))
         depth = warp.TOOTH_DEPTH * warp.gaps(target)
         after, before = warp.vertices(target, depth), warp.vertices(points[:, :2], depth)
         field = warp.draw(after, (w, h))
-        image = warp.sample(crop.image, warp.maps(field, after, before))
+        image = warp.sample(crop.image, field.coarser(), before - after)
         mask = blend.moved(field, eye, float(np.abs(after - before).max()))
         part = blend.near(target, field, eye)
         view = part.within(field)
         real = real_share(plan.own[crop.source, OPEN], wanted[OPEN])
-        mouth = image[view].astype(np.float32)
         need = float(plan.need[crop.output])
+        # Lips move against each other: theirs is the fine map, unless others are laid over them.
+        mouth = image[view] if need > COVERED else warp.sample(crop.image, part, before - after)
         if need > 0.01:
             soft, ring = blend.lips(target, part, eye)
             layer, layer_real = self._lips(plan, crop.output, part, after, depth, eye, mouth, ring)
@@ -78,7 +85,7 @@ class Painter:
         hollow = float(np.clip(wanted[OPEN] / SHUT - 1, 0, 1)) * (1 - real)
         if hollow > 0.01:
             mouth = self._paint(mouth, crop, plan, pose, part, target, hollow)
-        image[view] = cv2.convertScaleAbs(mouth)
+        image[view] = mouth
         return _patch(crop, field, image, mask)
 
     def _lips(
@@ -93,8 +100,8 @@ class Painter:
         for entry, part in zip(entries[order], share, strict=True):
             points = self._points[entry]
             scale = float(eye_distance(points)) / eye
-            flat = warp.maps(field, after, warp.vertices(points, depth * scale))
-            layer += np.float32(part) * warp.sample(self._texture[entry], flat)
+            moves = warp.vertices(points, depth * scale) - after
+            layer += np.float32(part) * warp.sample(self._texture[entry], field, moves)
             real += float(part) * real_share(plan.opened[entry], plan.target[output, OPEN])
         return blend.matched(layer, base, ring), real
 
@@ -110,12 +117,12 @@ class Painter:
         return blend.mixed(image, picture * light * shade[..., None], hollow * mask)
 
 
-def _patch(crop: Crop, field: warp.Field, image: NDArray[np.uint8], mask: F32) -> Patch:
+def _patch(crop: Crop, field: warp.Field, image: F32, mask: F32) -> Patch:
     """Return the crop with a field's region replaced, and the region's mask in the whole of it."""
     h, w = crop.image.shape[:2]
     out, whole = crop.image.copy(), np.zeros((h, w), np.float32)
     area = np.s_[field.y0 : field.y0 + field.height, field.x0 : field.x0 + field.width]
-    out[area] = image
+    out[area] = cv2.convertScaleAbs(np.maximum(image, 0))
     whole[area] = mask * blend.fade(field, (w, h))
     return Patch(crop.output, out, whole)
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...geometry import F32, align, blur
+from ...geometry import F32, Pose, align, blur
 from ...mouth import MODES, OPEN, UPPER, WIDTH, measure
 from ...scene import Track
 
@@ -33,25 +33,31 @@ LEAST_WIDEST = 0.17
 
 
 class Motion(NamedTuple):
-    """quantities (T, 5) float32, angles_deg (T, 3) yaw pitch roll, shot (T,) int32; NaN where no face."""
+    """quantities (T, 5) float32 and pose of T frames, NaN where no face; shot (T,) int32."""
 
     quantities: F32
-    angles_deg: F32
+    pose: Pose
     shot: np.ndarray[tuple[int], np.dtype[np.int32]]
+
+    @property
+    def angles_deg(self) -> F32:
+        """(T, 3) float32 yaw, pitch, roll."""
+        return self.pose.angles_deg()
 
 
 def observe(track: Track) -> Motion:
     """Measure every frame of a track."""
     quantities = np.full((len(track), len(MODES)), np.nan, np.float32)
-    angles = np.full((len(track), 3), np.nan, np.float32)
+    poses = Pose(*(np.full((len(track), *shape), np.nan, np.float32) for shape in ((), (3, 3), (3,))))
     for start in range(0, len(track), WINDOW_FRAMES):
         points = track.points(start, min(start + WINDOW_FRAMES, len(track)))
         good = np.flatnonzero(np.isfinite(points[:, 0, 0]))
         if len(good):
             pose = align(points[good])
             quantities[start + good] = measure(pose.to_face(points[good]))
-            angles[start + good] = pose.angles_deg()
-    return Motion(quantities, angles, np.cumsum(track.cuts).astype(np.int32))
+            for rows, found in zip(poses, pose, strict=True):
+                rows[start + good] = found
+    return Motion(quantities, poses, np.cumsum(track.cuts).astype(np.int32))
 
 
 def learn(motion: Motion) -> F32:

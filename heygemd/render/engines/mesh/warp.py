@@ -30,10 +30,12 @@ COLUMNS = slice(1, 10)
 MOVES = 1e-3
 CELLS = 224
 """The most cells that a region is wide: finer than that no map needs to be."""
+SKIN_CELLS = 112
 SHIFT_BITS = 4
 FLAT_PIXELS = 0.02
 """Triangles of less area (a closed mouth's inside) are left out; their neighbours cover them."""
 HOLE_CELLS = 2
+CUBIC_REACH = 3
 
 
 class Field(NamedTuple):
@@ -42,6 +44,7 @@ class Field(NamedTuple):
     x0, y0  the region's corner in the picture · width, height of the region, pixels
     scale   side of a cell, pixels
     triangle  (h, w) int32 which of `triangles` covers a cell, -1 where none
+    slopes    (2, 3, n) float64: how much of each triangle's second and third vertex is in a place (x, y, 1)
     """
 
     x0: int
@@ -50,6 +53,7 @@ class Field(NamedTuple):
     height: int
     scale: int
     triangle: NDArray[np.int32]
+    slopes: NDArray[np.float64]
 
     @property
     def inside(self) -> NDArray[np.bool_]:
@@ -65,7 +69,12 @@ class Field(NamedTuple):
         width, height = (int(v) for v in np.minimum(last * self.scale, limits) - first * self.scale)
         x0, y0 = (int(v) for v in first * self.scale + (self.x0, self.y0))
         part = np.s_[first[1] : last[1], first[0] : last[0]]
-        return Field(x0, y0, width, height, self.scale, self.triangle[part])
+        return Field(x0, y0, width, height, self.scale, self.triangle[part], self.slopes)
+
+    def coarser(self) -> Field:
+        """Return the same region in cells that do for skin, which moves smoothly."""
+        times = -(-self.triangle.shape[1] // SKIN_CELLS)
+        return self._replace(scale=self.scale * times, triangle=self.triangle[::times, ::times])
 
     def within(self, outer: Field) -> tuple[slice, slice]:
         """Return where this part lies in the region it was cut from."""
@@ -128,12 +137,15 @@ def vertices(points: F32, depth: F32) -> F32:
 
 def draw(target: F32, limits: tuple[int, int]) -> Field:
     """Return the Field of target vertices inside a picture of `limits` (width, height)."""
-    corners = target[triangles()]
+    corners = target.take(triangles(), 0).astype(np.float64)
+    first, second, third = corners.transpose(1, 2, 0)
     low = np.maximum(np.floor(corners.min((0, 1))), 0).astype(int)
     high = np.minimum(np.ceil(corners.max((0, 1))) + 1, limits).astype(int)
     width, height = (int(v) for v in np.maximum(high - low, 1))
     scale = -(-width // CELLS)
-    drawn = np.abs(_twice_area(corners)) >= FLAT_PIXELS
+    one, two = second - first, third - first
+    area = one[0] * two[1] - one[1] * two[0]
+    drawn = np.abs(area) >= FLAT_PIXELS
     cells = np.round(((corners - low + 0.5) / scale - 0.5) * (1 << SHIFT_BITS)).astype(np.int32)
     index = np.full((-(-height // scale), -(-width // scale)), -1, np.int32)
     for k in np.flatnonzero(drawn).tolist():
@@ -141,55 +153,46 @@ def draw(target: F32, limits: tuple[int, int]) -> Field:
     # Where a closed mouth's triangles are too flat to draw, their neighbours take over.
     spread = cv2.dilate(index.astype(np.float32), np.ones((3, 3), np.uint8), iterations=HOLE_CELLS)
     index = np.where(index < 0, spread.astype(np.int32), index)
-    return Field(int(low[0]), int(low[1]), width, height, scale, index)
+    across = np.array([[two[1], -two[0]], [-one[1], one[0]]]) / np.where(drawn, area, np.inf)
+    slopes = np.concatenate([across, -(across * first).sum(1, keepdims=True)], 1)
+    return Field(int(low[0]), int(low[1]), width, height, scale, index, slopes)
 
 
-def _twice_area(corners: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Return (n,) signed double areas of (n, 3, 2) triangles."""
-    one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
-    return np.asarray(one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0])
+def departures(field: Field, moves: F32) -> F32:
+    """Return (2, h, w) float32: how far away in x and y another picture shows what is at the centre of each cell.
 
-
-def maps(field: Field, target: F32, source: F32) -> F32:
-    """Return (height, width, 2) float32: where in the source picture each pixel of the field's region comes from.
-
-    target, source  (n, 2) vertices in either picture. Outside the triangles: the pixel's own place.
+    moves  (n, 2) how far away its vertices are from those that were drawn. Outside the triangles: 0.
     """
     rows, columns = field.triangle.shape
     half = (field.scale - 1) / 2
     x = np.arange(columns, dtype=np.float32) * field.scale + np.float32(field.x0 + half)
     y = np.arange(rows, dtype=np.float32) * field.scale + np.float32(field.y0 + half)
-    # The index -1 of cells outside takes the last row: no departure.
-    terms = np.take(_departures(target[triangles()], (source - target)[triangles()]), field.triangle, 0, mode="wrap")
-    shift = terms[..., 0:2] * x[None, :, None]
-    shift += terms[..., 2:4] * y[:, None, None]
-    shift += terms[..., 4:6]
+    first, second, third = moves.take(triangles(), 0).transpose(1, 2, 0)
+    # The index -1 of cells outside takes the last column: nothing departs.
+    terms = np.zeros((2, 5, first.shape[1] + 1), np.float32)
+    affine = (second - first)[:, None] * field.slopes[0] + (third - first)[:, None] * field.slopes[1]
+    affine[:, 2] += first
+    terms[:, :3, :-1] = affine
+    terms[:, 3, :-1] = np.minimum(np.minimum(first, second), third)
+    terms[:, 4, :-1] = np.maximum(np.maximum(first, second), third)
+    cells = terms.take(field.triangle, 2, mode="wrap")
+    shift = cells[:, 0] * x + cells[:, 1] * y[:, None] + cells[:, 2]
     # Drawn edges reach a little over the triangle: without the limit a sliver would fling such a cell far away.
-    np.clip(shift, terms[..., 6:8], terms[..., 8:10], out=shift)
-    places = field.enlarged(shift)
-    places[..., 0] += np.arange(field.x0, field.x0 + field.width, dtype=np.float32)
-    places[..., 1] += np.arange(field.y0, field.y0 + field.height, dtype=np.float32)[:, None]
-    return places
+    return np.asarray(np.clip(shift, cells[:, 3], cells[:, 4], out=shift), np.float32)
 
 
-def _departures(corners: F32, moves: F32) -> F32:
-    """Return (n + 1, 10): for each triangle how its (x, y) departure depends on x, on y, at 0, its least and its most.
+def sample(picture: NDArray[np.uint8], field: Field, moves: F32) -> F32:
+    """Return (height, width, 3) float32 what `picture` shows in the field's region; see `departures`.
 
-    corners, moves  (n, 3, 2) where the vertices are and by how much they depart. The last row is zero.
+    Cubic, so that skin keeps its grain; values may overshoot 0..255 a little.
     """
-    first, start = corners[:, 0].astype(np.float64), moves[:, 0].astype(np.float64)
-    one, two = corners[:, 1] - first, corners[:, 2] - first
-    by_one, by_two = moves[:, 1] - start, moves[:, 2] - start
-    area = _twice_area(corners.astype(np.float64))
-    with np.errstate(divide="ignore", invalid="ignore"):  # triangles without area are never drawn
-        along_x = (by_one * two[:, 1:] - by_two * one[:, 1:]) / area[:, None]
-        along_y = (by_two * one[:, :1] - by_one * two[:, :1]) / area[:, None]
-    at_zero = start - along_x * first[:, :1] - along_y * first[:, 1:]
-    rows = np.concatenate([along_x, along_y, at_zero, moves.min(1), moves.max(1)], 1)
-    return np.concatenate([rows, np.zeros((1, 10))]).astype(np.float32)
-
-
-def sample(picture: NDArray[np.uint8], places: F32) -> NDArray[np.uint8]:
-    """Return (h, w, 3) uint8 of a picture at (h, w, 2) places; cubic, so that skin keeps its grain."""
-    taken = cv2.remap(picture, places, None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)  # type: ignore[call-overload]
-    return np.asarray(taken, np.uint8)
+    shift = departures(field, moves)
+    corner, size = np.array([field.x0, field.y0]), np.array(picture.shape[1::-1])
+    low = np.floor(shift.min((1, 2))).astype(int) + corner - CUBIC_REACH
+    high = np.ceil(shift.max((1, 2))).astype(int) + corner + (field.width, field.height) + CUBIC_REACH
+    low = np.clip(low, 0, size - 1)
+    high = np.clip(high, low + 1, size)
+    part = picture[low[1] : high[1], low[0] : high[0]].astype(np.float32)  # OpenCV is faster on these
+    x, y = (field.enlarged(plane) for plane in shift + (corner - low).astype(np.float32)[:, None, None])
+    flags = cv2.INTER_CUBIC | cv2.WARP_RELATIVE_MAP
+    return np.asarray(cv2.remap(part, x, y, flags, borderMode=cv2.BORDER_REPLICATE), np.float32)
