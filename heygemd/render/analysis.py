@@ -1,15 +1,18 @@
-"""What is learnt of a video before the first frame is made, and kept for the next voice: the track and the memo."""
+"""What is learnt before the first frame is made and kept: a video's track and memo for other voices, a voice's for
+other videos.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import InputError
 from ..faults import point
@@ -124,11 +127,22 @@ def study(
             yield Crop(number, number, (x0, y0, x1, y1), composite.crop(frame, picture, (x0, y0, x1, y1)))
             phases.done(done)
 
-    def make() -> list[Path]:
-        np.savez(folder / "memo.npz", allow_pickle=False, **engine.study(crops(), track))
-        return [folder / "memo.npz"]
-
     point("study")
-    through(cache, "memo", f"{analysis.key} {engine.name} {engine.version}", folder, make)
-    with np.load(folder / "memo.npz", allow_pickle=False) as stored:
+    return _kept(cache, "memo", analysis.key, engine, folder, lambda: engine.study(crops(), track))
+
+
+def hear(voice: NDArray[np.float32], digest: str, engine: FrameEngine, cache: Cache, folder: Path) -> Memo:
+    """Let the engine hear (samples,) of the voice `digest`, or take what it heard from the cache."""
+    return _kept(cache, "heard", f"{digest} {len(voice)}", engine, folder, lambda: engine.hear(voice))
+
+
+def _kept(cache: Cache, kind: str, key: str, engine: FrameEngine, folder: Path, learn: Callable[[], Memo]) -> Memo:
+    file = folder / "memo.npz"
+
+    def make() -> list[Path]:
+        np.savez(file, allow_pickle=False, **learn())
+        return [file]
+
+    through(cache, kind, f"{key} {engine.name} {engine.version}", folder, make)
+    with np.load(file, allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import base64
-from pathlib import Path
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import Limits
 from ..protocol import Evidence
 from . import composite, video
 from .geometry import F32, eye_distance
@@ -28,17 +27,17 @@ LOUD_QUANTILE = 0.97
 
 
 def gather(
-    source: Picture, track: Track, line: Timeline, made: Path, gaps: F32, voice: NDArray[np.float32], limits: Limits
+    source: Picture, track: Track, line: Timeline, made: Picture, gaps: F32, voice: NDArray[np.float32]
 ) -> Evidence:
-    """Return the evidence for the finished file `made`.
+    """Return the evidence for the finished video `made`.
 
     source, track  the source video and its face; line: which of its frames each finished frame shows
-    gaps           (T,) opening of the lips in the finished file's first frames, NaN without a face (see sync.watch)
+    gaps           (T,) opening of the lips in its first frames, NaN without a face (see sync.watch)
     voice          (N,) 16 kHz mono float32
     """
     seconds = len(gaps) / float(line.fps)
     moments = _moments(gaps, track, line)
-    strip, thumbnail = _pictures(source, track, line, video.describe(made, limits), moments)
+    strip, thumbnail = _pictures(source, track, line, made, moments)
     return Evidence(
         moments_s=tuple(round(moment / float(line.fps), 2) for moment in moments),
         strip=strip,
@@ -64,19 +63,24 @@ def _moments(gaps: F32, track: Track, line: Timeline) -> list[int]:
 
 def _pictures(source: Picture, track: Track, line: Timeline, made: Picture, moments: list[int]) -> tuple[str, str]:
     """Return the strip of mouths and the small picture of the first moment (or of the first frame)."""
-    shown = [int(line.source[moment]) for moment in moments]
-    boxes = dict(zip(moments, (_around_mouth(track, number) for number in shown), strict=True))
-    before = {number: frame for number, frame in video.chosen_frames(source, sorted(set(shown)))}
-    above, below, thumbnail = [], [], ""
-    for moment, after in video.chosen_frames(made, moments or [0]):
-        if not thumbnail:
-            thumbnail = _jpeg(_small(composite.crop(after, made, (0, 0, made.width, made.height))))
-        old = before.get(int(line.source[moment])) if moments else None
-        if old is not None:
-            above.append(_mouth(composite.crop(old, source, boxes[moment])))
-            below.append(_mouth(composite.crop(after, made, boxes[moment])))
-    strip = _jpeg(np.vstack([np.hstack(above), np.hstack(below)])) if above else ""
-    return strip, thumbnail
+    shown = {moment: int(line.source[moment]) for moment in moments}
+    boxes = {number: _around_mouth(track, number) for number in shown.values()}
+    after: dict[int, Image] = {}
+    thumbnail = ""
+    with ThreadPoolExecutor(1) as beside:
+        coming = beside.submit(_before, source, boxes)
+        for moment, frame in video.chosen_frames(made, moments or [0]):
+            thumbnail = thumbnail or _jpeg(_small(composite.crop(frame, made, (0, 0, made.width, made.height))))
+            if moments:
+                after[moment] = _mouth(composite.crop(frame, made, boxes[shown[moment]]))
+        before = coming.result()
+    pairs = [np.vstack([before[shown[moment]], mouth]) for moment, mouth in after.items() if shown[moment] in before]
+    return _jpeg(np.hstack(pairs)) if pairs else "", thumbnail
+
+
+def _before(source: Picture, boxes: dict[int, composite.Box]) -> dict[int, Image]:
+    frames = video.chosen_frames(source, sorted(boxes))
+    return {number: _mouth(composite.crop(frame, source, boxes[number])) for number, frame in frames}
 
 
 def _around_mouth(track: Track, number: int) -> composite.Box:

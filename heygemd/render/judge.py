@@ -25,4 +25,4 @@ def judge(request: JudgeRequest, report: Report) -> Verdict:
     tracker = faces.tracker(settings.tracker, request.models, device, settings.detector)
     tracker.check()
     phases.begin("measure", round(min(sync.SAMPLE_S, float(voice.duration_s)) * picture.fps))
-    return sync.watch(request.video, voice.samples, tracker, limits, request.scratch, phases.done)[1]
+    return sync.watch(picture, voice.samples, tracker, request.scratch, phases.done)[1]

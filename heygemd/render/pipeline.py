@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,7 @@ class _Scene:
 
     picture: Picture
     voice: Voice
+    heard: NDArray[np.float32]
     tracker: Tracker
     engine: Engine
     found: Analysis
@@ -67,8 +69,10 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Scene:
     engine = engines.engine(settings, request.models, device, request.cache / "engines")
     tracker.check()
     engine.check()
-    voice = audio.load(request.voice, request.voice_digest, limits, cache, scratch)
-    picture = video.describe(request.video, limits)
+    with ThreadPoolExecutor(1) as beside:
+        described = beside.submit(video.describe, request.video, limits)
+        voice = audio.load(request.voice, request.voice_digest, limits, cache, scratch)
+        picture = described.result()
     _tell(report, [*voice.findings, *video.findings(picture)])
     limit = analysis.window(picture, float(voice.duration_s), whole=settings.audio_shorter == "keep")
     with ThreadPoolExecutor(1) as beside:  # it computes on its own while frames are waited for
@@ -81,13 +85,15 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Scene:
         len(found.track), picture.fps, voice.duration_s, settings.audio_longer, settings.audio_shorter
     )
     _tell(report, [*timeline.shown(found.findings, line), *differs])
-    memo: Memo = {}
-    if isinstance(engine, FrameEngine):
-        memo = analysis.study(picture, found, engine, cache, scratch / "memo", phases)
     frames = len(line.source)
     covered = frames == timeline.frame_count(voice.duration_s, picture.fps)
     plan = encode.Plan(picture, voice, settings, frames, voice.duration_s if covered else frames / picture.fps)
-    return _Scene(picture, voice, tracker, engine, found, memo, line, plan)
+    sound = _heard(voice, plan.sound_s, scratch)
+    memo: Memo = {}
+    if isinstance(engine, FrameEngine):
+        memo = analysis.study(picture, found, engine, cache, scratch / "memo", phases)
+        memo |= analysis.hear(sound, request.voice_digest, engine, cache, scratch / "heard")
+    return _Scene(picture, voice, sound, tracker, engine, found, memo, line, plan)
 
 
 def _tell(report: Report, findings: list[Finding]) -> None:
@@ -128,25 +134,24 @@ def _produce(request: RenderRequest, scene: _Scene, phases: Phases) -> None:
             encoder.finish()
 
     source = playback.play(scene.picture, scene.line, request.scratch, spare)
-    voice = _heard(scene, request.scratch)
     with closing(Behind(encode_all, size)) as behind, closing(Ahead(source, size)) as ahead:
         if isinstance(scene.engine, FileEngine):
             made = whole.run(
-                scene.engine, scene.picture, iter(ahead), total, voice, request.scratch, request.limits, phases
+                scene.engine, scene.picture, iter(ahead), total, scene.heard, request.scratch, request.limits, phases
             )
             for frame in made:
                 behind.put(frame)
         elif isinstance(scene.engine, FrameEngine):
             phases.begin("render", total)
             weaver = Weaver(scene.picture, scene.found.track, scene.line, behind.put)
-            weaver.run(iter(ahead), scene.engine, voice, scene.memo)
+            weaver.run(iter(ahead), scene.engine, scene.heard, scene.memo)
         behind.finish()
 
 
-def _heard(scene: _Scene, scratch: Path) -> NDArray[np.float32]:
+def _heard(voice: Voice, seconds: Fraction, scratch: Path) -> NDArray[np.float32]:
     """Return the voice as long as the output: cut, or with silence after it."""
-    samples = scene.voice.samples
-    wanted = math.ceil(scene.plan.sound_s * VOICE_RATE_HZ)
+    samples = voice.samples
+    wanted = math.ceil(seconds * VOICE_RATE_HZ)
     if wanted <= len(samples):
         return samples[:wanted]
     padded = np.memmap(scratch / "padded.f32", "<f4", "w+", shape=(wanted,))
@@ -161,12 +166,13 @@ def _measure(request: RenderRequest, scene: _Scene, phases: Phases) -> Result:
     expected = sync.Expected(plan.frames, picture.fps, picture.width, picture.height, plan.sound_s)
     seen = sync.gate(request.output, expected, request.limits)
     voice = scene.voice.samples
-    lips, verdict = sync.watch(request.output, voice, scene.tracker, request.limits, request.scratch, phases.done)
+    made = video.describe(request.output, request.limits)
+    lips, verdict = sync.watch(made, voice, scene.tracker, request.scratch, phases.done)
     if sync.wrong(verdict, picture.fps, settings.max_offset_frames):
         request.output.unlink()
         raise EngineError("out_of_sync", offset_ms=verdict.offset_ms, confidence=verdict.offset_confidence)
     found = scene.found.track, scene.line
-    proof = evidence.gather(picture, *found, request.output, lips[:, OPEN], voice, request.limits)
+    proof = evidence.gather(picture, *found, made, lips[:, OPEN], voice)
     request.output.with_suffix(".json").write_text(proof.model_dump_json())
     phases.end()
     return Result(

@@ -23,6 +23,7 @@ from .geometry import F32, align
 from .mouth import MODES, OPEN, measure
 from .scene import Image
 from .syncnet import SyncNet
+from .video import Picture
 
 RATE_HZ = syncnet.RATE_HZ
 BAND_HZ = (2.0, 8.0)
@@ -80,14 +81,13 @@ def gate(path: Path, expected: Expected, limits: Limits) -> probe.Measured:
 
 
 def watch(
-    path: Path, voice: NDArray[np.float32], tracker: Tracker, limits: Limits, scratch: Path,
+    picture: Picture, voice: NDArray[np.float32], tracker: Tracker, scratch: Path,
     progress: Callable[[int], None],
 ) -> tuple[F32, Verdict]:  # fmt: skip
-    """Look at a file's first STEP_S, and on until its offset is certain, SAMPLE_S at most.
+    """Look at a video's first STEP_S, and on until its offset is certain, SAMPLE_S at most.
 
     Return (T, 5) float32 quantities of the mouth (see mouth.py), NaN without a face, and what `judge` says of them.
     """
-    picture = video.describe(path, limits)
     images, decode = video.small_frames(picture, round(SAMPLE_S * picture.fps))
     step, size = round(STEP_S * picture.fps), (picture.width, picture.height)
     lips = np.zeros((0, len(MODES)), np.float32)

@@ -46,6 +46,7 @@ def main(arguments: list[str]) -> int:
         _limit_threads()
         gc.disable()  # looking for garbage among what is being imported takes a sixth of the time
         from . import judge, pipeline
+        from .engines import mesh  # noqa: F401 what nearly all requests ask for
 
         gc.freeze()
         gc.enable()

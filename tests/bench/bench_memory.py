@@ -25,7 +25,7 @@ from typing import Any
 import psutil
 
 from heygemd.config import Limits, Render
-from heygemd.protocol import Done, Event, Failed, Progress, RenderRequest, parse
+from heygemd.protocol import Done, Event, Failed, Progress, Ready, RenderRequest, parse
 
 from .. import making
 from ..e2e.harness import Site
@@ -53,10 +53,13 @@ def rss(process: psutil.Process) -> int:
         return 0
 
 
-def listen(fd: int, said: list[Event | None]) -> None:
-    """Keep what the renderer says: a full pipe would stop it."""
+def listen(fd: int, said: list[Event | None], ready: list[float]) -> None:
+    """Keep what the renderer says, and when it was ready: a full pipe would stop it."""
     with os.fdopen(fd, "rb") as events:
-        said.extend(parse(line) for line in events)
+        for line in events:
+            said.append(parse(line))
+            if isinstance(said[-1], Ready):
+                ready.append(time.monotonic())
 
 
 def measure(
@@ -81,9 +84,10 @@ def measure(
     peaks = {"renderer": 0, "ffmpeg": 0}
     by_phase: dict[str, int] = {}
     said: list[Event | None] = []
+    ready: list[float] = []
     with subprocess.Popen(argv, pass_fds=(writing,)) as child:
         os.close(writing)
-        listener = threading.Thread(target=listen, args=(reading, said))
+        listener = threading.Thread(target=listen, args=(reading, said, ready))
         listener.start()
         watched = psutil.Process(child.pid)
         while child.poll() is None:
@@ -105,7 +109,8 @@ def measure(
     seconds = round(time.monotonic() - began, 1)
     shown, by_phase = ({name: round(peak / MIB) for name, peak in each.items()} for each in (peaks, by_phase))
     used = round(_children_cpu_s() - cpu, 1)
-    facts = {"frames": last.result.frames, "seconds": seconds, "cpu_s": used, "peak_mib": shown}
+    facts = {"frames": last.result.frames, "seconds": seconds, "start_s": round(ready[0] - began, 1), "cpu_s": used}
+    facts["peak_mib"] = shown
     return {**facts, "renderer_mib": by_phase, "phases": last.result.seconds}
 
 

@@ -69,8 +69,9 @@ def test_a_mask_worn_all_the_time_is_left_alone_and_told(
     assert [(f.code, f.fields["ranges"]) for f in findings] == [("mouth_hidden", [[0.0, 1.0]])]
     engine, line = MeshEngine(tmp_path), Timeline(people.FPS, np.arange(25, dtype=np.int32))
     assert engine.wants(track) == []
-    memo = engine.study(iter(()), track)
-    assert list(engine.render(iter(()), track, line, np.zeros(16_000, np.float32), memo)) == []
+    voice = np.zeros(16_000, np.float32)
+    memo = engine.study(iter(()), track) | engine.hear(voice)
+    assert list(engine.render(iter(()), track, line, voice, memo)) == []
 
 
 def test_a_mask_leaves_the_other_shots_alone(tmp_path: Path) -> None:

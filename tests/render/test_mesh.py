@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from heygemd.render.engines.mesh import MeshEngine, blend, palette, person, warp
-from heygemd.render.engines.mesh import engine as mesh_engine
 from heygemd.render.engines.mesh.face import retarget
 from heygemd.render.geometry import Pose, align, face_shape
 from heygemd.render.mouth import JAW, LOWER, MODES, OPEN, WIDTH, measure
@@ -22,14 +21,13 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Image], Track]
     return frames, people.track(frames, tmp_path_factory.mktemp("scene"))[0]
 
 
-def render(scene: tuple[list[Image], Track], spoken: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> list[Patch]:
+def render(scene: tuple[list[Image], Track], spoken: np.ndarray) -> list[Patch]:
     """Render with given lips in place of the network's."""
     frames, track = scene
     engine = MeshEngine(Path("/nonexistent"))
     wanted = engine.wants(track)
-    memo = engine.study(people.crops(frames, track, wanted), track)
+    memo = engine.study(people.crops(frames, track, wanted), track) | {"spoken": spoken}
     assert sum(a.nbytes for a in memo.values()) < 64e6 and all(a.dtype != object for a in memo.values())
-    monkeypatch.setattr(mesh_engine.lips, "speak", lambda voice: spoken)
     timeline = Timeline(people.FPS, np.arange(len(track), dtype=np.int32))
     voice = np.zeros(len(track) * 640, np.float32)
     return list(engine.render(people.crops(frames, track, list(range(len(track)))), track, timeline, voice, memo))
@@ -57,8 +55,8 @@ def constant(**departures: float) -> np.ndarray:
     return row
 
 
-def test_one_patch_for_each_crop_in_order(scene: tuple[list[Image], Track], monkeypatch: pytest.MonkeyPatch) -> None:
-    patches = render(scene, constant(open=0.1, jaw=0.07, lower=0.09), monkeypatch)
+def test_one_patch_for_each_crop_in_order(scene: tuple[list[Image], Track]) -> None:
+    patches = render(scene, constant(open=0.1, jaw=0.07, lower=0.09))
     assert [p.output for p in patches] == list(range(FRAMES))
     for patch, box in zip(patches, scene[1].boxes, strict=True):
         h, w = box[3] - box[1], box[2] - box[0]
@@ -68,13 +66,11 @@ def test_one_patch_for_each_crop_in_order(scene: tuple[list[Image], Track], monk
         assert patch.mask[:2].max() == 0 and patch.mask[:, :2].max() == 0 and patch.mask[:, -2:].max() == 0
 
 
-def test_target_reached_is_what_was_asked(
-    scene: tuple[list[Image], Track], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    shut = mouths(scene, render(scene, constant(), monkeypatch), tmp_path)
-    opened = mouths(scene, render(scene, constant(open=0.14, jaw=0.09, lower=0.12), monkeypatch), tmp_path)
-    wide = mouths(scene, render(scene, constant(width=0.06), monkeypatch), tmp_path)
-    narrow = mouths(scene, render(scene, constant(width=-0.06), monkeypatch), tmp_path)
+def test_target_reached_is_what_was_asked(scene: tuple[list[Image], Track], tmp_path: Path) -> None:
+    shut = mouths(scene, render(scene, constant()), tmp_path)
+    opened = mouths(scene, render(scene, constant(open=0.14, jaw=0.09, lower=0.12)), tmp_path)
+    wide = mouths(scene, render(scene, constant(width=0.06)), tmp_path)
+    narrow = mouths(scene, render(scene, constant(width=-0.06)), tmp_path)
     assert np.median(shut[:, OPEN]) < 0.09  # she smiles with an opening of 0.2
     assert np.median(opened[:, OPEN] - shut[:, OPEN]) > 0.06
     assert np.median(opened[:, JAW] - shut[:, JAW]) > 0.04
@@ -82,9 +78,9 @@ def test_target_reached_is_what_was_asked(
     assert opened[:, OPEN].std() < 0.02 and wide[:, WIDTH].std() < 0.02
 
 
-def test_own_shape_leaves_the_picture_alone(scene: tuple[list[Image], Track], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_shape_leaves_the_picture_alone(scene: tuple[list[Image], Track]) -> None:
     frames, track = scene
-    patches = render(scene, constant(), monkeypatch)
+    patches = render(scene, constant())
     crops: Iterator[Crop] = people.crops(frames, track, list(range(FRAMES)))
     # The photograph smiles with her teeth showing, so closing her mouth is work: look at the skin only.
     for patch, crop in zip(patches, crops, strict=True):

@@ -39,7 +39,7 @@ def rendered(voice: np.ndarray, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     frames = people.swaying(int(len(voice) / VOICE_RATE_HZ * people.FPS))
     track = people.track(frames, folder)[0]
     engine = MeshEngine(folder)
-    memo = engine.study(people.crops(frames, track, engine.wants(track)), track)
+    memo = engine.study(people.crops(frames, track, engine.wants(track)), track) | engine.hear(voice)
     line = Timeline(people.FPS, np.arange(len(track), dtype=np.int32))
     crops = people.crops(frames, track, list(range(len(track))))
     shown = []

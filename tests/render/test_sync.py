@@ -66,7 +66,7 @@ def test_it_looks_until_it_is_certain(
     monkeypatch.setattr(sync, "_mouth", lambda images, *_: np.array([next(rows) for _ in images]).reshape(-1, 5))
     clip = making.video(tmp_path / "v.mp4", 22, size="64x36")
     tracker = faces.tracker("auto", tmp_path)
-    seen, verdict = sync.watch(clip, twice, tracker, Limits(), tmp_path, lambda n: None)
+    seen, verdict = sync.watch(video.describe(clip, Limits()), twice, tracker, tmp_path, lambda n: None)
     assert len(seen) == looked_at_s * 25
     assert (verdict.offset_confidence >= sync.CERTAIN) != strange
 
@@ -111,6 +111,8 @@ def test_real_people_are_in_time_and_a_shift_is_seen(tmp_path: Path) -> None:
     clip = making.CLIPS / "av" / "KwaiVGI_LivePortrait__examples_driving_d6_df80c6.mp4"
     voice = audio.load(clip, "d", Limits(), Cache(tmp_path / "cache", 0), tmp_path / "scratch")
     fps = video.describe(clip, Limits()).fps
-    _, verdict = sync.watch(clip, voice.samples, faces.tracker("auto", tmp_path), Limits(), tmp_path, lambda n: None)
+    _, verdict = sync.watch(
+        video.describe(clip, Limits()), voice.samples, faces.tracker("auto", tmp_path), tmp_path, lambda n: None
+    )
     assert not sync.wrong(verdict, fps, 3)
     assert verdict.moved_ms is None or verdict.moved_ms == pytest.approx(CONTROL_MS, abs=40)

@@ -17,6 +17,7 @@ class Tint(FrameEngine):
     version = "1"
     batch = 1
     studied = 0
+    heard = 0
 
     def check(self) -> None:
         pass
@@ -28,9 +29,14 @@ class Tint(FrameEngine):
         type(self).studied += 1
         return {"mean": np.array([crop.image.mean() for crop in crops])}
 
+    def hear(self, voice: NDArray[np.float32]) -> Memo:
+        type(self).heard += 1
+        return {"loud": np.asarray(np.abs(voice).max(initial=0))}
+
     def render(
         self, crops: Iterator[Crop], track: Track, timeline: Timeline, voice: NDArray[np.float32], memo: Memo
     ) -> Iterator[Patch]:
+        assert memo["loud"] == np.abs(voice).max(initial=0)
         while batch := list(islice(crops, self.batch)):
             for crop in batch:
                 image = crop.image.copy()

@@ -16,7 +16,7 @@ from ..scene import Crop, Patch, Timeline, Track
 
 VOICE_RATE_HZ = 16_000
 Memo = dict[str, NDArray[Any]]
-"""What an engine keeps of a video between voices: plain arrays, stored by content hash without pickle."""
+"""What an engine keeps of a video or of a voice: plain arrays, stored by content hash without pickle."""
 
 
 class Engine(ABC):
@@ -51,7 +51,7 @@ class FrameEngine(Engine):
     """
 
     version: ClassVar[str]
-    """Part of the memo's cache key: raise it when `study` changes."""
+    """Part of the memo's cache key: raise it when `study` or `hear` changes."""
 
     @abstractmethod
     def wants(self, track: Track) -> list[int]:
@@ -61,6 +61,14 @@ class FrameEngine(Engine):
     def study(self, crops: Iterator[Crop], track: Track) -> Memo:
         """Learn what must be known of the whole video before the first frame is rendered."""
 
+    def hear(self, voice: NDArray[np.float32]) -> Memo:
+        """Learn what must be known of the whole voice, for this video and for others under the same voice.
+
+        voice  (samples,) float32 mono at VOICE_RATE_HZ, possibly memory-mapped: as long as the output
+        """
+        del voice
+        return {}
+
     @abstractmethod
     def render(
         self, crops: Iterator[Crop], track: Track, timeline: Timeline, voice: NDArray[np.float32], memo: Memo
@@ -68,7 +76,8 @@ class FrameEngine(Engine):
         """Yield one Patch for each Crop, in order, batching as it likes.
 
         crops     the boxes of those output frames that have a face, ascending in `output`
-        voice     (samples,) float32 mono at VOICE_RATE_HZ, possibly memory-mapped: as long as the output
+        voice     as in `hear`
+        memo      what `study` and `hear` returned, together
         """
 
 

@@ -112,9 +112,11 @@ class EngineContract:
         made.check()
         return made
 
-    def _memo(self, engine: FrameEngine, track: Track) -> Memo:
+    def _memo(self, engine: FrameEngine, track: Track, voice: NDArray[np.float32]) -> Memo:
         seen = {crop.source: crop for crop in crops(track)}
-        return engine.study((seen[k] for k in engine.wants(track)), track)
+        learnt, heard = engine.study((seen[k] for k in engine.wants(track)), track), engine.hear(voice)
+        assert not set(learnt) & set(heard), "they are handed on together"
+        return {**learnt, **heard}
 
     def _render(
         self, engine: FrameEngine, track: Track, line: Timeline | None = None, voice: NDArray[np.float32] | None = None
@@ -123,7 +125,7 @@ class EngineContract:
         voice = spoken(len(line.source)) if voice is None else voice
         given = crops(track, line)
         before = [crop.image.copy() for crop in given]
-        patches = list(engine.render(iter(given), track, line, voice, self._memo(engine, track)))
+        patches = list(engine.render(iter(given), track, line, voice, self._memo(engine, track, voice)))
         assert [patch.output for patch in patches] == [crop.output for crop in given]
         for patch, crop, image in zip(patches, given, before, strict=True):
             assert np.array_equal(crop.image, image), "the crop belongs to the caller"
@@ -149,7 +151,7 @@ class EngineContract:
 
     def test_a_memo_is_plain_arrays(self, tmp_path: Path) -> None:
         """It is stored without pickle and comes back the same."""
-        memo = self._memo(self.make(), drawn(tmp_path, 30))
+        memo = self._memo(self.make(), drawn(tmp_path, 30), spoken(30))
         np.savez(tmp_path / "memo.npz", allow_pickle=False, **memo)
         with np.load(tmp_path / "memo.npz", allow_pickle=False) as stored:
             assert set(stored.files) == set(memo)
@@ -182,7 +184,8 @@ class EngineContract:
         """What an engine holds back it must give when asked for no more."""
         engine, track = self.make(), drawn(tmp_path, 24)
         line, given = Timeline(FPS, np.arange(24, dtype=np.int32)), crops(track)
-        memo, voice = self._memo(engine, track), spoken(24)
+        voice = spoken(24)
+        memo = self._memo(engine, track, voice)
         for part in (given[:7], given[7:8], given[8:], []):
             patches = engine.render(iter(part), track, line, voice, memo)
             assert [patch.output for patch in patches] == [crop.output for crop in part]
@@ -199,7 +202,8 @@ class EngineContract:
                 taken += 1
                 yield crop
 
-        voice, memo = spoken(len(line.source)), self._memo(engine, track)
+        voice = spoken(len(line.source))
+        memo = self._memo(engine, track, voice)
         for given, _ in enumerate(engine.render(counted(), track, line, voice, memo)):
             assert taken - given <= MOST_HELD
 

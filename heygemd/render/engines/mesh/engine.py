@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from ...geometry import F32, blur, face_shape
 from ...mouth import OPEN, WIDTH
 from ...scene import Crop, Patch, Timeline, Track
+from ...weights import SHA256
 from ..base import FrameEngine, Memo
 from . import lips, palette, person
 from .face import Painter, Plan
@@ -31,7 +31,7 @@ class MeshEngine(FrameEngine):
     """Runs on any machine with nothing downloaded, at the video's full resolution."""
 
     name = "mesh"
-    version = "6"
+    version = " ".join(["7", *(SHA256[file] for file in lips.FILES)])
 
     def check(self) -> None:
         """Raise NotInstalled if a shipped file is missing or damaged."""
@@ -48,30 +48,32 @@ class MeshEngine(FrameEngine):
         memo["rest"] = person.learn(person.observe(track))
         return memo
 
+    def hear(self, voice: NDArray[np.float32]) -> Memo:
+        """Keep what the lips say."""
+        return {"spoken": lips.speak(voice)}
+
     def render(
         self, crops: Iterator[Crop], track: Track, timeline: Timeline, voice: NDArray[np.float32], memo: Memo
     ) -> Iterator[Patch]:
         """Yield one Patch for each Crop; see FrameEngine."""
         if not len(memo["frame"]):  # no frame shows the mouth: there is nothing to render
             return
-        plan = make_plan(track, timeline, lips.speak(voice), memo)
+        del voice
+        plan = make_plan(track, timeline, memo)
         painter = Painter(memo, track)
         for crop in crops:
             yield painter.patch(crop, plan, track.points(crop.source, crop.source + 1)[0])
 
 
-def make_plan(track: Track, timeline: Timeline, spoken: F32, memo: Memo) -> Plan:
-    """Decide every frame's mouth and whose texture shows it; all arrays (N, few).
-
-    spoken  (T, 5) departures from rest at lips.RATE_HZ
-    """
+def make_plan(track: Track, timeline: Timeline, memo: Memo) -> Plan:
+    """Decide every frame's mouth and whose texture shows it; all arrays (N, few)."""
     motion = person.observe(track)
     fps = float(timeline.fps)
     rest = person.closed(memo["rest"], np.nan_to_num(motion.angles_deg))
     own = np.where(np.isfinite(motion.quantities), motion.quantities, rest)
     base = rest + person.mood(motion, rest, fps)
     source = timeline.source
-    target = base[source] + _within(_at(spoken, timeline.times_s), *person.manner(memo["rest"], motion))
+    target = base[source] + _within(_at(memo["spoken"], timeline.times_s), *person.manner(memo["rest"], motion))
     strength = track.strength[source, None]
     target = own[source] + strength * (target - own[source])
     frames = memo["frame"]
@@ -84,7 +86,7 @@ def make_plan(track: Track, timeline: Timeline, spoken: F32, memo: Memo) -> Plan
     choice = palette.choose(apart, breaks)
     price = apart[np.arange(len(choice)), choice]
     kept = palette.distances_paired(target, own[source])
-    need = expit(4 * (kept - price - SELF_BONUS))
+    need = 1 / (1 + np.exp(-4 * (kept - price - SELF_BONUS)))
     need = blur(need[:, None].astype(np.float32), FADE_S * fps)[:, 0]
     opened = entries[:, OPEN] + rest[frames, OPEN]
     return Plan(target, own, rest, motion.pose, need, choice, max(1, round(BLEND_FRAMES_S * fps)), opened)

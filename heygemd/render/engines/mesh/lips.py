@@ -17,6 +17,7 @@ from ...weights import asset, tensors
 from . import ear
 
 FILE = "lips.safetensors"
+FILES = (FILE, ear.FILE, speech.FILE)
 RATE_HZ = ear.RATE_HZ
 CHANNELS, DILATIONS = 96, (1, 2, 3)
 UNIT = 0.03
@@ -55,7 +56,7 @@ def load(mouth: dict[str, Tensor] | None = None) -> nn.Module:
 
 def check() -> None:
     """Raise NotInstalled if a shipped network is missing or damaged."""
-    for name in (ear.FILE, FILE, speech.FILE):
+    for name in FILES:
         asset(name)
 
 
