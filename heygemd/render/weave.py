@@ -40,10 +40,11 @@ class Weaver:
         self._most = max(MIN_WAITING, WAITING_BYTES // picture.frame_bytes)
         self._frames: Iterator[tuple[int, Frame]] = iter(())
         self._ended = self._full = False
+        self._gain = 1.0
 
     def run(self, frames: Iterator[Frame], engine: FrameEngine, voice: NDArray[np.float32], memo: Memo) -> None:
         """Weave all frames. Raises EngineError("engine_broken") when the engine breaks its contract."""
-        self._frames = enumerate(frames)
+        self._frames, self._gain = enumerate(frames), engine.strength_gain
         while not self._ended:
             self._full = False
             crops = self._crops()
@@ -84,7 +85,7 @@ class Weaver:
         crop = first.crop
         assert crop is not None  # what waits at the head is always a face: the rest passes
         _check(patch, crop.output, crop.image)
-        strength = float(self._track.strength[crop.source])
+        strength = self._gain * float(self._track.strength[crop.source])
         self._emit(composite.blend(first.frame, self._picture, crop.box, crop.image, patch, strength))
         while self._waiting and self._waiting[0].crop is None:
             self._emit(self._waiting.popleft().frame)

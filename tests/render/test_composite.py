@@ -1,6 +1,7 @@
 """Colours go to BGR and back; what the mask does not cover keeps its bits."""
 
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ from numpy.typing import NDArray
 
 from heygemd.config import Limits
 from heygemd.render import composite, video
-from heygemd.render.scene import Patch
+from heygemd.render.scene import Patch, Timeline, Track
+from heygemd.render.weave import Weaver
 
 from .. import making
+from .tint import Tint
 
 BOX = (20, 10, 120, 90)
 
@@ -98,3 +101,26 @@ def test_no_strength_no_mask_no_change(picture: video.Picture) -> None:
     before = composite.crop(frame, picture, BOX)
     assert composite.blend(frame, picture, BOX, before, Patch(0, 255 - before, whole(1)), 0.0) is frame
     assert composite.blend(frame, picture, BOX, before, Patch(0, 255 - before, whole(0)), 1.0) is frame
+
+
+def test_an_engine_that_moves_less_is_shown_sooner(picture: video.Picture, tmp_path: Path) -> None:
+    """Its patches are blended by a multiple of the track's strength."""
+    strengths = np.array([0, 0.1, 0.3, 1], np.float32)
+    count = len(strengths)
+    track = Track(
+        picture.width, picture.height, picture.fps, np.tile(np.int32(BOX), (count, 1)), strengths,
+        np.zeros(count, np.float32), np.arange(count) == 0, np.ones(count, np.uint8), tmp_path / "none",
+    )  # fmt: skip
+    line, frame = Timeline(Fraction(25), np.arange(count, dtype=np.int32)), np.full(picture.frame_bytes, 128, np.uint8)
+
+    def shown(gain: float) -> list[float]:
+        engine, made = Tint(tmp_path), []
+        engine.strength_gain = gain  # type: ignore[misc]
+        memo = {"loud": np.zeros(())}
+        Weaver(picture, track, line, made.append).run(iter([frame] * count), engine, np.zeros(1, np.float32), memo)
+        return [float(np.abs(one.astype(float) - frame).max()) for one in made]
+
+    plain, sooner = shown(1.0), shown(4.0)
+    assert plain[0] == sooner[0] == 0 and plain[3] == sooner[3] > 20
+    assert plain[1] < 0.2 * plain[3] and sooner[1] == pytest.approx(0.4 * plain[3], abs=1.5)
+    assert sooner[2] == plain[3]

@@ -129,6 +129,31 @@ def test_warp_moves_what_its_vertices_move(scene: tuple[list[Image], Track]) -> 
         assert np.abs(warp.departures(part, spun) - wanted)[:, part.inside].max() < 0.3 * part.scale
 
 
+def test_lips_beyond_the_face_are_those_of_the_nearest_triangle(scene: tuple[list[Image], Track]) -> None:
+    points = scene[1].points(0, 1)[0, :, :2]
+    spots = warp.vertices(points, warp.TOOTH_DEPTH * warp.gaps(points))
+    field = warp.draw(spots, (300, 300))
+    whole = field.filled()
+    assert not field.inside.all() and whole.inside.all()
+    assert np.array_equal(whole.triangle[field.inside], field.triangle[field.inside])
+    assert np.allclose(warp.departures(whole, np.full_like(spots, 70.0)), 70.0, atol=0.01)
+    assert whole.filled() is whole
+
+
+def test_the_far_side_of_a_turned_face_lies_below(scene: tuple[list[Image], Track]) -> None:
+    points = scene[1].points(0, 1)
+    yaw = np.radians(50)
+    turn = np.array([[np.cos(yaw), 0, -np.sin(yaw)], [0, 1, 0], [np.sin(yaw), 0, np.cos(yaw)]])
+    turned = (align(points).to_face(points)[0] @ turn * 100 + 200)[:, :2].astype(np.float32)
+    spots = warp.vertices(turned, np.zeros(11, np.float32))
+    field = warp.draw(spots, (400, 400))
+    corners = spots[warp.triangles()]
+    one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    away = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0] < 0
+    assert away.sum() > 20
+    assert away[np.unique(field.triangle[field.inside])].mean() < 0.5 * away.mean()
+
+
 def test_modes_move_only_their_own_quantity() -> None:
     shape = face_shape()
     moved = measure(shape["mean"] + shape["modes"]) - measure(shape["mean"][None])

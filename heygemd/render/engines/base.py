@@ -53,6 +53,10 @@ class FrameEngine(Engine):
     version: ClassVar[str]
     """Part of the memo's cache key: raise it when `study` or `hear` changes."""
 
+    strength_gain: ClassVar[float] = 1.0
+    """Patches are blended by `Track.strength` times this, 1 at most. More for an engine that itself moves less where it
+    is low: two mouths of unlike shape are not to be seen through each other."""
+
     @abstractmethod
     def wants(self, track: Track) -> list[int]:
         """Return the ascending source frames whose crops `study` must see."""

@@ -31,6 +31,7 @@ class MeshEngine(FrameEngine):
     """Runs on any machine with nothing downloaded, at the video's full resolution."""
 
     name = "mesh"
+    strength_gain = 4.0
     version = " ".join(["7", *(SHA256[file] for file in lips.FILES)])
 
     def check(self) -> None:

@@ -78,7 +78,7 @@ class Painter:
         mouth = image[view] if need > COVERED else warp.sample(crop.image, part, before - after)
         if need > 0.01:
             soft, ring = blend.lips(target, part, eye)
-            layer, layer_real = self._lips(plan, crop.output, part, after, depth, eye, mouth, ring)
+            layer, layer_real = self._lips(plan, crop.output, part.filled(), after, depth, eye, mouth, ring)
             mouth = blend.mixed(mouth, layer, need * soft)
             real += need * (layer_real - real)
             mask[view] = np.maximum(mask[view], min(need * 4, 1) * soft)

@@ -76,6 +76,16 @@ class Field(NamedTuple):
         times = -(-self.triangle.shape[1] // SKIN_CELLS)
         return self._replace(scale=self.scale * times, triangle=self.triangle[::times, ::times])
 
+    def filled(self) -> Field:
+        """Return the same region with every cell covered, by the triangle nearest to it."""
+        if self.inside.all() or not self.inside.any():
+            return self
+        gaps = (~self.inside).astype(np.uint8)
+        _, nearest = cv2.distanceTransformWithLabels(gaps, cv2.DIST_L2, 3, labelType=cv2.DIST_LABEL_PIXEL)
+        by_label = np.zeros(nearest.max() + 1, np.int32)
+        by_label[nearest[self.inside]] = self.triangle[self.inside]
+        return self._replace(triangle=by_label[nearest])
+
     def within(self, outer: Field) -> tuple[slice, slice]:
         """Return where this part lies in the region it was cut from."""
         top, left = self.y0 - outer.y0, self.x0 - outer.x0
@@ -92,10 +102,13 @@ class Field(NamedTuple):
 
 @cache
 def triangles() -> NDArray[np.int32]:
-    """Return (n, 3) vertices of the triangles that can move: the mouth's inside, then skin and lips, drawn over it."""
+    """Return (n, 3) vertices of the triangles that can move: the mouth's inside, then skin and lips, drawn over it.
+
+    Of a face seen from the front all have a positive area.
+    """
     shape = face_shape()
-    opened = shape["mean"] + 0.25 * shape["modes"][0] + 0.15 * (shape["modes"][2] + shape["modes"][4])
-    flat = vertices(opened[:, :2], np.zeros(len(UPPER_INNER), np.float32))
+    opened = (shape["mean"] + 0.25 * shape["modes"][0] + 0.15 * (shape["modes"][2] + shape["modes"][4]))[:, :2]
+    flat = vertices(opened, TOOTH_DEPTH * gaps(opened))
     skin = Delaunay(np.delete(flat, np.s_[MESH_POINTS : MESH_POINTS + 9], 0)).simplices
     skin = np.where(skin >= MESH_POINTS, skin + 9, skin)
     centres = flat[skin].mean(1)
@@ -103,7 +116,15 @@ def triangles() -> NDArray[np.int32]:
     inside = np.array([cv2.pointPolygonTest(polygon, (float(x), float(y)), False) > 0 for x, y in centres])
     moving = np.zeros(len(flat), bool)
     moving[:MESH_POINTS] = np.abs(shape["modes"]).max((0, 2)) > MOVES
-    return np.concatenate([_inside(), skin[~inside & moving[skin].any(1)]]).astype(np.int32)
+    found = np.concatenate([_inside(), skin[~inside & moving[skin].any(1)]]).astype(np.int32)
+    first, second, third = flat[found].transpose(1, 2, 0)
+    back = _cross(second - first, third - first) < 0
+    found[back] = found[back][:, ::-1]
+    return found
+
+
+def _cross(one: NDArray[np.floating], two: NDArray[np.floating]) -> NDArray[np.floating]:
+    return np.asarray(one[0] * two[1] - one[1] * two[0])
 
 
 def _inside() -> NDArray[np.int64]:
@@ -144,11 +165,12 @@ def draw(target: F32, limits: tuple[int, int]) -> Field:
     width, height = (int(v) for v in np.maximum(high - low, 1))
     scale = -(-width // CELLS)
     one, two = second - first, third - first
-    area = one[0] * two[1] - one[1] * two[0]
+    area = _cross(one, two)
     drawn = np.abs(area) >= FLAT_PIXELS
     cells = np.round(((corners - low + 0.5) / scale - 0.5) * (1 << SHIFT_BITS)).astype(np.int32)
     index = np.full((-(-height // scale), -(-width // scale)), -1, np.int32)
-    for k in np.flatnonzero(drawn).tolist():
+    # The far side of a turned face lies below the near one.
+    for k in [*np.flatnonzero(drawn & (area < 0)).tolist(), *np.flatnonzero(drawn & (area > 0)).tolist()]:
         cv2.fillConvexPoly(index, cells[k], k, cv2.LINE_8, SHIFT_BITS)
     # Where a closed mouth's triangles are too flat to draw, their neighbours take over.
     spread = cv2.dilate(index.astype(np.float32), np.ones((3, 3), np.uint8), iterations=HOLE_CELLS)
