@@ -19,7 +19,7 @@ MATCH_PIXELS = 48
 GAIN_LIMIT = 1.5
 SHADOW = 0.035
 """How far the lips' shadow reaches into the mouth, eye distances."""
-RIM_LIGHT = 0.75
+RIM_LIGHT = 0.68
 STILL_PIXELS = 0.05
 EDGE = 0.06
 """Share of a crop over which masks fade to its edges."""
@@ -102,7 +102,7 @@ def inside(target: F32, field: Field, eye: float) -> tuple[F32, F32]:
     fall = np.array([[1, 0, 0], [0, 1, 0.5 * SHADOW * eye]], np.float32)
     under = cv2.warpAffine(blurred(sharp, 0.3 * SHADOW * eye), fall, sharp.shape[::-1])
     light = RIM_LIGHT + (1 - RIM_LIGHT) * np.clip(reach, 0, 1)
-    return blurred(sharp, 0.012 * eye), np.asarray(light * (0.6 + 0.4 * under), np.float32)
+    return blurred(sharp, 0.01 * eye), np.asarray(light * (0.5 + 0.5 * under), np.float32)
 
 
 def matched(layer: F32, base: F32, ring: F32) -> F32:
