@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +40,11 @@ def make_ear(a: argparse.Namespace) -> None:
     from ..render.engines.mesh import ear
     from . import whisper
 
-    save_file(ear.pack(whisper.ear(a.model)), a.out)
+    try:
+        state = whisper.ear(a.model)
+    except ValueError as error:
+        raise SystemExit(f"{a.model}: {error}") from None
+    save_file(ear.pack(state), a.out)
 
 
 def synthesise(a: argparse.Namespace) -> None:
@@ -56,22 +60,27 @@ def fit(a: argparse.Namespace) -> None:
 
     from . import clips, train
 
-    talkers = [clip for _, clip in clips.of(a.clips, a.cache)] if a.clips else []
-    save_file(train.fit(_sources(a.corpus, talkers), a.steps, a.seed).state_dict(), a.out)
+    spoken, seen = _lessons(a.corpus, dict(clips.of(a.clips, a.cache)) if a.clips else {})
+    save_file(train.fit(_sources(spoken, seen.values()), a.steps, a.seed).state_dict(), a.out)
 
 
-def _sources(corpora: list[Path], talkers: list[Clip]) -> list[list[Heard]]:
-    """Return what there is to learn from: the synthesised, the talkers."""
+def _lessons(corpora: list[Path], talkers: dict[str, Clip]) -> tuple[list[Heard], dict[str, list[Heard]]]:
+    """Return what the synthesised teach, and what each talker does."""
     import numpy as np
 
-    from ..render.engines.mesh import ear, lips
+    from ..render.engines.mesh import lips
     from . import corpus, train
     from .talkers import lessons
 
-    noise, first, listener = np.random.default_rng(0), lips.load(), ear.load()
-    spoken = [train.prepare(corpus.read(path), listener) for path in corpora]
-    seen = [train.prepare(lessons(clip, first, VARIANTS, noise), listener) for clip in talkers]
-    return [list(chain(*parts)) for parts in (spoken, seen) if any(parts)]
+    noise, first = np.random.default_rng(0), lips.load()
+    listener = first[0]
+    spoken = train.prepare(chain.from_iterable(map(corpus.read, corpora)), listener)
+    heard = {name: train.prepare(lessons(clip, first, VARIANTS, noise), listener) for name, clip in talkers.items()}
+    return spoken, heard
+
+
+def _sources(spoken: list[Heard], seen: Iterable[list[Heard]]) -> list[list[Heard]]:
+    return [part for part in (spoken, list(chain(*seen))) if part]
 
 
 def evaluate(a: argparse.Namespace) -> None:
@@ -85,16 +94,18 @@ def evaluate(a: argparse.Namespace) -> None:
     from ..render.engines.mesh import lips
     from . import clips, train
 
-    talkers = list(clips.of(a.clips, a.cache))
+    talkers = dict(clips.of(a.clips, a.cache))
     rows: dict[str, dict[str, float] | None] = {}
-    if not a.folds:
+    if a.folds:
+        spoken, seen = _lessons(a.corpus, talkers)
+    else:
         net = lips.load(load_file(a.weights))
-        rows = {name: train.compare(net, clip) for name, clip in talkers}
+        rows = {name: train.compare(net, clip) for name, clip in talkers.items()}
     for fold in range(a.folds):
-        held = {name for name, _ in talkers if _part(a.speakers.get(name, name), a.folds) == fold}
-        sources = _sources(a.corpus, [clip for name, clip in talkers if name not in held])
+        held = [name for name in talkers if _part(a.speakers.get(name, name), a.folds) == fold]
+        sources = _sources(spoken, (seen[name] for name in talkers if name not in held))
         net = lips.load(train.fit(sources, a.steps, fold).state_dict())
-        rows |= {name: train.compare(net, clip) for name, clip in talkers if name in held}
+        rows |= {name: train.compare(net, talkers[name]) for name in held}
     for name, row in rows.items():
         print(name, json.dumps(row and {key: round(value, 3) for key, value in row.items()}))
     usable = [row for row in rows.values() if row]

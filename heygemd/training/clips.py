@@ -58,7 +58,7 @@ def sound(path: Path) -> F32:
 
 def load(path: Path, cache: Path) -> Clip:
     """Return a clip, tracked once and then read from `cache`."""
-    kept = cache / f"{path.stem}.npz"
+    kept = cache / f"{path.name}.npz"
     if not kept.exists():
         picture = video.describe(path, Limits())
         frames, _ = video.small_frames(picture)

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.signal import fftconvolve
 
 from ..render import features
+from ..render.engines.mesh import lips
 from ..render.geometry import F32
 from .speech import FESTIVAL_VOICES, FLITE_VOICES, Utterance, espeak, festival, flite
 from .texts import SENTENCES, sentence
@@ -18,7 +19,6 @@ from .visemes import targets
 
 VARIANTS = ["", "+f1", "+f2", "+f3", "+f4", "+f5", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+m7", "+m8", "+klatt2"]
 VARIANTS += ["+Annie", "+Andy", "+linda", "+adam", "+steph", "+grandpa", "+klatt4", "+belinda", "+paul"]
-LIP_RATE_HZ = 50
 SPOKEN_BY = ["espeak"] * 5 + ["flite"] * 4 + ["festival"] * 2
 RESAMPLED = (0.84, 1.2)
 """Playing faster or slower changes pitch and size of the vocal tract together."""
@@ -58,8 +58,8 @@ def examples(count: int, seed: int, variants: int = 2) -> list[Example]:
         silence = np.zeros(int(pad * features.VOICE_RATE_HZ), np.float32)
         sound = np.concatenate([silence, sound, silence]).astype(np.float32)
         phones = [(a / speed + pad, b / speed + pad, name) for a, b, name in spoken.phones]
-        lips = targets(phones, len(sound) / features.VOICE_RATE_HZ, LIP_RATE_HZ, ipa)
-        made += (Example(rough(sound, noise, last), lips) for _ in range(variants))
+        moved = targets(phones, len(sound) / features.VOICE_RATE_HZ, lips.RATE_HZ, ipa)
+        made += (Example(rough(sound, noise, last), moved) for _ in range(variants))
         last = sound
     return made
 

@@ -8,11 +8,12 @@ from torch import nn
 
 from ..render import features
 from ..render.engines.mesh import lips, person
+from ..render.engines.mesh.ear import STEP
 from ..render.geometry import F32, align
 from ..render.mouth import OPEN, measure
 from . import corpus
 from .clips import Clip
-from .corpus import LIP_RATE_HZ, Example
+from .corpus import Example
 from .train import correlations
 
 LEAST_FRAMES, LEAST_FACES = 40, 0.8
@@ -23,7 +24,7 @@ SURE_R, SURE_GAIN = 0.45, 0.05
 
 
 def quantities(clip: Clip) -> F32 | None:
-    """Return (T, 5) float32 quantities of the mouth at LIP_RATE_HZ, from the start; None if it cannot be used."""
+    """Return (T, 5) float32 quantities of the mouth at lips.RATE_HZ, from the start; None if it cannot be used."""
     good = _seen(clip)
     return None if good is None else _at_rate(clip, good, measure(align(clip.points[good]).to_face(clip.points[good])))
 
@@ -48,7 +49,7 @@ def _seen(clip: Clip) -> NDArray[np.bool_] | None:
 
 def _at_rate(clip: Clip, good: NDArray[np.bool_], rows: F32) -> F32:
     times = ((np.arange(len(good)) + 0.5) / clip.fps)[good]
-    at = (np.arange(int(times[-1] * LIP_RATE_HZ)) + 0.5) / LIP_RATE_HZ
+    at = (np.arange(int(times[-1] * lips.RATE_HZ)) + 0.5) / lips.RATE_HZ
     return np.stack([np.interp(at, times, column) for column in rows.T], 1).astype(np.float32)
 
 
@@ -63,16 +64,15 @@ def lessons(clip: Clip, net: nn.Module, variants: int, noise: np.random.Generato
     largest = float(np.percentile(moved[:, OPEN], 95))
     moved = moved * float(np.clip(USUAL_OPENING / max(largest, 1e-3), 0.5, 2))
     sounds = [clip.voice, *(corpus.rough(clip.voice, noise, np.zeros(1, np.float32)) for _ in range(variants - 1))]
-    step = features.VOICE_RATE_HZ // LIP_RATE_HZ
-    count = min(len(moved), len(clip.voice) // step)
+    count = min(len(moved), len(clip.voice) // STEP)
     lag = late(lips.speak(clip.voice, net)[:count], moved[:count])
     first, last = max(0, lag), count + min(0, lag)
     known = moved[first - lag : last - lag]
-    return [Example(sound[first * step : last * step], known) for sound in sounds]
+    return [Example(sound[first * STEP : last * STEP], known) for sound in sounds]
 
 
 def late(said: F32, real: F32) -> int:
-    """Return by how many frames of LIP_RATE_HZ predicted lips are late against real ones; 0 unless that is sure."""
+    """Return by how many frames of lips.RATE_HZ predicted lips are late against real ones; 0 unless that is sure."""
     curve = correlations(said[:, OPEN], real[:, OPEN])
     middle = len(curve) // 2
     best = int(np.argmax(curve))

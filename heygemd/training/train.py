@@ -40,7 +40,7 @@ class Heard(NamedTuple):
     lips: F32
 
 
-def prepare(examples: Iterable[Example], listener: ear.Ear) -> list[Heard]:
+def prepare(examples: Iterable[Example], listener: torch.nn.Module) -> list[Heard]:
     """Hear the examples."""
     heard = ((ear.through(listener, example.sound).astype(np.float16), example.lips) for example in examples)
     pairs = ((said[: len(moved)], moved[: len(said)]) for said, moved in heard)

@@ -59,8 +59,8 @@ def _variables(data: bytes) -> Iterator[tuple[str, np.ndarray[tuple[int, ...], n
         at += length
         return data[at - length : at].rstrip(b"\0").decode("ascii")
 
-    if (version := take("<I")) != VERSION:
-        raise ValueError(f"not a CTranslate2 model of version {VERSION}: {version}")
+    if len(data) < 4 or take("<I") != VERSION:
+        raise ValueError(f"not a CTranslate2 model of version {VERSION}")
     text(), take("<I")
     for _ in range(take("<I")):
         name = text()

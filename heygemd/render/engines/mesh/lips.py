@@ -47,7 +47,7 @@ class Mouth(nn.Module):
         return out.transpose(1, 2)
 
 
-def load(mouth: dict[str, Tensor] | None = None) -> nn.Module:
+def load(mouth: dict[str, Tensor] | None = None) -> nn.Sequential:
     """Return the shipped ear with the shipped mouth, or one of another state, ready to use."""
     net = Mouth()
     net.load_state_dict(tensors(FILE) if mouth is None else mouth)
