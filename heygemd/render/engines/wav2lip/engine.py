@@ -32,7 +32,9 @@ class Wav2LipEngine(FrameEngine):
     @cached_property
     def _runner(self) -> Runner:
         state = checkpoint.load(installed.wav2lip(self.settings, self.models))
-        return Runner(state, self.device, self.settings.wav2lip.precision, self.keep)
+        wanted = self.settings.wav2lip
+        exactly = wanted.compat and wanted.precision == "auto"
+        return Runner(state, self.device, "fp32" if exactly else wanted.precision, self.keep)
 
     def wants(self, track: Track) -> list[int]:
         """Return no frame: the track says all that is needed."""
