@@ -18,7 +18,7 @@ from .sync import loudness
 from .video import Picture
 
 CURVE_HZ = 25
-MOMENTS, WITHIN_S = 6, 5.0
+MOMENTS, WITHIN_S = 6, 3.0
 """Mouths shown, and the start of the video they are taken from: decoding further would cost time for little."""
 MOUTH_SIDE, THUMBNAIL_HEIGHT, JPEG_QUALITY = 144, 180, 80
 SIDE_IN_EYES = 1.3

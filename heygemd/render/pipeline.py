@@ -164,9 +164,11 @@ def _measure(request: RenderRequest, scene: _Scene, phases: Phases) -> Result:
     phases.begin("measure", min(plan.frames, round(sync.SAMPLE_S * picture.fps)))
     point("measure")
     expected = sync.Expected(plan.frames, picture.fps, picture.width, picture.height, plan.sound_s)
-    seen = sync.gate(request.output, expected, request.limits)
     voice = scene.voice.samples
-    made = video.describe(request.output, request.limits)
+    with ThreadPoolExecutor(1) as beside:
+        described = beside.submit(video.describe, request.output, request.limits)
+        seen = sync.gate(request.output, expected, request.limits)
+        made = described.result()
     lips, verdict = sync.watch(made, voice, scene.tracker, request.scratch, phases.done)
     if sync.wrong(verdict, picture.fps, settings.max_offset_frames):
         request.output.unlink()

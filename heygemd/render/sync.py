@@ -28,7 +28,7 @@ from .video import Picture
 RATE_HZ = syncnet.RATE_HZ
 BAND_HZ = (2.0, 8.0)
 REACH_S = 0.4
-STEP_S, SAMPLE_S = 10.0, 60.0
+STEP_S, SAMPLE_S = 4.0, 60.0
 SHORTEST_S = 2.5
 SOUND_SLACK_S = 0.07
 """An AAC packet is 21 to 64 ms of sound; the last one is padded."""

@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -127,6 +128,20 @@ def test_warp_moves_what_its_vertices_move(scene: tuple[list[Image], Track]) -> 
         y = np.arange(rows)[:, None] * part.scale + part.y0 + (part.scale - 1) / 2
         wanted = np.stack([0.02 * x - 0.1 * y, 0.1 * x + 0.02 * y])
         assert np.abs(warp.departures(part, spun) - wanted)[:, part.inside].max() < 0.3 * part.scale
+
+
+def test_skin_keeps_its_grain_wherever_between_pixels_it_comes_to_lie(scene: tuple[list[Image], Track]) -> None:
+    points = scene[1].points(0, 1)[0, :, :2]
+    spots = warp.vertices(points, warp.TOOTH_DEPTH * warp.gaps(points))
+    field = warp.draw(spots, (300, 300))
+    noise = np.random.default_rng(0).normal(128, 12, (300, 300, 3)).astype(np.float32)
+    picture = cv2.GaussianBlur(noise, (3, 3), 0.6).astype(np.uint8)  # a camera's grain
+    inner = blend.moved(field, 100.0, 5.0) == 1
+
+    def grain(x: float, y: float) -> float:
+        return float(cv2.Laplacian(warp.sample(picture, field, np.full_like(spots, (x, y))), cv2.CV_32F)[inner].var())
+
+    assert all(0.7 < grain(x, y) / grain(0, 0) < 1.3 for x, y in ((0.25, 0.25), (0.5, 0.5), (0.5, 0.0)))
 
 
 def test_lips_beyond_the_face_are_those_of_the_nearest_triangle(scene: tuple[list[Image], Track]) -> None:

@@ -57,7 +57,7 @@ def test_what_does_not_belong_together_gives_no_answer(voice: NDArray[np.float32
     assert not any(sync.wrong(v, FPS, 3) for v in verdicts)
 
 
-@pytest.mark.parametrize(("strange", "looked_at_s"), [(False, 10), (True, 22)])
+@pytest.mark.parametrize(("strange", "looked_at_s"), [(False, int(sync.STEP_S)), (True, 22)])
 def test_it_looks_until_it_is_certain(
     strange: bool, looked_at_s: int, voice: NDArray[np.float32], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,7 +87,7 @@ def make_plan(track: Track, timeline: Timeline, memo: Memo) -> Plan:
     choice = palette.choose(apart, breaks)
     price = apart[np.arange(len(choice)), choice]
     kept = palette.distances_paired(target, own[source])
-    need = 1 / (1 + np.exp(-4 * (kept - price - SELF_BONUS)))
+    need = 0.5 + 0.5 * np.tanh(2 * (kept - price - SELF_BONUS))
     need = blur(need[:, None].astype(np.float32), FADE_S * fps)[:, 0]
     opened = entries[:, OPEN] + rest[frames, OPEN]
     return Plan(target, own, rest, motion.pose, need, choice, max(1, round(BLEND_FRAMES_S * fps)), opened)
