@@ -30,7 +30,7 @@ from .. import making
 from ..render import wav2lip_weights
 from .bench_memory import MOST_APART, measure, presenter
 
-BATCH, ROUNDS = 8, 2
+BATCH, ROUNDS = 8, 6
 CORES, REFERENCE_FPS = 2, 21.0
 """Of the machine of the reference's figures, and what its generator made there in fp32, channels_last."""
 VOICE = "SadTalker__driven_audio_chinese_news_168e9.opus"
