@@ -8,7 +8,7 @@ import pytest
 from heygemd.render.engines.mesh import MeshEngine, blend, palette, person, warp
 from heygemd.render.engines.mesh.face import retarget
 from heygemd.render.geometry import Pose, align, face_shape
-from heygemd.render.mouth import JAW, LOWER, MODES, OPEN, WIDTH, measure
+from heygemd.render.mouth import JAW, LOWER, MODES, OPEN, UPPER_INNER, WIDTH, measure
 from heygemd.render.scene import Crop, Image, Patch, Timeline, Track
 
 from . import presenter as people
@@ -142,6 +142,36 @@ def test_skin_keeps_its_grain_wherever_between_pixels_it_comes_to_lie(scene: tup
         return float(cv2.Laplacian(warp.sample(picture, field, np.full_like(spots, (x, y))), cv2.CV_32F)[inner].var())
 
     assert all(0.7 < grain(x, y) / grain(0, 0) < 1.3 for x, y in ((0.25, 0.25), (0.5, 0.5), (0.5, 0.0)))
+
+
+def test_what_is_round_the_face_stays_where_it_is(scene: tuple[list[Image], Track]) -> None:
+    points = scene[1].points(0, 1)
+    pose = align(points)
+    target = retarget(points[0], pose, np.array([0.2, 0, 0.2, 0, 0.1], np.float32), 0.25)
+    depth = warp.TOOTH_DEPTH * warp.gaps(target)
+    before = warp.vertices(points[0, :, :2], depth)
+    after = warp.vertices(target, depth, anchored=points[0, :, :2])
+    field = warp.draw(after, (scene[1].width, scene[1].height))
+    shift = np.abs(warp.departures(field, before - after)).max(0)
+    edged = cv2.copyMakeBorder(field.inside.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
+    rim = field.inside & (cv2.distanceTransform(edged, cv2.DIST_L2, 3)[1:-1, 1:-1] < 2)
+    assert rim.sum() > 300 and shift.max() > 10 and shift[rim].max() < 0.15 * shift.max()
+
+
+def test_where_lips_meet_no_line_of_teeth_is_left(scene: tuple[list[Image], Track]) -> None:
+    points = scene[1].points(0, 1)
+    target = retarget(points[0], align(points), np.zeros(5, np.float32), 0.0)
+    field = warp.draw(warp.vertices(target, np.zeros(11, np.float32)), (scene[1].width, scene[1].height))
+    cells = np.round(target[UPPER_INNER] - (field.x0, field.y0)).astype(np.int32)
+    mouth = np.full((field.height, field.width, 3), 90, np.float32)
+    cv2.polylines(mouth, [cells], False, (240, 240, 240), 1)
+    corner = cells[0]
+    mouth[corner[1] - 1 : corner[1] + 2, corner[0] - 1 : corner[0] + 2] = 10
+    kept = blend.sealed(mouth, target, field, 1.0)
+    middle = cells[len(cells) // 2]
+    assert mouth[middle[1], middle[0], 0] == 240 and kept[middle[1], middle[0]].max() < 110
+    assert (kept < 60).sum() == pytest.approx((mouth < 60).sum(), rel=0.6)
+    assert np.abs(blend.sealed(mouth, target, field, 0.0) - mouth).max() < 0.01
 
 
 def test_lips_beyond_the_face_are_those_of_the_nearest_triangle(scene: tuple[list[Image], Track]) -> None:

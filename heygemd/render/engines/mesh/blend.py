@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...geometry import F32
-from ...mouth import INNER, OUTER
+from ...mouth import INNER, OUTER, UPPER_INNER
 from .warp import Field
 
 LIP_MARGIN = 0.05
@@ -103,6 +103,19 @@ def inside(target: F32, field: Field, eye: float) -> tuple[F32, F32]:
     under = cv2.warpAffine(blurred(sharp, 0.3 * SHADOW * eye), fall, sharp.shape[::-1])
     light = RIM_LIGHT + (1 - RIM_LIGHT) * np.clip(reach, 0, 1)
     return blurred(sharp, 0.01 * eye), np.asarray(light * (0.5 + 0.5 * under), np.float32)
+
+
+def sealed(mouth: F32, target: F32, field: Field, shut: float) -> F32:
+    """Return `mouth` without the line of teeth that the map, smooth from lip to lip, leaves where they meet.
+
+    What is bright and thinner than a cell's reach goes (a morphological opening), by the share `shut`.
+    """
+    cells = np.round((target[UPPER_INNER] - (field.x0, field.y0)) * (1 << SHIFT_BITS)).astype(np.int32)
+    line = np.zeros(mouth.shape[:2], np.uint8)
+    cv2.polylines(line, [cells], False, 255, 2 * field.scale + 1, cv2.LINE_AA, SHIFT_BITS)
+    soft = blurred(line * np.float32(shut / 255), 0.5 * field.scale)
+    around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * field.scale + 3,) * 2)
+    return mixed(mouth, np.asarray(cv2.morphologyEx(mouth, cv2.MORPH_OPEN, around), np.float32), soft)
 
 
 def matched(layer: F32, base: F32, ring: F32) -> F32:

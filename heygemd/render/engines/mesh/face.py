@@ -66,7 +66,8 @@ class Painter:
         wanted = plan.target[crop.output]
         target = retarget(points, pose, wanted - plan.own[crop.source], max(float(wanted[OPEN]), 0.0))
         depth = warp.TOOTH_DEPTH * warp.gaps(target)
-        after, before = warp.vertices(target, depth), warp.vertices(points[:, :2], depth)
+        before = warp.vertices(points[:, :2], depth)
+        after = warp.vertices(target, depth, anchored=points[:, :2])
         field = warp.draw(after, (w, h))
         image = warp.sample(crop.image, field.coarser(), before - after)
         mask = blend.moved(field, eye, float(np.abs(after - before).max()))
@@ -85,7 +86,8 @@ class Painter:
         hollow = float(np.clip(wanted[OPEN] / SHUT - 1, 0, 1)) * (1 - real)
         if hollow > 0.01:
             mouth = self._paint(mouth, crop, plan, pose, part, target, hollow)
-        image[view] = mouth
+        shut = float(np.clip(2 - wanted[OPEN] / SHUT, 0, 1))
+        image[view] = blend.sealed(mouth, target, part, shut) if shut else mouth
         return _patch(crop, field, image, mask)
 
     def _lips(

@@ -143,9 +143,10 @@ def gaps(points: F32) -> F32:
     return np.asarray(np.linalg.norm(points[LOWER_INNER] - points[UPPER_INNER], axis=1), np.float32)
 
 
-def vertices(points: F32, depth: F32) -> F32:
+def vertices(points: F32, depth: F32, anchored: F32 | None = None) -> F32:
     """Return (n, 2) all vertices of (468, 2) points.
 
+    anchored  (468, 2) of the face that the ring is held by, if not these
     depth  (11,) how far below the upper lip's inner edge the tooth points lie. Teeth hang from the skull and the upper
            lip hardly moves against it, so equal depths in source and target keep teeth from stretching.
     """
@@ -153,8 +154,8 @@ def vertices(points: F32, depth: F32) -> F32:
     gap = np.linalg.norm(lower - upper, axis=1, keepdims=True)
     share = np.clip(depth[:, None] / np.maximum(gap, 1e-6), 0, MAX_TOOTH_DEPTH)
     tooth = upper + (lower - upper) * share
-    oval = points[OVAL]
-    ring = oval + RING_REACH * (oval - points[NOSE_TIP])
+    held = points if anchored is None else anchored
+    ring = held[OVAL] + RING_REACH * (held[OVAL] - held[NOSE_TIP])
     return np.concatenate([points, tooth[COLUMNS], ring]).astype(np.float32)
 
 
