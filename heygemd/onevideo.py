@@ -6,7 +6,7 @@ import contextlib
 import difflib
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -89,8 +89,10 @@ async def _in_scratch(
             settings=config.render,
             limits=config.limits,
         )
-        info = probe.probe(neutral_voice, config.limits)
-        result = await renderer.render(request, info.duration_s or 0, report)
+        with _called(voice):
+            info = probe.probe(neutral_voice, config.limits)
+        with _called(video):
+            result = await renderer.render(request, info.duration_s or 0, report)
         _copy(request.output, out.absolute())
         return result
 
@@ -116,8 +118,19 @@ async def judge(config: Config, video: Path, voice: Path | None, report: Callabl
                 settings=config.render,
                 limits=config.limits,
             )
-            info = probe.probe(neutral_video, config.limits)
-            return await renderer.judge(request, info.duration_s or 0, report)
+            with _called(video):
+                info = probe.probe(neutral_video, config.limits)
+                return await renderer.judge(request, info.duration_s or 0, report)
+
+
+@contextlib.contextmanager
+def _called(path: Path) -> Iterator[None]:
+    """Let what is wrong with a copy be told of the file by its own name."""
+    try:
+        yield
+    except InputError as error:
+        error.fields.setdefault("name", path.name)
+        raise
 
 
 @contextlib.asynccontextmanager

@@ -21,6 +21,8 @@ from heygemd.daemon.snapshot import JobView, Snapshot, VideoView
 from heygemd.errors import ConfigError, EngineError, InfrastructureError, InputError
 from heygemd.exits import Exit, of
 
+from . import making
+
 
 def heygemd(*argv: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "heygemd", *map(str, argv)]
@@ -218,6 +220,16 @@ def test_render_of_a_missing_file(settings: Path, tmp_path: Path) -> None:
     done = heygemd("render", "--audio", paths[0], "--video", paths[1], "--out", paths[2], "--config", settings)
     assert done.returncode == 4
     assert f"There is no file {paths[0]}." in done.stderr
+
+
+@pytest.mark.parametrize("broken", ["voice.wav", "anna.mp4"])
+def test_a_file_that_cannot_be_read_is_called_by_its_name(broken: str, settings: Path, tmp_path: Path) -> None:
+    making.audio(tmp_path / "voice.wav", 1)
+    making.video(tmp_path / "anna.mp4", 1)
+    (tmp_path / broken).write_bytes((tmp_path / broken).read_bytes()[:20])
+    files = "--audio", tmp_path / "voice.wav", "--video", tmp_path / "anna.mp4", "--out", tmp_path / "out.mp4"
+    done = heygemd("render", *files, "--config", settings)
+    assert done.returncode == 4 and f'"{broken}" cannot be read' in done.stderr
 
 
 def test_render_settings_by_assignment() -> None:
