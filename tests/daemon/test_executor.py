@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from heygemd.errors import DeadlineExceeded, InputError, WorkerLost
 from heygemd.job import Job, Media
 from heygemd.protocol import Event, Found, Progress, RenderRequest, Result
 from tests.daemon.clusters import cluster, renderers, settings
-from tests.e2e.harness import PATIENCE, frame_count, living
+from tests.e2e.harness import PATIENCE, frame_count, living, wait_for
 
 PATIENCE_S = 120 * PATIENCE
 JOB = Job(id="1", name="promo", folder="promo", arrived=0, voice=Media(name="v", size=1, mtime_ns=1), videos=[])
@@ -74,8 +75,9 @@ class Place:
         """Wait for a renderer that has an ffmpeg at work."""
         for _ in range(int(PATIENCE_S / 0.1)):
             for process in await asyncio.to_thread(renderers, self.root):
-                if process.children():
-                    return process
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    if process.children():
+                        return process
             await asyncio.sleep(0.1)
         raise AssertionError("no renderer")
 
@@ -168,7 +170,7 @@ def test_a_stop_leaves_nothing_running_and_the_place_free(place: Place, media: S
         task.cancel()
         await asyncio.wait({task})
         assert task.cancelled()
-        assert not living(family)
+        wait_for(lambda: not living(family), "their end", 5)
         await p.render(media.voice, media.face, "again")
 
     place.run(story)

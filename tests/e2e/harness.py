@@ -28,10 +28,13 @@ FOLDERS = share.FOLDERS
 
 
 def wait_for(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
-    """Return the first true value of `condition`, or fail naming what was waited for."""
+    """Return the first true value of `condition`, or fail naming what was waited for.
+
+    A file or a process that goes away while the condition looks at it makes it false, not an error.
+    """
     deadline = time.monotonic() + patience_s * PATIENCE
     while time.monotonic() < deadline:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError, psutil.NoSuchProcess):
             if value := condition():
                 return value
         time.sleep(0.05)
@@ -165,13 +168,19 @@ def offspring(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     return []
 
 
-def worker(process: subprocess.Popen[bytes]) -> psutil.Process | None:
-    """Return the renderer that the daemon runs now."""
+def workers(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """Return the renderers that the daemon runs now; what ends while it is looked at is none."""
+    found = []
     for child in offspring(process):
         with contextlib.suppress(psutil.NoSuchProcess):
             if "heygemd.render.worker" in child.cmdline():
-                return child
-    return None
+                found.append(child)
+    return found
+
+
+def worker(process: subprocess.Popen[bytes]) -> psutil.Process | None:
+    """Return the renderer that the daemon runs now, the first if there are several."""
+    return next(iter(workers(process)), None)
 
 
 def living(processes: list[psutil.Process]) -> list[psutil.Process]:

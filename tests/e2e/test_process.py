@@ -36,7 +36,7 @@ def test_sigterm_mid_render_costs_no_attempt_and_the_job_goes_on_later(site, med
     children = offspring(process)
     process.send_signal(signal.SIGTERM)
     assert process.wait(15) == 0
-    assert not living(children)
+    wait_for(lambda: not living(children), "all gone", 5)
     assert [v["attempts"] for v in site.records()[0]["videos"]] == [0]
     site.start()
     site.finished("long")

@@ -4,21 +4,17 @@ import signal
 
 import pytest
 
-from .harness import living, offspring, wait_for
+from .harness import living, wait_for, workers
 
 pytestmark = pytest.mark.slow
-
-
-def renderers(process):
-    return [child for child in offspring(process) if "heygemd.render.worker" in child.cmdline()]
 
 
 def test_two_videos_at_once_survive_the_daemons_end(site, media):
     site.configure(work={"workers": 2}, attempts={"daemon_crash_limit": 1})
     site.drop("long", voice__wav=media.long_voice, anna__mp4=media.face, ben__mp4=media.face)
     process = site.start()
-    wait_for(lambda: len(renderers(process)) == 2, "two renderers")
-    both = renderers(process)
+    wait_for(lambda: len(workers(process)) == 2, "two renderers")
+    both = workers(process)
     wait_for(lambda: sum(v["running"] for v in site.records()[0]["videos"]) == 2, "two records")
 
     def shown():

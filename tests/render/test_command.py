@@ -23,6 +23,7 @@ from heygemd.render.engines.file_contract import FileEngineContract
 from heygemd.render.progress import Phases
 
 from .. import making
+from ..e2e.harness import living, wait_for
 from .anna import film
 from .requests import request
 
@@ -166,9 +167,8 @@ def test_a_program_that_hangs_is_ended_with_its_children(run: Run) -> None:
     with pytest.raises(DeadlineExceeded) as caught:
         run(command("hang", time_limit_s=3))
     assert caught.value.code == "command_timeout" and time.monotonic() - began < 60
-    time.sleep(0.5)
-    left = [process for process in psutil.Process().children(recursive=True) if process.status() != "zombie"]
-    assert [process.name() for process in left if process.name() == "sleep"] == []
+    ours = psutil.Process()
+    wait_for(lambda: "sleep" not in [p.name() for p in living(ours.children(recursive=True))], "no child left", 5)
 
 
 def test_without_a_pattern_there_are_signs_of_life(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
