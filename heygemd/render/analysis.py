@@ -24,7 +24,7 @@ from .progress import Phases
 from .scene import Crop, Finding, Image, Track
 from .video import Decode, Picture
 
-VERSION = "4"
+VERSION = "5"
 WINDOW_S = 60
 LEAST_S = 1.0
 MISSING_SHARE, MISSING_WITH_ERRORS_SHARE, MANY_ERRORS = 0.1, 0.02, 50

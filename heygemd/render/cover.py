@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .geometry import F32, eye_distance, face_shape
-from .mouth import INNER, OUTER
-from .scene import Image
+from .mouth import OUTER
+from .scene import Image, spans
 
 Looks = NDArray[np.uint8]
 """(T, n, 3) uint8 BGR of the `skin` vertices."""
@@ -28,9 +28,10 @@ SPOT = 12
 REFERENCES, NEAREST, FEWEST = 96, 4, 48
 ODD_TIMES_USUAL, ODD_AT_LEAST = 1.6, 0.06
 """A look is odd when it is farther from its like than this, as a share of its brightness (90th percentile)."""
-STRANGE_TIMES_USUAL, LEAST_STRANGE, MOST_STRANGE, WILD_TIMES_USUAL = 5.0, 0.13, 0.22, 2.5
-"""From here on a look is of something else than skin: rather a hand drawn over than a yawn taken for one. The third is
-far for anyone, but for those whose usual looks are so wild that only the fourth tells."""
+STRANGE_TIMES_USUAL, LEAST_STRANGE = 4.0, 0.12
+"""From here on a look is of something else than skin: rather a hand drawn over than a yawn taken for one."""
+DOUBTFUL = 0.6
+"""From this share of it on a look is of a hand if what it comes from or goes to is: at first a hand covers little."""
 MOST_COVERED = 0.5
 """A shot of which more seems covered is one that this measure does not understand."""
 
@@ -39,9 +40,9 @@ MOST_COVERED = 0.5
 def skin() -> NDArray[np.int64]:
     """Return the n vertices of cheeks and chin, away from lips and outline."""
     place = face_shape()["mean"][:, :2]
-    lips = np.concatenate([INNER, OUTER])
-    away = np.linalg.norm(place[:, None] - place[None, lips], axis=2).min(1) > AWAY_FROM_LIPS
-    away[np.concatenate([lips, OVAL])] = False
+    lips = place[OUTER].astype(np.float32)
+    away = np.array([cv2.pointPolygonTest(lips, (float(x), float(y)), True) < -AWAY_FROM_LIPS for x, y in place])
+    away[OVAL] = False
     return np.flatnonzero(away & (place[:, 1] > BELOW))
 
 
@@ -69,17 +70,37 @@ def bare(looks: Looks) -> NDArray[np.bool_]:
     return np.asarray(odd <= max(ODD_TIMES_USUAL * float(np.percentile(odd, 25)), ODD_AT_LEAST), bool)
 
 
-def covered(looks: Looks) -> NDArray[np.bool_]:
-    """Return (T,) whether something lies before the face, for the looks of one shot."""
+def covered(looks: Looks, least: int) -> NDArray[np.bool_]:
+    """Return (T,) whether something lies before the face for `least` frames or more, for the looks of one shot.
+
+    Its coming and going belong to it (hysteresis thresholding, Canny 1986).
+    """
     if len(looks) < FEWEST:
         return np.zeros(len(looks), bool)
     some = np.unique(np.linspace(0, len(looks) - 1, REFERENCES).astype(int))
-    kept = levelled(looks[some[bare(looks[some])]])
-    usual = float(np.median(np.sort(_apart(kept), 1)[:, 1 : NEAREST + 1].mean(1)))
-    limit = float(np.clip(STRANGE_TIMES_USUAL * usual, LEAST_STRANGE, MOST_STRANGE))
-    limit = max(limit, WILD_TIMES_USUAL * usual)
-    flags = np.array([_nearest(levelled(look), kept) > limit for look in looks])
-    return flags if flags.mean() <= MOST_COVERED else np.zeros(len(looks), bool)
+    sample, like = levelled(looks[some]), bare(looks[some])
+    apart = _apart(sample)
+    usual = float(np.median(np.sort(apart[like][:, like], 1)[:, 1 : NEAREST + 1].mean(1)))
+    limit = max(STRANGE_TIMES_USUAL * usual, LEAST_STRANGE)
+    kept = sample[_linked(apart, like, DOUBTFUL * limit)]
+    odd = np.array([_nearest(levelled(look), kept) for look in looks])
+    flags = np.zeros(len(looks), bool)
+    if (odd > limit).mean() <= MOST_COVERED:
+        for start, stop in spans(odd > DOUBTFUL * limit):
+            flags[start:stop] = any(b - a >= least for a, b in spans(odd[start:stop] > limit))
+    return flags
+
+
+def _linked(apart: F32, like: NDArray[np.bool_], step: float) -> NDArray[np.bool_]:
+    """Return `like` and all to which steps this small lead from there (single linkage).
+
+    A turning head and the light change so; a hand comes in larger steps.
+    """
+    while True:
+        near = np.asarray(like | (np.sort(apart[:, like], 1)[:, :2].mean(1) <= step), bool)
+        if (near == like).all():
+            return near
+        like = near
 
 
 def levelled(looks: Looks) -> F32:

@@ -132,13 +132,11 @@ def _strength(runs: NDArray[np.int32], cuts: NDArray[np.bool_], yaw: F32, fps: f
 def _hidden(seen: Seen, have: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return (T,) where something lies before the face, judged shot by shot; what lasts a moment only is none."""
     hidden = np.zeros(len(seen.slot), bool)
+    least = max(2, round(LEAST_COVERED_S * float(seen.fps)))
     shot = np.cumsum(seen.cuts)[have]
     for number in np.unique(shot):
         frames = have[shot == number]
-        hidden[frames] = cover.covered(seen.files.looks(seen.slot[frames], frames))
-    least = max(2, round(LEAST_COVERED_S * float(seen.fps)))
-    for start, stop in spans(hidden):
-        hidden[start:stop] = stop - start >= least
+        hidden[frames] = cover.covered(seen.files.looks(seen.slot[frames], frames), least)
     return hidden
 
 

@@ -44,7 +44,22 @@ def test_a_face_in_changing_light_is_bare() -> None:
         lit = np.clip(frame * (0.7 + 0.3 * np.sin(k / 7)), 0, 255).astype(np.uint8)
         looks.append(cover.look(lit, mesh.fit(lit, detector.find(lit, 2)[0]).points))
     stack = np.asarray(looks)
-    assert not cover.covered(stack).any() and cover.bare(stack[::2]).all()
+    assert not cover.covered(stack, 2).any() and cover.bare(stack[::2]).all()
+
+
+def test_a_hand_covers_from_its_first_finger_to_its_last() -> None:
+    random = np.random.default_rng(7)
+    looks = random.normal(150, 2, (150, len(cover.skin()), 3))
+
+    def before(start: int, stop: int, part: int, by: float) -> None:
+        looks[start:stop, part::3] -= by + random.normal(0, 2, looks[start:stop, part::3].shape)
+
+    before(57, 83, 0, 16)
+    before(60, 80, 0, 35)
+    before(100, 103, 1, 16)  # a shadow
+    before(120, 121, 2, 50)  # a blur
+    hidden = cover.covered(np.clip(looks, 0, 255).astype(np.uint8), 3)
+    assert cover.spans(hidden) == [(57, 83)]
 
 
 def masked(frames: list[Image], top: list[int], colour: tuple[int, int, int]) -> list[Image]:
@@ -84,7 +99,7 @@ def test_a_mask_leaves_the_other_shots_alone(tmp_path: Path) -> None:
 
 
 def test_a_handful_of_looks_is_not_judged() -> None:
-    assert not cover.covered(np.zeros((5, len(cover.skin()), 3), np.uint8)).any()
+    assert not cover.covered(np.zeros((5, len(cover.skin()), 3), np.uint8), 2).any()
     assert cover.bare(np.zeros((0, len(cover.skin()), 3), np.uint8)).shape == (0,)
 
 
