@@ -53,13 +53,28 @@ def settings(started: Any, cache: Path, **more: Any) -> dict[str, Any]:
 
 def kill_node_of(started: Any, renderer: psutil.Process) -> None:
     """Pull the plug of the node on which a renderer runs: all its processes at once."""
-    doomed = processes_of(started, renderer)
-    for process in doomed:
+    _kill(_processes_of(started, renderer))
+
+
+@contextlib.contextmanager
+def hung_node_of(started: Any, renderer: psutil.Process) -> Iterator[None]:
+    """Let the node on which a renderer runs hang; end its processes in the end, as nobody else can."""
+    hung = _processes_of(started, renderer)
+    try:
+        for process in hung:
+            process.suspend()
+        yield
+    finally:
+        _kill(hung)
+
+
+def _kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
 
 
-def processes_of(started: Any, renderer: psutil.Process) -> list[psutil.Process]:
+def _processes_of(started: Any, renderer: psutil.Process) -> list[psutil.Process]:
     """Return all processes of the node on which a renderer runs; the cluster then forgets that node."""
     above = {parent.pid for parent in renderer.parents()}
     for each in started.worker_nodes:

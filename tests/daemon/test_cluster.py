@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -13,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.daemon.clusters import CHECKOUT, cluster, kill_node_of, processes_of, renderers, settings
+from tests.daemon.clusters import CHECKOUT, cluster, hung_node_of, kill_node_of, renderers, settings
 from tests.e2e.harness import wait_for
 from tests.faults.invariants import Accounted
 
@@ -78,14 +79,13 @@ def test_the_same_results_as_on_one_machine_though_a_node_dies(site: Accounted, 
 def test_a_node_that_hangs_or_has_no_memory_costs_nothing_but_time(
     site: Accounted, media: SimpleNamespace, act: str
 ) -> None:
-    with cluster(2) as started:
+    with cluster(2) as started, contextlib.ExitStack() as stack:
         on(site, started, workers=1, silent_s=20)
         site.start()
         site.drop("j", voice__wav=media.long_voice, anna__mp4=media.face)
         renderer = busy(site)
         if act == "hang":
-            for process in processes_of(started, renderer):
-                process.suspend()
+            stack.enter_context(hung_node_of(started, renderer))
         else:  # as the kernel does
             renderer.kill()
         site.finished("j")
