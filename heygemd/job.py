@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PlainValidator
 
-from .config import JobSettings
+from .config.schema import JobSettings
 from .protocol import Found, Result
 
 SCHEMA = 2

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from .config import Attempts, Limits, Render
+from .config.schema import Attempts, Limits, Render
 from .errors import (
     DeadlineExceeded,
     EngineError,

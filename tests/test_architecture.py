@@ -93,7 +93,9 @@ def fresh(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["heygemd.daemon.service", "heygemd.cli", "heygemd.doctor", "heygemd.onevideo"])
+@pytest.mark.parametrize(
+    "module", ["heygemd.daemon.service", "heygemd.cli.main", "heygemd.doctor.checks", "heygemd.cli.render_one"]
+)
 def test_what_is_not_the_renderer_is_light(module: str) -> None:
     assert fresh(f"import {module}") & set(HEAVY) == set()
 
@@ -103,7 +105,7 @@ def test_the_renderer_starts_without_what_takes_seconds() -> None:
 
 
 def test_help_needs_neither_daemon_nor_pydantic() -> None:
-    assert fresh("import heygemd.cli") & {"pydantic", "watchdog", "loguru", "jinja2"} == set()
+    assert fresh("import heygemd.cli.main") & {"pydantic", "watchdog", "loguru", "jinja2"} == set()
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))

@@ -13,8 +13,8 @@ import pytest
 import tomli
 import yaml
 
-from heygemd import resources
-from heygemd.config import Config
+from heygemd import package_data
+from heygemd.config.schema import Config
 from tests.test_packaging import analyze
 
 CHECKOUT = Path(__file__).parents[1]
@@ -101,7 +101,7 @@ def test_the_image_of_compose_is_built_from_it() -> None:
 def test_systemd_knows_the_units(tmp_path: Path) -> None:
     node = (DEPLOY / "heygemd-node.service").read_text()
     (tmp_path / "heygemd-node.service").write_text(node.replace("/opt/heygemd/bin/ray", "/bin/true"))
-    daemon = (resources.units() / "heygemd.service").read_text()
+    daemon = (package_data.units() / "heygemd.service").read_text()
     (tmp_path / "heygemd.service").write_text(daemon.replace("/opt/heygemd/bin/heygemd", "/bin/true"))
     (tmp_path / "heygemd.service.d").mkdir()
     (tmp_path / "heygemd.service.d" / "ray.conf").write_text((DEPLOY / "ray.conf").read_text())

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import tomli
 
-from heygemd import modelstore, resources
+from heygemd import package_data
+from heygemd.weights import registry
 
 CHECKOUT = Path(__file__).parents[1]
 EXPOSURE_LIMIT = 15
@@ -29,7 +30,7 @@ def analyze(*argv: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def unit(tmp_path: Path) -> Path:
     """The unit, with a program that exists in place of the one that an administrator installs."""
-    text = (resources.units() / "heygemd.service").read_text()
+    text = (package_data.units() / "heygemd.service").read_text()
     path = tmp_path / "heygemd.service"
     path.write_text(text.replace("/opt/heygemd/bin/heygemd", "/bin/true"))
     return path
@@ -48,13 +49,13 @@ def test_unit_is_confined(unit: Path) -> None:
 def test_drop_in_goes_with_the_unit(unit: Path) -> None:
     drop_in = unit.parent / "heygemd.service.d" / "share.conf"
     drop_in.parent.mkdir()
-    shutil.copy(resources.units() / "share.conf", drop_in)
+    shutil.copy(package_data.units() / "share.conf", drop_in)
     done = analyze("verify", "--man=no", str(unit))
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 def test_unit_waits_for_no_mount_and_explains_its_exit_status() -> None:
-    text = (resources.units() / "heygemd.service").read_text()
+    text = (package_data.units() / "heygemd.service").read_text()
     assert not re.search(r"(?m)^RequiresMountsFor=", text)
     assert re.search(r"(?m)^RestartPreventExitStatus=78$", text)
     assert re.search(r"(?m)^ReadWritePaths=-/srv/heygemd$", text)
@@ -70,8 +71,8 @@ def test_wheel_carries_every_resource_from_where_the_code_looks() -> None:
     }
     for source in carried:
         assert (CHECKOUT / source).exists()
-    assert resources.example_config()
-    assert modelstore.register()
+    assert package_data.example_config()
+    assert registry.register()
 
 
 @pytest.mark.slow
@@ -93,7 +94,7 @@ def test_wheel_reads_its_resources_away_from_the_checkout(tmp_path: Path) -> Non
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("start", [["-m", "heygemd"], ["-c", "from heygemd.cli import main; main()"]])
+@pytest.mark.parametrize("start", [["-m", "heygemd"], ["-c", "from heygemd.cli.main import main; main()"]])
 def test_both_entry_points(start: list[str]) -> None:
     done = subprocess.run([sys.executable, *start, "--help"], capture_output=True, text=True)
     assert done.returncode == 0

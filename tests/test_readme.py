@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from heygemd import config, messages
-from heygemd.daemon import names
-from heygemd.exits import Exit
+from heygemd.config import schema
+from heygemd.daemon.intake import filename_rules
+from heygemd.exit_codes import Exit
+from heygemd.i18n import catalog
 
 CHECKOUT = Path(__file__).parents[1]
 README = (CHECKOUT / "README.md").read_text("utf-8")
@@ -21,12 +22,12 @@ def test_message_codes_exist() -> None:
     rows = [line for line in section("What the messages mean").splitlines() if line.startswith("| `")]
     codes = {code for row in rows for code in re.findall(r"`(\w+)`", row.split("|")[1])}
     assert len(codes) > 20
-    assert all(messages.known(code) for code in codes)
+    assert all(catalog.known(code) for code in codes)
 
 
 def test_job_toml_is_read_and_complete() -> None:
     (text,) = re.findall(r"```toml\n(.*?)```", README, re.S)
-    assert set(config.load_job(text.encode()).model_dump(exclude_unset=True)) == set(config.JobSettings.model_fields)
+    assert set(schema.load_job(text.encode()).model_dump(exclude_unset=True)) == set(schema.JobSettings.model_fields)
 
 
 def test_exit_statuses() -> None:
@@ -41,10 +42,10 @@ def test_links_lead_somewhere() -> None:
 
 def test_words_that_staff_use() -> None:
     for word in ("READY", "CANCEL", "PAUSE"):
-        assert names.control(word) == word.lower()
+        assert filename_rules.control(word) == word.lower()
         assert f"`{word}`" in README
     for name in ("_a", "a.part", "a.tmp", "a-wip"):
-        assert names.is_a("held", name)
+        assert filename_rules.is_a("held", name)
 
 
 CHINESE = (CHECKOUT / "README.zh-CN.md").read_text("utf-8")

@@ -17,21 +17,26 @@ from pathlib import Path
 
 from loguru import logger
 
-from .. import __version__, config, installed, log, messages
-from ..config import Config
+from .. import __version__, logging_setup
+from ..config import schema
+from ..config.schema import Config
 from ..errors import ConfigError, InfrastructureError, NotReady, describe
-from . import recover, retention, status
-from .executor import executor
-from .inbox import Inbox
-from .metrics import EVERY_S, Metrics
-from .outbox import Herald
-from .runs import HEED_S
-from .scheduler import Scheduler
-from .share import Guard, ShareThread
-from .snapshot import Snapshot
-from .store import Store
-from .systemd import Notifier
-from .watch import Watch
+from ..i18n import catalog
+from ..storage.share_access import Guard, ShareThread
+from ..weights import requirements
+from .executors.local import executor
+from .intake.inbox import Inbox
+from .intake.inotify import Watch
+from .job_store import Store
+from .jobs import recovery
+from .jobs.running import HEED_S
+from .jobs.scheduler import Scheduler
+from .publish import retention
+from .status import builder
+from .status.metrics import EVERY_S, Metrics
+from .status.notifications import Herald
+from .status.snapshot import Snapshot
+from .status.systemd_notify import Notifier
 
 BEAT_S = 1.0
 CRASH_PAUSE_S = 30.0
@@ -47,7 +52,7 @@ def run(settings: Config, config_path: Path | None, *, once: bool = False, obser
     `observe` is called with a snapshot every second. Exit codes: 0 ok, 3 (`once`) something failed, 75 another daemon
     runs.
     """
-    log.setup(settings.log, settings.paths.log)
+    logging_setup.setup(settings.log, settings.paths.log)
     settings.paths.state.mkdir(parents=True, exist_ok=True)
     lock = open(settings.paths.state / "lock", "a")  # noqa: SIM115  held until the process ends
     try:
@@ -82,7 +87,7 @@ class Service:
         """Run until stopped; return the exit code."""
         self._build()
         self._catch_signals()
-        recover.resume(self.store, self.scheduler, self.config)
+        recovery.resume(self.store, self.scheduler, self.config)
         self._finished_before = len(self.scheduler.finished)
         self.herald = Herald(self.config, self.scheduler.finished)
         self.metrics = Metrics(self.scheduler.finished) if self.config.metrics.textfile else None
@@ -122,8 +127,8 @@ class Service:
         instance = _instance(self.config.paths.state)
         self.executor = executor(self.config)
         self.scheduler = Scheduler(self.config, self.store, self.guard, self.inbox, instance, self.executor)
-        self.strays = recover.Strays(self.config, self.scheduler)
-        self.board = status.Board(self.config, self.scheduler)
+        self.strays = recovery.Strays(self.config, self.scheduler)
+        self.board = builder.Board(self.config, self.scheduler)
         self.notices = retention.Notices()
 
     def _catch_signals(self) -> None:
@@ -135,7 +140,7 @@ class Service:
     def _reload(self) -> None:
         """Read the settings again; a mistake in them changes nothing. Paths need a restart."""
         try:
-            fresh = config.load(self.config_path)
+            fresh = schema.load(self.config_path)
         except ConfigError as error:
             logger.error("settings not reloaded: {}", describe(error))
             return
@@ -145,14 +150,14 @@ class Service:
         for part in (self.inbox, self.scheduler, self.board, self.herald, self.executor):
             part.config = self.config
         self.thread.deadline_s = self.config.inbox.io_deadline_s
-        log.setup(self.config.log, self.config.paths.log)
+        logging_setup.setup(self.config.log, self.config.paths.log)
         self.scheduler.log_sinks.clear()
         logger.info("settings reloaded")
         self._tell_what_is_lacking()
 
     def _tell_what_is_lacking(self) -> None:
-        for fault in installed.lacking(self.config.render, self.config.paths.models):
-            logger.error("{}", messages.text(fault.code, fault.fields))
+        for fault in requirements.lacking(self.config.render, self.config.paths.models):
+            logger.error("{}", catalog.text(fault.code, fault.fields))
 
     def _beat(self) -> None:
         """One pass of the main loop: tell systemd and the CLI how things are. Touches local files only."""
@@ -162,7 +167,7 @@ class Service:
             snapshot = snapshot.model_copy(update={"state": "stopped", "current": None, "beside": ()})
         self.notifier.status(snapshot.line())
         try:
-            status.write_local(self.config, snapshot)
+            builder.write_local(self.config, snapshot)
         except (InfrastructureError, NotReady, OSError) as error:
             logger.warning("cannot write the status: {}", describe(error))
         if self.observe is not None:
@@ -236,26 +241,26 @@ class Service:
         await self._look_for_moved()
         picture = self.board.snapshot()
         timeless = picture.model_copy(update={"updated": ""})
-        due = timeless != self._shown or time.monotonic() - self._shown_at > status.HEARTBEAT_S
+        due = timeless != self._shown or time.monotonic() - self._shown_at > builder.HEARTBEAT_S
         if self.guard.problem is None and self.scanned and due:
             try:
                 await self._write_page(picture)
                 self._shown, self._shown_at = timeless, time.monotonic()
             except (NotReady, OSError) as error:  # somebody holds it open, or something else has its name
                 logger.warning("cannot write the page: {}", describe(error))
-                await asyncio.sleep(status.HEARTBEAT_S)
+                await asyncio.sleep(builder.HEARTBEAT_S)
         await asyncio.sleep(self.config.people.page_refresh_s)
 
     async def _look_for_moved(self) -> None:
         """Learn which finished folders staff took away: the page must not lead there."""
         if self.guard.problem is None and self.scanned:
-            recent = self.scheduler.finished[-status.RECENT :]
+            recent = self.scheduler.finished[-builder.RECENT :]
             with contextlib.suppress(NotReady):  # what cannot be looked at now is looked at the next time
-                self.board.gone = await self.thread.call(status.gone, self.guard.root, recent)
+                self.board.gone = await self.thread.call(builder.gone, self.guard.root, recent)
 
     async def _write_page(self, picture: Snapshot) -> None:
-        content = status.share_files(picture, self.config)
-        await self.thread.call(status.write_share, self.guard.root, self._on_share, content, self.scheduler.group)
+        content = builder.share_files(picture, self.config)
+        await self.thread.call(builder.write_share, self.guard.root, self._on_share, content, self.scheduler.group)
 
     async def _say_goodbye(self) -> None:
         """Let the page say that nobody works, if the share answers at once."""

@@ -9,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
-from ..config import Limits
+from ..config.schema import Limits
 from ..errors import InputError
 from . import ffmpeg, process
 

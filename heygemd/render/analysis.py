@@ -15,14 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import InputError
-from ..faults import point
-from . import composite, video
+from ..fault_points import point
 from .cache import Cache, through
 from .engines.base import FrameEngine, Memo
-from .faces import Tracker
+from .face.tracker import Tracker
 from .progress import Phases
 from .scene import Crop, Finding, Image, Track
-from .video import Decode, Picture
+from .video import compositing
+from .video import decode as video
+from .video.decode import Decode, Picture
 
 VERSION = "5"
 WINDOW_S = 60
@@ -124,7 +125,7 @@ def study(
     def crops() -> Iterator[Crop]:
         for done, (number, frame) in enumerate(video.chosen_frames(picture, wanted), 1):
             x0, y0, x1, y1 = (int(n) for n in track.boxes[number])
-            yield Crop(number, number, (x0, y0, x1, y1), composite.crop(frame, picture, (x0, y0, x1, y1)))
+            yield Crop(number, number, (x0, y0, x1, y1), compositing.crop(frame, picture, (x0, y0, x1, y1)))
             phases.done(done)
 
     point("study")

@@ -14,22 +14,27 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config import GIB
+from ..config.schema import GIB
 from ..errors import EngineError, InfrastructureError
-from ..faults import point
+from ..fault_points import point
 from ..protocol import Found, RenderRequest, Result
-from . import analysis, audio, encode, engines, evidence, faces, playback, sync, timeline, video, whole
+from . import analysis, engines
 from .analysis import Analysis
-from .audio import Voice
+from .audio import load
+from .audio.load import Voice
 from .cache import Cache
+from .engines import file_engine_adapter
 from .engines.base import VOICE_RATE_HZ, Engine, FileEngine, FrameEngine, Memo
-from .faces import Tracker
-from .mouth import OPEN
+from .face import tracker as faces
+from .face.mouth_params import OPEN
+from .face.tracker import Tracker
+from .frame_router import Weaver
 from .progress import Phases, Report
 from .scene import Finding, Timeline
-from .threads import Ahead, Behind
-from .video import Frame, Picture
-from .weave import Weaver
+from .stages import Ahead, Behind
+from .sync import av_offset
+from .video import decode, encode_mux, frame_order, preview, timeline
+from .video.decode import Frame, Picture
 
 QUEUE_BYTES = 24 << 20
 NVIDIA = Path("/dev/nvidiactl")
@@ -47,7 +52,7 @@ class _Scene:
     found: Analysis
     memo: Memo
     line: Timeline
-    plan: encode.Plan
+    plan: encode_mux.Plan
 
 
 def render(request: RenderRequest, report: Report) -> Result:
@@ -70,13 +75,13 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Scene:
     tracker.check()
     engine.check()
     with ThreadPoolExecutor(1) as beside:
-        described = beside.submit(video.describe, request.video, limits)
-        voice = audio.load(request.voice, request.voice_digest, limits, cache, scratch)
+        described = beside.submit(decode.describe, request.video, limits)
+        voice = load.load(request.voice, request.voice_digest, limits, cache, scratch)
         picture = described.result()
-    _tell(report, [*voice.findings, *video.findings(picture)])
+    _tell(report, [*voice.findings, *decode.findings(picture)])
     limit = analysis.window(picture, float(voice.duration_s), whole=settings.audio_shorter == "keep")
     with ThreadPoolExecutor(1) as beside:  # it computes on its own while frames are waited for
-        heard = beside.submit(audio.listen, voice, request.voice_digest, cache, scratch)
+        heard = beside.submit(load.listen, voice, request.voice_digest, cache, scratch)
         found = analysis.analyse(
             picture, request.video_digest, limit, tracker, settings.min_face_share, cache, scratch / "track", phases
         )
@@ -87,7 +92,7 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Scene:
     _tell(report, [*timeline.shown(found.findings, line), *differs])
     frames = len(line.source)
     covered = frames == timeline.frame_count(voice.duration_s, picture.fps)
-    plan = encode.Plan(picture, voice, settings, frames, voice.duration_s if covered else frames / picture.fps)
+    plan = encode_mux.Plan(picture, voice, settings, frames, voice.duration_s if covered else frames / picture.fps)
     sound = _heard(voice, plan.sound_s, scratch)
     memo: Memo = {}
     if isinstance(engine, FrameEngine):
@@ -122,7 +127,7 @@ def _produce(request: RenderRequest, scene: _Scene, phases: Phases) -> None:
     before = total if isinstance(scene.engine, FileEngine) else 0
 
     def encode_all(frames: Iterator[Frame]) -> None:
-        with closing(encode.Encoder(scene.plan, request.output)) as encoder:
+        with closing(encode_mux.Encoder(scene.plan, request.output)) as encoder:
             for frame in frames:
                 encoder.write(frame)
                 phases.done(before + encoder.written)
@@ -133,10 +138,10 @@ def _produce(request: RenderRequest, scene: _Scene, phases: Phases) -> None:
             point("encode")
             encoder.finish()
 
-    source = playback.play(scene.picture, scene.line, request.scratch, spare)
+    source = frame_order.play(scene.picture, scene.line, request.scratch, spare)
     with closing(Behind(encode_all, size)) as behind, closing(Ahead(source, size)) as ahead:
         if isinstance(scene.engine, FileEngine):
-            made = whole.run(
+            made = file_engine_adapter.run(
                 scene.engine, scene.picture, iter(ahead), total, scene.heard, request.scratch, request.limits, phases
             )
             for frame in made:
@@ -161,20 +166,20 @@ def _heard(voice: Voice, seconds: Fraction, scratch: Path) -> NDArray[np.float32
 
 def _measure(request: RenderRequest, scene: _Scene, phases: Phases) -> Result:
     picture, plan, settings = scene.picture, scene.plan, request.settings
-    phases.begin("measure", min(plan.frames, round(sync.SAMPLE_S * picture.fps)))
+    phases.begin("measure", min(plan.frames, round(av_offset.SAMPLE_S * picture.fps)))
     point("measure")
-    expected = sync.Expected(plan.frames, picture.fps, picture.width, picture.height, plan.sound_s)
+    expected = av_offset.Expected(plan.frames, picture.fps, picture.width, picture.height, plan.sound_s)
     voice = scene.voice.samples
     with ThreadPoolExecutor(1) as beside:
-        described = beside.submit(video.describe, request.output, request.limits)
-        seen = sync.gate(request.output, expected, request.limits)
+        described = beside.submit(decode.describe, request.output, request.limits)
+        seen = av_offset.gate(request.output, expected, request.limits)
         made = described.result()
-    lips, verdict = sync.watch(made, voice, scene.tracker, request.scratch, phases.done)
-    if sync.wrong(verdict, picture.fps, settings.max_offset_frames):
+    lips, verdict = av_offset.watch(made, voice, scene.tracker, request.scratch, phases.done)
+    if av_offset.wrong(verdict, picture.fps, settings.max_offset_frames):
         request.output.unlink()
         raise EngineError("out_of_sync", offset_ms=verdict.offset_ms, confidence=verdict.offset_confidence)
     found = scene.found.track, scene.line
-    proof = evidence.gather(picture, *found, made, lips[:, OPEN], voice)
+    proof = preview.gather(picture, *found, made, lips[:, OPEN], voice)
     request.output.with_suffix(".json").write_text(proof.model_dump_json())
     phases.end()
     return Result(

@@ -16,9 +16,9 @@ import threading
 import time
 from pathlib import Path
 
-from ..config import GIB
+from ..config.schema import GIB
+from ..media.sandbox import confine, limit_file_size
 from ..protocol import REQUEST, Done, JudgeRequest, LogLine, Message, Ready, RenderRequest, failed, send
-from .confine import confine, limit_file_size
 
 PR_SET_PDEATHSIG = 1
 WAIT_S = 0.05
@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
             report(LogLine(level="DEBUG", message=f"this kernel does not confine the renderer by {', '.join(missing)}"))
         _limit_threads()
         gc.disable()  # looking for garbage among what is being imported takes a sixth of the time
-        from . import judge, pipeline
+        from . import pipeline, sync_check
         from .engines import mesh  # noqa: F401 what nearly all requests ask for
 
         gc.freeze()
@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
         request = _request(request_path)
         limit_file_size(int(request.limits.max_file_gib * GIB))
         if isinstance(request, JudgeRequest):
-            report(Done(result=judge.judge(request, report)))
+            report(Done(result=sync_check.judge(request, report)))
         else:
             report(Done(result=pipeline.render(request, report)))
     except BrokenPipeError:

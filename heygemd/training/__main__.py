@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .clips import Clip
-    from .train import Heard
+    from .real_clips import Clip
+    from .train_lips import Heard
 
-SHIPPED = Path(__file__).parents[1] / "render" / "assets" / "lips.safetensors"
+SHIPPED = Path(__file__).parents[1] / "weights" / "assets" / "lips.safetensors"
 VARIANTS = 4
 """A clip is heard as recorded and in three disguises."""
 
@@ -26,56 +26,58 @@ def make_shape(a: argparse.Namespace) -> None:
     import numpy as np
     from safetensors.numpy import save_file
 
-    from . import clips, shape
+    from . import fit_face_shape, real_clips
 
-    points = [clip.points for _, clip in clips.of(a.clips, a.cache) if np.isfinite(clip.points).any()]
-    mean = shape.mean_face(points)
-    save_file({"mean": mean, "modes": shape.modes(points, mean)}, a.out)
+    points = [clip.points for _, clip in real_clips.of(a.clips, a.cache) if np.isfinite(clip.points).any()]
+    mean = fit_face_shape.mean_face(points)
+    save_file({"mean": mean, "modes": fit_face_shape.modes(points, mean)}, a.out)
 
 
 def make_ear(a: argparse.Namespace) -> None:
     """Take the ear out of Whisper-base and write ear.safetensors."""
     from safetensors.torch import save_file
 
-    from ..render.engines.mesh import ear
-    from . import whisper
+    from ..render.engines.mesh import speech_encoder
+    from . import whisper_import
 
     try:
-        state = whisper.ear(a.model)
+        state = whisper_import.ear(a.model)
     except ValueError as error:
         raise SystemExit(f"{a.model}: {error}") from None
-    save_file(ear.pack(state), a.out)
+    save_file(speech_encoder.pack(state), a.out)
 
 
 def synthesise(a: argparse.Namespace) -> None:
     """Make one file of synthesised speech with known lips."""
-    from . import corpus
+    from . import synthetic_corpus
 
-    corpus.save(corpus.examples(a.count, a.seed), a.out)
+    synthetic_corpus.save(synthetic_corpus.examples(a.count, a.seed), a.out)
 
 
 def fit(a: argparse.Namespace) -> None:
     """Train the mouth on corpus files, talking videos or both, and write lips.safetensors."""
     from safetensors.torch import save_file
 
-    from . import clips, train
+    from . import real_clips, train_lips
 
-    spoken, seen = _lessons(a.corpus, dict(clips.of(a.clips, a.cache)) if a.clips else {})
-    save_file(train.fit(_sources(spoken, seen.values()), a.steps, a.seed).state_dict(), a.out)
+    spoken, seen = _lessons(a.corpus, dict(real_clips.of(a.clips, a.cache)) if a.clips else {})
+    save_file(train_lips.fit(_sources(spoken, seen.values()), a.steps, a.seed).state_dict(), a.out)
 
 
 def _lessons(corpora: list[Path], talkers: dict[str, Clip]) -> tuple[list[Heard], dict[str, list[Heard]]]:
     """Return what the synthesised teach, and what each talker does."""
     import numpy as np
 
-    from ..render.engines.mesh import lips
-    from . import corpus, train
-    from .talkers import lessons
+    from ..render.engines.mesh import viseme_net
+    from . import synthetic_corpus, train_lips
+    from .real_lessons import lessons
 
-    noise, first = np.random.default_rng(0), lips.load()
+    noise, first = np.random.default_rng(0), viseme_net.load()
     listener = first[0]
-    spoken = train.prepare(chain.from_iterable(map(corpus.read, corpora)), listener)
-    heard = {name: train.prepare(lessons(clip, first, VARIANTS, noise), listener) for name, clip in talkers.items()}
+    spoken = train_lips.prepare(chain.from_iterable(map(synthetic_corpus.read, corpora)), listener)
+    heard = {
+        name: train_lips.prepare(lessons(clip, first, VARIANTS, noise), listener) for name, clip in talkers.items()
+    }
     return spoken, heard
 
 
@@ -91,21 +93,21 @@ def evaluate(a: argparse.Namespace) -> None:
     import numpy as np
     from safetensors.torch import load_file
 
-    from ..render.engines.mesh import lips
-    from . import clips, train
+    from ..render.engines.mesh import viseme_net
+    from . import real_clips, train_lips
 
-    talkers = dict(clips.of(a.clips, a.cache))
+    talkers = dict(real_clips.of(a.clips, a.cache))
     rows: dict[str, dict[str, float] | None] = {}
     if a.folds:
         spoken, seen = _lessons(a.corpus, talkers)
     else:
-        net = lips.load(load_file(a.weights))
-        rows = {name: train.compare(net, clip) for name, clip in talkers.items()}
+        net = viseme_net.load(load_file(a.weights))
+        rows = {name: train_lips.compare(net, clip) for name, clip in talkers.items()}
     for fold in range(a.folds):
         held = [name for name in talkers if _part(a.speakers.get(name, name), a.folds) == fold]
         sources = _sources(spoken, (seen[name] for name in talkers if name not in held))
-        net = lips.load(train.fit(sources, a.steps, fold).state_dict())
-        rows |= {name: train.compare(net, talkers[name]) for name in held}
+        net = viseme_net.load(train_lips.fit(sources, a.steps, fold).state_dict())
+        rows |= {name: train_lips.compare(net, talkers[name]) for name in held}
     for name, row in rows.items():
         print(name, json.dumps(row and {key: round(value, 3) for key, value in row.items()}))
     usable = [row for row in rows.values() if row]
@@ -117,31 +119,31 @@ def judge(a: argparse.Namespace) -> None:
     """Train the judge of lips against voice on synthesised speech, talking videos or both; write sync.safetensors."""
     from safetensors.torch import load_file, save_file
 
-    from ..render.syncnet import SyncNet
-    from . import agree, clips, corpus
+    from ..render.sync.syncnet import SyncNet
+    from . import real_clips, synthetic_corpus, train_sync
 
     net = SyncNet()
     if a.start:
         net.load_state_dict(load_file(a.start))
-    talkers = [clip for _, clip in clips.of(a.clips, a.cache)] if a.clips else []
-    spoken = agree.spoken([example for path in a.corpus for example in corpus.read(path)])
-    sources = [pairs for pairs in (spoken, agree.filmed(talkers)) if pairs]
-    save_file(agree.fit(sources, a.steps, a.seed, net).state_dict(), a.out)
+    talkers = [clip for _, clip in real_clips.of(a.clips, a.cache)] if a.clips else []
+    spoken = train_sync.spoken([example for path in a.corpus for example in synthetic_corpus.read(path)])
+    sources = [pairs for pairs in (spoken, train_sync.filmed(talkers)) if pairs]
+    save_file(train_sync.fit(sources, a.steps, a.seed, net).state_dict(), a.out)
 
 
 def judge_folds(a: argparse.Namespace) -> None:
     """Print how often a shift of the sound is found, each speaker judged by a network trained on the others."""
-    from . import agree, clips, corpus
+    from . import real_clips, synthetic_corpus, train_sync
 
-    talkers = list(clips.of(a.clips, a.cache))
-    spoken = agree.spoken([example for path in a.corpus for example in corpus.read(path)])
+    talkers = list(real_clips.of(a.clips, a.cache))
+    spoken = train_sync.spoken([example for path in a.corpus for example in synthetic_corpus.read(path)])
     tried: dict[float, list[float]] = {}
     for fold in range(a.folds):
         held = {name for name, _ in talkers if _part(a.speakers.get(name, name), a.folds) == fold}
-        others = agree.filmed([clip for name, clip in talkers if name not in held])
-        net = agree.fit([spoken, others], a.steps, fold, agree.fit([spoken], a.steps, fold))
+        others = train_sync.filmed([clip for name, clip in talkers if name not in held])
+        net = train_sync.fit([spoken, others], a.steps, fold, train_sync.fit([spoken], a.steps, fold))
         for clip in (clip for name, clip in talkers if name in held):
-            for seconds, errors in agree.shifts(net, clip).items():
+            for seconds, errors in train_sync.shifts(net, clip).items():
                 tried.setdefault(seconds, []).extend(errors)
     for seconds, errors in sorted(tried.items()):
         shares = {f"within {ms} ms": round(sum(e <= ms for e in errors) / len(errors), 3) for ms in (20, 40, 80)}
@@ -152,10 +154,10 @@ def gate(a: argparse.Namespace) -> None:
     """Train what tells speech from music and noise, on folders of recordings; write speech.safetensors."""
     from safetensors.torch import save_file
 
-    from . import clips
-    from . import gate as school
+    from . import real_clips
+    from . import train_vad as school
 
-    voices, behind = ([clips.sound(path) for path in sorted(folder.rglob("*")) if path.is_file()]
+    voices, behind = ([real_clips.sound(path) for path in sorted(folder.rglob("*")) if path.is_file()]
                       for folder in (a.voices, a.behind))  # fmt: skip
     save_file(school.fit(school.lessons(voices, behind, a.count, a.seed), a.steps, a.seed).state_dict(), a.out)
 

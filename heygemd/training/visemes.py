@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..render.geometry import F32
+from ..render.face.pose import F32
 
 
 class Viseme(NamedTuple):

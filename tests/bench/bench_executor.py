@@ -15,8 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.daemon.clusters import cluster, settings
-from tests.daemon.test_executor import Place
+from tests.daemon.executors.clusters import cluster, settings
+from tests.daemon.executors.test_local import Place
 from tests.making import audio
 from tests.render.anna import film
 

@@ -22,10 +22,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from heygemd import config, onevideo, transfer
+from heygemd.cli import render_one
+from heygemd.config import schema
 from heygemd.daemon import service
-from heygemd.daemon.executor import Executor
+from heygemd.daemon.executors.local import Executor
 from heygemd.protocol import Progress, Result
+from heygemd.storage import transfer
 from tests.e2e.harness import Site
 from tests.making import audio, video
 from tests.render.anna import film
@@ -79,7 +81,7 @@ def pass_through(root: Path, folders: int, videos: int) -> None:
     made = drop(site, folders, videos)
     service.executor = lambda _: HandsOver(made)  # type: ignore[assignment]
     before = seconds()
-    status = service.run(config.load(site.config), site.config, once=True)
+    status = service.run(schema.load(site.config), site.config, once=True)
     wall, own, probes = (after - first for after, first in zip(seconds(), before, strict=True))
     site.close()
     number = folders * videos
@@ -99,7 +101,7 @@ def copy(root: Path, size_mib: int) -> None:
 def render(root: Path, length_s: int) -> None:
     shown, voice = film(root / "face.mp4", length_s, 1080), audio(root / "voice.wav", length_s)
     before = time.perf_counter()
-    asyncio.run(onevideo.render(config.Config(), voice, shown, root / "out.mp4", lambda _: None))
+    asyncio.run(render_one.render(schema.Config(), voice, shown, root / "out.mp4", lambda _: None))
     took_s = time.perf_counter() - before
     print(f"a video of {length_s} s, 1080 x 1080: {took_s:.0f} s on {os.cpu_count()} processors")
 

@@ -24,7 +24,7 @@ from typing import Any
 
 import psutil
 
-from heygemd.config import Limits, Render
+from heygemd.config.schema import Limits, Render
 from heygemd.protocol import Done, Event, Failed, Progress, Ready, RenderRequest, parse
 
 from .. import making

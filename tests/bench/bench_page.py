@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from heygemd import messages
-from heygemd.config import Config
-from heygemd.daemon import share, status
-from heygemd.daemon.snapshot import JobView, Snapshot, VideoView
+from heygemd.config.schema import Config
+from heygemd.daemon.status import builder
+from heygemd.daemon.status.snapshot import JobView, Snapshot, VideoView
+from heygemd.i18n import catalog
+from heygemd.storage import share_access
 
 ROUNDS = 20
 
@@ -21,7 +22,7 @@ def snapshot(jobs: int) -> Snapshot:
     languages = Config().people.languages
     videos = tuple(VideoView(name=f"presenter {n}.mp4", state="waiting") for n in range(3))
     queue = tuple(JobView(id=f"q{n}", name=f"job {n}", state="ready", videos=videos) for n in range(jobs // 2))
-    why = messages.texts("needs_audio", {}, languages)
+    why = catalog.texts("needs_audio", {}, languages)
     waiting = tuple(JobView(id=f"w{n}", name=f"half {n}", state="waiting", text=why) for n in range(jobs - jobs // 2))
     return Snapshot(state="working", queue=queue, waiting=waiting, updated="2026-01-01T00:00:00+00:00")
 
@@ -38,16 +39,16 @@ def milliseconds(work: Callable[[], object]) -> float:
 
 def main(jobs: int) -> None:
     shown, config = snapshot(jobs), Config()
-    content = status.share_files(shown, config)
+    content = builder.share_files(shown, config)
     with tempfile.TemporaryDirectory() as folder:
-        made = milliseconds(lambda: status.share_files(shown, config))
-        share.create(Path(folder))
+        made = milliseconds(lambda: builder.share_files(shown, config))
+        share_access.create(Path(folder))
         written: dict[str, bytes] = {}
-        status.write_share(Path(folder), written, content, None)
+        builder.write_share(Path(folder), written, content, None)
 
         def write() -> None:
             written.pop("status.js"), written.pop("status.json")
-            status.write_share(Path(folder), written, content, None)
+            builder.write_share(Path(folder), written, content, None)
 
         wrote = milliseconds(write)
     sizes = ", ".join(f"{name} {len(data) / 1024:.0f} KiB" for name, data in content.items())

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from heygemd.daemon.store import KEEP_FINISHED, Store
+from heygemd.daemon.job_store import KEEP_FINISHED, Store
 from heygemd.job import Job, Media, Video
 from heygemd.protocol import Result
 from tests.e2e.harness import Site, wait_for

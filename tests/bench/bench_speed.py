@@ -15,8 +15,8 @@ import time
 from pathlib import Path
 
 from heygemd import demo
-from heygemd.config import Render
-from heygemd.render import encode
+from heygemd.config.schema import Render
+from heygemd.render.video import encode_mux
 
 from .. import making
 from .bench_memory import measure, presenter
@@ -28,7 +28,7 @@ def main(*given: str) -> None:
         folder = Path(temp)
         video, voice = (Path(path) for path in given) if len(given) == 2 else _own(folder, float((*given, 30)[0]))
         began = time.monotonic()
-        same = [word for key, value in encode.x264(Render()).items() for word in (f"-{key}", str(value))]
+        same = [word for key, value in encode_mux.x264(Render()).items() for word in (f"-{key}", str(value))]
         making.ffmpeg("-i", video, *same, folder / "transcoded.mp4")
         floor_s = time.monotonic() - began
         for name in ("first render", "second render"):

@@ -22,9 +22,9 @@ from typing import Any
 
 import torch
 
-from heygemd.config import Render
+from heygemd.config.schema import Render
 from heygemd.render.engines.wav2lip import network
-from heygemd.render.engines.wav2lip.runner import bf16_is_fast
+from heygemd.render.engines.wav2lip.batching import bf16_is_fast
 
 from .. import making
 from ..render import wav2lip_weights

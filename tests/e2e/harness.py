@@ -18,13 +18,13 @@ from typing import Any
 
 import psutil
 
-from heygemd.daemon import share
+from heygemd.storage import share_access
 
 CHECKOUT = Path(__file__).parents[2]
 PATIENCE = float(os.environ.get("HEYGEMD_PATIENCE", "1"))
 """How much more patience than usual a loaded machine gets, in every wait and every timeout."""
 PATIENCE_S = 120.0
-FOLDERS = share.FOLDERS
+FOLDERS = share_access.FOLDERS
 
 
 def wait_for(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
@@ -51,7 +51,7 @@ class Site:
         self.processes: list[subprocess.Popen[bytes]] = []
         self.prefix: list[str] = []
         self.module = "heygemd"
-        share.create(self.share)
+        share_access.create(self.share)
         self.configure(**sections)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(root / "notify"))
@@ -144,7 +144,7 @@ class Site:
         return found
 
     def log(self) -> str:
-        path = self.root / "log" / "heygemd.log"
+        path = self.root / "log" / "heygemd.logging_setup"
         return path.read_text() if path.exists() else (self.root / "stderr").read_text()
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from heygemd.daemon.names import WHY_NOTE
+from heygemd.daemon.intake.filename_rules import WHY_NOTE
 
 from ..render import wav2lip_weights
 from .harness import frame_count, offspring, wait_for

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from heygemd.daemon.names import LOOSE_NOTE, WAITING_NOTE, WHY_NOTE
+from heygemd.daemon.intake.filename_rules import LOOSE_NOTE, WAITING_NOTE, WHY_NOTE
 
 from .harness import duration_s, frame_count, wait_for
 

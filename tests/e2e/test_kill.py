@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import heygemd
-from heygemd.daemon.names import WHY_NOTE
+from heygemd.daemon.intake.filename_rules import WHY_NOTE
 
 from .harness import FOLDERS, PATIENCE, wait_for
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from heygemd.exits import Exit
+from heygemd.exit_codes import Exit
 from tests.making import ffmpeg
 from tests.render import anna
 

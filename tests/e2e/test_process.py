@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from heygemd import files
-from heygemd.config import load
+from heygemd.config.schema import load
 from heygemd.daemon import service
+from heygemd.storage import share_fs
 
 from .harness import living, offspring, wait_for, worker
 
@@ -84,7 +84,7 @@ def test_two_daemons_with_records_of_their_own_share_the_inbox_without_doing_a_j
     site_config.write_text(first)
     for number in range(3):
         wait_for((site.share / "done" / f"j{number}" / "anna.mp4").exists, f"j{number}")
-    logs = [(tmp_path / p / "heygemd.log").read_text() for p in ("log", "other-log")]
+    logs = [(tmp_path / p / "heygemd.logging_setup").read_text() for p in ("log", "other-log")]
     assert len(re.findall(r"anna.mp4: rendered", "".join(logs))) == 3
     site.ledger.check()
 
@@ -116,13 +116,13 @@ def test_bad_settings_end_with_the_code_that_systemd_does_not_restart(site):
 def test_a_share_that_hangs_is_reported_and_no_second_thread_is_tried(site, monkeypatch, block_s=6):
     site.configure(inbox={"io_deadline_s": 1})
     settings = load(site.config)
-    real, release = files.scan, threading.Event()
+    real, release = share_fs.scan, threading.Event()
 
     def blocking(*args):
         release.wait(block_s)
         return real(*args)
 
-    monkeypatch.setattr(files, "scan", blocking)
+    monkeypatch.setattr(share_fs, "scan", blocking)
     monkeypatch.setenv("NOTIFY_SOCKET", str(site.root / "notify"))
     states: list[tuple[float, str]] = []
     daemon: list[service.Service] = []

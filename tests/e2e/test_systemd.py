@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from heygemd import resources
+from heygemd import package_data
 from heygemd.demo import clips
+from tests.daemon.status.test_send_notifications import Hook
 from tests.e2e.harness import PATIENCE
 from tests.e2e.minisystem import System
-from tests.test_notify import Hook
 
 CHECKOUT = Path(__file__).parents[2]
 UNITS = CHECKOUT / "systemd"
@@ -108,7 +108,7 @@ def test_a_day_of_the_service(system: System) -> None:
     assert "serves" in journal(system)
 
     # The log is a file as well, which administrators may read.
-    assert owner(system, "/var/log/heygemd/heygemd.log") == "heygemd:adm 640"
+    assert owner(system, "/var/log/heygemd/heygemd.logging_setup") == "heygemd:adm 640"
 
     pid = show(system, "MainPID")
     began = time.monotonic()
@@ -126,7 +126,7 @@ def job() -> Iterator[Path]:
         made.mkdir()
         clip = dataclasses.replace(clips.CLIPS[0], seconds=1.0)
         clips.write(clip, clips.frames(clip, clips.portrait()), made)
-        voice = resources.PACKAGE / "demo" / "voice.m4a"
+        voice = package_data.PACKAGE / "demo" / "voice.m4a"
         subprocess.run(["ffmpeg", "-v", "error", "-i", voice, "-t", "2", "-c", "copy", made / "voice.m4a"], check=True)
         for path in (Path(folder), made, *made.iterdir()):
             path.chmod(0o775)

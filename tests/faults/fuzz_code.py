@@ -10,16 +10,18 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(include=["heygemd", "tomli"]):
-    from heygemd import config, protocol
-    from heygemd.daemon import manifest, store
+    from heygemd import protocol
+    from heygemd.config import schema
+    from heygemd.daemon import job_store
+    from heygemd.daemon.intake import manifest
     from heygemd.errors import InputError, NotReady
-    from heygemd.files import Entry, Folder
-    from heygemd.media import container
+    from heygemd.media import completeness
+    from heygemd.storage.share_fs import Entry, Folder
 
 from loguru import logger
 
-from heygemd.config import JobSettings, Limits, Render
-from heygemd.daemon import folder as folders
+from heygemd.config.schema import JobSettings, Limits, Render
+from heygemd.daemon.intake import classify as folders
 
 FOLDER = Path(tempfile.mkdtemp(prefix="heygemd-fuzz-"))
 
@@ -29,7 +31,7 @@ def examine(data: bytes) -> None:
     path = FOLDER / "media"
     path.write_bytes(data)
     try:
-        container.examine(path)
+        completeness.examine(path)
     except NotReady:
         return
 
@@ -37,14 +39,14 @@ def examine(data: bytes) -> None:
 def settings(data: bytes) -> None:
     """A job.toml: settings or InputError."""
     try:
-        config.load_job(data).apply(Render())
+        schema.load_job(data).apply(Render())
     except InputError as error:
         assert len(str(error)) < 10_000
 
 
 def record(data: bytes) -> None:
     """A job record: read or set aside, never lost."""
-    records = store.Store(FOLDER)
+    records = job_store.Store(FOLDER)
     for path in records.folder.iterdir():
         path.unlink()
     (records.folder / "a.json").write_bytes(data)

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import cv2
 
-from heygemd.config import GIB, Limits, Render
+from heygemd.config.schema import GIB, Limits, Render
 from heygemd.errors import HeygemdError
-from heygemd.media import container, probe
+from heygemd.media import completeness, probe
+from heygemd.media.sandbox import confine, limit_file_size
 from heygemd.protocol import RenderRequest
 from heygemd.render import pipeline
-from heygemd.render.confine import confine, limit_file_size
 from tests.e2e.harness import PATIENCE
 from tests.faults import people
 from tests.making import ffmpeg
@@ -108,7 +108,7 @@ def sources(folder: Path) -> list[Path]:
 def judge(path: Path) -> str:
     """What the daemon concludes; the kind of media, or the code of a typed fault."""
     try:
-        container.examine(path)
+        completeness.examine(path)
         return probe.probe(path, LIMITS).kind or "no media"
     except HeygemdError as error:
         return error.code

@@ -7,8 +7,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from heygemd.daemon.names import LOOSE_NOTE, WAITING_NOTE, WHY_NOTE
-from heygemd.files import HIDDEN
+from heygemd.daemon.intake.filename_rules import LOOSE_NOTE, WAITING_NOTE, WHY_NOTE
+from heygemd.storage.share_fs import HIDDEN
 from tests.e2e.harness import FOLDERS, Site, frame_count
 
 NOTES = (LOOSE_NOTE, WAITING_NOTE, WHY_NOTE)

@@ -125,11 +125,13 @@ def set_clock(path: Path) -> None:
 
 
 def main() -> None:
-    from heygemd import cli
-    from heygemd.daemon import inbox, recover, scheduler, share
+    from heygemd.cli import main as cli
+    from heygemd.daemon.intake import inbox
+    from heygemd.daemon.jobs import recovery, scheduler
+    from heygemd.storage import share_access
 
-    share.RETRY_S, share.RETRY_MAX_S = 0.3, 1.0
-    scheduler.PAUSE_S, recover.STRAY_S, inbox.REJUDGE_S = 1.0, 1.0, 1.0
+    share_access.RETRY_S, share_access.RETRY_MAX_S = 0.3, 1.0
+    scheduler.PAUSE_S, recovery.STRAY_S, inbox.REJUDGE_S = 1.0, 1.0, 1.0
     if "HEYGEMD_SEAM" in os.environ:
         install(Rules(Path(os.environ["HEYGEMD_SEAM"])))
     if "HEYGEMD_CLOCK" in os.environ:

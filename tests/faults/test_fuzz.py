@@ -9,9 +9,10 @@ import sys
 
 import pytest
 
-from heygemd.config import JobSettings, Render
-from heygemd.daemon import folder as folders
-from heygemd.daemon import manifest, store
+from heygemd.config.schema import JobSettings, Render
+from heygemd.daemon import job_store
+from heygemd.daemon.intake import classify as folders
+from heygemd.daemon.intake import manifest
 from heygemd.job import Job, Media, Video
 from heygemd.protocol import Failed, Progress
 from tests.making import audio, video
@@ -48,7 +49,7 @@ def seeds(folder):
     """A corpus: one whole thing of each kind."""
     job = Job(id="x", name="n", arrived=1.0, folder="n", voice=Media(name="v.wav", size=5, mtime_ns=1), videos=[
         Video(source=Media(name="a.mov", size=6, mtime_ns=1), output="a.mp4", state="done")])  # fmt: skip
-    records = store.Store(folder)
+    records = job_store.Store(folder)
     records.save(job)
     record = (records.folder / "x.json").read_bytes()
     kept = manifest.compose(job, folders.wishes(JobSettings(), Render()), {"a.mp4": 60})

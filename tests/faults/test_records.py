@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from heygemd.daemon.names import LOOSE_NOTE, WHY_NOTE
+from heygemd.daemon.intake.filename_rules import LOOSE_NOTE, WHY_NOTE
 from tests.e2e.harness import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -48,7 +48,7 @@ def test_a_damaged_record_costs_no_job(faulty, damage, point):
 @pytest.mark.fault("F28")
 def test_a_log_file_may_be_deleted_or_moved_by_others(faulty):
     faulty.start()
-    path = faulty.root / "log" / "heygemd.log"
+    path = faulty.root / "log" / "heygemd.logging_setup"
     wait_for(lambda: "serves" in path.read_text(), "log")
     path.rename(path.with_suffix(".1"))
     faulty.healthy("one")

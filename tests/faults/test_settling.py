@@ -7,7 +7,7 @@ import time
 import psutil
 import pytest
 
-from heygemd.daemon.names import WHY_NOTE
+from heygemd.daemon.intake.filename_rules import WHY_NOTE
 from tests.e2e.harness import PATIENCE, frame_count, wait_for
 from tests.making import ffmpeg
 

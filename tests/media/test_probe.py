@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from heygemd.config import Limits
+from heygemd.config.schema import Limits
 from heygemd.errors import HeygemdError, InputError
 from heygemd.media.probe import probe
 

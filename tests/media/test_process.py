@@ -45,7 +45,7 @@ def test_nothing_else_starts_ffmpeg_or_opens_media() -> None:
 
 def test_the_door_is_light() -> None:
     heavy = "[m for m in ('numpy', 'cv2', 'torch') if m in sys.modules]"
-    code = f"import sys, heygemd.media.probe, heygemd.media.container; print({heavy})"
+    code = f"import sys, heygemd.media.probe, heygemd.media.completeness; print({heavy})"
     assert subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout == "[]\n"
 
 

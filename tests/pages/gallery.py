@@ -16,7 +16,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from heygemd import messages
+from heygemd.i18n import catalog
 from tests.e2e.harness import Site, wait_for
 from tests.making import CLIPS, ffmpeg, video
 
@@ -50,7 +50,7 @@ class Gallery:
 
     def take(self, page_file: Path, name: str, ready: str = "main .card") -> None:
         """Take a page in every way that people see it, whole."""
-        for device, language, scheme in product(WIDTHS, messages.languages(), ("light", "dark")):
+        for device, language, scheme in product(WIDTHS, catalog.languages(), ("light", "dark")):
             with self.opened(page_file, device, language, scheme) as page:
                 page.locator(ready).first.wait_for()
                 page.wait_for_timeout(1500)  # small pictures, charts, and players that look for their video

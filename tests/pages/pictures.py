@@ -16,8 +16,8 @@ import cv2
 import numpy as np
 from playwright.sync_api import Browser, sync_playwright
 
-from heygemd import messages
-from heygemd.daemon.pages import PICTURES
+from heygemd.daemon.pages.html_page import PICTURES
+from heygemd.i18n import catalog
 
 from .conftest import CHROMIUM, OPTIONS
 
@@ -28,14 +28,14 @@ QUALITY = 70
 
 def main(folder: Path) -> None:
     PICTURES.mkdir(exist_ok=True)
-    for name in ("mouths", *(f"status-{language}" for language in messages.languages())):
+    for name in ("mouths", *(f"status-{language}" for language in catalog.languages())):
         if not (PICTURES / f"{name}.webp").exists():  # the daemon's page wants some
             keep(name, np.full((2, 2, 3), 127, np.uint8))
     demo = subprocess.Popen([sys.executable, "-m", "heygemd", "demo", "--folder", str(folder)])
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS)
         until_rendering(folder / "share" / "status.json")
-        for language in messages.languages():
+        for language in catalog.languages():
             shoot(browser, folder / "share" / "status.html", language)
         browser.close()
     assert demo.wait(PATIENCE_S) == 0

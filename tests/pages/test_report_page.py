@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from heygemd.config import Config, JobSettings
-from heygemd.daemon import pages, reports
+from heygemd.config.schema import Config, JobSettings
+from heygemd.daemon.pages import html_page
+from heygemd.daemon.publish import report as reports
 from heygemd.errors import EngineError
 from heygemd.job import Job, Media, Problem, Video
 from heygemd.protocol import Evidence, Found, Result
@@ -135,12 +136,12 @@ def test_a_failed_folder_says_why_and_shows_no_results(report, open_page: Open) 
 
 
 def test_an_incomplete_installation_is_no_fault_of_the_share(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(pages, "PICTURES", tmp_path)
-    pages._picture.cache_clear()
+    monkeypatch.setattr(html_page, "PICTURES", tmp_path)
+    html_page._picture.cache_clear()
     with pytest.raises(EngineError, match="asset_missing"):
-        pages.page("how-to.html", ["en"], limit=1, cleared=False, why_note="", audio=[], video=[])
+        html_page.page("how-to.html", ["en"], limit=1, cleared=False, why_note="", audio=[], video=[])
     with pytest.raises(EngineError, match="asset_missing"):
-        pages.page("no-such.html", ["en"])
+        html_page.page("no-such.html", ["en"])
 
 
 def test_one_language_where_the_job_asks_for_it(report, open_page: Open) -> None:

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from heygemd import messages
-from heygemd.config import Config, People
-from heygemd.daemon import share, status
-from heygemd.daemon.snapshot import Health, JobView, Snapshot, VideoView
-from heygemd.upkeep_settings import Retention
+from heygemd.config.schema import Config, People
+from heygemd.config.upkeep_settings import Retention
+from heygemd.daemon.status import builder
+from heygemd.daemon.status.snapshot import Health, JobView, Snapshot, VideoView
+from heygemd.i18n import catalog
+from heygemd.storage import share_access
 
 from .conftest import Open, assert_accessible
 
@@ -26,8 +27,8 @@ HOSTILE = "<img src=x onerror=alert(1)>\u202e'\"&amp; ]]> {name} ${1}"
 Write = Callable[[Snapshot], Path]
 
 
-def told(code: str, **fields: object) -> messages.Text:
-    return messages.texts(code, fields, LANGUAGES)
+def told(code: str, **fields: object) -> catalog.Text:
+    return catalog.texts(code, fields, LANGUAGES)
 
 
 def stamp(age_s: float = 0) -> str:
@@ -36,11 +37,11 @@ def stamp(age_s: float = 0) -> str:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    share.create(tmp_path)
+    share_access.create(tmp_path)
 
     def write(snapshot: Snapshot) -> Path:
-        content = status.share_files(snapshot, SETTINGS)
-        status.write_share(tmp_path, {}, content, None)
+        content = builder.share_files(snapshot, SETTINGS)
+        builder.write_share(tmp_path, {}, content, None)
         return tmp_path / "status.html"
 
     return write
@@ -125,7 +126,7 @@ def test_a_link_leads_through_any_name(write: Write, open_page: Open, tmp_path: 
     page_file = write(busy())
     (tmp_path / "done" / name).mkdir()
     (tmp_path / "done" / name / "report.html").write_text("<!doctype html><title>here</title>")
-    job = JobView(id="1", name=name, state="done", folder="done/x", link=status.link("done", name, "report.html"),
+    job = JobView(id="1", name=name, state="done", folder="done/x", link=builder.link("done", name, "report.html"),
                   finished=stamp())  # fmt: skip
     write(busy().model_copy(update={"recent": (job,)}))
     page = open_page(page_file)
@@ -165,9 +166,7 @@ def test_silence_while_the_page_is_open_is_told(write: Write, open_page: Open) -
 @pytest.mark.parametrize("state", ["idle", "paused", "share-unavailable", "stopped"])
 def test_every_state_has_a_name(state: str, write: Write, open_page: Open) -> None:
     page = open_page(write(Snapshot(state=state, updated=stamp(), detail=told("share_full"))))
-    expect(page.locator("#state")).to_contain_text(
-        messages.text(f"page_{state.replace('-', '_')}", {}), timeout=SOON_MS
-    )
+    expect(page.locator("#state")).to_contain_text(catalog.text(f"page_{state.replace('-', '_')}", {}), timeout=SOON_MS)
     expect(page.locator("#state")).to_contain_text("The share is full.")
 
 
@@ -214,26 +213,26 @@ def test_programs_get_the_same_as_json_with_a_schema(write: Write) -> None:
 
 
 def test_only_what_changed_is_written_and_what_was_deleted_comes_back(tmp_path: Path) -> None:
-    share.create(tmp_path)
+    share_access.create(tmp_path)
     written: dict[str, bytes] = {}
     for percent in (10, 20):
-        status.write_share(tmp_path, written, status.share_files(busy(percent), SETTINGS), None)
+        builder.write_share(tmp_path, written, builder.share_files(busy(percent), SETTINGS), None)
         if percent == 10:
             before = (tmp_path / "status.html").stat().st_mtime_ns
     assert (tmp_path / "status.html").stat().st_mtime_ns == before
     (tmp_path / "status.html").unlink()
-    status.write_share(tmp_path, written, status.share_files(busy(20), SETTINGS), None)
+    builder.write_share(tmp_path, written, builder.share_files(busy(20), SETTINGS), None)
     assert (tmp_path / "status.html").exists()
 
 
 def test_the_how_to_promises_only_what_the_settings_keep() -> None:
     promise = b"never changed or deleted"
     cleared = SETTINGS.model_copy(update={"retention": Retention(done_days=30, deed="delete")})
-    assert promise in status.share_files(busy(), SETTINGS)[status.HOW_TO]
-    assert promise not in status.share_files(busy(), cleared)[status.HOW_TO]
+    assert promise in builder.share_files(busy(), SETTINGS)[builder.HOW_TO]
+    assert promise not in builder.share_files(busy(), cleared)[builder.HOW_TO]
 
 
 def test_nothing_is_written_where_the_share_should_be(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        status.write_share(tmp_path, {}, status.share_files(busy(), SETTINGS), None)
+        builder.write_share(tmp_path, {}, builder.share_files(busy(), SETTINGS), None)
     assert not list(tmp_path.iterdir())

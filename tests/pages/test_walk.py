@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from playwright.sync_api import Page, expect
 
-from heygemd.daemon.names import WAITING_NOTE
+from heygemd.daemon.intake.filename_rules import WAITING_NOTE
 from heygemd.demo import clips
 from tests.e2e.conftest import site
 from tests.e2e.harness import PATIENCE, Site, wait_for

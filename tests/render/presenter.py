@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from skimage import data
 
-from heygemd.render.faces import FaceMeshTracker
+from heygemd.render.face.tracker import FaceMeshTracker
 from heygemd.render.scene import Crop, Finding, Image, Track
 
 FPS = Fraction(25)

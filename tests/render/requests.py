@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from heygemd.config import Limits, Render
+from heygemd.config.schema import Limits, Render
 from heygemd.protocol import RenderRequest
 
 

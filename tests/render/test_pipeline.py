@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from heygemd.config import Limits, Render
+from heygemd.config.schema import Limits, Render
 from heygemd.errors import EngineError, HeygemdError, InputError
 from heygemd.protocol import Found, Message, Progress, RenderRequest, Result
-from heygemd.render import encode, engines, pipeline, video, weave
+from heygemd.render import engines, frame_router, pipeline
 from heygemd.render.scene import Crop, Patch
+from heygemd.render.video import decode, encode_mux
 
 from .. import making
 from . import tint
@@ -155,20 +156,20 @@ def test_only_the_face_is_touched(
     bench: Bench, anna: Path, voices: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What reaches the encoder is the decoder's bits outside the boxes, and red inside; encoding hardly changes it."""
-    written: list[video.Frame] = []
-    write = encode.Encoder.write
-    monkeypatch.setattr(encode.Encoder, "write", lambda self, f: (written.append(f), write(self, f))[1])
+    written: list[decode.Frame] = []
+    write = encode_mux.Encoder.write
+    monkeypatch.setattr(encode_mux.Encoder, "write", lambda self, f: (written.append(f), write(self, f))[1])
     bench.render(voices("v.wav"), anna, quality="standard")
-    picture = video.describe(anna, Limits())
+    picture = decode.describe(anna, Limits())
     changed = np.zeros((picture.height, picture.width), bool)
-    for before, after in zip(video.frames(picture, len(written)), written, strict=True):
-        y0, y1 = (video.planes(f, picture.width, picture.height)[0] for f in (before, after))
+    for before, after in zip(decode.frames(picture, len(written)), written, strict=True):
+        y0, y1 = (decode.planes(f, picture.width, picture.height)[0] for f in (before, after))
         changed |= y0 != y1
     rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
     assert 0 < len(rows) < picture.height * 0.8 and 0 < len(columns) < picture.width * 0.8
-    made = video.frames(video.describe(bench.folder / "out.mp4", Limits()))
+    made = decode.frames(decode.describe(bench.folder / "out.mp4", Limits()))
     pairs = [
-        [video.planes(f, picture.width, picture.height)[0][~changed] for f in pair]
+        [decode.planes(f, picture.width, picture.height)[0][~changed] for f in pair]
         for pair in zip(written, made, strict=True)
     ]
     error = np.mean([np.square(before.astype(float) - after).mean() for before, after in pairs])
@@ -185,8 +186,8 @@ def test_tags_and_range_are_kept(bench: Bench, tmp_path: Path, voices: Callable[
         assert made[key] == source[key], key
     levels = []
     for path in (clip, bench.folder / "out.mp4"):
-        frame = next(video.frames(video.describe(path, Limits())))
-        levels.append(video.planes(frame, 320, 320)[0][:40].mean())
+        frame = next(decode.frames(decode.describe(path, Limits())))
+        levels.append(decode.planes(frame, 320, 320)[0][:40].mean())
     assert levels[0] == pytest.approx(levels[1], abs=1.5)
 
 
@@ -197,7 +198,7 @@ def test_frames_without_a_face_pass_through(bench: Bench, tmp_path: Path, voices
 
 def test_few_frames_may_wait(bench: Bench, tmp_path: Path, voices: Callable[..., Path], monkeypatch: Any) -> None:
     """A long gap while an engine holds back patches ends its input instead of filling memory."""
-    monkeypatch.setattr(weave, "WAITING_BYTES", 0)
+    monkeypatch.setattr(frame_router, "WAITING_BYTES", 0)
     engines.ENGINES["mesh"] = "tests.render.tint:Batches"
     clip = film(tmp_path / "v.mp4", 4, gap=(1, 3))
     assert bench.render(voices("four.wav", 4), clip).frames == 100
@@ -286,7 +287,7 @@ def test_a_damaged_tail_is_rendered_and_told(bench: Bench, tmp_path: Path, voice
 def test_a_wrong_offset_is_no_delivery(
     bench: Bench, anna: Path, voices: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("heygemd.render.sync.offset", lambda *args: (200.0, 3.0))
+    monkeypatch.setattr("heygemd.render.sync.av_offset.offset", lambda *args: (200.0, 3.0))
     with pytest.raises(HeygemdError) as caught:
         bench.render(voices("v.wav"), anna)
     assert caught.value.code == "out_of_sync"

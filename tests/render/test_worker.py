@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from heygemd.config import Limits, Render
+from heygemd.config.schema import Limits, Render
 from heygemd.protocol import Done, Event, Failed, Found, Progress, Ready, RenderRequest, parse
 
 from .. import making

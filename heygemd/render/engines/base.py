@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ...config import Render
+from ...config.schema import Render
 from ..scene import Crop, Patch, Timeline, Track
 
 VOICE_RATE_HZ = 16_000

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import psutil
 
-from ... import installed
-from ...config import Render
-from ...engine_settings import Command
+from ...config.engine_settings import Command
+from ...config.schema import Render
 from ...errors import DeadlineExceeded, EngineError
+from ...weights import requirements
 from .base import FileEngine
 
 OUTPUT_LINES = 30
@@ -42,7 +42,7 @@ class CommandEngine(FileEngine):
 
     def check(self) -> None:
         """Raise NotInstalled("command_missing") when the program or its folder is not there."""
-        installed.program(self.name, self._command)
+        requirements.program(self.name, self._command)
 
     def render(
         self, video: Path, audio: Path, folder: Path, fps: Fraction, progress: Callable[[float | None], None]

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from ...geometry import F32, blur, face_shape
-from ...mouth import OPEN, WIDTH
+from ....weights.bundled import SHA256
+from ...face.mouth_params import OPEN, WIDTH
+from ...face.pose import F32, blur, face_shape
 from ...scene import Crop, Patch, Timeline, Track
-from ...weights import SHA256
 from ..base import FrameEngine, Memo
-from . import lips, palette, person
-from .face import Painter, Plan
+from . import mouth_calibration, texture_bank, viseme_net
+from .renderer import Painter, Plan
 
 SELF_BONUS = 0.6
 """The frame's own lips are kept while they fit the target this much worse than the palette's."""
@@ -32,26 +32,26 @@ class MeshEngine(FrameEngine):
 
     name = "mesh"
     strength_gain = 4.0
-    version = " ".join(["7", *(SHA256[file] for file in lips.FILES)])
+    version = " ".join(["7", *(SHA256[file] for file in viseme_net.FILES)])
 
     def check(self) -> None:
         """Raise NotInstalled if a shipped file is missing or damaged."""
         face_shape()
-        lips.check()
+        viseme_net.check()
 
     def wants(self, track: Track) -> list[int]:
         """Return the frames of the palette."""
-        return palette.pick(track, person.observe(track))
+        return texture_bank.pick(track, mouth_calibration.observe(track))
 
     def study(self, crops: Iterator[Crop], track: Track) -> Memo:
         """Keep the palette's textures, and what this person's closed mouth looks like."""
-        memo: Memo = dict(palette.store(crops, track))
-        memo["rest"] = person.learn(person.observe(track))
+        memo: Memo = dict(texture_bank.store(crops, track))
+        memo["rest"] = mouth_calibration.learn(mouth_calibration.observe(track))
         return memo
 
     def hear(self, voice: NDArray[np.float32]) -> Memo:
         """Keep what the lips say."""
-        return {"spoken": lips.speak(voice)}
+        return {"spoken": viseme_net.speak(voice)}
 
     def render(
         self, crops: Iterator[Crop], track: Track, timeline: Timeline, voice: NDArray[np.float32], memo: Memo
@@ -68,25 +68,27 @@ class MeshEngine(FrameEngine):
 
 def make_plan(track: Track, timeline: Timeline, memo: Memo) -> Plan:
     """Decide every frame's mouth and whose texture shows it; all arrays (N, few)."""
-    motion = person.observe(track)
+    motion = mouth_calibration.observe(track)
     fps = float(timeline.fps)
-    rest = person.closed(memo["rest"], np.nan_to_num(motion.angles_deg))
+    rest = mouth_calibration.closed(memo["rest"], np.nan_to_num(motion.angles_deg))
     own = np.where(np.isfinite(motion.quantities), motion.quantities, rest)
-    base = rest + person.mood(motion, rest, fps)
+    base = rest + mouth_calibration.mood(motion, rest, fps)
     source = timeline.source
-    target = base[source] + _within(_at(memo["spoken"], timeline.times_s), *person.manner(memo["rest"], motion))
+    target = base[source] + _within(
+        _at(memo["spoken"], timeline.times_s), *mouth_calibration.manner(memo["rest"], motion)
+    )
     strength = track.strength[source, None]
     target = own[source] + strength * (target - own[source])
     frames = memo["frame"]
     entries = own[frames] - rest[frames]
-    apart = palette.distances(target - rest[source], entries)
-    turned = (motion.angles_deg[source][:, None] - motion.angles_deg[frames][None]) / palette.POSE_UNITS_DEG
+    apart = texture_bank.distances(target - rest[source], entries)
+    turned = (motion.angles_deg[source][:, None] - motion.angles_deg[frames][None]) / texture_bank.POSE_UNITS_DEG
     apart += np.nan_to_num((turned**2).sum(2), nan=0.0, posinf=0.0)
-    apart += palette.OTHER_SHOT_PRICE * (motion.shot[source][:, None] != motion.shot[frames][None])
+    apart += texture_bank.OTHER_SHOT_PRICE * (motion.shot[source][:, None] != motion.shot[frames][None])
     breaks = np.concatenate([[True], motion.shot[source[1:]] != motion.shot[source[:-1]]])
-    choice = palette.choose(apart, breaks)
+    choice = texture_bank.choose(apart, breaks)
     price = apart[np.arange(len(choice)), choice]
-    kept = palette.distances_paired(target, own[source])
+    kept = texture_bank.distances_paired(target, own[source])
     need = 0.5 + 0.5 * np.tanh(2 * (kept - price - SELF_BONUS))
     need = blur(need[:, None].astype(np.float32), FADE_S * fps)[:, 0]
     opened = entries[:, OPEN] + rest[frames, OPEN]
@@ -114,6 +116,6 @@ def _at(rows: F32, times_s: NDArray[np.float64]) -> F32:
     if not len(rows):
         return np.zeros((len(times_s), 5), np.float32)
     rows = rows.copy()
-    rows[:, WIDTH] = blur(rows[:, WIDTH : WIDTH + 1], WIDTH_S * lips.RATE_HZ)[:, 0]
-    grid = (np.arange(len(rows)) + 0.5) / lips.RATE_HZ
+    rows[:, WIDTH] = blur(rows[:, WIDTH : WIDTH + 1], WIDTH_S * viseme_net.RATE_HZ)[:, 0]
+    grid = (np.arange(len(rows)) + 0.5) / viseme_net.RATE_HZ
     return np.stack([np.interp(times_s, grid, column) for column in rows.T], 1).astype(np.float32)

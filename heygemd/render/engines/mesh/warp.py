@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay
 
-from ...geometry import F32, face_shape
-from ...mouth import INNER, LOWER_INNER, UPPER_INNER
+from ...face.mouth_params import INNER, LOWER_INNER, UPPER_INNER
+from ...face.pose import F32, face_shape
 from ...scene import MESH_POINTS
 
 OVAL = np.array([127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152])

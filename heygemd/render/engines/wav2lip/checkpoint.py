@@ -18,8 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .... import weightfile
 from ....errors import NotInstalled
+from ....weights import file_type
 from .network import BATCH_NORM, expected_shapes
 
 State = dict[str, Tensor]
@@ -46,7 +46,7 @@ def load(path: Path) -> State:
     Raises NotInstalled(code, path=...): what weightfile says of a file that is not PyTorch's, "weights_damaged",
     "weights_code" (more than tensors, refused unread), one of STRANGERS, or "weights_other".
     """
-    kind = weightfile.usable(path)
+    kind = file_type.usable(path)
     try:
         if kind == "torchscript":
             state = _scripted(path)

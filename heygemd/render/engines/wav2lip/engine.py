@@ -11,12 +11,12 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from .... import installed
-from ...geometry import F32
+from ....weights import requirements
+from ...face.pose import F32
 from ...scene import Crop, Image, Patch, Timeline, Track
 from ..base import FrameEngine, Memo
-from . import checkpoint, mended, picture, reference
-from .runner import Runner
+from . import checkpoint, corrected, face_crop, reference
+from .batching import Runner
 
 
 class Wav2LipEngine(FrameEngine):
@@ -31,7 +31,7 @@ class Wav2LipEngine(FrameEngine):
 
     @cached_property
     def _runner(self) -> Runner:
-        state = checkpoint.load(installed.wav2lip(self.settings, self.models))
+        state = checkpoint.load(requirements.wav2lip(self.settings, self.models))
         wanted = self.settings.wav2lip
         exactly = wanted.compat and wanted.precision == "auto"
         return Runner(state, self.device, "fp32" if exactly else wanted.precision, self.keep)
@@ -44,7 +44,7 @@ class Wav2LipEngine(FrameEngine):
     def study(self, crops: Iterator[Crop], track: Track) -> Memo:
         """Keep where the face is in each frame."""
         del crops
-        return {"bounds": picture.bounds(track)}
+        return {"bounds": face_crop.bounds(track)}
 
     def render(
         self, crops: Iterator[Crop], track: Track, timeline: Timeline, voice: NDArray[np.float32], memo: Memo
@@ -65,7 +65,7 @@ class Wav2LipEngine(FrameEngine):
 
     def _style(
         self, track: Track, timeline: Timeline, voice: NDArray[np.float32], bounds: F32
-    ) -> reference.Reference | mended.Mended:
+    ) -> reference.Reference | corrected.Mended:
         if self.settings.wav2lip.compat:
             return reference.Reference(track, timeline, voice, bounds)
-        return mended.Mended(self.settings.wav2lip, track, timeline, voice, bounds)
+        return corrected.Mended(self.settings.wav2lip, track, timeline, voice, bounds)

@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...geometry import F32
+from ...face.pose import F32
 from ...scene import Crop, Image, Patch, Timeline, Track
-from . import picture
-from .hearing import HOP, RATE_HZ, Starts, mel
+from . import face_crop
+from .mel_windows import HOP, RATE_HZ, Starts, mel
 from .network import MEL_FRAMES, SIDE
 
 PADS = (0, 10, 0, 0)
@@ -59,7 +59,7 @@ class Reference:
         """`bounds`: see picture.bounds."""
         self._source, self._voice = timeline.source, voice
         self._starts = starts(len(voice), timeline.fps)
-        self._boxes = boxes(bounds, picture.runs(track), (track.width, track.height))
+        self._boxes = boxes(bounds, face_crop.runs(track), (track.width, track.height))
 
     def look(self, crop: Crop) -> Image:
         """Return the (SIDE, SIDE, 3) face that the network sees."""

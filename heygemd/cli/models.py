@@ -1,0 +1,78 @@
+"""The verbs about network weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..exit_codes import Exit
+from .jobs import ConfigFile, load
+
+app = typer.Typer(rich_markup_mode=None)
+
+
+@app.callback(invoke_without_command=True)
+def models(context: typer.Context) -> None:
+    """List, check, add or fetch optional network weights."""
+    if context.invoked_subcommand is None:
+        models_list()
+
+
+@app.command("list")
+def models_list(config: ConfigFile = None) -> None:
+    """List the weights that heygemd knows and whether they are here (unread; see verify)."""
+    from ..weights import registry
+
+    folder = load(config).paths.models
+    for model in registry.register():
+        here = "shipped" if model.shipped else "here" if model.path(folder).exists() else "not here"
+        typer.echo(f"{model.name:<16} {here:<9} {model.purpose} ({model.licence})")
+        if here == "not here":
+            how = f"heygemd models fetch {model.name}" if model.url else "then heygemd models add FILE"
+            typer.echo(f"{'':<26} from {model.source}: {how}")
+    typer.echo(f"folder: {folder}")
+
+
+@app.command("verify")
+def models_verify(config: ConfigFile = None) -> None:
+    """Read every file again and compare it with its hash. Exit status 1 if one is damaged."""
+    from ..weights import registry
+
+    folder = load(config).paths.models
+    states = {model.name: registry.state(model, folder) for model in registry.register()}
+    for name, state in states.items():
+        typer.echo(f"{name:<16} {state}")
+    if "damaged" in states.values():
+        raise typer.Exit(Exit.PROBLEM)
+
+
+@app.command("add")
+def models_add(file: Annotated[Path, typer.Argument(help="Known by its content.")], config: ConfigFile = None) -> None:
+    """Copy a file of weights that you have into the models folder."""
+    from ..weights import registry
+
+    folder = load(config).paths.models
+    model = registry.add(file, folder)
+    typer.echo(f"{model.name}: {model.path(folder)}")
+
+
+@app.command("fetch")
+def models_fetch(name: str, config: ConfigFile = None) -> None:
+    """Download weights by name, checked against their hash."""
+    from ..weights import registry
+    from . import terminal
+
+    folder = load(config).paths.models
+    model = registry.find(name)
+    with terminal.Bars() as bars:
+        size = model.size or 0
+
+        def report(done: int) -> None:
+            percent = 100 * done / size if size else 0
+            bars.video("models", name, "running", percent, f"{done >> 20} MiB")
+
+        registry.fetch(model, folder, report)
+        bars.video("models", name, "done", 100, "")
+    typer.echo(f"{model.name}: {model.path(folder)}")

@@ -1,0 +1,1 @@
+"""Where videos are rendered: on this machine or on a Ray cluster."""

@@ -1,0 +1,1 @@
+"""From a folder in the inbox to a claimed job."""

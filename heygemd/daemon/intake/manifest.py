@@ -1,0 +1,56 @@
+"""What a finished folder remembers of itself, so that dragged back only what is missing or changed is rendered."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from loguru import logger
+
+from ...errors import printable
+from ...job import Job, Media, Name, Record, Video
+
+FILE = "manifest.json"
+ORIGINALS = "originals"
+
+
+class Made(Record):
+    """A result and what it was made from; `size` tells it from a file that staff put in its place."""
+
+    source: Name
+    source_size: int
+    size: int
+    output: str
+    video: Video
+
+
+class Manifest(Record):
+    """The state of a finished folder. It lies where staff can change it, so nothing in it is trusted beyond names."""
+
+    schema_version: int = 1
+    voice: Media
+    wishes: dict[str, Any]
+    made: list[Made]
+
+    def result_of(self, source: Media) -> Made | None:
+        """Return what was made from an original of that name and size."""
+        return next((m for m in self.made if m.source == source.title and m.source_size == source.size), None)
+
+
+def parse(data: bytes) -> Manifest | None:
+    """Read a manifest; anything odd means "none", and everything is rendered again."""
+    try:
+        return Manifest.model_validate(json.loads(data))
+    except (ValueError, RecursionError) as error:
+        logger.warning("a folder's manifest is unreadable and ignored: {}", printable(str(error)))
+        return None
+
+
+def compose(job: Job, wishes: dict[str, Any], sizes: dict[str, int]) -> bytes:
+    """Return the manifest of a job whose originals lie in originals/; `sizes`: bytes of each result by output name."""
+    made = [
+        Made(source=v.source.title, source_size=v.source.size, size=sizes[v.output], output=v.output, video=v)
+        for v in job.videos
+        if v.state == "done"
+    ]
+    return json.dumps(Manifest(voice=job.voice, wishes=wishes, made=made).model_dump(mode="python")).encode()

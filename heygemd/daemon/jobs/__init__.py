@@ -1,0 +1,1 @@
+"""Which job is next, how its videos are rendered, what becomes of failures."""

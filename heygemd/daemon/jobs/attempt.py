@@ -1,0 +1,197 @@
+"""One attempt at one video: counted, copied in, rendered by a child, its result kept on the share."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+from collections.abc import Callable, Collection
+from pathlib import Path
+from weakref import WeakValueDictionary
+
+from ...config.schema import GIB, MIB, Config, Render
+from ...errors import InfrastructureError, NotReady
+from ...fault_points import point
+from ...job import Job, Media, Video
+from ...media import probe
+from ...protocol import Event, RenderRequest
+from ...storage import mounts, share_fs, transfer
+from ...storage.share_access import Guard
+from ...weights import requirements
+from ..executors.local import Executor, Task
+from ..intake.classify import AUDIO_ENDINGS, VIDEO_ENDINGS
+from ..job_store import Store
+from ..publish import preview_store, publish
+
+_COPYING: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
+"""What is being copied in now, each by one attempt only."""
+
+
+class Attempt:
+    """Everything between "this video is next" and "its result lies verified in the job's folder"."""
+
+    def __init__(self, config: Config, store: Store, guard: Guard, job: Job, video: Video) -> None:
+        """Nothing is begun before `run`."""
+        self.config = config
+        self.store = store
+        self.guard = guard
+        self.job = job
+        self.video = video
+        self.folder = config.paths.share / "processing" / job.folder
+        self.scratch = config.paths.cache / "jobs" / job.id
+        self.number = job.videos.index(video) + 1
+
+    async def run(self, executor: Executor, report: Callable[[Event], None], others: Collection[Attempt] = ()) -> None:
+        """Render the video; sets its result and state. Raises every typed fault; a stop costs no attempt.
+
+        `others`: attempts under way beside it, whose room on the disks is spoken for.
+        """
+        self.video.attempts += 1
+        try:
+            await self._preflight(others)
+            await self._make(executor, report)
+        except asyncio.CancelledError:
+            self.video.attempts -= 1
+            raise
+
+    async def _make(self, executor: Executor, report: Callable[[Event], None]) -> None:
+        work = self.scratch / f"attempt-{self.number:02d}"
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        self.video.found = []
+        self.video.running = True
+        self.store.save(self.job)
+        try:
+            async with executor.renderer(work, self._cache, self.job) as renderer:
+                await self._copy_in(self.job.voice, self._voice)
+                await self._copy_in(self.video.source, self._video(self.number))
+                point("copy-in")
+                ahead = asyncio.create_task(self._copy_ahead())
+                try:
+                    await self._render(renderer, work, report)
+                finally:
+                    ahead.cancel()
+                    await asyncio.wait({ahead})
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+
+    async def _render(self, renderer: Task, work: Path, report: Callable[[Event], None]) -> None:
+        output = work / "result.mp4"
+        (work / "tmp").mkdir()
+        request = RenderRequest(
+            voice=self._voice,
+            video=self._video(self.number),
+            voice_digest=self.job.voice.digest,
+            video_digest=self.video.source.digest,
+            output=output,
+            scratch=work / "tmp",
+            cache=self._cache,
+            models=self.config.paths.models,
+            settings=self._settings,
+            limits=self.config.limits,
+        )
+        info = await asyncio.to_thread(probe.probe, self._voice, self.config.limits)
+        self.video.result = await renderer.render(request, info.duration_s or 0, report)
+        with contextlib.suppress(FileNotFoundError):
+            output.with_suffix(".json").replace(self._proof)
+        output.replace(self.rendered)
+        self.video.state = "rendered"
+        self.store.save(self.job)
+        point("rendered")
+        self._video(self.number).unlink(missing_ok=True)
+
+    async def keep(self) -> None:
+        """Bring the rendered video into the job's folder on the share; repeatable, waits out any outage there."""
+        if not self.rendered.exists():
+            self.video.state = "waiting"
+            return
+        group = self.guard.mount.group if self.guard.mount else None
+        steps = publish.keep_result(self.rendered, self.folder, self.video, group)
+        self.video.output_digest = await self.guard.thread.drain(steps)
+        await self.guard.thread.call(preview_store.leave, self._proof, self.folder / share_fs.HIDDEN, self.video, group)
+        point("keep")
+        self.video.state = "done"
+        self.store.save(self.job)
+        self.rendered.unlink(missing_ok=True)
+        self._proof.unlink(missing_ok=True)
+
+    @property
+    def rendered(self) -> Path:
+        """Where the finished video lies until the share has it."""
+        return self.scratch / f"r{self.number:02d}.mp4"
+
+    @property
+    def _settings(self) -> Render:
+        return self.job.settings.apply(self.config.render)
+
+    @property
+    def _cache(self) -> Path:
+        return self.config.paths.cache / "analysis"
+
+    @property
+    def _proof(self) -> Path:
+        return self.rendered.with_suffix(".json")
+
+    @property
+    def _voice(self) -> Path:
+        return self.scratch / f"voice{_ending(self.job.voice.title, AUDIO_ENDINGS)}"
+
+    def _video(self, number: int) -> Path:
+        title = self.job.videos[number - 1].source.title
+        return self.scratch / f"v{number:02d}{_ending(title, VIDEO_ENDINGS)}"
+
+    async def _copy_in(self, media: Media, target: Path) -> None:
+        """Bring a file to scratch under a neutral name, once. Raises NotReady when it is not what was settled."""
+        lock = _COPYING.setdefault(target, asyncio.Lock())
+        async with lock:  # several videos of a job have one voice
+            if not (media.digest and target.exists() and target.stat().st_size == media.size):
+                await self._copy(media, target)
+
+    async def _copy(self, media: Media, target: Path) -> None:
+        source = self.folder / media.name
+        if await self.guard.thread.call(share_fs.fingerprint, source) != (media.size, media.mtime_ns):
+            raise NotReady("changed_after_claim", name=media.title)
+        try:
+            media.digest = await self.guard.thread.drain(transfer.copy(source, target))
+        except InfrastructureError as error:
+            if error.code == "share_full":  # the side that was written is ours, not the share
+                raise InfrastructureError("scratch_full", path=str(target)) from None
+            raise
+
+    async def _copy_ahead(self) -> None:
+        """Copy the next video in while this one renders; a fault here shows when its turn comes."""
+        following = enumerate(self.job.videos[self.number :], self.number + 1)
+        number = next((n for n, v in following if v.state == "waiting" and not v.running), None)
+        if number is None:
+            return
+        try:
+            await self._copy_in(self.job.videos[number - 1].source, self._video(number))
+        except (InfrastructureError, NotReady, OSError):
+            return
+
+    async def _preflight(self, others: Collection[Attempt]) -> None:
+        """Raise InfrastructureError when the engine is not installed or a disk has too little room to begin."""
+        requirements.require(self._settings, self.config.paths.models)
+        limits, cache = self.config.limits, self.config.paths.cache
+        estimate = sum(attempt.video.source.size for attempt in (self, *others))
+        voices = sum(attempt.job.voice.size for attempt in (self, *others))
+        need = voices + 4 * estimate + limits.free_scratch_gib * GIB
+        cache.mkdir(parents=True, exist_ok=True)
+        if (free := shutil.disk_usage(cache).free) < need:
+            raise InfrastructureError("scratch_low", path=str(cache), free_gib=_gib(free), need_gib=_gib(need))
+        state = self.config.paths.state
+        if (free := shutil.disk_usage(state).free) < limits.free_state_mib * MIB:
+            raise InfrastructureError("state_low", path=str(state), free_gib=_gib(free))
+        share = self.config.paths.share
+        need = 1.5 * estimate + limits.free_share_gib * GIB
+        if (free := await self.guard.thread.call(mounts.free_bytes, share)) < need:
+            raise InfrastructureError("share_low", path=str(share), free_gib=_gib(free), need_gib=_gib(need))
+
+
+def _gib(size: float) -> float:
+    return round(size / GIB, 1)
+
+
+def _ending(name: str, known: tuple[str, ...]) -> str:
+    """The file's ending if it is one of ours, so that nothing chosen by a person reaches a program."""
+    return next((e for e in known if name.casefold().endswith(e)), "")

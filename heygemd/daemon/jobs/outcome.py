@@ -1,0 +1,62 @@
+"""What one attempt's end means for its video: done, never again, again later, or a pause that counts for nothing."""
+
+from __future__ import annotations
+
+import time
+
+from loguru import logger
+
+from ...config.schema import Attempts
+from ...errors import HeygemdError, InfrastructureError, InputError, NotInstalled, NotReady, describe
+from ...job import Job, Problem, Video
+
+DISK_FULL_LIMIT = 3
+HELD = ("held_open", "no_permission")
+"""Somebody is at the file, or it is not ours to read: that may end, and is no fault of the file."""
+
+
+def conclude(settings: Attempts, job: Job, video: Video, error: BaseException | None, alone: bool = True) -> None:
+    """Write an attempt's end into the record; `alone`: nothing else was rendered that could have filled the disk.
+
+    Raises the InfrastructureError that makes the queue pause, the NotReady that lets the job rest.
+    """
+    video.unclean_ends = 0
+    if error is None:
+        logger.bind(job=job.name, id=job.id).success("{}: rendered", video.output)
+    elif isinstance(error, InputError):
+        _fail(job, video, error)
+    elif isinstance(error, InfrastructureError):
+        video.attempts = max(0, video.attempts - 1)
+        if isinstance(error, NotInstalled) and (job.settings.engine or job.settings.tracker):
+            raise NotReady(error.code, error.detail, **error.fields)  # this folder's own choice: the others go on
+        video.disk_full += alone and error.code == "scratch_full"
+        if video.disk_full < DISK_FULL_LIMIT:
+            raise error
+        _fail(job, video, InputError("too_big_for_disk", detail=str(error)))
+    elif isinstance(error, NotReady) and error.code in HELD:
+        video.attempts = max(0, video.attempts - 1)
+        raise error
+    elif isinstance(error, (NotReady, FileNotFoundError)):
+        _fail(job, video, InputError("file_changed", name=video.source.title, detail=describe(error)))
+    else:
+        _retry_later(settings, job, video, error)
+
+
+def _retry_later(settings: Attempts, job: Job, video: Video, error: BaseException) -> None:
+    typed = error if isinstance(error, HeygemdError) else HeygemdError("engine_error", detail=describe(error))
+    limit = settings.max_attempts
+    if video.attempts >= limit:
+        _fail(job, video, typed)
+        return
+    backoff = settings.retry_backoff_s
+    delay_s = backoff[min(video.attempts - 1, len(backoff) - 1)] if backoff else 0
+    video.not_before = time.time() + delay_s
+    logger.bind(job=job.name, id=job.id).warning(
+        "{}: attempt {} of {} failed ({}), again in {:.0f} s", video.output, video.attempts, limit, typed, delay_s
+    )
+
+
+def _fail(job: Job, video: Video, error: HeygemdError) -> None:
+    video.state = "failed"
+    video.problem = Problem(code=error.code, fields=error.fields, detail=error.detail)
+    logger.bind(job=job.name, id=job.id).error("{}: failed: {}", video.output, describe(error))

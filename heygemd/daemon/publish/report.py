@@ -1,0 +1,129 @@
+"""The papers put beside the results: report.html, the reason note, the job's own log."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from ...config.schema import Config, Language, Render
+from ...errors import printable
+from ...i18n import catalog
+from ...i18n.catalog import Text
+from ...job import Job, Problem, Video
+from ...protocol import CONTROL_MS, Evidence, Found
+from ..pages.html_page import page
+from . import report_chart
+from .publish import LOG_NOTE, Papers
+
+LOG_BYTES = 1 << 20
+
+
+def papers(job: Job, config: Config, log_file: Path, proofs: Mapping[str, Evidence]) -> Papers:
+    """Make the papers of a settled job; `proofs`: what was noted of its finished videos, by output name."""
+    languages = (job.settings.language,) if job.settings.language else config.people.languages
+    try:
+        log = log_file.read_bytes()[-LOG_BYTES:]
+    except FileNotFoundError:
+        log = b""
+    why = catalog.lines(_reasons(job, languages)) if _went_wrong(job) else None
+    return Papers(report=_report(job, config, languages, proofs), log=log, why=why)
+
+
+def _went_wrong(job: Job) -> bool:
+    return job.problem is not None or any(v.state == "failed" for v in job.videos)
+
+
+def _reasons(job: Job, languages: tuple[Language, ...]) -> list[str]:
+    found = []
+    for language in languages:
+        if job.problem is not None:
+            found.append(catalog.text(job.problem.code, job.problem.fields, language))
+        found += [catalog.named(v.problem.code, v.facts(), language) for v in job.videos if v.problem is not None]
+        found.append(catalog.text("try_again", {}, language))
+    return [printable(text) for text in found]
+
+
+def _report(job: Job, config: Config, languages: tuple[Language, ...], proofs: Mapping[str, Evidence]) -> bytes:
+    times = {language: _when(job.finished, language) for language in languages}
+    return page(
+        "report.html",
+        languages,
+        name=printable(job.name),
+        voice=printable(job.voice.title),
+        finished=times,
+        ok=job.succeeded,
+        done=sum(v.state == "done" for v in job.videos),
+        problem=_told(job.problem, job.problem.fields, languages) if job.problem else None,
+        videos=[_video(job, config, video, languages, proofs.get(video.output)) for video in job.videos],
+        log=LOG_NOTE,
+        control_ms=CONTROL_MS,
+        went_wrong=_went_wrong(job),
+    )
+
+
+def _when(moment: float, language: str) -> str:
+    from babel import dates
+
+    when = datetime.fromtimestamp(moment)
+    date, time = dates.format_date(when, "medium", locale=language), dates.format_time(when, "short", locale=language)
+    return f"{date} {time}"
+
+
+def _told(problem: Problem, fields: Mapping[str, Any], languages: tuple[str, ...]) -> dict[str, Any]:
+    """Return a problem as (what happened, what to do), each in all languages, and its code for the administrator."""
+    told = {language: catalog.parts(problem.code, fields, language) for language in languages}
+    what: Text = {language: parts[0] for language, parts in told.items()}
+    todo: Text = {language: parts[1] for language, parts in told.items() if parts[1]}
+    return {"what": what, "todo": todo, "code": problem.code}
+
+
+def _video(
+    job: Job, config: Config, video: Video, languages: tuple[str, ...], proof: Evidence | None
+) -> dict[str, Any]:
+    done, settings = video.state == "done", job.settings.apply(config.render)
+    return {
+        "name": printable(video.source.title),
+        "ok": done,
+        "kept": video.kept,
+        "output": video.output if done else "",
+        "problem": _told(video.problem, video.facts(), languages) if video.problem else None,
+        "found": [(catalog.texts(f.code, f.fields, languages), _deed(f, settings)) for f in video.found],
+        "proof": proof,
+        "moments": [f"{moment:.1f}" for moment in proof.moments_s] if proof else [],
+        "chart": report_chart.draw(proof) if proof and proof.voice else "",
+        "chart_width": report_chart.width(proof) if proof else 0,
+        "chart_part_s": _part_s(video, proof),
+        "result": video.result,
+        "fps": float(Fraction(video.result.fps)) if video.result else 0,
+        "offset": _offset(video),
+        "settings": settings,
+        "attempts": video.attempts,
+    }
+
+
+def _part_s(video: Video, proof: Evidence | None) -> int:
+    """Return how much of the start the chart shows, in seconds, where that is not all; else 0."""
+    if video.result is None or proof is None:
+        return 0
+    shown_s = len(proof.voice) / proof.curve_hz
+    return round(shown_s) if shown_s < video.result.duration_s - 1 else 0
+
+
+def _deed(found: Found, settings: Render) -> str:
+    """Return the code of what was done about a finding, where the settings choose that, or ""."""
+    if found.code == "voice_longer":
+        return f"audio_longer_{settings.audio_longer}"
+    return f"audio_shorter_{settings.audio_shorter}" if found.code == "voice_shorter" else ""
+
+
+def _offset(video: Video) -> tuple[str, int]:
+    """Return the code of the sentence on lips and voice, and by how many milliseconds they are apart."""
+    if video.result is None or video.result.offset_ms is None:
+        return "report_offset_none", 0
+    offset_ms = round(video.result.offset_ms)
+    if offset_ms == 0:
+        return "report_offset_zero", 0
+    return ("report_offset" if offset_ms >= 0 else "report_offset_early"), abs(offset_ms)

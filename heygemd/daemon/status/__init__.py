@@ -1,0 +1,1 @@
+"""What is shown of a running daemon: pages, status.json, metrics, notifications, systemd."""

@@ -1,0 +1,46 @@
+"""Whether two machines would render the same: the package with its small weights, and the large weights beside it."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cache
+from pathlib import Path
+
+from .. import __version__
+from .input_cache import blocks_of
+
+PACKAGE = Path(__file__).parents[1]
+
+
+def facts(models: Path) -> dict[str, str]:
+    """Return what must be equal on all machines, by name: the version, the package's files, each file of `models`."""
+    found = {"version": __version__, "package": _package()}
+    if models.is_dir():
+        for path in sorted(p for p in models.iterdir() if p.is_file() and not p.name.startswith(".")):
+            seen = path.stat()
+            found[f"models/{path.name}"] = _digest(path, (seen.st_size, seen.st_mtime_ns))
+    return found
+
+
+def differing(here: dict[str, str], there: dict[str, str]) -> list[str]:
+    """Return the names of what differs, or is missing on one side."""
+    return sorted(name for name in {*here, *there} if here.get(name) != there.get(name))
+
+
+@cache
+def _package() -> str:
+    """One digest of all that is installed of heygemd: code and shipped weights."""
+    running = hashlib.blake2b(digest_size=20)
+    for path in sorted(PACKAGE.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            running.update(f"{path.relative_to(PACKAGE)}\0".encode() + hashlib.blake2b(path.read_bytes()).digest())
+    return running.hexdigest()
+
+
+@cache
+def _digest(path: Path, _stamp: tuple[int, int]) -> str:
+    """The content's digest; `_stamp` tells the cache that it is another."""
+    running = hashlib.blake2b(digest_size=20)
+    for block in blocks_of(path):
+        running.update(block)
+    return running.hexdigest()

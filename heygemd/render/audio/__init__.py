@@ -1,0 +1,1 @@
+"""The voice: loading, quality, mel spectrograms, voice activity, number of speakers."""

@@ -1,0 +1,129 @@
+"""Log-mel frames as the networks for speech and for sync hear them, levelled, and where there may be speech at all."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..face.pose import F32
+
+VOICE_RATE_HZ = 16_000
+RATE_HZ = 100
+HOP = VOICE_RATE_HZ // RATE_HZ
+FFT = 512
+WINDOW = 400
+BANDS = 40
+LOW_HZ, HIGH_HZ = 60, 7_600
+LINEAR_HZ, MELS_PER_HZ, LOG_STEP = 1000.0, 3 / 200, np.log(6.4) / 27
+"""The mel scale: even up to the first, then each mel a step of the logarithm."""
+CHUNK_S = 20
+FLOOR = 1e-8
+SPEECH_OPEN_DB, SPEECH_CLOSE_DB = -30.0, -36.0
+"""Under the loud parts of the recording (95th percentile of frame level): speech begins and ends here."""
+NOISE_MARGIN_DB = 6.0
+QUIET_S = 0.12
+"""Shorter pauses (the closure of a stop, say) are part of speech."""
+SPEECH_BANDS = slice(4, 34)
+SPREAD = 2.0
+LIMIT = 3.0
+
+
+@cache
+def mel_filters(fft: int, bands: int, low_hz: float, high_hz: float) -> F32:
+    """Return (bands, fft // 2 + 1) float32 triangles of equal area on Slaney's mel scale (Auditory Toolbox, 1998).
+
+    The same as librosa's; importing that takes longer than all that is done with it here.
+    """
+    edges = _hertz(np.linspace(_mel(low_hz), _mel(high_hz), bands + 2))[:, None]
+    bins = np.arange(fft // 2 + 1) * VOICE_RATE_HZ / fft
+    low, middle, high = edges[:-2], edges[1:-1], edges[2:]
+    rising, falling = (bins - low) / (middle - low), (high - bins) / (high - middle)
+    return np.asarray(np.maximum(np.minimum(rising, falling), 0) * 2 / (high - low), np.float32)
+
+
+def _mel(hertz: float) -> float:
+    return hertz * MELS_PER_HZ if hertz < LINEAR_HZ else LINEAR_HZ * MELS_PER_HZ + np.log(hertz / LINEAR_HZ) / LOG_STEP
+
+
+def _hertz(mels: NDArray[np.float64]) -> NDArray[np.float64]:
+    bent = LINEAR_HZ * MELS_PER_HZ
+    return np.where(mels < bent, mels / MELS_PER_HZ, LINEAR_HZ * np.exp((mels - bent) * LOG_STEP))
+
+
+@cache
+def _window() -> F32:
+    """Return (FFT,) float32: a periodic Hann window of WINDOW samples in the middle of zeros."""
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
+    return np.pad(hann, (FFT - WINDOW) // 2).astype(np.float32)
+
+
+def log_mel(voice: NDArray[np.float32]) -> F32:
+    """Return (T, BANDS) float32 natural logs of mel power at RATE_HZ; T = samples // HOP.
+
+    voice  (samples,) float32 at 16 kHz, possibly memory-mapped: it is read in chunks of CHUNK_S
+    """
+    count = len(voice) // HOP
+    rows = np.empty((count, BANDS), np.float32)
+    step = CHUNK_S * RATE_HZ
+    reach = WINDOW
+    for start in range(0, count, step):
+        stop = min(start + step, count)
+        low, high = start * HOP - reach, stop * HOP + reach
+        part = np.asarray(voice[max(low, 0) : min(high, len(voice))], np.float32)
+        part = np.pad(part, (max(-low, 0), max(high - len(voice), 0)))
+        # Frame k is centred on the middle of its hop.
+        first = reach + HOP // 2 - FFT // 2
+        part = part[first : first + (stop - start - 1) * HOP + FFT]
+        heard = np.lib.stride_tricks.sliding_window_view(part, FFT)[::HOP]
+        power = np.abs(np.fft.rfft(heard * _window())).astype(np.float32) ** 2
+        rows[start:stop] = np.log(power @ mel_filters(FFT, BANDS, LOW_HZ, HIGH_HZ).T + FLOOR)
+    return rows
+
+
+def speaking(mel: F32) -> NDArray[np.bool_]:
+    """Return (T,) bool, true where someone speaks: level with hysteresis, above the recording's own noise.
+
+    mel  (T, BANDS) from `log_mel`
+    """
+    if not len(mel):
+        return np.zeros(0, bool)
+    power = np.pad(np.exp(mel[:, SPEECH_BANDS]).mean(1), 2, "edge")
+    level = 10 * np.log10(np.convolve(power, np.hanning(7)[1:-1] / np.hanning(7)[1:-1].sum(), "valid"))
+    loud, noise = float(np.percentile(level, 95)), float(np.percentile(level, 5))
+    enter = max(loud + SPEECH_OPEN_DB, min(noise + NOISE_MARGIN_DB, loud - 12), -75.0)
+    leave = max(loud + SPEECH_CLOSE_DB, min(noise + NOISE_MARGIN_DB / 2, loud - 16), -78.0)
+    return steady(level, enter, leave)
+
+
+def steady(level: NDArray[np.floating], enter: float, leave: float) -> NDArray[np.bool_]:
+    """Return where (T,) values are above `enter`, or above `leave` beside such a stretch; short pauses are bridged."""
+    over = level > leave
+    group = np.cumsum(np.diff(over.astype(np.int8), prepend=0) == 1) * over
+    keep = np.unique(group[(level > enter) & over])
+    return _bridge(over & np.isin(group, keep))
+
+
+def _bridge(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    limit = round(QUIET_S * RATE_HZ)
+    edges = np.flatnonzero(np.diff(np.concatenate(([1], flags.astype(np.int8), [1]))))
+    out = flags.copy()
+    for a, b in zip(edges[::2], edges[1::2], strict=True):
+        if b - a <= limit and a > 0 and b < len(flags):
+            out[a:b] = True
+    return np.asarray(out, bool)
+
+
+def level(mel: F32, speech: NDArray[np.bool_]) -> F32:
+    """Return mel levelled for gain and for the microphone's and room's colour: each band's speech mean becomes 0."""
+    heard = mel[speech] if speech.any() else mel
+    centre = heard.mean(0) if len(heard) else np.zeros(BANDS, np.float32)
+    return np.clip((mel - centre) / SPREAD, -LIMIT, LIMIT).astype(np.float32)
+
+
+def listen(voice: NDArray[np.float32]) -> tuple[F32, NDArray[np.bool_]]:
+    """Return ((T, BANDS) float32 levelled features, (T,) bool speech) at RATE_HZ."""
+    mel = log_mel(voice)
+    speech = speaking(mel)
+    return level(mel, speech), speech

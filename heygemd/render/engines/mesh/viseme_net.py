@@ -1,0 +1,90 @@
+"""Speech to lips: how the five quantities of the mouth depart from rest while a voice speaks.
+
+An ear that knows speech of any language (ear.py) and a small dilated convolutional network (after WaveNet, van den Oord
+2016) that moves the mouth by what it hears; `heygemd.training` made it, see models/lips.md.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from ....weights.bundled import asset, tensors
+from ...audio import mel, vad
+from ...face.mouth_params import MODES
+from ...face.pose import F32
+from . import speech_encoder
+
+FILE = "lips.safetensors"
+FILES = (FILE, speech_encoder.FILE, vad.FILE)
+RATE_HZ = speech_encoder.RATE_HZ
+CHANNELS, DILATIONS = 96, (1, 2, 3)
+UNIT = 0.03
+"""Eye distances in one unit of the network's output."""
+HOLD_S = 0.3
+"""Pauses longer than this close the mouth and hold it still."""
+CLOSE_S, OPEN_S = 0.16, 0.10
+"""How long the mouth takes to close after speech and to open before it."""
+
+
+class Mouth(nn.Module):
+    """(N, T, ear.WIDTH) to (N, T, 5) departures from rest at RATE_HZ, in units of `UNIT`; hears 0.26 s either side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter = nn.Conv1d(speech_encoder.WIDTH, CHANNELS, 1)
+        self.blocks = nn.ModuleList(nn.Conv1d(CHANNELS, CHANNELS, 5, padding=2 * d, dilation=d) for d in DILATIONS)
+        self.leave = nn.Conv1d(CHANNELS, len(MODES), 3, padding=1)
+        self.drop = nn.Dropout(0.3)
+
+    def forward(self, heard: Tensor) -> Tensor:
+        """See the class."""
+        x = self.enter(self.drop(heard.transpose(1, 2)))
+        for block in self.blocks:
+            x = x + self.drop(block(nn.functional.gelu(x)))
+        out: Tensor = self.leave(nn.functional.gelu(x))
+        return out.transpose(1, 2)
+
+
+def load(mouth: dict[str, Tensor] | None = None) -> nn.Sequential:
+    """Return the shipped ear with the shipped mouth, or one of another state, ready to use."""
+    net = Mouth()
+    net.load_state_dict(tensors(FILE) if mouth is None else mouth)
+    return nn.Sequential(speech_encoder.load(), net.eval())
+
+
+def check() -> None:
+    """Raise NotInstalled if a shipped network is missing or damaged."""
+    for name in FILES:
+        asset(name)
+
+
+def speak(voice: NDArray[np.float32], net: nn.Module | None = None) -> F32:
+    """Return (T, 5) float32 departures from the closed mouth at RATE_HZ, in eye distances.
+
+    voice  (samples,) float32 at 16 kHz
+    """
+    said = speech_encoder.through(net or load(), voice) * UNIT
+    speaks = vad.listen(voice)[1][: 2 * len(said)]
+    return np.asarray(said * openness(speaks)[::2, None], np.float32)
+
+
+def openness(speaks: NDArray[np.bool_]) -> F32:
+    """Return (T,) 0..1 at features.RATE_HZ: 1 in speech, 0 in pauses longer than HOLD_S, eased between."""
+    rate = mel.RATE_HZ
+    gate = np.ones(len(speaks), np.float32)
+    edges = np.flatnonzero(np.diff(np.concatenate(([0], (~speaks).astype(np.int8), [0]))))
+    for a, b in zip(edges[::2], edges[1::2], strict=True):
+        if b - a < HOLD_S * rate and a > 0 and b < len(speaks):
+            continue
+        frames = np.arange(a, b)
+        after = (frames - a + 1) / (CLOSE_S * rate) if a > 0 else np.ones(b - a)
+        before = (b - frames) / (OPEN_S * rate) if b < len(speaks) else np.ones(b - a)
+        gate[a:b] = 1 - _ease(np.minimum(after, before))
+    return gate
+
+
+def _ease(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    x = np.clip(x, 0, 1)
+    return np.asarray(x * x * (3 - 2 * x), np.float64)

@@ -1,0 +1,75 @@
+"""What Wav2Lip hears: log-mel windows of 200 ms, cut from the voice when a frame asks for them."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...audio import vad
+from ...audio.mel import RATE_HZ as SPEECH_RATE_HZ
+from ...audio.mel import mel_filters
+from ...face.pose import F32, blur
+from .network import MEL_BANDS, MEL_FRAMES
+
+VOICE_RATE_HZ = 16_000
+FFT, HOP = 800, 200
+RATE_HZ = VOICE_RATE_HZ // HOP
+LOW_HZ, HIGH_HZ = 55, 7_600
+EMPHASIS = 0.97
+FLOOR = 1e-5
+SILENCE = -4.0
+GATE_SOFT_S = 0.03
+REFERENCE_MIDDLE_S = 0.02
+"""The reference counts from the start of a frame; in its training, 25 a second, the middle is this later."""
+
+Starts = NDArray[np.int64]
+
+
+def mel(voice: NDArray[np.float32], starts: Starts) -> F32:
+    """Return (n, MEL_BANDS, MEL_FRAMES) float32 in -4..4 from each mel frame of `starts` on; silence outside the voice.
+
+    voice  (samples,) float32 at VOICE_RATE_HZ, possibly memory-mapped; mel frame k is centred on sample k * HOP
+    """
+    span = FFT + (MEL_FRAMES - 1) * HOP
+    sounds = np.stack([_emphasised(voice, int(start) * HOP - FFT // 2, span) for start in starts])
+    frames = np.lib.stride_tricks.sliding_window_view(sounds, FFT, 1)[:, ::HOP]
+    hann = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FFT) / FFT)).astype(np.float32)
+    loud = np.abs(np.fft.rfft(frames * hann)).astype(np.float32) @ mel_filters(FFT, MEL_BANDS, LOW_HZ, HIGH_HZ).T
+    # 20 log10 - 20 dB over a range of 100 dB, laid on -4..4
+    scaled = 8 * (20 * np.log10(np.maximum(loud, FLOOR)) + 80) / 100 - 4
+    return np.asarray(np.clip(scaled, SILENCE, 4).transpose(0, 2, 1), np.float32)
+
+
+def _emphasised(voice: NDArray[np.float32], start: int, count: int) -> F32:
+    """Return `count` samples from `start` with the highs raised; zeros outside the voice."""
+    low, high = max(start, 0), min(start + count, len(voice))
+    out = np.zeros(count, np.float32)
+    if high > low:
+        part = np.asarray(voice[max(low - 1, 0) : high], np.float32)
+        before = part[:-1] if low else np.concatenate([[np.float32(0)], part[:-1]])
+        out[low - start : high - start] = part[-(high - low) :] - EMPHASIS * before
+    return out
+
+
+def starts(outputs: Starts, fps: Fraction, lead_s: float) -> Starts:
+    """Return the mel frame at which each output frame's window begins, before the reference's by `lead_s`."""
+    middle_s = (outputs + 0.5) / float(fps)
+    first: Starts = np.rint(RATE_HZ * (middle_s - REFERENCE_MIDDLE_S - lead_s)).astype(np.int64)
+    return first
+
+
+def gate(voice: NDArray[np.float32]) -> F32:
+    """Return (T,) float32 at features.RATE_HZ: 1 in speech, 0 in pauses, soft between."""
+    speaks = vad.listen(voice)[1].astype(np.float32)
+    return blur(speaks[:, None], GATE_SOFT_S * SPEECH_RATE_HZ)[:, 0] if len(speaks) else speaks
+
+
+def quieted(windows: F32, first: Starts, gates: F32) -> F32:
+    """Return the windows that start at mel frames `first`, with what is no speech turned down to silence."""
+    if not len(gates):
+        return windows
+    frames = first[:, None] + np.arange(MEL_FRAMES)
+    at = np.clip(frames * SPEECH_RATE_HZ // RATE_HZ, 0, len(gates) - 1)
+    return np.asarray(SILENCE + (windows - SILENCE) * gates[at][:, None], np.float32)

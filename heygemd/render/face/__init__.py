@@ -1,0 +1,1 @@
+"""Faces: detection, landmarks, tracking, smoothing, occlusion, pose, mouth shape."""

@@ -1,0 +1,213 @@
+"""The face-alignment tracker: S3FD or BlazeFace finds faces, FAN says how they lie; Face Mesh then fits its points.
+
+S3FD: Zhang et al. 2017, arXiv:1708.05237. FAN: Bulat and Tzimiropoulos 2017, arXiv:1703.07332. Their weights are large
+and not shipped; they are taken from the models folder only, nothing is ever downloaded here.
+"""
+
+from __future__ import annotations
+
+import math
+import pickle
+import tempfile
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from loguru import logger
+
+from ...config.schema import Detector
+from ...errors import EngineError, NotInstalled
+from ...weights import requirements
+from ..oom import exhausted
+from ..scene import Finding, Image, Track
+from .landmarks import Mesh, Square, anchors, distinct
+from .multi_face_tracker import SEARCH_S, Finder
+from .pose import F32
+from .tracker import MIN_FACE_SHARE, Tracker
+
+BATCHES = {"cpu": 1, "cuda": 16}
+"""Frames at a time. Four save a processor a seventh of S3FD's work: those that are looked at in vain cost more."""
+RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
+MESH_OVER_FAN = 1.15
+"""Face Mesh's square reaches up to the hair, FAN's 68 points only to the brows."""
+
+
+class FanFinder:
+    """Faces as rolled squares, from a detector's boxes and FAN's 68 points.
+
+    Where a face is followed, a frame a second is looked at. Where none is, every `stride`-th: those of the frames to
+    come go through the detector together.
+
+    batch  frames, and faces of a frame, at a time; halved when memory does not suffice, then the processor takes over
+    """
+
+    def __init__(self, detector: Detector, models: Path, device: str) -> None:
+        """Raise NotInstalled for missing files and for such that do not hold these networks."""
+        files = requirements.face_alignment(detector, models)
+        try:
+            self._net = _load(detector, *files, device)
+        except (RuntimeError, ValueError, KeyError, EOFError, OSError, pickle.UnpicklingError) as error:
+            if exhausted(error):
+                raise
+            detail, names = f"{type(error).__name__}: {error}"[:500], " / ".join(path.name for path in files)
+            raise NotInstalled("weights_damaged", detail, name=names, path=str(models)) from None
+        self._square = detector == "blazeface"
+        self.batch = BATCHES[torch.device(device).type]
+        self._coming: deque[Image] = deque()
+        self._now = self._last = self._stride = 0
+        self._known: dict[int, list[Square]] = {}
+
+    def ahead(self, frames: Iterator[Image], stride: int) -> Iterator[Image]:
+        """Yield the frames while knowing those of one batch to come; `find` may be asked about the last yielded."""
+        self._now, self._last, self._stride, self._known = 0, 0, stride, {}
+        self._coming = deque(islice(frames, self.batch * stride))
+        while self._coming:
+            yield self._coming[0]
+            self._coming.popleft()
+            self._coming.extend(islice(frames, 1))
+            self._now += 1
+
+    def find(self, image: Image, levels: int = 3) -> list[Square]:
+        """Return tight rolled squares, largest first. The detector sees all sizes at once: `levels` changes nothing."""
+        del levels
+        self._known = {number: faces for number, faces in self._known.items() if number >= self._now}
+        if self._now not in self._known:
+            idle = self._now - self._last == self._stride and not self._known  # nobody is followed: so it will go on
+            steps = range(0, len(self._coming) or 1, self._stride or 1)[: self.batch if idle else 1]
+            found = self._look([image, *(self._coming[step] for step in steps[1:])])
+            self._known |= {self._now + step: faces for step, faces in zip(steps, found, strict=True)}
+        self._last = self._now
+        return self._known.pop(self._now)
+
+    def _look(self, images: list[Image]) -> list[list[Square]]:
+        while True:
+            try:
+                boxes = [each for start in range(0, len(images), self.batch) for each in self._boxes(images, start)]
+                return [self._squares(*both) for both in zip(images, boxes, strict=True)]
+            except (RuntimeError, MemoryError) as error:
+                if not exhausted(error):
+                    raise
+                self._shrink()
+
+    def _boxes(self, images: list[Image], start: int) -> list[F32]:
+        part = [_squared(image) if self._square else image for image in images[start : start + self.batch]]
+        pixels = torch.from_numpy(np.stack([image[..., ::-1] for image in part]).transpose(0, 3, 1, 2))
+        return list(self._net.face_detector.detect_from_batch(pixels))
+
+    def _squares(self, image: Image, boxes: F32) -> list[Square]:
+        if not len(boxes):
+            return []
+        self._net.max_batch_size = self.batch
+        pixels = np.ascontiguousarray(image[..., ::-1])
+        return distinct([square(points) for points in self._net.get_landmarks_from_image(pixels, detected_faces=boxes)])
+
+    def _shrink(self) -> None:
+        """Halve the batch; from one frame on a GPU go to the processor. Raises EngineError("engine_memory")."""
+        self.batch //= 2
+        logger.warning("memory does not suffice for the face detector on {}: batch {}", self._net.device, self.batch)
+        if self.batch:
+            torch.cuda.empty_cache()
+            return
+        if self._net.device == "cpu":
+            raise EngineError("engine_memory")
+        for part in (self._net.face_alignment_net, self._net.face_detector.face_detector):
+            part.to("cpu")
+        self._net.device = self._net.face_detector.device = "cpu"
+        self.batch = BATCHES["cpu"]
+
+
+def _load(detector: Detector, detector_file: Path, fan_file: Path, device: str) -> Any:
+    """Return the package's networks from files of ours: nothing is fetched and only tensors are read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import face_alignment
+
+    before = torch.hub.get_dir()
+    # FAN's file is looked for in torch hub's folder under its own name: lend it such a folder.
+    with tempfile.TemporaryDirectory() as hub:
+        folder = Path(hub) / "checkpoints"
+        folder.mkdir()
+        (folder / fan_file.name).symlink_to(fan_file.resolve())
+        options: dict[str, Any] = {"path_to_detector": str(detector_file)}
+        if detector == "blazeface":
+            np.save(folder / "anchors.npy", np.pad(anchors(), ((0, 0), (0, 2)), constant_values=1))
+            options |= {"path_to_anchor": str(folder / "anchors.npy"), "back_model": True}
+        torch.hub.set_dir(hub)
+        try:
+            return face_alignment.FaceAlignment(
+                face_alignment.LandmarksType.TWO_D,
+                device=device,
+                flip_input=False,
+                compile=False,
+                face_detector={"s3fd": "sfd"}.get(detector, detector),
+                face_detector_kwargs=options,
+            )
+        finally:
+            torch.hub.set_dir(before)
+
+
+def _squared(image: Image) -> Image:
+    """Return the image with black beside or below it: the package's BlazeFace would cut off what is no square."""
+    height, width = image.shape[:2]
+    side = max(height, width)
+    return np.asarray(cv2.copyMakeBorder(image, 0, side - height, 0, side - width, cv2.BORDER_CONSTANT), np.uint8)
+
+
+def square(points: F32) -> Square:
+    """Return the rolled square round a face of (68, 2) FAN points that Face Mesh expects."""
+    eye_x, eye_y = points[LEFT_EYE].mean(0) - points[RIGHT_EYE].mean(0)
+    roll = math.atan2(eye_y, eye_x)
+    turn = np.array([[math.cos(roll), -math.sin(roll)], [math.sin(roll), math.cos(roll)]])
+    upright = points @ turn
+    low, high = upright.min(0), upright.max(0)
+    side = float((high - low).max()) * MESH_OVER_FAN
+    # The missing forehead lies above the points.
+    x, y = turn @ np.array([(low[0] + high[0]) / 2, high[1] - side / 2])
+    return Square(float(x), float(y), side, roll)
+
+
+class FaceAlignmentTracker(Tracker):
+    """FAN in place of BlazeFace: slower, finds smaller and more turned faces; needs weights."""
+
+    name = "face-alignment"
+
+    def __init__(self, models: Path, device: str = "cpu", detector: Detector = "s3fd") -> None:
+        """`detector`: the network that finds the faces FAN is asked about."""
+        super().__init__(models, device)
+        self.detector = detector
+        self.version = f"2 {detector}"
+
+    def check(self) -> None:
+        """Raise NotInstalled if weights are missing or wrong."""
+        assert self._finder
+        Mesh()
+
+    @cached_property
+    def _finder(self) -> FanFinder:
+        return FanFinder(self.detector, self.models, self.device)
+
+    def finder(self) -> Finder:
+        """Return the networks."""
+        return self._finder
+
+    def track(
+        self,
+        frames: Iterator[Image],
+        full_size: tuple[int, int],
+        fps: Fraction,
+        points_file: Path,
+        progress: Callable[[int], None] | None = None,
+        min_share: float = MIN_FACE_SHARE,
+    ) -> tuple[Track, list[Finding]]:
+        """As Tracker.track; frames to come are known to the networks."""
+        stride = max(1, round(SEARCH_S * float(fps)))
+        seen = self._finder.ahead(frames, stride)
+        return super().track(seen, full_size, fps, points_file, progress, min_share)

@@ -1,0 +1,97 @@
+"""Frames in, frames out: crops to the engine, its patches back into their frames, everything in order and bounded."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import EngineError
+from .engines.base import FrameEngine, Memo
+from .scene import Crop, Image, Patch, Timeline, Track
+from .video import compositing
+from .video.decode import Frame, Picture
+
+WAITING_BYTES = 192 << 20
+MIN_WAITING = 16
+
+
+@dataclass
+class _Waiting:
+    """A frame in line: without a face (`crop` is None), or until its patch comes."""
+
+    frame: Frame
+    crop: Crop | None
+
+
+class Weaver:
+    """Feeds an engine and emits finished frames in order.
+
+    Frames without a face pass through untouched. They wait only while an engine holds back patches of earlier frames;
+    if too many wait, the engine's input ends, so that it must give what it holds, and it is started again after.
+    """
+
+    def __init__(self, picture: Picture, track: Track, timeline: Timeline, emit: Callable[[Frame], None]) -> None:
+        self._picture, self._track, self._timeline, self._emit = picture, track, timeline, emit
+        self._waiting: deque[_Waiting] = deque()
+        self._most = max(MIN_WAITING, WAITING_BYTES // picture.frame_bytes)
+        self._frames: Iterator[tuple[int, Frame]] = iter(())
+        self._ended = self._full = False
+        self._gain = 1.0
+
+    def run(self, frames: Iterator[Frame], engine: FrameEngine, voice: NDArray[np.float32], memo: Memo) -> None:
+        """Weave all frames. Raises EngineError("engine_broken") when the engine breaks its contract."""
+        self._frames, self._gain = enumerate(frames), engine.strength_gain
+        while not self._ended:
+            self._full = False
+            crops = self._crops()
+            for patch in engine.render(crops, self._track, self._timeline, voice, memo):
+                self._finish(patch)
+            if self._waiting:
+                raise EngineError("engine_broken", reason="a crop without a patch")
+            if not self._full and next(crops, None) is not None:
+                raise EngineError("engine_broken", reason="a crop was not asked for")
+
+    def _crops(self) -> Iterator[Crop]:
+        """Yield the boxes with a face until the frames end or too many wait."""
+        while not self._full:
+            output, frame = next(self._frames, (-1, None))
+            if frame is None:
+                self._ended = True
+                return
+            crop = self._crop(output, frame)
+            if crop is None and not self._waiting:
+                self._emit(frame)
+                continue
+            self._waiting.append(_Waiting(frame, crop))
+            self._full = len(self._waiting) >= self._most
+            if crop is not None:
+                yield crop
+
+    def _crop(self, output: int, frame: Frame) -> Crop | None:
+        source = int(self._timeline.source[output])
+        x0, y0, x1, y1 = (int(n) for n in self._track.boxes[source])
+        if x1 <= x0 or y1 <= y0 or self._track.strength[source] <= 0:
+            return None
+        return Crop(output, source, (x0, y0, x1, y1), compositing.crop(frame, self._picture, (x0, y0, x1, y1)))
+
+    def _finish(self, patch: Patch) -> None:
+        if not self._waiting:
+            raise EngineError("engine_broken", reason="a patch without a crop")
+        first = self._waiting.popleft()
+        crop = first.crop
+        assert crop is not None  # what waits at the head is always a face: the rest passes
+        _check(patch, crop.output, crop.image)
+        strength = self._gain * float(self._track.strength[crop.source])
+        self._emit(compositing.blend(first.frame, self._picture, crop.box, crop.image, patch, strength))
+        while self._waiting and self._waiting[0].crop is None:
+            self._emit(self._waiting.popleft().frame)
+
+
+def _check(patch: Patch, output: int, image: Image) -> None:
+    if patch.output != output or patch.image.shape != image.shape or patch.mask.shape != image.shape[:2]:
+        reason = f"frame {output} {image.shape} answered by {patch.output} {patch.image.shape} {patch.mask.shape}"
+        raise EngineError("engine_broken", reason=reason)

@@ -1,0 +1,1 @@
+"""Audio-visual offset and the check of the finished file."""

@@ -1,0 +1,1 @@
+"""Pictures: decoding, frame order, compositing, encoding."""

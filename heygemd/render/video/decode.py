@@ -1,0 +1,269 @@
+"""Any video into upright, square-pixel, constant-rate 8-bit 4:2:0 frames, and small ones for analysis.
+
+Frames travel as raw yuv420p: what is not touched is not converted. The source's matrix and range are kept and carried
+as tags; high dynamic range is tone-mapped to BT.709.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...config.schema import Limits
+from ...errors import InputError
+from ...media import ffmpeg
+from ...media.probe import MediaInfo, VideoStream, probe
+from ...media.process import Ended, Reader
+from ..scene import Finding, Image
+
+Frame = NDArray[np.uint8]
+"""(width * height * 3 // 2,) uint8: the planes Y, U, V one after the other; `planes` gives views."""
+
+ANALYSIS_SIDE = 640
+STANDARD_FPS = [Fraction(n) for n in (10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 100, 120, 240)] + [
+    Fraction(n * 1000, 1001) for n in (24, 30, 60, 120)
+]
+STANDARD_WITHIN, ROUNDED_WITHIN = Fraction(2, 100), Fraction(1, 5000)
+"""A variable rate this near a standard one becomes it; a constant one only if its container rounds times (Matroska)."""
+SLOWEST_VARIABLE_FPS, CALM_FPS = Fraction(18), Fraction(25)
+"""A variable rate below the first (screen recordings, sparse frames) becomes the second: lips need it."""
+MAX_SAMPLE_ASPECT = 4
+KEPT_MATRICES = {"bt709", "smpte170m", "bt470bg", "fcc", "smpte240m", "bt2020nc"}
+TONE_MAP_NITS = 100
+MOST_SELECTED = 64
+"""ffmpeg takes expressions of some hundred terms at most."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A source video as the pipeline sees it: `width`, `height` (even, upright, square pixels), `fps`; tags as kept.
+
+    expected_frames  what the container promises; the count of decoded frames is the truth
+    """
+
+    path: Path
+    stream: VideoStream
+    width: int
+    height: int
+    fps: Fraction
+    matrix: str
+    primaries: str
+    transfer: str
+    full_range: bool
+    expected_frames: int
+    max_pixels: int = ffmpeg.MAX_PIXELS
+
+    @property
+    def frame_bytes(self) -> int:
+        """Size of a Frame."""
+        return self.width * self.height * 3 // 2
+
+    @property
+    def small_size(self) -> tuple[int, int]:
+        """(width, height) of an analysis frame."""
+        shrink = min(1.0, ANALYSIS_SIDE / max(self.width, self.height))
+        return max(2, round(self.width * shrink / 2) * 2), max(2, round(self.height * shrink / 2) * 2)
+
+    @property
+    def range(self) -> str:
+        """swscale's name of the range."""
+        return "full" if self.full_range else "limited"
+
+
+def planes(frame: Frame, width: int, height: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint8]]:
+    """Return views (h, w), (h/2, w/2), (h/2, w/2) of a frame's Y, U, V."""
+    luma, chroma = width * height, width * height // 4
+    y, u, v = frame[:luma], frame[luma : luma + chroma], frame[luma + chroma :]
+    half = (height // 2, width // 2)
+    return y.reshape(height, width), u.reshape(half), v.reshape(half)
+
+
+def describe(path: Path, limits: Limits) -> Picture:
+    """Probe a video and decide what it becomes. Raises InputError as `probe`, or "no_video"."""
+    return picture(path, probe(path, limits), limits.max_pixels)
+
+
+def picture(path: Path, info: MediaInfo, max_pixels: int = ffmpeg.MAX_PIXELS) -> Picture:
+    """Decide size, rate and colour of what a probed video becomes."""
+    stream = info.video
+    if stream is None:
+        raise InputError("no_video")
+    width, height = _square(stream)
+    fps = steady_rate(stream)
+    tags = (stream.matrix, stream.primaries, stream.transfer)
+    full = stream.range == "pc"
+    if stream.hdr or _is_rgb(stream) or (stream.matrix and stream.matrix not in KEPT_MATRICES):
+        tags, full = ("bt709", "bt709", "bt709"), False
+    expected = round((stream.duration_s or info.duration_s) * fps)
+    return Picture(path, stream, width, height, fps, *tags, full, expected, max_pixels)
+
+
+def _square(stream: VideoStream) -> tuple[int, int]:
+    """Return the even size with square pixels, upright: no axis shrinks by more than a pixel."""
+    width, height, aspect = stream.width, stream.height, stream.sample_aspect
+    if not Fraction(1, MAX_SAMPLE_ASPECT) <= aspect <= MAX_SAMPLE_ASPECT:
+        aspect = Fraction(1)
+    wide, tall = (round(width * aspect), height) if aspect >= 1 else (width, round(height / aspect))
+    if stream.rotation % 180 == 90:
+        wide, tall = tall, wide
+    if min(wide, tall) < 16:
+        raise InputError("picture_too_small", width=wide, height=tall)
+    return wide // 2 * 2, tall // 2 * 2
+
+
+def steady_rate(stream: VideoStream) -> Fraction:
+    """Return the constant rate: the source's own if constant, else the nearest standard one, else its average."""
+    rate = stream.avg_fps or stream.real_fps
+    if not rate or rate > 1000:
+        return CALM_FPS
+    if not stream.variable_rate:
+        return _standard(stream.real_fps, ROUNDED_WITHIN) or stream.real_fps
+    if rate < SLOWEST_VARIABLE_FPS:
+        return CALM_FPS
+    return _standard(rate, STANDARD_WITHIN) or rate.limit_denominator(1001)
+
+
+def _standard(rate: Fraction, within: Fraction) -> Fraction | None:
+    nearest = min(STANDARD_FPS, key=lambda standard: abs(standard / rate - 1))
+    return nearest if abs(nearest / rate - 1) <= within else None
+
+
+def _is_rgb(stream: VideoStream) -> bool:
+    return stream.pix_fmt.startswith(("rgb", "bgr", "gbr", "argb", "abgr", "rgba", "bgra", "0rgb", "0bgr", "pal8"))
+
+
+def findings(picture: Picture) -> list[Finding]:
+    """Return what people should know about the picture itself."""
+    found = []
+    if min(picture.width, picture.height) < 720:
+        found.append(Finding("below_720p", {"width": picture.width, "height": picture.height}))
+    if picture.stream.hdr:
+        found.append(Finding("hdr_tone_mapped" if _can_tone_map() else "hdr_not_tone_mapped", {}))
+    return found
+
+
+@functools.lru_cache(maxsize=1)
+def _can_tone_map() -> bool:
+    return ffmpeg.has_filter("zscale") and ffmpeg.has_filter("tonemap")
+
+
+def _steady(picture: Picture, limit_s: float) -> ffmpeg.Stream:
+    """Return the decoded stream at the constant rate, from time zero."""
+    source = ffmpeg.media(picture.path, max_pixels=picture.max_pixels, t=round(limit_s, 3))
+    stream = source[str(picture.stream.index)]
+    if picture.stream.interlaced:
+        stream = stream.filter("bwdif", mode="send_frame", deint="interlaced")
+    return stream.filter("setpts", "PTS-STARTPTS").filter("fps", f"{picture.fps.numerator}/{picture.fps.denominator}")
+
+
+def _ordinary_range(stream: ffmpeg.Stream, picture: Picture) -> ffmpeg.Stream:
+    """Tone-map high dynamic range (Hable's curve, in linear light)."""
+    if not picture.stream.hdr or not _can_tone_map():
+        return stream
+    tagged = {"pin": "bt2020", "min": "bt2020nc", "tin": picture.stream.transfer}
+    stream = stream.filter("zscale", t="linear", npl=TONE_MAP_NITS, **tagged).filter("format", "gbrpf32le")
+    stream = stream.filter("zscale", p="bt709").filter("tonemap", "hable", desat=0)
+    return stream.filter("zscale", t="bt709", m="bt709", r="tv").filter("format", "yuv420p")
+
+
+def _source_colour(picture: Picture) -> dict[str, str]:
+    """Return swscale's options that keep range and matrix, or bring them to BT.709, limited."""
+    stream = picture.stream
+    if stream.hdr and _can_tone_map():
+        return {"in_range": "limited", "out_range": "limited"}
+    if _is_rgb(stream):
+        return {"out_color_matrix": "bt709", "out_range": "limited"}
+    options = {"in_range": "full" if stream.range == "pc" else "limited", "out_range": picture.range}
+    if stream.matrix and stream.matrix != picture.matrix:
+        options["out_color_matrix"] = picture.matrix.removesuffix("nc")  # swscale says bt2020
+    return options
+
+
+def _normal(stream: ffmpeg.Stream, picture: Picture) -> ffmpeg.Stream:
+    """Even by cropping, then scaled only where the pixels are not square."""
+    stream = _ordinary_range(stream, picture).filter("crop", "trunc(iw/2)*2", "trunc(ih/2)*2", 0, 0)
+    stream = stream.filter("scale", picture.width, picture.height, flags="bicubic", **_source_colour(picture))
+    return stream.filter("setsar", 1).filter("format", "yuv420p")
+
+
+class Decode(Iterator[NDArray[np.uint8]]):
+    """Buffers of `size` bytes from an ffmpeg; it starts with the first one, in the thread that asks for it."""
+
+    def __init__(self, argv: list[str], size: int) -> None:
+        self._argv, self._size = argv, size
+        self._reader: Reader | None = None
+        self.ended: Ended | None = None
+
+    def __next__(self) -> NDArray[np.uint8]:
+        if self.ended is not None:
+            raise StopIteration
+        if self._reader is None:
+            self._reader = Reader(self._argv)
+        buffer = np.empty(self._size, np.uint8)
+        if self._reader.read_into(buffer.data) == self._size:
+            return buffer
+        self.ended = self._reader.wait()
+        self.close()
+        raise StopIteration
+
+    def close(self) -> None:
+        """Kill ffmpeg if it still runs."""
+        if self._reader is not None:
+            self._reader.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def frames(picture: Picture, limit: int | None = None) -> Decode:
+    """Return all frames (the first `limit`) at full size."""
+    limit_s = _limit_s(picture, limit)
+    stream = _normal(_steady(picture, limit_s), picture)
+    output = ffmpeg.to_pipe(stream, format="rawvideo", **_first(limit))
+    return Decode(ffmpeg.command(output, media_s=limit_s), picture.frame_bytes)
+
+
+def chosen_frames(picture: Picture, wanted: list[int]) -> Iterator[tuple[int, Frame]]:
+    """Yield (number, frame) at full size for the ascending numbers `wanted`; of a few, only these leave the decoder."""
+    if not wanted:
+        return
+    if len(wanted) > MOST_SELECTED:
+        chosen = frozenset(wanted)
+        yield from (pair for pair in enumerate(frames(picture, wanted[-1] + 1)) if pair[0] in chosen)
+        return
+    limit_s = _limit_s(picture, wanted[-1] + 1)
+    stream = _steady(picture, limit_s).filter("select", "+".join(f"eq(n,{number})" for number in wanted))
+    # The gaps must go, or ffmpeg fills them with copies.
+    stream = stream.filter("setpts", f"N*{picture.fps.denominator}/({picture.fps.numerator}*TB)")
+    output = ffmpeg.to_pipe(_normal(stream, picture), format="rawvideo", vframes=len(wanted))
+    yield from zip(wanted, Decode(ffmpeg.command(output, media_s=limit_s), picture.frame_bytes), strict=False)
+
+
+def small_frames(picture: Picture, limit: int | None = None) -> tuple[Iterator[Image], Decode]:
+    """Return all frames (the first `limit`) as small BGR images, and the decode behind them."""
+    width, height = picture.small_size
+    limit_s = _limit_s(picture, limit)
+    stream = _steady(picture, limit_s)
+    if picture.stream.hdr:
+        stream = _ordinary_range(stream.filter("scale", width, height, flags="area"), picture)
+    colour = {} if _is_rgb(picture.stream) else {"in_range": _source_colour(picture)["in_range"]}
+    stream = stream.filter("scale", width, height, flags="area", **colour).filter("format", "bgr24")
+    output = ffmpeg.to_pipe(stream, format="rawvideo", **_first(limit))
+    decode = Decode(ffmpeg.command(output, media_s=limit_s), width * height * 3)
+    return (buffer.reshape(height, width, 3) for buffer in decode), decode
+
+
+def _first(limit: int | None) -> dict[str, int]:
+    return {} if limit is None else {"vframes": limit}
+
+
+def _limit_s(picture: Picture, limit: int | None) -> float:
+    """Return how much to read at most: timestamps that jump must not make hours of copies."""
+    promised = picture.expected_frames if limit is None else limit
+    return 60 + 1.1 * float(promised / picture.fps)

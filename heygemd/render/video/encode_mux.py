@@ -1,0 +1,157 @@
+"""The one encode: raw frames and the voice into an MP4 that plays everywhere."""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from ...config.schema import Render
+from ...errors import HeygemdError
+from ...media import ffmpeg
+from ...media.process import Writer
+from ..audio.load import Voice
+from .decode import Frame, Picture
+
+AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+AAC_CHANNEL_BITS = 96_000
+AAC_MIN_BITS, AAC_MAX_BITS = 128_000, 512_000
+COPY_TOLERANCE_S = 0.1
+X264 = {"draft": ("ultrafast", 26), "high": ("medium", 15)}
+LOOKAHEAD = {"superfast": "mbtree=1:rc-lookahead=10"}
+"""What superfast lacks most: with it files are hardly larger than veryfast's, in two thirds of its time."""
+NVENC_PRESETS = {"draft": "p2", "standard": "p5", "high": "p7"}
+NVENC_SIDES = (160, 4096)
+MAX_FILE_BYTES = 1 << 40
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is encoded: `frames` frames of `picture`, the first `sound_s` seconds of sound (padded if it is shorter)."""
+
+    picture: Picture
+    voice: Voice
+    settings: Render
+    frames: int
+    sound_s: Fraction
+
+    @property
+    def cut(self) -> bool:
+        """Whether the sound ends before the voice does."""
+        return self.sound_s < self.voice.duration_s
+
+    @property
+    def pad(self) -> bool:
+        """Whether silence follows the voice."""
+        return self.sound_s > self.voice.duration_s
+
+
+class Encoder:
+    """Takes frames in order and makes `output` appear whole: a .part file beside it, synced, renamed."""
+
+    def __init__(self, plan: Plan, output: Path) -> None:
+        self._plan, self._output = plan, output
+        self._part = output.with_name(output.name + ".part")
+        self._gpu = wants_nvenc(plan.settings, plan.picture)
+        self._writer: Writer | None = None
+        self.written = 0
+
+    def write(self, frame: Frame) -> None:
+        """Encode the next frame; ffmpeg starts with the first, in the thread that brings it."""
+        if self._writer is None:
+            self._writer = Writer(_command(self._plan, self._part, self._gpu))
+        self._writer.write(frame.data)
+        self.written += 1
+
+    def finish(self) -> None:
+        """End the file. Raises EngineError("encode_failed"), InfrastructureError("scratch_full")."""
+        assert self._writer is not None
+        self._writer.finish()
+        self._writer.close()
+        with open(self._part, "rb") as file:
+            os.fsync(file.fileno())
+        self._part.rename(self._output)
+
+    def close(self) -> None:
+        """Kill what still runs; a finished file stays."""
+        if self._writer is not None:
+            self._writer.close()
+        self._part.unlink(missing_ok=True)
+
+
+def _command(plan: Plan, part: Path, gpu: bool) -> list[str]:
+    picture, voice = plan.picture, plan.voice
+    tagged = tags(picture)
+    source = ffmpeg.raw_video(picture.width, picture.height, picture.fps, **tagged)
+    sound = ffmpeg.media(voice.path)[str(voice.stream.index)]
+    if plan.pad:
+        sound = sound.filter("apad", whole_dur=float(plan.sound_s))
+    options: dict[str, object] = {**(_nvenc(plan.settings) if gpu else x264(plan.settings)), **tagged, **_sound(plan)}
+    if plan.cut or plan.pad:
+        options["t"] = float(plan.frames / picture.fps)
+    output = ffmpeg.to_file(
+        source,
+        sound,
+        path=part,
+        max_bytes=MAX_FILE_BYTES,
+        format="mp4",
+        pix_fmt="yuv420p",
+        movflags="+faststart",
+        **options,
+    )
+    return ffmpeg.command(output, media_s=float(plan.frames / picture.fps), gpu=gpu)
+
+
+def x264(settings: Render) -> dict[str, object]:
+    """Return x264's options for ffmpeg."""
+    preset, crf = X264.get(settings.quality, (settings.preset, settings.crf))
+    ahead = {"x264-params": LOOKAHEAD[preset]} if preset in LOOKAHEAD else {}
+    return {"c:v": "libx264", "preset": preset, "crf": crf, "threads": ffmpeg.THREADS, **ahead}
+
+
+def _nvenc(settings: Render) -> dict[str, object]:
+    crf = X264.get(settings.quality, ("", settings.crf))[1]
+    preset = NVENC_PRESETS[settings.quality]
+    return {"c:v": "h264_nvenc", "preset": preset, "rc": "vbr", "cq": crf + 1, "b:v": 0, "profile:v": "high"}
+
+
+def tags(picture: Picture) -> dict[str, str]:
+    """Say how the samples are to be read, as the source said; what it left unsaid stays unsaid."""
+    said = {"colorspace": picture.matrix, "color_primaries": picture.primaries, "color_trc": picture.transfer}
+    known = {key: value for key, value in said.items() if value}
+    return {**known, "color_range": "pc" if picture.full_range else "tv"}
+
+
+def _sound(plan: Plan) -> dict[str, object]:
+    """Copy AAC as it is; anything else becomes AAC at its own rate and channels."""
+    stream = plan.voice.stream
+    timed = plan.voice.container == "aac" or abs(stream.duration_s - float(plan.voice.duration_s)) < COPY_TOLERANCE_S
+    if stream.codec == "aac" and timed and not plan.pad:  # bare ADTS has no duration that could be wrong
+        return {"c:a": "copy"}
+    rate = next((r for r in AAC_RATES_HZ if r >= stream.rate), AAC_RATES_HZ[-1])
+    channels = stream.channels if stream.channels in (1, 2, 3, 4, 5, 6, 8) else 2
+    bits = min(AAC_MAX_BITS, max(AAC_MIN_BITS, AAC_CHANNEL_BITS * channels))
+    return {"c:a": "aac", "b:a": bits, "ar": rate, "ac": channels}
+
+
+def wants_nvenc(settings: Render, picture: Picture) -> bool:
+    """Whether this picture is encoded on the GPU."""
+    low, high = NVENC_SIDES
+    fits = low <= min(picture.width, picture.height) and max(picture.width, picture.height) <= high
+    return settings.encoder == "nvenc" or (settings.encoder == "auto" and fits and nvenc_works())
+
+
+@functools.lru_cache(maxsize=1)
+def nvenc_works() -> bool:
+    """Whether a tiny encode on the GPU succeeds here: being listed by ffmpeg says nothing."""
+    size = 256
+    source = ffmpeg.raw_video(size, size, Fraction(25))
+    try:
+        with Writer(ffmpeg.command(ffmpeg.to_pipe(source, format="null", **{"c:v": "h264_nvenc"}), gpu=True)) as writer:
+            writer.write(memoryview(bytes(size * size * 3 // 2)))
+            writer.finish()
+    except HeygemdError:
+        return False
+    return True

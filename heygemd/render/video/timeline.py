@@ -1,0 +1,60 @@
+"""Which source frame each frame of the output shows, for every way in which voice and video can differ in length."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...config.schema import AudioLonger, AudioShorter
+from ..scene import Finding, Timeline
+
+
+def frame_count(seconds: Fraction, fps: Fraction) -> int:
+    """Return how many frames cover `seconds` of voice."""
+    return max(1, math.ceil(seconds * fps))
+
+
+def build(
+    frames: int, fps: Fraction, voice_s: Fraction, longer: AudioLonger, shorter: AudioShorter
+) -> tuple[Timeline, list[Finding]]:
+    """Lay `frames` source frames (at least 1) under a voice of `voice_s` seconds."""
+    wanted = frame_count(voice_s, fps)
+    video_s = round(float(frames / fps), 2)
+    facts = {"voice_s": round(float(voice_s), 2), "video_s": video_s}
+    if wanted > frames:
+        source = _extended(frames, wanted, longer)
+        return Timeline(fps, source), [Finding("voice_longer", {**facts, "policy": longer})]
+    found = [Finding("voice_shorter", {**facts, "policy": shorter})] if wanted < frames else []
+    count = frames if shorter == "keep" else wanted
+    return Timeline(fps, np.arange(count, dtype=np.int32)), found
+
+
+def shown(findings: list[Finding], line: Timeline) -> list[Finding]:
+    """Return the findings about what the output shows; their "ranges" [[start_s, stop_s], ...] end where it ends."""
+    end_s = (int(line.source.max()) + 1) / float(line.fps)
+    kept = []
+    for finding in findings:
+        ranges = finding.fields.get("ranges")
+        if isinstance(ranges, list):
+            ranges = [[start, min(stop, end_s)] for start, stop in ranges if start < end_s]
+            finding = finding._replace(fields={**finding.fields, "ranges": ranges})
+        if ranges != []:
+            kept.append(finding)
+    return kept
+
+
+def _extended(frames: int, wanted: int, longer: AudioLonger) -> NDArray[np.int32]:
+    index = np.arange(frames if longer == "trim" else wanted, dtype=np.int64)
+    if longer == "loop":
+        index %= frames
+    elif longer == "hold":
+        index = np.minimum(index, frames - 1)
+    elif longer == "pingpong" and frames > 1:  # the end frames are not shown twice: period 2N - 2
+        index %= 2 * frames - 2
+        index = np.minimum(index, 2 * frames - 2 - index)
+    elif longer == "pingpong":
+        index[:] = 0
+    return index.astype(np.int32)

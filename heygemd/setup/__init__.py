@@ -1,0 +1,1 @@
+"""What an administrator runs once: the share and the systemd units."""

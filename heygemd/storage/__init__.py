@@ -1,0 +1,1 @@
+"""The share that people use and the local state, each behind one module."""

@@ -1,0 +1,48 @@
+"""What a folder lies on: local disk or network share, and how much room is left."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+from .share_fs import on_share
+
+NETWORK_TYPES = {"cifs", "smb3", "nfs", "nfs4", "9p", "virtiofs", "ceph", "glusterfs", "afs", "vboxsf", "drvfs"}
+
+
+class Mount(NamedTuple):
+    """What a path lies on, and how much an unprivileged writer may still put there."""
+
+    device: int
+    network: bool
+    attribute_cache: bool
+    group: int
+    free_bytes: int = 0
+    read_only: bool = False
+
+
+@on_share
+def mount(path: Path) -> Mount:
+    """Return what `path` lies on. statvfs is asked because stat can be answered from a dead mount's cache."""
+    space = os.statvfs(path)
+    facts = path.stat()
+    best, kind, options = "", "", ""
+    real = os.path.realpath(path)
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        fields = line.split()
+        point = fields[4].encode().decode("unicode_escape")
+        dash = fields.index("-")
+        if (real == point or real.startswith(point.rstrip("/") + "/")) and len(point) >= len(best):
+            best, kind, options = point, fields[dash + 1], fields[dash + 3]
+    network = kind in NETWORK_TYPES or (kind.startswith("fuse") and kind not in ("fuse.mergerfs", "fuseblk"))
+    cached = kind.startswith("nfs") and "noac" not in options and "actimeo=0" not in options
+    read_only = bool(space.f_flag & os.ST_RDONLY)
+    return Mount(facts.st_dev, network, cached, facts.st_gid, space.f_bavail * space.f_frsize, read_only)
+
+
+@on_share
+def free_bytes(path: Path) -> int:
+    """Return what an unprivileged writer may still use on `path`'s file system."""
+    space = os.statvfs(path)
+    return space.f_bavail * space.f_frsize

@@ -1,0 +1,300 @@
+"""The one seam to the share: every look at it and every change of it goes through these functions.
+
+They run on the daemon's I/O thread only (`transfer` builds the long operations on them, step by step). Faults of the
+operating system leave as typed errors: `InfrastructureError` (the share itself), `NotReady` (one file is held or not
+ours), `FileNotFoundError` (somebody removed it).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import functools
+import os
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple, ParamSpec, TypeVar
+
+from ..errors import InfrastructureError, NotReady
+
+MAX_ENTRIES = 2000
+HIDDEN = ".heygemd"
+"""Our own folder inside a job folder: results not yet published, owner, manifest."""
+PART = ".heygemd-part"  # ends the hidden name under which a file or folder is made
+NAME_BYTES = 255
+"""The longest name that file systems take."""
+
+SHARE_FULL = {errno.ENOSPC, errno.EDQUOT}
+HELD = {errno.EBUSY, errno.EACCES, errno.EPERM, errno.ETXTBSY}
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Entry(NamedTuple):
+    """A member of a job folder; `name` is relative to the folder and may be undecodable (surrogateescape)."""
+
+    name: str
+    kind: Literal["file", "dir", "link", "other"]
+    size: int
+    mtime_ns: int
+
+
+class Folder(NamedTuple):
+    """A job folder as one scan saw it; `error` is set when it could not be read."""
+
+    name: str
+    entries: tuple[Entry, ...]
+    mtime_ns: int
+    error: NotReady | None = None
+
+
+def translate(error: OSError, path: object = "") -> Exception:
+    """Return the typed error for an OSError met on the share."""
+    where = str(error.filename or path)
+    if isinstance(error, FileNotFoundError):
+        return error
+    if error.errno in SHARE_FULL:
+        return InfrastructureError("share_full", path=where)
+    if error.errno in HELD:
+        return NotReady("no_permission" if error.errno in (errno.EACCES, errno.EPERM) else "held_open", path=where)
+    if error.errno in (
+        errno.ENAMETOOLONG,
+        errno.EINVAL,
+        errno.EEXIST,
+        errno.ENOTEMPTY,
+        errno.EXDEV,
+        errno.ENOTDIR,
+        errno.EISDIR,
+    ):
+        return error
+    return InfrastructureError("share_unavailable", reason=os.strerror(error.errno or errno.EIO), path=where)
+
+
+def on_share(function: Callable[P, R]) -> Callable[P, R]:
+    """Translate faults; a stale handle is looked up once more by path, which cures it."""
+
+    @functools.wraps(function)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            try:
+                return function(*args, **kwargs)
+            except OSError as error:
+                if error.errno != errno.ESTALE:
+                    raise
+                return function(*args, **kwargs)
+        except OSError as error:
+            typed = translate(error)
+            if typed is error:
+                raise
+            raise typed from error
+
+    return guarded
+
+
+# --- looking -------------------------------------------------------------------------------------------------------
+
+
+@on_share
+def scan(root: Path, skip_dir: Callable[[str], bool]) -> tuple[list[Folder], list[str]]:
+    """Return the job folders below `root` and the names of loose files in it."""
+    folders, loose = [], []
+    with os.scandir(root) as items:
+        listing = sorted(items, key=lambda item: item.name)
+    for item in listing:
+        if item.is_dir(follow_symlinks=False):
+            if not skip_dir(item.name):
+                with contextlib.suppress(FileNotFoundError):
+                    folders.append(look(root / item.name, skip_dir))
+        else:
+            loose.append(item.name)
+    return folders, loose
+
+
+def look(path: Path, skip_dir: Callable[[str], bool]) -> Folder:
+    """Return one job folder with its members, and theirs one level down."""
+    try:
+        entries = tuple(_members(path, "", skip_dir))
+        return Folder(path.name, entries, path.stat().st_mtime_ns)
+    except OSError as error:
+        typed = translate(error, path)
+        if isinstance(typed, NotReady):
+            return Folder(path.name, (), 0, typed)
+        raise
+
+
+def _members(path: Path, prefix: str, skip_dir: Callable[[str], bool]) -> Iterator[Entry]:
+    with os.scandir(path) as items:
+        for count, item in enumerate(sorted(items, key=lambda item: item.name)):
+            if count > MAX_ENTRIES:
+                return
+            facts = item.stat(follow_symlinks=False)
+            kind: Literal["file", "dir", "link", "other"] = "other"
+            if stat.S_ISREG(facts.st_mode):
+                kind = "file"
+            elif stat.S_ISLNK(facts.st_mode):
+                kind = "link"
+            elif stat.S_ISDIR(facts.st_mode):
+                kind = "dir"
+                if skip_dir(item.name):
+                    continue
+                if not prefix:
+                    yield from _members(path / item.name, item.name + "/", skip_dir)
+            size = facts.st_size if kind == "file" else 0
+            yield Entry(prefix + item.name, kind, size, facts.st_mtime_ns if kind == "file" else 0)
+
+
+@on_share
+def fingerprint(path: Path) -> tuple[int, int]:
+    """Return (size, mtime_ns) of a regular file; the server's clock is compared for equality only."""
+    facts = path.lstat()
+    if not stat.S_ISREG(facts.st_mode):
+        raise NotReady("not_a_file", path=str(path))
+    return facts.st_size, facts.st_mtime_ns
+
+
+@on_share
+def exists(path: Path) -> bool:
+    """Return whether something of that name is there, following no link."""
+    return os.path.lexists(path)
+
+
+@on_share
+def is_folder(path: Path) -> bool:
+    """Return whether a real folder is there; a link to one is not, it may lead anywhere."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        return stat.S_ISDIR(path.lstat().st_mode)
+    return False
+
+
+@on_share
+def names(path: Path) -> list[str]:
+    """Return the names in a folder, or none when there is no such folder."""
+    try:
+        return sorted(os.listdir(path))
+    except FileNotFoundError:
+        return []
+
+
+@on_share
+def read(path: Path, limit_bytes: int = 1 << 20) -> bytes:
+    """Return a small regular file's content; refuses links, pipes and devices."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise NotReady("not_a_file", path=str(path))
+        return file.read(limit_bytes)
+
+
+# --- changing ------------------------------------------------------------------------------------------------------
+
+
+FOLDER_MODE, FILE_MODE = 0o2770, 0o660
+
+
+def yield_to_group(path: Path, group: int | None, mode: int | None = None) -> None:
+    """Let staff move and delete what we make: best effort, some servers refuse chmod and chown.
+
+    Without `mode`: the group may write, and others may do what they may with the folder it lies in.
+    """
+    if mode is None:
+        others = path.parent.stat().st_mode & 0o007
+        mode = FOLDER_MODE | others if path.is_dir() else FILE_MODE | others & 0o006
+    with contextlib.suppress(OSError):
+        if group is not None:
+            os.chown(path, -1, group)
+    with contextlib.suppress(OSError):
+        path.chmod(mode)
+
+
+@on_share
+def make_folder(path: Path, group: int | None = None) -> None:
+    """Make a folder (parents must exist) that its group may write. Raises NotReady where a file or link is there."""
+    try:
+        path.mkdir()
+    except FileExistsError:
+        if not stat.S_ISDIR(path.lstat().st_mode):
+            raise NotReady("name_taken", name=path.name) from None
+    yield_to_group(path, group)
+
+
+@on_share
+def open_to_group(path: Path, group: int | None) -> None:
+    """Let the group write an existing folder, where we may."""
+    yield_to_group(path, group, FOLDER_MODE | path.stat().st_mode & 0o007)
+
+
+@on_share
+def write(path: Path, data: bytes, group: int | None = None, mode: int | None = None, durable: bool = True) -> None:
+    """Write a small file atomically: temp in the same folder, fsync, rename, fsync of the folder."""
+    temp = part_of(path)
+    handle = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o660)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            if durable:
+                os.fsync(handle)
+        yield_to_group(temp, group, mode)
+        temp.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temp.unlink()
+        raise
+    if durable:
+        sync_folder(path.parent)
+
+
+def part_of(path: Path) -> Path:
+    """Return the name under which a file or folder is made before it appears as `path`."""
+    return path.with_name(f".{cut(path.name, NAME_BYTES - 20)}{PART}")
+
+
+def cut(name: str, size_bytes: int) -> str:
+    """Return a name that takes at most `size_bytes`, whole characters only."""
+    raw = os.fsencode(name)
+    return name if len(raw) <= size_bytes else raw[:size_bytes].decode("utf-8", "ignore")
+
+
+def sync_folder(path: Path) -> None:
+    """Make renames in a folder durable; file systems that cannot are left alone."""
+    with contextlib.suppress(OSError):
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@on_share
+def remove(path: Path) -> None:
+    """Remove a file of our own making, and what a crash left of making it; absent is fine."""
+    path.unlink(missing_ok=True)
+    part_of(path).unlink(missing_ok=True)
+
+
+@on_share
+def remove_folder(path: Path) -> None:
+    """Remove a folder if it is empty."""
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            path.rmdir()
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+
+
+@on_share
+def rename(source: Path, target: Path) -> None:
+    """Rename within one mount; never replaces anything.
+
+    RENAME_NOREPLACE is refused by NFS, 9p and FUSE, so a look precedes the plain rename: we are the only writer of
+    our folders. Raises FileExistsError; OSError(EXDEV) when the two lie on different mounts.
+    """
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, "exists", str(target))
+    source.rename(target)
+    sync_folder(target.parent)
+    if source.parent != target.parent:
+        sync_folder(source.parent)

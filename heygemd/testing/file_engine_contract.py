@@ -1,0 +1,110 @@
+"""The contract of a FileEngine as tests, for heygemd's own engines and for those of plug-ins.
+
+In a test module of yours, run by pytest:
+
+    from heygemd.render.engines.file_contract import FileEngineContract
+
+    class TestMine(FileEngineContract):
+        engine = MyEngine
+
+Besides heygemd ffmpeg is needed: the presenter is drawn here.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import closing, suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import ClassVar
+
+import cv2
+import numpy as np
+
+from ..config.schema import Limits
+from ..errors import EngineError
+from ..media import ffmpeg
+from ..media.process import Writer
+from ..render.engines import file_engine_adapter
+from ..render.engines.base import FileEngine
+from ..render.face.pose import F32
+from ..render.progress import Phases
+from ..render.video import decode
+from .frame_engine_contract import FPS, HEIGHT, WIDTH, drawn, lacks, portrait, spoken
+
+
+def film(folder: Path, frames: int, fps: Fraction = FPS) -> Path:
+    """Return a video of the head that `drawn` lets sway, without sound."""
+    track, path = drawn(folder, frames), folder / "drawn.mp4"
+    source = ffmpeg.raw_video(WIDTH, HEIGHT, fps)
+    output = ffmpeg.to_file(source, path=path, max_bytes=1 << 30, format="mp4", vcodec="libx264", crf=18)
+    with closing(Writer(ffmpeg.command(output, media_s=float(frames / fps)))) as writer:
+        for number, points in enumerate(track.points(0, frames)):
+            writer.write(np.asarray(cv2.cvtColor(portrait(points, number), cv2.COLOR_BGR2YUV_I420)).ravel().data)
+        writer.finish()
+    return path
+
+
+class FileEngineContract:
+    """What a FileEngine promises; see the module."""
+
+    engine: ClassVar[type[FileEngine]]
+    models: ClassVar[Path] = Path("/nonexistent")
+
+    def make(self) -> FileEngine:
+        """Return the engine, checked. Override to give it settings."""
+        made = self.engine(self.models)
+        made.check()
+        return made
+
+    def _render(self, engine: FileEngine, folder: Path, frames: int = 30, fps: Fraction = FPS) -> tuple[F32, F32]:
+        """Return (T, HEIGHT, WIDTH) brightness before and after, by way of what a render does with the files."""
+        folder.mkdir()
+        picture = decode.describe(film(folder, frames, fps), Limits())
+        before = list(decode.frames(picture))
+        voice = spoken(math.ceil(frames * FPS / fps))
+        given, phases = iter(before), Phases(lambda _: None)
+        after = list(file_engine_adapter.run(engine, picture, given, frames, voice, folder, Limits(), phases))
+        assert len(after) == len(before) == frames
+        bright = [np.stack([decode.planes(f, WIDTH, HEIGHT)[0] for f in each]) for each in (before, after)]
+        return bright[0].astype(np.float32), bright[1].astype(np.float32)
+
+    def test_it_has_a_name(self) -> None:
+        """It goes into reports."""
+        assert self.make().name
+
+    def test_what_it_lacks_is_a_typed_error(self, tmp_path: Path) -> None:
+        """`check` passes, or says what to do."""
+        lacks(self.engine(tmp_path))
+
+    def test_a_whole_video_comes_back_and_something_moved(self, tmp_path: Path) -> None:
+        """As long as the voice, of the same shape, and not the same picture."""
+        before, after = self._render(self.make(), tmp_path / "one")
+        assert np.abs(after - before).max() > 24
+
+    def test_one_video_after_another_at_other_rates(self, tmp_path: Path) -> None:
+        """Each in its own folder; what the last one left is not taken for a result."""
+        engine = self.make()
+        for number, (frames, fps) in enumerate([(26, FPS), (31, Fraction(30000, 1001)), (2, FPS)]):
+            self._render(engine, tmp_path / str(number), frames, fps)
+
+    def test_files_are_left_alone_and_progress_is_a_share(self, tmp_path: Path) -> None:
+        """The result lies in the folder; what was given stays as it was."""
+        shown, heard, folder = film(tmp_path, 26), tmp_path / "voice.wav", tmp_path / "room"
+        file_engine_adapter.write_sound(heard, spoken(26))
+        folder.mkdir()
+        given, shares = [path.read_bytes() for path in (shown, heard)], list[float | None]()
+        made = self.make().render(shown, heard, folder, FPS, shares.append)
+        assert made.is_file() and made.resolve().is_relative_to(folder.resolve())
+        assert [path.read_bytes() for path in (shown, heard)] == given
+        told = [share for share in shares if share is not None]
+        assert told == sorted(told) and all(0 <= share <= 1 for share in told)
+
+    def test_what_it_cannot_read_is_a_typed_error(self, tmp_path: Path) -> None:
+        """Or is rendered all the same; never an exception that nobody knows."""
+        for name in ("noise.mp4", "noise.wav"):
+            (tmp_path / name).write_bytes(bytes(range(256)) * 20)
+        (tmp_path / "room").mkdir()
+        given = tmp_path / "noise.mp4", tmp_path / "noise.wav", tmp_path / "room"
+        with suppress(EngineError):
+            self.make().render(*given, FPS, lambda _: None)

@@ -1,0 +1,74 @@
+"""Makes face_shape.safetensors: the mean face and how its lower half moves with five measured quantities.
+
+Mean: generalised Procrustes over the clips' meshes. Modes: least squares of every point's displacement (each clip's own
+mean removed) on the five quantities of `speak.measure`, so that a mode changes its own quantity by one and no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from ..render.face.mouth_params import MODES, measure
+from ..render.face.pose import F32, LEFT_EYE, RIGHT_EYE, align
+
+STRAIGHT_DEG = 20.0
+MAX_FRAMES_A_CLIP = 150
+ROUNDS = 4
+FREE_BELOW, FREE_ABOVE = 0.62, 0.36
+"""Height under the eye line, in eye distances: points lower than the first move freely, higher than the second not."""
+
+
+def straight(points: F32, mean: F32) -> F32:
+    """Return (n, 468, 3) meshes in the mean face's frame, near-frontal frames only, at most MAX_FRAMES_A_CLIP."""
+    points = points[np.isfinite(points[:, 0, 0])]
+    points = points[:: max(1, len(points) // MAX_FRAMES_A_CLIP)]
+    if not len(points):
+        return points
+    pose = align(points, mean)
+    return pose.to_face(points)[np.abs(pose.angles_deg()[:, 0]) < STRAIGHT_DEG]
+
+
+def mean_face(clips: Iterable[F32]) -> F32:
+    """Return (468, 3) mean face: eye corners 1 apart and level, origin between them, left and right alike."""
+    clips = [c[np.isfinite(c[:, 0, 0])] for c in clips]
+    mean = _normal(np.median(clips[0], 0))
+    for _ in range(ROUNDS):
+        mean = _normal(np.mean([np.median(straight(c, mean), 0) for c in clips if len(straight(c, mean))], 0))
+    return mean
+
+
+def mirror(mean: F32) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """Return (468,) the index of each point's left-right twin."""
+    twins: np.ndarray[tuple[int], np.dtype[np.int64]] = cKDTree(mean * [-1, 1, 1]).query(mean)[1]
+    return twins
+
+
+def _normal(mean: F32) -> F32:
+    mean = mean - (mean[RIGHT_EYE] + mean[LEFT_EYE]) / 2
+    x = mean[LEFT_EYE] - mean[RIGHT_EYE]
+    size = np.linalg.norm(x)
+    x = x / size
+    y = mean[152] - mean[10]
+    y = y - x * (x @ y)
+    y /= np.linalg.norm(y)
+    mean = mean @ np.stack([x, y, np.cross(x, y)], 1) / size
+    return np.asarray((mean + mean[mirror(mean)] * [-1, 1, 1]) / 2, np.float32)
+
+
+def modes(clips: Iterable[F32], mean: F32) -> F32:
+    """Return (len(MODES), 468, 3) displacement of every point for one unit of each quantity."""
+    rows, quantities = [], []
+    for clip in clips:
+        shapes = straight(clip, mean)
+        if len(shapes) > 10:
+            rows.append((shapes - shapes.mean(0)).reshape(len(shapes), -1))
+            q = measure(shapes)
+            quantities.append(q - q.mean(0))
+    x, y = np.concatenate(quantities).astype(np.float64), np.concatenate(rows).astype(np.float64)
+    fit = np.linalg.lstsq(x, y, rcond=None)[0].reshape(len(MODES), -1, 3)
+    fit = (fit + fit[:, mirror(mean)] * [-1, 1, 1]) / 2
+    free = np.clip((mean[:, 1] - FREE_ABOVE) / (FREE_BELOW - FREE_ABOVE), 0, 1)
+    return np.asarray(fit * (free * free * (3 - 2 * free))[None, :, None], np.float32)

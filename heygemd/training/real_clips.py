@@ -1,0 +1,76 @@
+"""Talking videos as arrays: the mesh of each frame and the sound, for measuring and for the face's shape."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ..config.schema import Limits
+from ..errors import InputError
+from ..render.audio import load as audio
+from ..render.cache import Cache
+from ..render.face.landmarks import MIN_FACE_SCORE, Detector, Mesh, around
+from ..render.face.pose import F32
+from ..render.scene import MESH_POINTS, Image
+from ..render.video import decode
+
+CACHE_BYTES = 1 << 30
+
+
+class Clip(NamedTuple):
+    """points (T, 468, 3) float32 with NaN where no face · fps · voice (samples,) float32 at 16 kHz."""
+
+    points: F32
+    fps: float
+    voice: F32
+
+
+def meshes(frames: Iterator[Image]) -> F32:
+    """Return (T, 468, 3) points of the largest face, NaN where none."""
+    detector, mesh, rows, square = Detector(), Mesh(), [], None
+    for image in frames:
+        if square is None:
+            square = next(iter(detector.find(image, 2)), None)
+        face = mesh.fit(image, square) if square else None
+        if face is None or face.score < MIN_FACE_SCORE:
+            square = None
+            rows.append(np.full((MESH_POINTS, 3), np.nan, np.float32))
+            continue
+        square = around(face.points)
+        rows.append(face.points)
+    return np.asarray(rows, np.float32).reshape(-1, MESH_POINTS, 3)
+
+
+def sound(path: Path) -> F32:
+    """Return the sound track as mono float32 at 16 kHz, empty if there is none."""
+    with tempfile.TemporaryDirectory() as folder:
+        cache = Cache(Path(folder) / "cache", CACHE_BYTES)
+        try:
+            return np.array(audio.load(path, "sound", Limits(), cache, Path(folder) / "sound").samples)
+        except InputError as error:
+            if error.code != "no_audio":
+                raise
+            return np.zeros(0, np.float32)
+
+
+def load(path: Path, cache: Path) -> Clip:
+    """Return a clip, tracked once and then read from `cache`."""
+    kept = cache / f"{path.name}.npz"
+    if not kept.exists():
+        picture = decode.describe(path, Limits())
+        frames, _ = decode.small_frames(picture)
+        cache.mkdir(parents=True, exist_ok=True)
+        np.savez(kept, points=meshes(frames), fps=float(picture.fps), voice=sound(path))
+    with np.load(kept) as data:
+        return Clip(data["points"], float(data["fps"]), data["voice"])
+
+
+def of(folder: Path, cache: Path) -> Iterator[tuple[str, Clip]]:
+    """Yield (name, clip) of every video in a folder."""
+    for path in sorted(folder.iterdir()):
+        if path.is_file():
+            yield path.name, load(path, cache)

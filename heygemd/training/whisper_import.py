@@ -1,0 +1,70 @@
+"""Takes the ear out of Whisper-base as CTranslate2 keeps it (Systran's faster-whisper-base, MIT)."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..render.engines.mesh.speech_encoder import LAYERS
+
+VERSION = 6
+DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
+NAMES = {"conv1": "enter", "conv2": "halve"} | {
+    f"layer_{k}/{whispers}": f"layers.{k}.{ours}"
+    for k in range(LAYERS)
+    for whispers, ours in {
+        "self_attention/layer_norm": "norm1",
+        "self_attention/linear_0": "self_attn.in_proj",
+        "self_attention/linear_1": "self_attn.out_proj",
+        "ffn/layer_norm": "norm2",
+        "ffn/linear_0": "linear1",
+        "ffn/linear_1": "linear2",
+    }.items()
+}
+PARTS = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
+
+
+def ear(model: Path) -> dict[str, Tensor]:
+    """Return the state dict of mesh.ear.Ear out of a model.bin, float32.
+
+    Raise ValueError if that is no such file, or of a later version.
+    """
+    state = {}
+    for name, tensor in _variables(model.read_bytes()):
+        owner, _, part = name.removeprefix("encoder/").rpartition("/")
+        if name.startswith("encoder/") and owner in NAMES:
+            ours = NAMES[owner]
+            joint = "_" if ours.endswith("in_proj") else "."
+            state[f"{ours}{joint}{PARTS[part]}"] = torch.from_numpy(tensor.astype(np.float32))
+    return state
+
+
+def _variables(data: bytes) -> Iterator[tuple[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]]:
+    """Yield (name, array) from the format of CTranslate2's model_spec.py, all little endian."""
+    at = 0
+
+    def take(form: str) -> int:
+        nonlocal at
+        at += struct.calcsize(form)
+        return int(struct.unpack_from(form, data, at - struct.calcsize(form))[0])
+
+    def text() -> str:
+        nonlocal at
+        length = take("<H")
+        at += length
+        return data[at - length : at].rstrip(b"\0").decode("ascii")
+
+    if len(data) < 4 or take("<I") != VERSION:
+        raise ValueError(f"not a CTranslate2 model of version {VERSION}")
+    text(), take("<I")
+    for _ in range(take("<I")):
+        name = text()
+        shape = [take("<I") for _ in range(take("<B"))]
+        dtype, size = np.dtype(DTYPES[take("<B")]), take("<I")
+        yield name, np.frombuffer(data, dtype, size // dtype.itemsize, at).reshape(shape)
+        at += size

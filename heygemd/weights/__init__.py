@@ -1,0 +1,1 @@
+"""Network weights: which exist, where they lie, what each needs."""

@@ -1,0 +1,320 @@
+"""The command line as a person meets it: real processes, exit statuses, plain words, never a traceback."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import tomli
+from rich.console import Console
+
+from heygemd.cli import render_one, terminal
+from heygemd.config import schema
+from heygemd.daemon.status import builder as pictures
+from heygemd.daemon.status.snapshot import JobView, Snapshot, VideoView
+from heygemd.errors import ConfigError, EngineError, InfrastructureError, InputError
+from heygemd.exit_codes import Exit, of
+from heygemd.setup import init_share
+
+from .. import making
+
+
+def heygemd(*argv: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "heygemd", *map(str, argv)]
+    clean = {k: v for k, v in os.environ.items() if k not in ("HEYGEMD_CONFIG", "HEYGEMD_DEBUG", "LANG", "LC_ALL")}
+    done = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, env={**clean, **(env or {})}
+    )
+    assert "Traceback" not in done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    """A configuration whose folders all lie in the test's own."""
+    path = tmp_path / "config.toml"
+    names = ("share", "state", "cache", "log", "models")
+    path.write_text("[paths]\n" + "".join(f'{name} = "{tmp_path / name}"\n' for name in names))
+    return path
+
+
+def test_every_verb_has_help() -> None:
+    text = heygemd("--help").stdout
+    for verb in (
+        "run",
+        "once",
+        "render",
+        "sync",
+        "init",
+        "status",
+        "retry",
+        "cancel",
+        "models",
+        "config",
+        "doctor",
+        "demo",
+    ):
+        assert f"\n  {verb} " in text
+        assert heygemd(verb, "--help").returncode == 0
+
+
+def test_help_comes_at_once() -> None:
+    began = time.monotonic()
+    heygemd("--help")
+    assert time.monotonic() - began < 2
+
+
+def test_exit_statuses_are_documented() -> None:
+    text = " ".join(heygemd("--help").stdout.split())
+    for status in Exit:
+        assert f" {status.value} " in text, status
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ConfigError("config_invalid"), 78),
+        (InputError("no_face"), 4),
+        (InfrastructureError("share_missing"), 69),
+        (EngineError("engine_error"), 5),
+    ],
+)
+def test_faults_have_their_exit_status(error: Exception, status: int) -> None:
+    assert of(error) == status  # type: ignore[arg-type]
+
+
+def test_bad_configuration_lists_every_mistake_and_exits_78(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('[render]\nengine = "mash"\ncrf = 99\n')
+    for verb in ("run", "once", "config", "status", "doctor"):
+        done = heygemd(verb, "--config", path)
+        assert done.returncode == 78
+        assert "did you mean 'mesh'" in done.stderr
+        assert "render.crf" in done.stderr
+
+
+def test_missing_configuration_says_how_to_make_one(tmp_path: Path) -> None:
+    done = heygemd("run", "--config", tmp_path / "none.toml")
+    assert done.returncode == 78
+    assert "heygemd init SHARE --config" in done.stderr
+
+
+def test_wrong_usage_is_2() -> None:
+    assert heygemd("dance").returncode == 2
+    assert heygemd("render").returncode == 2
+
+
+def test_configuration_from_the_environment(settings: Path) -> None:
+    done = heygemd("config", env={"HEYGEMD_CONFIG": str(settings)})
+    assert str(settings) in done.stdout
+
+
+def test_config_prints_toml_that_means_the_same(settings: Path) -> None:
+    with settings.open("a") as out:
+        out.write('[people]\nlanguages = ["zh"]\n[render]\ncrf = 20\n')
+    printed = heygemd("config", "--config", settings).stdout
+    assert schema.Config.model_validate(tomli.loads(printed)) == schema.load(settings)
+    assert f"crf = 20                                           # {settings}" in printed
+    assert 'preset = "superfast"                               # default' in printed
+
+
+def test_init_makes_share_and_configuration_and_may_be_repeated(tmp_path: Path) -> None:
+    share, path = tmp_path / "the share", tmp_path / "etc" / "config.toml"
+    assert heygemd("init", share, "--config", path).returncode == 0
+    assert schema.load(path).paths.share == share
+    for name in ("inbox", "processing", "done", "failed"):
+        mode = (share / name).stat().st_mode
+        assert mode & stat.S_ISGID
+        assert mode & stat.S_IWGRP
+    marker = (share / ".heygemd-share").read_text()
+    path.write_text(path.read_text() + "\n# mine\n")
+    assert heygemd("init", share, "--config", path).returncode == 0
+    assert (share / ".heygemd-share").read_text() == marker
+    assert path.read_text().endswith("# mine\n")
+
+
+def test_init_refuses_a_configuration_inside_the_share(tmp_path: Path) -> None:
+    done = heygemd("init", tmp_path / "share", "--config", tmp_path / "share" / "config.toml")
+    assert done.returncode == 78
+    assert "inside the share" in done.stderr
+    assert not (tmp_path / "share").exists()
+
+
+def test_init_does_not_take_over_another_shares_configuration(tmp_path: Path, settings: Path) -> None:
+    done = heygemd("init", tmp_path / "other", "--config", settings)
+    assert done.returncode == 78
+    assert str(tmp_path / "share") in done.stderr
+    assert not (tmp_path / "other").exists()
+
+
+def test_init_refuses_an_unknown_group(tmp_path: Path) -> None:
+    done = heygemd("init", tmp_path / "share", "--config", tmp_path / "c.toml", "--group", "no-such-group")
+    assert done.returncode == 4
+    assert "groupadd" in done.stderr
+    assert not (tmp_path / "share").exists()
+
+
+def test_init_without_root_stays_in_the_users_own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    for name in ("CONFIG", "STATE", "CACHE"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name))
+    init_share.initialise(tmp_path / "share", None, None)
+    paths = schema.load(tmp_path / "CONFIG" / "heygemd" / "config.toml").paths
+    assert paths.share == tmp_path / "share"
+    assert all(p.is_relative_to(tmp_path) for _, p in paths)
+
+
+def test_init_on_a_share_whose_server_decides_owners(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def chown(path: Path, uid: int, gid: int) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(init_share.pwd, "getpwnam", lambda name: SimpleNamespace(pw_uid=12345))
+    monkeypatch.setattr(os, "chown", chown)
+    done = init_share.initialise(tmp_path / "share", tmp_path / "config.toml", None)
+    assert any("keeps its owner (Operation not permitted)" in line for line in done)
+    assert (tmp_path / "config.toml").exists()
+
+
+def test_status_without_a_daemon(settings: Path) -> None:
+    done = heygemd("status", "--config", settings)
+    assert done.returncode == 1
+    assert "No daemon has run" in done.stderr
+
+
+def test_status_shows_the_last_picture(settings: Path, tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir()
+    pictures.write_local(schema.load(settings), SNAPSHOT)
+    done = heygemd("status", "--config", settings)
+    assert done.returncode == 0
+    assert "anna.mp4: running 40% render 12 fps, 1:05 left" in done.stdout
+    assert "promo (2): waiting (inbox): A video is missing" in done.stdout
+    as_json = heygemd("status", "--json", "--config", settings).stdout
+    assert Snapshot.model_validate_json(as_json) == SNAPSHOT
+
+
+def test_retry_and_cancel_of_unknown_jobs(settings: Path) -> None:
+    for verb in ("retry", "cancel"):
+        done = heygemd(verb, "nothing", "--config", settings)
+        assert done.returncode == 4
+        assert "nothing" in done.stderr
+
+
+def test_models_by_themselves_are_listed(settings: Path) -> None:
+    done = heygemd("models", env={"HEYGEMD_CONFIG": str(settings)})
+    assert done.returncode == 0
+    assert "s3fd" in done.stdout
+    assert heygemd("models", "verify", "--config", settings).returncode == 0
+    (settings.parent / "models").mkdir()
+    (settings.parent / "models" / "s3fd-619a316812.pth").write_bytes(b"half")
+    assert heygemd("models", "verify", "--config", settings).returncode == 1
+
+
+def test_render_of_a_missing_file(settings: Path, tmp_path: Path) -> None:
+    paths = [str(tmp_path / name) for name in ("a.wav", "v.mp4", "o.mp4")]
+    done = heygemd("render", "--audio", paths[0], "--video", paths[1], "--out", paths[2], "--config", settings)
+    assert done.returncode == 4
+    assert f"There is no file {paths[0]}." in done.stderr
+
+
+@pytest.mark.parametrize("broken", ["voice.wav", "anna.mp4"])
+def test_a_file_that_cannot_be_read_is_called_by_its_name(broken: str, settings: Path, tmp_path: Path) -> None:
+    making.audio(tmp_path / "voice.wav", 1)
+    making.video(tmp_path / "anna.mp4", 1)
+    (tmp_path / broken).write_bytes((tmp_path / broken).read_bytes()[:20])
+    files = "--audio", tmp_path / "voice.wav", "--video", tmp_path / "anna.mp4", "--out", tmp_path / "out.mp4"
+    done = heygemd("render", *files, "--config", settings)
+    assert done.returncode == 4 and f'"{broken}" cannot be read' in done.stderr
+
+
+def test_render_settings_by_assignment() -> None:
+    chosen = render_one.override(
+        schema.Render(), ["crf=20", "render.preset = fast", "zip_results=true", 'device="cpu"']
+    )
+    assert chosen == schema.Render(crf=20, preset="fast", zip_results=True, device="cpu")
+
+
+def test_wrong_assignments_are_listed_together() -> None:
+    with pytest.raises(ConfigError) as raised:
+        render_one.override(schema.Render(), ["crf=99", "qualty=high", "nonsense"])
+    said = terminal.explain(raised.value).splitlines()
+    assert len(said) == 4
+    assert "did you mean 'quality'" in said[1]
+    assert "crf = 99" in said[3]
+
+
+def test_demo_never_deletes_what_it_did_not_make(tmp_path: Path) -> None:
+    (tmp_path / "precious.txt").write_text("mine")
+    done = heygemd("demo", "--folder", tmp_path)
+    assert done.returncode == 4
+    assert (tmp_path / "precious.txt").read_text() == "mine"
+
+
+def test_a_bug_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("")
+    code = (
+        "import sys; from heygemd import cli, config\n"
+        "def load(path): raise ZeroDivisionError('x')\n"
+        f"config.load = load; sys.argv = ['heygemd', 'config', '--config', {str(path)!r}]\n"
+        "cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "This is a bug in heygemd (ZeroDivisionError: x). HEYGEMD_DEBUG=1 shows where.\n"
+
+
+def view(state: str, percent: float = 0) -> VideoView:
+    return VideoView(name="anna.mp4", state=state, phase="render", percent=percent, fps=12, eta_s=65)  # type: ignore[arg-type]
+
+
+SNAPSHOT = Snapshot(
+    state="working",
+    current=JobView(id="1", name="promo", state="claimed", videos=(view("running", 40),), folder="processing"),
+    waiting=(
+        JobView(
+            id="1",
+            name="promo (2)",
+            state="waiting",
+            text={"en": "A video is missing", "zh": "缺少视频"},
+            folder="inbox",
+        ),
+    ),
+    updated="2026-01-31 12:00:00",
+)
+
+
+def test_bars_on_a_pipe_are_one_line_for_each_change() -> None:
+    out = io.StringIO()
+    bars = terminal.Bars(Console(file=out, width=200))
+    states = [view("waiting"), view("running", 1), view("running", 50), view("done", 100)]
+    with bars:
+        for video in states:
+            job = JobView(id="1", name="promo [1]", state="claimed", videos=(video,))
+            bars.show(Snapshot(state="working", current=job))
+    assert [line.split(" (")[0] for line in out.getvalue().splitlines()] == [
+        "promo [1]/anna.mp4: running",
+        "promo [1]/anna.mp4: done",
+    ]
+
+
+def test_bars_on_a_terminal_survive_names_that_look_like_markup() -> None:
+    out = io.StringIO()
+    with terminal.Bars(Console(file=out, force_terminal=True, width=120)) as bars:
+        bars.video("[/red]", "[bold]x.mp4", "running", 30, "render [12 fps]")
+        bars.video("[/red]", "[bold]x.mp4", "done", 100, "")
+    assert "[bold]x.mp4" in out.getvalue()
+
+
+def test_words_follow_the_terminals_language(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "zh_CN.UTF-8")
+    assert "人脸" in terminal.explain(InputError("no_face"))
+    monkeypatch.setenv("LC_ALL", "C")
+    assert "face" in terminal.explain(InputError("no_face"))

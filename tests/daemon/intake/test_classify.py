@@ -1,0 +1,165 @@
+import json
+
+import pytest
+
+from heygemd.config.schema import JobSettings, Limits, Render
+from heygemd.daemon.intake import classify as folders
+from heygemd.daemon.intake import manifest
+from heygemd.daemon.intake.filename_rules import WAITING_NOTE
+from heygemd.errors import InputError, NotReady
+from heygemd.job import Media, Problem, Video
+from heygemd.storage.share_fs import Entry, Folder
+
+
+def entry(name, size=1000, kind="file"):
+    return Entry(name, kind, size, 1)
+
+
+def seen(*entries):
+    return folders.sort_members(Folder("job", entries, 1))
+
+
+def judged(*pairs):
+    return [folders.Judged(entry(name, size), kind) for name, kind, size in pairs]
+
+
+def compose(members, sort=None, settings=JobSettings(), earlier=None):  # noqa: B008  frozen
+    everything = sort or seen(*(j.entry for j in members))
+    return folders.compose(everything, members, settings, Render(), earlier, 1.0)
+
+
+def test_members_are_sorted_by_what_their_names_say():
+    found = seen(
+        entry("anna.mp4"), entry("voice.m4a"), entry(".DS_Store"), entry("x.part"), entry("notes.txt"), entry("READY"),
+        entry("job.toml"), entry("deep/inner.mp4"), entry("originals/old.mp4"), entry("l.mp4", kind="link"),
+    )  # fmt: skip
+    assert [e.name for e in found.media] == ["anna.mp4", "voice.m4a", "originals/old.mp4"]
+    assert found.temporary == ["x.part"]
+    assert found.shortcuts == ["l.mp4"]
+    assert found.controls == {"ready"}
+    assert found.job_toml
+    assert {e.name for e in found.extra} == {"notes.txt", "deep/inner.mp4"}
+
+
+def test_junk_does_not_change_the_signature_but_media_does():
+    base = seen(entry("a.mp4"))
+    assert seen(entry("a.mp4"), entry("._a.mp4"), entry(WAITING_NOTE)).signature == base.signature
+    assert seen(entry("a.mp4", 1001)).signature != base.signature
+
+
+@pytest.mark.parametrize(
+    ("members", "code"),
+    [
+        ([("a.mp4", "video", 1)], "needs_audio"),
+        ([("a.wav", "audio", 1)], "needs_video"),
+        ([("a.wav", "audio", 1), ("b.wav", "audio", 1), ("c.mp4", "video", 1)], "too_many_audio"),
+        ([], "needs_audio"),
+    ],
+)
+def test_a_job_is_exactly_one_audio_and_some_videos(members, code):
+    with pytest.raises(NotReady) as raised:
+        compose(judged(*members))
+    assert raised.value.code == code
+
+
+def test_an_unreadable_video_fails_alone():
+    members = judged(("v.wav", "audio", 5), ("a.mp4", "video", 6))
+    members.append(folders.Judged(entry("b.mp4"), "video", Problem(code="media_unreadable")))
+    job = compose(members)
+    assert [(v.output, v.state) for v in job.videos] == [("a.mp4", "waiting"), ("b.mp4", "failed")]
+    assert job.problem is None
+
+
+def test_bounds_are_refused_with_their_own_words():
+    small = Limits(max_files_per_job=1, max_file_gib=1e-9)
+    with pytest.raises(InputError, match="too_many_files"):
+        folders.check_bounds(seen(entry("a.mp4"), entry("b.mp4")), small)
+    with pytest.raises(InputError, match="file_too_big"):
+        folders.check_bounds(seen(entry("a.mp4")), small)
+    with pytest.raises(InputError, match="shortcut"):
+        folders.check_bounds(seen(entry("anna.lnk")), Limits())
+
+
+@pytest.mark.parametrize("name", [".heygemd", "originals"])
+def test_names_that_are_ours_must_be_folders(name):
+    with pytest.raises(InputError, match="name_taken"):
+        folders.check_bounds(seen(entry(name)), Limits())
+    with pytest.raises(InputError, match="shortcut"):
+        folders.check_bounds(seen(entry(name, kind="link")), Limits())
+    folders.check_bounds(seen(entry(name, kind="dir")), Limits())
+
+
+def test_a_result_is_not_named_as_a_folder_that_is_there():
+    members = judged(("v.wav", "audio", 5), ("anna.mov", "video", 6))
+    job = compose(members, seen(*(j.entry for j in members), entry("Anna.mp4", kind="dir")))
+    assert [v.output for v in job.videos] == ["anna (2).mp4"]
+
+
+def earlier_round():
+    first = compose(judged(("v.wav", "audio", 5), ("a.mov", "video", 6), ("b.mov", "video", 7)))
+    first.videos[0].state = "done"
+    first.videos[1].state = "failed"
+    data = manifest.compose(first, folders.wishes(JobSettings(), Render()), {"a.mp4": 60})
+    return manifest.parse(data)
+
+
+def second_round(*extra, drop=(), settings=JobSettings()):  # noqa: B008  frozen
+    members = [
+        ("originals/v.wav", "audio", 5),
+        ("originals/a.mov", "video", 6),
+        ("originals/b.mov", "video", 7),
+        ("a.mp4", "video", 60),
+    ]
+    members = [m for m in members if m[0] not in drop] + list(extra)
+    return compose(judged(*members), settings=settings, earlier=earlier_round())
+
+
+def test_dragged_back_only_what_is_missing_is_rendered():
+    job = second_round()
+    assert [(v.source.name, v.state, v.kept) for v in job.videos] == [
+        ("originals/a.mov", "done", True),
+        ("originals/b.mov", "waiting", False),
+    ]
+
+
+def test_a_result_that_was_deleted_is_made_again():
+    assert [v.state for v in second_round(drop=("a.mp4",)).videos] == ["waiting", "waiting"]
+
+
+def test_a_new_voice_replaces_the_old_one_and_renders_everything():
+    job = second_round(("new.wav", "audio", 9))
+    assert job.voice.name == "new.wav"
+    assert [v.state for v in job.videos] == ["waiting", "waiting"]
+
+
+def test_other_settings_render_everything():
+    assert [v.state for v in second_round(settings=JobSettings(quality="high")).videos] == ["waiting", "waiting"]
+
+
+def test_a_new_video_joins_and_one_of_the_same_name_replaces():
+    job = second_round(("c.mp4", "video", 8), ("b.mov", "video", 99))
+    assert [(v.source.name, v.state) for v in job.videos] == [
+        ("originals/a.mov", "done"),
+        ("b.mov", "waiting"),
+        ("c.mp4", "waiting"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b"[" * 99_999, json.dumps({"voice": {"name": "../../etc"}}).encode()]
+)
+def test_a_broken_manifest_means_none(data):
+    assert manifest.parse(data) is None
+
+
+def test_records_keep_undecodable_names():
+    video = Video(source=Media(name="caf\udce9.mp4", size=1, mtime_ns=1), output="x.mp4")
+    assert json.loads(json.dumps(video.model_dump()))["source"]["name"] == "caf\udce9.mp4"
+
+
+def test_a_forged_manifest_cannot_name_paths():
+    forged = earlier_round()
+    forged.made[0].video.output = "../../../../etc/passwd"
+    members = judged(("originals/v.wav", "audio", 5), ("originals/a.mov", "video", 6), ("a.mp4", "video", 60))
+    job = compose(members, earlier=forged)
+    assert [(v.output, v.kept) for v in job.videos] == [("a.mp4", True)]

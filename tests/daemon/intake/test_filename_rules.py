@@ -1,0 +1,72 @@
+import os
+import unicodedata
+
+import pytest
+
+from heygemd.daemon.intake import filename_rules
+from heygemd.job import output_name, safe_stem
+
+
+@pytest.mark.parametrize(
+    "name", [".DS_Store", "._anna.mp4", "Thumbs.db", "~$plan.docx", filename_rules.WAITING_NOTE, "Icon\r"]
+)
+def test_junk_is_junk(name):
+    assert filename_rules.is_a("junk", name)
+
+
+@pytest.mark.parametrize(
+    "name", ["anna.mp4.part", "voice.wav.crdownload", "x.partial", "movie.mp4.ab12cd.partial", "a.TMP"]
+)
+def test_temporary_names_block_readiness_whatever_their_case(name):
+    assert filename_rules.is_a("temporary", name)
+    assert not filename_rules.is_a("junk", name)
+
+
+def test_media_is_none_of_these():
+    for kind in ("junk", "temporary", "shortcut", "not_media"):
+        assert not filename_rules.is_a(kind, "anna präsentiert 春.mp4")
+
+
+@pytest.mark.parametrize("name", ["@eaDir", "#recycle", "System Volume Information", ".heygemd", ".Trashes"])
+def test_nas_folders_are_never_looked_into(name):
+    assert filename_rules.skip_dir(name)
+
+
+def test_decomposed_names_compare_equal():
+    assert filename_rules.fold(unicodedata.normalize("NFD", "Präsentation")) == filename_rules.fold("präsentation")
+
+
+def test_free_name_counts_and_never_reuses():
+    taken = {"promo", "promo (2)"}
+    assert filename_rules.free_name("Promo", taken, "s") == "Promo (3)"
+    assert filename_rules.free_name("other", taken, "s") == "other"
+    crowd = {"p"} | {f"p ({n})" for n in range(2, 100)}
+    assert filename_rules.free_name("p", crowd, "20260131") == "p 20260131"
+
+
+def test_a_number_fits_behind_the_longest_name():
+    for name in ("y" * 255, "长" * 85, "\udce9" * 255):
+        found = filename_rules.free_name(name, {filename_rules.fold(name)}, "20260131-142233")
+        assert found.endswith(" (2)")
+        assert len(os.fsencode(found)) <= 255
+
+
+def test_control_words_with_and_without_ending():
+    assert filename_rules.control("CANCEL") == filename_rules.control("cancel.txt") == "cancel"
+    assert filename_rules.control("cancelled.txt") == ""
+
+
+def test_output_names_suit_every_system_and_never_collide():
+    taken: set[str] = set()
+    assert output_name("anna.mov", taken) == "anna.mp4"
+    assert output_name("ANNA.mkv", taken) == "ANNA (2).mp4"
+    assert output_name("con.mp4", taken) == "_con.mp4"
+    assert output_name('a<b>:"c|?*.mp4', taken) == "a_b___c___.mp4"
+    assert output_name("originals/née.mp4", taken) == "née.mp4"
+
+
+def test_hostile_stems_become_harmless():
+    assert safe_stem("-x\n<script>") == "-x__script_"
+    assert safe_stem("caf\udce9") == "caf?".replace("?", "_")
+    assert len(safe_stem("长" * 200).encode()) <= 150
+    assert safe_stem("...") == "video"

@@ -1,0 +1,147 @@
+"""Old folders go only when asked, only ours, and only as planned."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from heygemd.config import schema
+from heygemd.config.schema import Config, Paths
+from heygemd.config.upkeep_settings import Retention
+from heygemd.daemon.publish import retention
+from heygemd.storage import share_access, transfer
+from tests.e2e.harness import Site, wait_for
+
+DAY_S = retention.DAY_S
+NOW = time.time()
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    share_access.create(tmp_path / "share")
+    return tmp_path
+
+
+def finished(place: Path, where: str, name: str, days: float, size: int = 1000) -> Path:
+    folder = place / "share" / where / name
+    folder.mkdir()
+    (folder / "anna.mp4").write_bytes(b"x" * size)
+    for paper in ("report.html", "HEYGEMD-log.txt"):
+        (folder / paper).write_text("")
+        os.utime(folder / paper, (NOW - days * DAY_S,) * 2)
+    return folder
+
+
+def settings(place: Path, **rules: object) -> Config:
+    return Config(paths=Paths(share=place / "share"), retention=Retention(**rules))
+
+
+def plan(chosen: Config) -> list[retention.Step]:
+    return transfer.finish(retention.plan(chosen, NOW))
+
+
+def apply(chosen: Config, steps: list[retention.Step]) -> None:
+    for step in steps:
+        transfer.finish(retention.carry_out(chosen, step))
+
+
+def names(steps: list[retention.Step]) -> list[str]:
+    return [step.folder.name for step in steps]
+
+
+def test_nothing_goes_by_default(place: Path) -> None:
+    finished(place, "done", "old", 4000)
+    assert not retention.wanted(Config())
+    assert plan(settings(place)) == []
+
+
+def test_what_is_older_goes_and_others_folders_stay(place: Path) -> None:
+    old, new = finished(place, "done", "old", 31), finished(place, "done", "new", 29)
+    bad = finished(place, "failed", "bad", 400)
+    foreign = place / "share" / "done" / "staff's own"
+    foreign.mkdir()
+    os.utime(foreign, (0, 0))
+    (place / "share" / "done" / "link").symlink_to(old)
+    chosen = settings(place, done_days=30, deed="delete")
+    steps = plan(chosen)
+    assert names(steps) == ["old"]
+    assert old.exists()
+    apply(chosen, steps)
+    assert not old.exists()
+    assert new.exists() and bad.exists() and foreign.exists()
+
+
+def test_beyond_a_size_the_oldest_go_first(place: Path) -> None:
+    for number in range(4):
+        finished(place, "done", f"job {number}", days=number, size=1 << 20)
+    chosen = settings(place, max_gib=2.5 / 1024, deed="delete")
+    assert names(plan(chosen)) == ["job 3", "job 2"]
+
+
+def test_an_archive_replaces_nothing(place: Path) -> None:
+    archive = place / "archive"
+    chosen = settings(place, done_days=1, archive=str(archive))
+    for _ in range(2):
+        finished(place, "done", "same", 5)
+        apply(chosen, plan(chosen))
+    assert sorted(p.name for p in (archive / "done").iterdir()) == ["same", "same (2)"]
+    assert (archive / "done" / "same" / "anna.mp4").stat().st_size == 1000
+
+
+def test_what_cannot_go_is_left_for_the_next_time(place: Path) -> None:
+    old = finished(place, "done", "old", 31)
+    chosen = settings(place, done_days=30, archive=str(place / "file" / "below"))
+    (place / "file").write_text("")
+    apply(chosen, plan(chosen))
+    assert old.exists()
+
+
+def test_an_archive_must_be_named(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("[retention]\ndone_days = 30\n")
+    with pytest.raises(schema.ConfigError) as caught:
+        schema.load(path)
+    assert "needs archive" in str(caught.value.fields["mistakes"])
+
+
+def test_the_command_only_shows(place: Path) -> None:
+    old = finished(place, "done", "old", 31)
+    path = place / "config.toml"
+    path.write_text(f'[paths]\nshare = "{place / "share"}"\n[retention]\ndone_days = 30\ndeed = "delete"\n')
+    command = [sys.executable, "-m", "heygemd", "retention", "--config", str(path)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "delete" in shown and "old" in shown and "31 days" in shown
+    assert old.exists()
+
+
+def test_nothing_goes_unannounced(place: Path) -> None:
+    finished(place, "done", "old", 31)
+    chosen, notices = settings(place, done_days=30, deed="delete", notice_h=1), retention.Notices()
+    assert notices.due(chosen, plan(chosen), 100.0) == []
+    assert notices.due(chosen, plan(chosen), 3600.0) == []
+    assert names(notices.due(chosen, plan(chosen), 3701.0)) == ["old"]
+    assert notices.due(chosen, [], 4000.0) == []  # somebody took it away
+    assert notices.due(chosen, plan(chosen), 9000.0) == []
+
+
+def test_a_running_daemon_announces_and_does_it(place: Path) -> None:
+    old, new = finished(place, "done", "old", 31), finished(place, "failed", "new", 29)
+    archive, soon_s = place / "archive", 2
+    rules = {"done_days": 30, "failed_days": 30, "archive": str(archive), "notice_h": soon_s / 3600}
+    site = Site(place, retention=rules)
+    try:
+        site.start()
+        wait_for((archive / "done" / "old" / "anna.mp4").exists, "the archived folder")
+        wait_for(lambda: "moved to" in site.log(), "a line in the log")
+        said = [line.split("retention: ")[1] for line in site.log().splitlines() if "retention: " in line]
+    finally:
+        site.close()
+    assert said[0].startswith("archive in 0.0005") and str(old) in said[0]
+    assert said[1].startswith(f"moved to {archive}: {old}")
+    assert len(said) == 2
+    assert new.exists() and not old.exists()

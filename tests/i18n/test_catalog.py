@@ -1,0 +1,159 @@
+import ast
+import re
+from pathlib import Path
+from string import Formatter
+from typing import get_args
+
+import pytest
+from babel.messages import pofile
+
+from heygemd.config.schema import AudioLonger, AudioShorter, Quality
+from heygemd.config.upkeep_settings import Event
+from heygemd.errors import printable
+from heygemd.i18n import catalog
+
+PACKAGE = Path(catalog.__file__).parent
+SOURCES = [path for path in PACKAGE.rglob("*.py") if path.name != "messages.py"]
+FAULTS = {"InputError", "EngineError", "InfrastructureError", "NotReady", "WorkerLost", "DeadlineExceeded",
+          "ConfigError", "Finding"}  # fmt: skip
+LATE = {"name"}
+"""Facts that are added where the words are shown."""
+JARGON = re.compile(r"traceback|exception|codec|stderr|stdout|null|CUDA|errno|mutex|i/o", re.I)
+
+
+SETTINGS = {
+    f"{name}_{value}"
+    for name, values in (("quality", Quality), ("audio_longer", AudioLonger), ("audio_shorter", AudioShorter))
+    for value in get_args(values)
+}
+"""What the report says of settings."""
+
+
+def read(language):
+    with (catalog.CATALOGUES / f"{language}.po").open("rb") as source:
+        return pofile.read_po(source, locale=language)
+
+
+CATALOGUES = {language: read(language) for language in catalog.languages()}
+CODES = [message.id if isinstance(message.id, str) else message.id[0] for message in CATALOGUES["en"] if message.id]
+
+
+def forms(language, code):
+    """The words for a code: one text, or one for each plural form."""
+    words = CATALOGUES[language][code].string
+    return [words] if isinstance(words, str) else list(words)
+
+
+def fields(template):
+    return {name for _, name, _, _ in Formatter().parse(template) if name}
+
+
+@pytest.mark.parametrize("language", catalog.languages())
+def test_a_catalogue_is_complete_and_speaks_of_the_same_facts(language):
+    catalogue = CATALOGUES[language]
+    assert {m.id if isinstance(m.id, str) else m.id[0] for m in catalogue if m.id} == set(CODES)
+    for code in CODES:
+        words, english = forms(language, code), forms("en", code)
+        several = isinstance(catalogue[code].id, tuple)
+        assert several == isinstance(CATALOGUES["en"][code].id, tuple), code
+        assert len(words) == (catalogue.num_plurals if several else 1), code
+        for template in words:
+            assert template, f"{code} has no words in {language}"
+            assert fields(template) <= fields(english[-1]), code
+            assert template.count("\n") == english[-1].count("\n") <= 1, code
+        assert fields(words[-1]) == fields(english[-1]), code
+
+
+def test_every_value_of_a_setting_that_the_report_names_has_words():
+    assert set(CODES) >= SETTINGS
+
+
+def test_chinese_is_chinese():
+    same = {"page_language", "page_gib", "page_named"}
+    assert [c for c in CODES if c not in same and not re.search(r"[一-鿿]", forms("zh", c)[0])] == []
+
+
+@pytest.mark.parametrize("language", catalog.languages())
+def test_no_jargon(language):
+    assert [(c, w) for c in CODES for w in forms(language, c) if JARGON.search(w)] == []
+
+
+def raised():
+    """(code, facts given, or None when they are not written out) wherever a fault is made."""
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in FAULTS or not node.args:
+                continue
+            code = node.args[0]
+            if not isinstance(code, ast.Constant) or not isinstance(code.value, str):
+                continue
+            given = {k.arg for k in node.keywords}
+            if len(node.args) > 1:
+                facts = node.args[1]
+                given = {getattr(k, "value", None) for k in facts.keys} if isinstance(facts, ast.Dict) else {None}
+            yield code.value, None if None in given else given, path.name
+
+
+def test_every_fault_has_words_and_brings_the_facts_they_speak_of():
+    found = list(raised())
+    assert len(found) > 60
+    assert {code for code, _, _ in found} - set(CODES) - set(catalog.SAME) == set()
+    short = [
+        (where, code, missing)
+        for code, given, where in found
+        if code in CODES and given is not None and (missing := fields(forms("en", code)[-1]) - given - LATE)
+    ]
+    assert short == []
+
+
+def test_no_words_are_left_over():
+    sources = [p.read_text() for p in (*SOURCES, *PACKAGE.rglob("*.html"))]
+    built = {code for code in CODES if code.startswith("page_")} | SETTINGS
+    built |= {f"notify_{event}" for event in get_args(Event)}
+    assert [c for c in CODES if c not in built and not any(f'"{c}"' in s for s in sources)] == []
+
+
+def test_counts_numbers_and_lists_read_as_people_write_them():
+    assert "There are 2 sound files: a.wav and b.wav." in catalog.text(
+        "too_many_audio", {"count": 2, "names": ["a.wav", "b.wav"]}
+    )
+    assert "stopped 1 time while" in catalog.text("machine_stopped", {"count": 1})
+    assert "2 次" in catalog.text("machine_stopped", {"count": 2}, "zh")
+    assert "12.3%" in catalog.text("few_faces", {"share": 0.123})
+    assert "0:12–0:14" in catalog.text("no_face_ranges", {"ranges": [[12.0, 14.2]]})
+    assert catalog.text("audio_quiet", {}) == "The voice recording is very quiet."
+
+
+def test_what_happened_and_what_to_do_are_told_apart():
+    assert catalog.parts("no_video", {}) == ("The file has no picture.", "Use a video.")
+    assert catalog.text("no_video", {}, "zh") == "文件没有画面。请使用视频文件。"
+
+
+def test_missing_facts_and_unknown_codes_still_say_something():
+    assert "?" in catalog.text("file_too_big", {})
+    assert catalog.text("brand_new", {"a": 1}, "zh") == "brand_new (a: 1)"
+
+
+def test_names_cannot_break_lines_or_terminals():
+    said = catalog.text("shortcut", {"name": "a\nb\x1b[31m{name}"})
+    assert said == printable(said)
+    catalog.note("shortcut", {"name": "caf\udce9"}, ("en", "zh"))
+
+
+def test_another_language_is_one_file(tmp_path, monkeypatch):
+    for path in catalog.CATALOGUES.glob("*.po"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    german = (
+        'msgid ""\nmsgstr ""\n"Content-Type: text/plain; charset=utf-8\\n"\n\nmsgid "no_video"\nmsgstr "Kein Bild."\n'
+    )
+    (tmp_path / "de.po").write_text(german)
+    monkeypatch.setattr(catalog, "CATALOGUES", tmp_path)
+    catalog.languages.cache_clear()
+    catalog.catalogue.cache_clear()
+    try:
+        assert catalog.languages() == ("de", "en", "zh")
+        assert catalog.text("no_video", {}, "de") == "Kein Bild."
+        assert "no sound" in catalog.text("no_audio", {}, "de")
+    finally:
+        catalog.languages.cache_clear()
+        catalog.catalogue.cache_clear()

@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import librosa
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from heygemd.render.audio import mel, vad
+from heygemd.render.engines.mesh import viseme_net
+from heygemd.training import real_clips
+
+RATE = mel.VOICE_RATE_HZ
+Sound = NDArray[np.float32]
+
+
+def music(seconds: float, level: float = 0.1) -> Sound:
+    """Plucked chords over a bass and a drum."""
+    t = np.arange(int(seconds * RATE)) / RATE
+    beat = t % 0.5
+    roots = np.array([220.0, 174.6, 196.0, 261.6])[(t // 1.0).astype(int) % 4]
+    phase = 2 * np.pi * np.cumsum(roots) / RATE
+    chord = sum(np.sin(phase * step * k) / k for step in (1, 1.25, 1.5, 2) for k in range(1, 6)) * np.exp(-3 * beat)
+    drum = np.random.default_rng(0).standard_normal(len(t)) * np.exp(-40 * beat)
+    sound = chord + np.sin(phase / 4) + 2 * drum
+    return (level * sound / np.sqrt(np.mean(sound**2))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def voice() -> Sound:
+    said = real_clips.sound(Path(viseme_net.__file__).parents[3] / "demo" / "voice.m4a")
+    return said[: 6 * RATE] * np.float32(0.1 / np.sqrt(np.mean(said**2)))
+
+
+def test_a_voice_is_speech(voice: Sound) -> None:
+    loud = mel.speaking(mel.log_mel(voice))
+    assert vad.listen(voice)[1][loud].mean() > 0.95
+    assert vad.findings(voice) == []
+
+
+def test_music_is_no_speech_and_is_told(voice: Sound) -> None:
+    assert vad.listen(music(6))[1].mean() < 0.3 * mel.speaking(mel.log_mel(music(6))).mean()
+    t = np.arange(6 * RATE) / RATE
+    tone = (0.1 * np.sin(2 * np.pi * 440 * t)).astype(np.float32)
+    assert [finding.code for finding in vad.findings(tone)] == ["no_speech"]
+    [finding] = vad.findings(np.concatenate([voice, music(4), voice]))
+    [[start, end]] = finding.fields["ranges"]
+    assert abs(start - 6) < 0.8 and abs(end - 10) < 0.8
+
+
+def test_the_mouth_rests_in_the_music_between_sentences(voice: Sound) -> None:
+    spoken = viseme_net.speak(np.concatenate([voice, music(4), voice]))
+    second = viseme_net.RATE_HZ
+    assert not spoken[round(6.6 * second) : round(9.4 * second)].any()
+    assert spoken[: 6 * second].max() > 0.05 and spoken[10 * second :].max() > 0.05
+
+
+def test_silence_is_nothing_to_tell() -> None:
+    assert vad.findings(np.zeros(RATE, np.float32)) == [] == vad.findings(np.zeros(0, np.float32))
+
+
+def test_chunks_join_without_a_trace(voice: Sound, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard, _ = mel.listen(voice)
+    whole = vad.chance(vad.load(), heard)
+    monkeypatch.setattr(vad, "CHUNK_S", 1)
+    assert np.allclose(vad.chance(vad.load(), heard), whole, atol=1e-5)
+
+
+def test_two_voices_are_told(voice: Sound) -> None:
+    long = np.concatenate([voice, voice])
+    assert vad.findings(long) == []
+    low = librosa.effects.pitch_shift(long, sr=RATE, n_steps=-11).astype(np.float32)
+    assert [finding.code for finding in vad.findings(np.concatenate([long, low]))] == ["two_voices"]

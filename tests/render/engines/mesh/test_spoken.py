@@ -1,0 +1,97 @@
+"""A voice through the real engine onto a real face, judged by tracking the rendered frames again."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from heygemd.config.schema import Limits
+from heygemd.render.audio import load
+from heygemd.render.cache import Cache
+from heygemd.render.engines.base import VOICE_RATE_HZ
+from heygemd.render.engines.mesh import MeshEngine
+from heygemd.render.face.mouth_params import CORNERS, OPEN, WIDTH, measure
+from heygemd.render.face.pose import align
+from heygemd.render.scene import Patch, Timeline
+
+from ... import presenter as people
+
+DATA = Path(__file__).parents[2] / "data"
+LOUDNESS = 0.1
+SAID_S = {
+    "mama": {"m": [(0.64, 0.71), (0.78, 0.90)], "vowel": [(0.51, 0.64), (0.90, 1.08)]},
+    "see": {"vowel": [(0.51, 0.69), (0.78, 0.96), (1.06, 1.39)]},
+}
+"""Where the sounds lie, from espeak-ng; the first and last m of mama mama border on silence and prove nothing."""
+
+
+def spoken(name: str, folder: Path) -> np.ndarray:
+    """The clip at 16 kHz, both equally loud (RMS of what is not silence)."""
+    path = DATA / f"{name}.opus"
+    samples = load.load(path, name, Limits(), Cache(folder / "cache", 1 << 30), folder / name).samples
+    loud = samples[np.abs(samples) > 0.02]
+    return np.asarray(samples * (LOUDNESS / np.sqrt(np.mean(loud**2))), np.float32)
+
+
+def rendered(voice: np.ndarray, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Measured mouths (T, 5) of the astronaut saying `voice`, and how many pixels (T,) of teeth are seen."""
+    folder.mkdir()
+    frames = people.swaying(int(len(voice) / VOICE_RATE_HZ * people.FPS))
+    track = people.track(frames, folder)[0]
+    engine = MeshEngine(folder)
+    memo = engine.study(people.crops(frames, track, engine.wants(track)), track) | engine.hear(voice)
+    line = Timeline(people.FPS, np.arange(len(track), dtype=np.int32))
+    crops = people.crops(frames, track, list(range(len(track))))
+    shown = []
+    for patch, frame in zip(engine.render(crops, track, line, voice, memo), frames, strict=True):
+        shown.append(pasted(frame, patch, track.boxes[patch.output]))
+    again = people.track(shown, folder)[0]
+    points = again.points(0, len(again))
+    seen = [teeth(frame, mouth) for frame, mouth in zip(shown, points[:, CORNERS, :2], strict=True)]
+    return measure(align(points).to_face(points)), np.array(seen)
+
+
+def teeth(frame: np.ndarray, corners: np.ndarray) -> int:
+    """Count the bright and colourless pixels between the mouth's corners; she has no beard and no lipstick."""
+    (x0, y), (x1, _) = np.round(corners).astype(int)
+    part = frame[y - 8 : y + 22, x0:x1].astype(int)
+    return int(((part.min(2) > 165) & (np.ptp(part, axis=2) < 45)).sum())
+
+
+def pasted(frame: np.ndarray, patch: Patch, box: np.ndarray) -> np.ndarray:
+    x0, y0, x1, y1 = box
+    out = frame.copy()
+    alpha = patch.mask[..., None]
+    out[y0:y1, x0:x1] = np.round(out[y0:y1, x0:x1] * (1 - alpha) + patch.image * alpha)
+    return out
+
+
+def during(mouths: np.ndarray, spans_s: list[tuple[float, float]]) -> list[np.ndarray]:
+    """The frames within each span, one more on either side: lips are allowed that much."""
+    fps = int(people.FPS)
+    return [mouths[int(start * fps) - 1 : int(stop * fps) + 2] for start, stop in spans_s]
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    folder = tmp_path_factory.mktemp("spoken")
+    return {name: rendered(spoken(name, folder), folder / f"{name}.track") for name in SAID_S}
+
+
+def test_each_m_closes_the_lips(said: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    mouths, bright = said["mama"]
+    # Lips that touch read as some 0.05 on this smile, and 25 pixels of her skin are as bright as teeth: both count from
+    # what the silence before the words reads.
+    gaps, bright = mouths[:, OPEN] - mouths[2:8, OPEN].mean(), bright - np.median(bright[2:8])
+    vowels = np.mean([span.max() for span in during(gaps, SAID_S["mama"]["vowel"])])
+    assert vowels > 0.03
+    for span in during(gaps, SAID_S["mama"]["m"]):
+        assert span.min() < 0.15 * vowels
+    most = max(span.max() for span in during(bright, SAID_S["mama"]["vowel"]))
+    for span in during(bright, SAID_S["mama"]["m"]):
+        assert span.min() < 0.1 * most
+
+
+def test_see_is_wider_than_mama(said: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
+    width = {name: np.concatenate(during(said[name][0], SAID_S[name]["vowel"]))[:, WIDTH].mean() for name in SAID_S}
+    assert width["see"] > width["mama"] + 0.015

@@ -1,0 +1,154 @@
+import errno
+import os
+
+import pytest
+
+from heygemd.errors import InfrastructureError, NotReady
+from heygemd.storage import mounts, share_fs, transfer
+
+
+def drain(steps):
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def test_a_copy_appears_only_when_it_is_whole_and_verified(tmp_path):
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_bytes(os.urandom(transfer.BLOCK_BYTES + 17))
+    steps = transfer.copy(source, target)
+    next(steps)
+    assert not target.exists()
+    digest = drain(steps)
+    assert target.read_bytes() == source.read_bytes()
+    assert len(digest) == 40
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_a_source_that_changes_meanwhile_gives_no_copy(tmp_path):
+    source, target = tmp_path / "a", tmp_path / "b"
+    source.write_bytes(bytes(transfer.BLOCK_BYTES + 1))
+    steps = transfer.copy(source, target)
+    next(steps)
+    with source.open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(NotReady, match="changed_while_copying"):
+        drain(steps)
+    assert [p.name for p in tmp_path.iterdir()] == ["a"]
+
+
+def test_rename_never_replaces_even_an_empty_folder(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    with pytest.raises(FileExistsError):
+        share_fs.rename(tmp_path / "a", tmp_path / "b")
+
+
+def test_a_link_in_place_of_a_folder_of_ours_is_not_followed(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "link").symlink_to("elsewhere")
+    (tmp_path / "file").touch()
+    for name in ("link", "file"):
+        assert not share_fs.is_folder(tmp_path / name)
+        with pytest.raises(NotReady, match="name_taken"):
+            share_fs.make_folder(tmp_path / name)
+    assert share_fs.is_folder(tmp_path / "elsewhere")
+    assert not share_fs.is_folder(tmp_path / "file" / "below")
+
+
+def test_temporary_names_of_the_longest_names_fit(tmp_path):
+    for name in ("y" * 255, "长" * 85, os.fsdecode(b"\xe9" * 255)):
+        share_fs.write(tmp_path / name, b"x")
+        drain(transfer.copy(tmp_path / name, tmp_path / f"2{name}"[:80]))
+        assert len(os.fsencode(share_fs.part_of(tmp_path / name).name)) <= 255
+
+
+def test_move_across_mounts_copies_verifies_then_removes(tmp_path, monkeypatch):
+    source, target = tmp_path / "a", tmp_path / "b"
+    (source / "deep").mkdir(parents=True)
+    (source / "deep" / "x").write_bytes(b"1")
+    real = transfer.rename
+
+    def cross_device(here, there):
+        if here == source:
+            raise OSError(errno.EXDEV, "cross-device")
+        real(here, there)
+
+    monkeypatch.setattr(transfer, "rename", cross_device)
+    drain(transfer.move(source, target))
+    assert (target / "deep" / "x").read_bytes() == b"1"
+    assert not source.exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "code"),
+    [
+        (errno.ENOSPC, InfrastructureError, "share_full"),
+        (errno.EIO, InfrastructureError, "share_unavailable"),
+        (errno.EHOSTDOWN, InfrastructureError, "share_unavailable"),
+        (errno.EACCES, NotReady, "no_permission"),
+        (errno.EBUSY, NotReady, "held_open"),
+    ],
+)
+def test_faults_of_the_system_get_a_type_and_a_code(number, kind, code):
+    error = share_fs.translate(OSError(number, "x", "/share/f"))
+    assert isinstance(error, kind)
+    assert error.code == code
+
+
+def test_a_stale_handle_is_looked_up_once_more():
+    calls = []
+
+    @share_fs.on_share
+    def stale_once():
+        calls.append(1)
+        if len(calls) == 1:
+            raise OSError(errno.ESTALE, "stale")
+        return "ok"
+
+    assert stale_once() == "ok"
+
+
+def test_pipes_and_links_are_never_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    for name in ("pipe", "link"):
+        with pytest.raises((NotReady, OSError, InfrastructureError)):
+            share_fs.read(tmp_path / name)
+
+
+def test_scan_sees_folders_with_members_and_loose_files(tmp_path):
+    (tmp_path / "job" / "sub").mkdir(parents=True)
+    (tmp_path / "job" / "a.mp4").write_bytes(b"123")
+    (tmp_path / "job" / "sub" / "b").write_bytes(b"")
+    (tmp_path / "@eaDir").mkdir()
+    (tmp_path / "loose.wav").write_bytes(b"")
+    name = os.fsencode(tmp_path / "job") + b"/caf\xe9.mp4"
+    with open(name, "wb") as file:
+        file.write(b"1")
+    found, loose = share_fs.scan(tmp_path, lambda n: n.startswith("@"))
+    assert loose == ["loose.wav"]
+    assert [f.name for f in found] == ["job"]
+    assert {e.name for e in found[0].entries} == {"a.mp4", "sub", "sub/b", "caf\udce9.mp4"}
+
+
+@pytest.mark.parametrize(("inbox", "folder", "file"), [(0o2770, 0o2770, 0o660), (0o777, 0o2777, 0o666)])
+def test_written_files_are_open_to_the_group_and_to_others_as_their_folder_is(tmp_path, inbox, folder, file):
+    tmp_path.chmod(inbox)
+    old = os.umask(0o077)
+    try:
+        share_fs.make_folder(tmp_path / "d")
+        share_fs.write(tmp_path / "d" / "f", b"x")
+    finally:
+        os.umask(old)
+    assert (tmp_path / "d" / "f").stat().st_mode & 0o777 == file
+    assert (tmp_path / "d").stat().st_mode & 0o7777 == folder
+
+
+def test_the_mount_of_a_local_folder_is_local(tmp_path):
+    found = mounts.mount(tmp_path)
+    assert not found.network
+    assert found.device == tmp_path.stat().st_dev
+    assert mounts.free_bytes(tmp_path) > 0
