@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 LEVELS = {"TRACE": 7, "DEBUG": 7, "INFO": 6, "SUCCESS": 5, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
 FILE_FORMAT = "{time:YYYY-MM-DD HH:mm:ss.SSS} {level: <7} job={extra[job]} {extra[text]}"
-FILE_NAME = "heygemd.logging_setup"
+FILE_NAME = "heygemd.log"
 
 
 def setup(settings: Log, folder: Path | None) -> None:
-    """Replace all sinks: stderr (with journal priorities under systemd) and `folder`/heygemd.logging_setup.
+    """Replace all sinks: stderr (with journal priorities under systemd) and `folder`/heygemd.log.
 
     Rotated files are compressed; all are readable by the folder's group. Raises OSError when it cannot be written.
     """

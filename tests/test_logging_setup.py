@@ -40,6 +40,6 @@ def test_every_line_carries_a_priority_under_the_journal(tmp_path):
 def test_elsewhere_lines_are_plain_and_the_file_has_them_too(tmp_path):
     lines = run(tmp_path, journal=False)
     assert lines[0].startswith("WARNING")
-    file = tmp_path / "log" / "heygemd.logging_setup"
+    file = tmp_path / "log" / "heygemd.log"
     assert "job=spring\\nforged name" in file.read_text()
     assert file.stat().st_mode & 0o777 == 0o640

@@ -75,7 +75,7 @@ def _tell(console: Console, share: Path) -> bool:
     missing = [path.name for path in finished if not path.exists()]
     if missing:
         console.print(f"Not every video came out ({', '.join(missing)}). See {share / 'failed'}.", soft_wrap=True)
-        console.print(f"The log: {share.parent / 'local' / 'log' / 'heygemd.logging_setup'}", soft_wrap=True)
+        console.print(f"The log: {share.parent / 'local' / 'log' / 'heygemd.log'}", soft_wrap=True)
         return False
     console.print(f"Done: {done}", soft_wrap=True)
     for path in sorted(done.iterdir()):

@@ -144,7 +144,7 @@ class Site:
         return found
 
     def log(self) -> str:
-        path = self.root / "log" / "heygemd.logging_setup"
+        path = self.root / "log" / "heygemd.log"
         return path.read_text() if path.exists() else (self.root / "stderr").read_text()
 
     def close(self) -> None:

@@ -84,7 +84,7 @@ def test_two_daemons_with_records_of_their_own_share_the_inbox_without_doing_a_j
     site_config.write_text(first)
     for number in range(3):
         wait_for((site.share / "done" / f"j{number}" / "anna.mp4").exists, f"j{number}")
-    logs = [(tmp_path / p / "heygemd.logging_setup").read_text() for p in ("log", "other-log")]
+    logs = [(tmp_path / p / "heygemd.log").read_text() for p in ("log", "other-log")]
     assert len(re.findall(r"anna.mp4: rendered", "".join(logs))) == 3
     site.ledger.check()
 

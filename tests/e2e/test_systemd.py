@@ -108,7 +108,7 @@ def test_a_day_of_the_service(system: System) -> None:
     assert "serves" in journal(system)
 
     # The log is a file as well, which administrators may read.
-    assert owner(system, "/var/log/heygemd/heygemd.logging_setup") == "heygemd:adm 640"
+    assert owner(system, "/var/log/heygemd/heygemd.log") == "heygemd:adm 640"
 
     pid = show(system, "MainPID")
     began = time.monotonic()

@@ -48,7 +48,7 @@ def test_a_damaged_record_costs_no_job(faulty, damage, point):
 @pytest.mark.fault("F28")
 def test_a_log_file_may_be_deleted_or_moved_by_others(faulty):
     faulty.start()
-    path = faulty.root / "log" / "heygemd.logging_setup"
+    path = faulty.root / "log" / "heygemd.log"
     wait_for(lambda: "serves" in path.read_text(), "log")
     path.rename(path.with_suffix(".1"))
     faulty.healthy("one")
