@@ -15,9 +15,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, PlainValidator
 
 from .config.schema import JobSettings
-from .protocol import Found, Result
+from .protocol import Notice, Result
 
-SCHEMA = 2
+SCHEMA = 3
 
 Name = Annotated[str, PlainValidator(str)]
 """A file name as the system gave it; pydantic's own str refuses undecodable ones."""
@@ -81,7 +81,7 @@ class Video(Record):
     kept: bool = False
     output_digest: str = ""
     result: Result | None = None
-    found: list[Found] = []
+    notices: list[Notice] = []
     problem: Problem | None = None
 
     def facts(self) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""What the daemon and a renderer say to each other, and nothing else.
+"""The messages between the daemon, a renderer process and the Ray driver.
 
-The daemon starts `python -m heygemd.render.worker REQUEST EVENT_FD PARENT_PID CACHE`; REQUEST appears (by rename) when
-the input lies in scratch. The renderer answers with one JSON object a line on the file descriptor EVENT_FD, ending in
-Done or Failed. Its exit status is only a second opinion: without Done or Failed the renderer was lost.
+The daemon starts `python -m heygemd.render.worker REQUEST EVENT_FD PARENT_PID CACHE`. REQUEST appears (by rename) once
+the input is in scratch. The renderer writes one JSON object per line to the file descriptor EVENT_FD; the last one is
+Done or Failed. Without either, the renderer counts as lost, whatever its exit status.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from .errors import (
 )
 
 Phase = Literal["analyse", "study", "render", "measure"]
-Picture64 = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/=]*$", max_length=1 << 20)]
+JpegBase64 = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/=]*$", max_length=1 << 20)]
 Curve = Annotated[tuple[Annotated[float, Field(ge=0, le=1)] | None, ...], Field(max_length=10_000)]
 
 
 class Message(BaseModel):
-    """A frozen message; unknown fields are mistakes."""
+    """A frozen message; unknown fields are rejected."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class RenderRequest(Message):
-    """One video's attempt. All paths are local and neutral: no name chosen by a person is in them.
+    """Render one video. All paths are local and fixed: none contains a name chosen by a user.
 
     voice, video                inputs in scratch
-    voice_digest, video_digest  BLAKE2 of their content, the keys of the cache
-    output                      the MP4 to make (in scratch; written as a .part file beside it, fsynced, renamed);
-                                its Evidence lies beside it with the ending .json
+    voice_digest, video_digest  BLAKE2 of their content, the keys of the analysis cache
+    output                      the MP4 to write (in scratch; as a .part file beside it, then fsync and rename);
+                                its Preview is written beside it with the suffix .json
     scratch                     an empty folder for this attempt, removed by the daemon
-    cache                       content-hash cache shared by all videos
+    cache                       analysis cache shared by all videos
     """
 
     voice: Path
@@ -60,13 +60,14 @@ class RenderRequest(Message):
 
 
 CONTROL_MS = 200
+"""By how much the sound is shifted to check the sync measurement itself."""
 
 
-class JudgeRequest(Message):
-    """A talking video to be judged as it is.
+class SyncRequest(Message):
+    """Measure how well the lips of an existing video match a recording; nothing is rendered.
 
-    video    a neutral copy in scratch
-    voice    the sound to judge it against; the video itself for its own sound track
+    video    a copy in scratch
+    voice    the recording to compare with; the video itself for its own audio track
     scratch  an empty folder for this request
     """
 
@@ -78,17 +79,17 @@ class JudgeRequest(Message):
     limits: Limits
 
 
-REQUEST: TypeAdapter[RenderRequest | JudgeRequest] = TypeAdapter(RenderRequest | JudgeRequest)
+REQUEST: TypeAdapter[RenderRequest | SyncRequest] = TypeAdapter(RenderRequest | SyncRequest)
 
 
 class Ready(Message):
-    """Imports are done; the request is awaited."""
+    """The imports are done; the renderer waits for its request."""
 
     type: Literal["ready"] = "ready"
 
 
 class Progress(Message):
-    """Work done in a phase, in frames; `percent` is over the whole video, monotonic. Doubles as the heartbeat."""
+    """Frames done in a phase, which is also the heartbeat; `percent` covers the whole video and never falls."""
 
     type: Literal["progress"] = "progress"
     phase: Phase
@@ -98,36 +99,36 @@ class Progress(Message):
     fps: float = 0.0
 
 
-class Found(Message):
-    """Something people should know about this video or voice; not a failure."""
+class Notice(Message):
+    """A remark about this video or voice that users should see; not a failure."""
 
-    type: Literal["found"] = "found"
+    type: Literal["notice"] = "notice"
     code: str
     fields: dict[str, Any] = {}
 
 
 class LogLine(Message):
-    """A log record of the renderer; only the daemon owns sinks."""
+    """A log record of the renderer. Only the daemon writes logs."""
 
     type: Literal["log"] = "log"
     level: str
     message: str
 
 
-class Verdict(Message):
-    """Lips against voice, measured on a finished file, and two controls of the measure itself.
+class SyncMeasurement(Message):
+    """Lips against voice, measured on a finished file, with two controls of the measurement.
 
     fps                            of the file, "30000/1001"
-    offset_ms, offset_confidence   positive: lips late; None if it cannot be told (confidence below 1)
-    moved_ms                       by how much the measure moves when the sound is moved by CONTROL_MS, in ms
-    backwards_confidence           of the same lips against the same sound played backwards
+    offset_ms, offset_confidence   positive: the lips are late; None where the confidence is too low to tell
+    control_shift_ms               by how much the offset changes when the sound is shifted by CONTROL_MS
+    reversed_confidence            the confidence for the same lips and the sound played backwards
     """
 
     fps: str
     offset_ms: float | None = None
     offset_confidence: float = 0.0
-    moved_ms: float | None = None
-    backwards_confidence: float = 0.0
+    control_shift_ms: float | None = None
+    reversed_confidence: float = 0.0
 
     @property
     def offset_frames(self) -> float | None:
@@ -135,7 +136,7 @@ class Verdict(Message):
         return None if self.offset_ms is None else round(self.offset_ms * float(Fraction(self.fps)) / 1000, 2)
 
 
-class Result(Verdict):
+class Result(SyncMeasurement):
     """A finished video.
 
     frames, duration_s, width, height   of the output, measured on the file
@@ -152,28 +153,28 @@ class Result(Verdict):
     peak_memory_mib: float = 0.0
 
 
-class Evidence(Message):
-    """What the report shows of a finished video; written as JSON beside it, never trusted beyond pictures and numbers.
+class Preview(Message):
+    """What the report shows of a finished video; stored as JSON beside it, where only pictures and numbers are trusted.
 
-    moments_s    times in the strip
-    strip        JPEG in base64: the mouth at each moment, above in the source, below in the result; "" without a face
+    moments_s    times of the pictures in the strip
+    strip        JPEG in base64: the mouth at each moment, source above, result below; "" without a face
     thumbnail    JPEG in base64 of one frame
-    curve_hz     samples a second of `lips` (opening) and `voice` (loudness), 0 to 1, None where no face was seen
+    curve_hz     samples per second of `lips` (mouth opening) and `voice` (loudness), 0 to 1, None without a face
     """
 
     moments_s: tuple[float, ...]
-    strip: Picture64
-    thumbnail: Picture64
+    strip: JpegBase64
+    thumbnail: JpegBase64
     curve_hz: Annotated[int, Field(gt=0, le=100)]
     lips: Curve
     voice: Curve
 
 
 class Done(Message):
-    """What was asked for is done; a rendered video lies at the request's output."""
+    """The request was carried out; a rendered video is at the request's output path."""
 
     type: Literal["done"] = "done"
-    result: Result | Verdict
+    result: Result | SyncMeasurement
 
 
 Kind = Literal["input", "installation", "infrastructure", "lost", "late", "engine"]
@@ -185,11 +186,11 @@ KINDS: dict[Kind, type[HeygemdError]] = {
     "late": DeadlineExceeded,
     "engine": EngineError,
 }
-"""The narrower class before the wider."""
+"""Subclasses come before their base class."""
 
 
 class Failed(Message):
-    """Why the video could not be made; `kind` says who must act (see errors.py)."""
+    """Why the request failed; `kind` says who must act (see errors.py)."""
 
     type: Literal["failed"] = "failed"
     kind: Kind
@@ -198,16 +199,16 @@ class Failed(Message):
     detail: str = ""
 
     def error(self) -> HeygemdError:
-        """Return the typed error this stands for."""
+        """Return the typed error."""
         return KINDS[self.kind](self.code, detail=self.detail, **self.fields)
 
 
-Event = Annotated[Ready | Progress | Found | LogLine | Done | Failed, Field(discriminator="type")]
+Event = Annotated[Ready | Progress | Notice | LogLine | Done | Failed, Field(discriminator="type")]
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
 def failed(error: BaseException) -> Failed:
-    """Return the message for an exception raised while rendering."""
+    """Return the Failed message for an exception raised while rendering."""
     if isinstance(error, HeygemdError):
         kind: Kind = next((kind for kind, typed in KINDS.items() if isinstance(error, typed)), "engine")
         return Failed(kind=kind, code=error.code, fields=error.fields, detail=error.detail)
@@ -224,15 +225,15 @@ def send(fd: int, event: Message) -> None:
 
 
 def parse(line: bytes) -> Event | None:
-    """Return the event of a line, or None for what is not one (a dying process can leave half a line)."""
+    """Return the event of a line, or None if it is malformed: a dying process can leave half a line."""
     try:
         return _EVENT.validate_json(line)
     except ValidationError:
         return None
 
 
-class Order(Message):
-    """The daemon to the bridge: let a video be rendered somewhere in the cluster, under a number of the daemon's."""
+class StartAttempt(Message):
+    """Daemon to Ray driver: render a video somewhere in the cluster; `number` identifies this attempt."""
 
     number: int
     job: str
@@ -241,31 +242,33 @@ class Order(Message):
     attempts: Attempts
 
 
-class Stop(Message):
-    """The daemon to the bridge: end what is done for this number."""
+class StopAttempt(Message):
+    """Daemon to Ray driver: end this attempt."""
 
     number: int
     stop: Literal[True] = True
 
 
-class Answer(Message):
-    """The bridge to the daemon: what was said of a number; None: nothing of it runs any more."""
+class AttemptEvent(Message):
+    """Ray driver to daemon: an event of one attempt; None: nothing of the attempt runs any more."""
 
     number: int
     event: Event | None
 
 
 class Capacity(Message):
-    """The bridge to the daemon, every few seconds: the cluster is there and has room for so many videos."""
+    """Ray driver to daemon, every few seconds: the cluster is up and can render this many videos at once."""
 
     slots: int
 
 
-class Trouble(Message):
-    """The bridge to the daemon, as its last word: the cluster cannot be used."""
+class ClusterFailure(Message):
+    """Ray driver to daemon, as its last message: the cluster cannot be used."""
 
     reason: str
 
 
-ORDERS: TypeAdapter[Order | Stop] = TypeAdapter(Order | Stop)
-ANSWERS: TypeAdapter[Answer | Capacity | Trouble] = TypeAdapter(Answer | Capacity | Trouble)
+DRIVER_COMMAND: TypeAdapter[StartAttempt | StopAttempt] = TypeAdapter(StartAttempt | StopAttempt)
+DRIVER_MESSAGE: TypeAdapter[AttemptEvent | Capacity | ClusterFailure] = TypeAdapter(
+    AttemptEvent | Capacity | ClusterFailure
+)

@@ -1,4 +1,4 @@
-"""One renderer process for one video: started early, heard, timed, and ended with everything it started."""
+"""Starts, feeds, watches and ends one renderer process, which renders one video."""
 
 from __future__ import annotations
 
@@ -18,7 +18,19 @@ from loguru import logger
 
 from .config.schema import Attempts
 from .errors import DeadlineExceeded, HeygemdError, WorkerLost, printable
-from .protocol import Done, Event, Failed, Found, JudgeRequest, LogLine, Progress, RenderRequest, Result, Verdict, parse
+from .protocol import (
+    Done,
+    Event,
+    Failed,
+    LogLine,
+    Notice,
+    Progress,
+    RenderRequest,
+    Result,
+    SyncMeasurement,
+    SyncRequest,
+    parse,
+)
 
 TAIL_LINES = 30
 LINE_BYTES = 1 << 20
@@ -36,11 +48,11 @@ class Renderer:
         job_id: str,
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """`folder`: for the request and all it makes; `cache`: what videos share; `job`, `job_id`: for its log.
+        """`folder`: for the request and temporary files; `cache`: shared analysis cache; `job`, `job_id`: for the log.
 
-        `environment`: what it gets besides the daemon's own, to tell it its GPU.
+        `environment`: added to the daemon's own, for example to select a GPU.
         """
-        self._place = environment
+        self._extra_environment = environment
         self.cache = cache
         self.request_path = folder / "request.json"
         self.settings = settings
@@ -52,7 +64,7 @@ class Renderer:
         self._output: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Start the process; it imports while its input is still being copied."""
+        """Start the process early: it imports its libraries while the input is still being copied."""
         reading, writing = os.pipe()
         try:
             self._process = await asyncio.create_subprocess_exec(
@@ -68,12 +80,12 @@ class Renderer:
                 stderr=asyncio.subprocess.STDOUT,
                 pass_fds=(writing,),
                 start_new_session=True,
-                env={**_environment(self.request_path.parent, self.cache), **self._place},
+                env={**_environment(self.request_path.parent, self.cache), **self._extra_environment},
                 limit=LINE_BYTES,
             )
         finally:
             os.close(writing)
-        self._events, self._transport = await listen(reading)
+        self._events, self._transport = await open_pipe_reader(reading)
         self._output = asyncio.create_task(self._drain())
 
     async def _drain(self) -> None:
@@ -85,36 +97,38 @@ class Renderer:
                 self._log.debug("renderer: {}", line)
 
     async def render(self, request: RenderRequest, audio_s: float, report: Callable[[Event], None]) -> Result:
-        """Hand over the request and hear the renderer to its end.
+        """Hand over the request and wait for the renderer to finish.
 
-        `audio_s`: the voice's length, from which the deadline follows; `report`: called for each event.
-        Raises InputError, EngineError, InfrastructureError (as the renderer said), WorkerLost, DeadlineExceeded.
+        `audio_s`: duration of the voice, which sets the deadline; `report`: called for each event.
+        Raises InputError, EngineError, InfrastructureError (reported by the renderer), WorkerLost, DeadlineExceeded.
         """
-        result = await self._work(request, audio_s, report)
+        result = await self._run(request, audio_s, report)
         assert isinstance(result, Result)
         return result
 
-    async def judge(self, request: JudgeRequest, audio_s: float, report: Callable[[Event], None]) -> Verdict:
-        """As `render`, for a video that is measured only."""
-        return await self._work(request, audio_s, report)
+    async def measure_sync(
+        self, request: SyncRequest, audio_s: float, report: Callable[[Event], None]
+    ) -> SyncMeasurement:
+        """Measure an existing video; arguments and errors as for `render`."""
+        return await self._run(request, audio_s, report)
 
-    async def _work(
-        self, request: RenderRequest | JudgeRequest, audio_s: float, report: Callable[[Event], None]
-    ) -> Result | Verdict:
+    async def _run(
+        self, request: RenderRequest | SyncRequest, audio_s: float, report: Callable[[Event], None]
+    ) -> Result | SyncMeasurement:
         temp = self.request_path.with_suffix(".part")
         temp.write_text(request.model_dump_json())
         temp.replace(self.request_path)
         deadline_s = self.settings.deadline_base_s + self.settings.deadline_per_audio_s * audio_s
         try:
-            return await asyncio.wait_for(self._hear(report), deadline_s)
+            return await asyncio.wait_for(self._await_result(report), deadline_s)
         except (TimeoutError, asyncio.TimeoutError):  # two classes until Python 3.11
             raise DeadlineExceeded("deadline_exceeded", seconds=round(deadline_s)) from None
 
-    async def _hear(self, report: Callable[[Event], None]) -> Result | Verdict:
+    async def _await_result(self, report: Callable[[Event], None]) -> Result | SyncMeasurement:
         last: tuple[str, int] = ("", -1)
         since = time.monotonic()
         while True:
-            event = await self._next(since + self.settings.stall_s - time.monotonic())
+            event = await self._next_event(since + self.settings.stall_s - time.monotonic())
             if isinstance(event, Done):
                 return event.result
             if isinstance(event, Failed):
@@ -125,21 +139,21 @@ class Renderer:
                 if (event.phase, event.done) != last:
                     last, since = (event.phase, event.done), time.monotonic()
                 report(event)
-            elif isinstance(event, Found):
+            elif isinstance(event, Notice):
                 report(event)
 
-    async def _next(self, patience_s: float) -> Event | None:
+    async def _next_event(self, timeout_s: float) -> Event | None:
         assert self._events is not None
         try:
-            line = await asyncio.wait_for(self._events.readline(), max(0.01, patience_s))
+            line = await asyncio.wait_for(self._events.readline(), max(0.01, timeout_s))
         except (TimeoutError, asyncio.TimeoutError):
             raise DeadlineExceeded("stalled", seconds=round(self.settings.stall_s)) from None
         if not line.endswith(b"\n"):
-            raise await self._lost()
+            raise await self._exit_error()
         return parse(line)
 
-    async def _lost(self) -> HeygemdError:
-        """Return why the process ended without a word."""
+    async def _exit_error(self) -> HeygemdError:
+        """Return the error for a process that ended without Done or Failed."""
         assert self._process is not None
         try:
             code = await asyncio.wait_for(self._process.wait(), 10)
@@ -153,7 +167,7 @@ class Renderer:
         return WorkerLost("worker_exited", detail=tail, status=code)
 
     async def stop(self) -> None:
-        """End the process and all it started: TERM, a grace, KILL on the whole group. Safe at any time."""
+        """End the process group: SIGTERM, a grace period, then SIGKILL. Safe to call at any time."""
         process = self._process
         if process is None:
             return
@@ -170,8 +184,8 @@ class Renderer:
             self._transport.close()
 
 
-async def listen(descriptor: int) -> tuple[asyncio.StreamReader, asyncio.BaseTransport]:
-    """Return a reader of the lines that come through a pipe, and what closes it."""
+async def open_pipe_reader(descriptor: int) -> tuple[asyncio.StreamReader, asyncio.BaseTransport]:
+    """Return a line reader for the read end of a pipe, and the transport that closes it."""
     reader = asyncio.StreamReader(limit=LINE_BYTES)
     protocol = asyncio.StreamReaderProtocol(reader)
     pipe = os.fdopen(descriptor, "rb", buffering=0)
@@ -180,14 +194,14 @@ async def listen(descriptor: int) -> tuple[asyncio.StreamReader, asyncio.BaseTra
 
 
 def _environment(folder: Path, cache: Path) -> dict[str, str]:
-    """Return the renderer's environment: temporary files in its own folder, nothing of systemd's.
+    """Return the renderer's environment: temporary files go to its own folder, systemd's variables are left out.
 
-    librosa's compiled code (numba) needs a writable place or its import fails.
+    Importing librosa fails unless numba has a writable cache folder.
     """
     compiled = cache.with_name("compiled")
     own = {key: value for key, value in os.environ.items() if key not in ("NOTIFY_SOCKET", "WATCHDOG_PID")}
     own |= {"TMPDIR": str(folder), "CUDA_CACHE_PATH": str(compiled / "cuda")}
-    if not os.access(sysconfig.get_path("purelib"), os.W_OK):  # else beside the library: one compilation for all
+    if not os.access(sysconfig.get_path("purelib"), os.W_OK):  # otherwise numba caches beside the library, once for all
         own["NUMBA_CACHE_DIR"] = str(compiled)
     return own
 

@@ -120,7 +120,7 @@ def _render_with_bar(settings: Config, audio: Path, video: Path, out: Path) -> N
         def report(event: Event) -> None:
             if event.type == "progress":
                 bars.video(video.name, out.name, "running", event.percent, f"{event.phase} {event.fps:.0f} fps")
-            elif event.type == "found":
+            elif event.type == "notice":
                 words = catalog.text(event.code, event.fields, terminal.language())
                 bars.console.print(words, markup=False, soft_wrap=True)
 

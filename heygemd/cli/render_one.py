@@ -17,7 +17,7 @@ from ..config.schema import Config, Render
 from ..errors import ConfigError, InputError
 from ..finding import there, unwritable
 from ..media import probe
-from ..protocol import Event, JudgeRequest, RenderRequest, Result, Verdict
+from ..protocol import Event, RenderRequest, Result, SyncMeasurement, SyncRequest
 from ..renderer_process import Renderer
 from ..storage import transfer
 
@@ -97,7 +97,7 @@ async def _in_scratch(
         return result
 
 
-async def judge(config: Config, video: Path, voice: Path | None, report: Callable[[Event], None]) -> Verdict:
+async def judge(config: Config, video: Path, voice: Path | None, report: Callable[[Event], None]) -> SyncMeasurement:
     """Measure whether a video's lips move with its own sound, or with `voice`.
 
     Raises InputError("input_missing", "no_audio" ...) and the renderer's faults.
@@ -110,7 +110,7 @@ async def judge(config: Config, video: Path, voice: Path | None, report: Callabl
             _copy(video.resolve(), neutral_video)
             if voice is not None:
                 _copy(voice.resolve(), neutral_voice)
-            request = JudgeRequest(
+            request = SyncRequest(
                 video=neutral_video,
                 voice=neutral_voice if voice else neutral_video,
                 scratch=scratch / "tmp",
@@ -120,7 +120,7 @@ async def judge(config: Config, video: Path, voice: Path | None, report: Callabl
             )
             with _called(video):
                 info = probe.probe(neutral_video, config.limits)
-                return await renderer.judge(request, info.duration_s or 0, report)
+                return await renderer.measure_sync(request, info.duration_s or 0, report)
 
 
 @contextlib.contextmanager

@@ -21,7 +21,7 @@ from . import terminal
 if TYPE_CHECKING:
     from ..daemon.status.snapshot import JobView, Snapshot, VideoView
     from ..job import Job
-    from ..protocol import Verdict
+    from ..protocol import SyncMeasurement
 
 SHOWN_JOBS = 10
 BAR_WIDTH = 24
@@ -108,16 +108,16 @@ def _reasons(job: Job) -> list[str]:
     return found + [catalog.named(v.problem.code, v.facts(), language) for v in job.videos if v.problem is not None]
 
 
-def verdict(found: Verdict) -> str:
+def verdict(found: SyncMeasurement) -> str:
     """Return in words whether lips and sound are in step, and what the controls say of that."""
     sure = f"confidence {found.offset_confidence}"
     if found.offset_ms is None or found.offset_frames is None:
         return f"It cannot be told: the lips do not move with this sound, or too little is said ({sure})."
     where = "behind" if found.offset_ms >= 0 else "ahead of"
     frames = f"{abs(found.offset_frames):g} frames"
-    moved = "nothing" if found.moved_ms is None else f"{found.moved_ms:.0f} ms more"
+    moved = "nothing" if found.control_shift_ms is None else f"{found.control_shift_ms:.0f} ms more"
     return (
         f"The lips are {abs(found.offset_ms):.0f} ms ({frames}) {where} the sound, {sure}.\n"
         f"Controls: of the sound moved by {CONTROL_MS} ms it measures {moved}; of the sound played backwards "
-        f"the confidence is {found.backwards_confidence}."
+        f"the confidence is {found.reversed_confidence}."
     )

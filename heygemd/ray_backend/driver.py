@@ -23,7 +23,21 @@ import ray
 from ..config.schema import GIB
 from ..config.work_settings import Ray
 from ..errors import HeygemdError, InfrastructureError, WorkerLost
-from ..protocol import ORDERS, Answer, Capacity, Done, Event, Failed, LogLine, Order, Stop, Trouble, failed, parse, send
+from ..protocol import (
+    DRIVER_COMMAND,
+    AttemptEvent,
+    Capacity,
+    ClusterFailure,
+    Done,
+    Event,
+    Failed,
+    LogLine,
+    StartAttempt,
+    StopAttempt,
+    failed,
+    parse,
+    send,
+)
 from . import environment_check, node
 from .input_cache import blocks_of
 
@@ -65,10 +79,10 @@ class Bridge:
         await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
         tell = asyncio.create_task(self._tell_capacity())
         while line := await reader.readline():
-            order = ORDERS.validate_json(line)
-            if isinstance(order, Order):
+            order = DRIVER_COMMAND.validate_json(line)
+            if isinstance(order, StartAttempt):
                 self._tasks[order.number] = asyncio.create_task(self._attempt(order))
-            elif isinstance(order, Stop) and order.number in self._tasks:
+            elif isinstance(order, StopAttempt) and order.number in self._tasks:
                 self._tasks[order.number].cancel()
         for task in (tell, *self._tasks.values()):
             task.cancel()
@@ -87,7 +101,7 @@ class Bridge:
             return 0
         return int(min(each["Resources"].get(name, 0) / need for name, need in needs.items() if need))
 
-    async def _attempt(self, order: Order) -> None:
+    async def _attempt(self, order: StartAttempt) -> None:
         try:
             await self._somewhere(order)
         except HeygemdError as error:
@@ -96,12 +110,12 @@ class Bridge:
             self._say(order, failed(InfrastructureError("cluster_unavailable", reason=_short(error))))
         finally:
             del self._tasks[order.number]
-            send(self.fd, Answer(number=order.number, event=None))
+            send(self.fd, AttemptEvent(number=order.number, event=None))
 
-    def _say(self, order: Order, event: Event) -> None:
-        send(self.fd, Answer(number=order.number, event=event))
+    def _say(self, order: StartAttempt, event: Event) -> None:
+        send(self.fd, AttemptEvent(number=order.number, event=event))
 
-    async def _somewhere(self, order: Order) -> None:
+    async def _somewhere(self, order: StartAttempt) -> None:
         """Render on one node after the other until one says how it went.
 
         Ray's own retries would replay a stream that was heard already, and count on it being the same: ours is not.
@@ -123,7 +137,7 @@ class Bridge:
                 if len(tried) > self.settings.max_losses:
                     raise WorkerLost("nodes_lost", detail=str(error), count=len(tried)) from None
 
-    def _offer(self, order: Order) -> dict[str, list[ray.ObjectRef]]:
+    def _offer(self, order: StartAttempt) -> dict[str, list[ray.ObjectRef]]:
         """Put the input into the object store in parts; voices stay for a job's next videos."""
         request = order.request
         voice = next((parts for digest, parts in self._voices if digest == request.voice_digest), None)
@@ -147,7 +161,7 @@ class Bridge:
         strange, worn = set(self._strange), set(tried) - {""}
         return strange | worn if alive.keys() - strange - worn else strange
 
-    async def _on_a_node(self, order: Order, errand: node.Errand, tried: list[str]) -> None:
+    async def _on_a_node(self, order: StartAttempt, errand: node.Errand, tried: list[str]) -> None:
         """Render on one node, whose id is added to `tried`. Raises Lost, Different."""
         wants = self.settings
         options: dict[str, Any] = {"num_cpus": wants.num_cpus, "num_gpus": wants.num_gpus, "max_retries": 0}
@@ -170,7 +184,7 @@ class Bridge:
             await asyncio.wait_for(_drain(stream), grace_s)
 
     async def _hear(
-        self, order: Order, items: AsyncIterator[tuple[str, Any]], files: contextlib.ExitStack, tried: list[str]
+        self, order: StartAttempt, items: AsyncIterator[tuple[str, Any]], files: contextlib.ExitStack, tried: list[str]
     ) -> None:
         """Pass on what a node says until its last word; the result's files are whole before that."""
         parts: dict[str, Any] = {}
@@ -201,12 +215,12 @@ def _of_the_node(event: Failed) -> bool:
     return event.kind == "infrastructure" or event.fields.get("signal") == "SIGKILL"
 
 
-def _part(order: Order, suffix: str) -> Any:
+def _part(order: StartAttempt, suffix: str) -> Any:
     target = order.request.output.with_suffix(suffix)
     return target.with_name(f"{target.name}.part")
 
 
-def _settle(order: Order, parts: dict[str, Any]) -> None:
+def _settle(order: StartAttempt, parts: dict[str, Any]) -> None:
     """Let the files appear under their names."""
     for suffix, stream in parts.items():
         stream.flush()
@@ -268,7 +282,7 @@ def main(arguments: list[str]) -> int:
         ray.init(address=settings.address, namespace="heygemd", log_to_driver=False, configure_logging=False)
     except Exception as error:
         with contextlib.suppress(BrokenPipeError):
-            send(fd, Trouble(reason=_short(error)))
+            send(fd, ClusterFailure(reason=_short(error)))
         return 1
     with contextlib.suppress(BrokenPipeError):
         asyncio.run(Bridge(settings, fd).serve())

@@ -14,7 +14,7 @@ import ray
 from loguru import logger
 
 from ..config.schema import GIB
-from ..protocol import Done, Event, LogLine, Message, Order, RenderRequest, failed
+from ..protocol import Done, Event, LogLine, Message, RenderRequest, StartAttempt, failed
 from ..renderer_process import Renderer
 from . import environment_check
 from .input_cache import Shelf, blocks_of
@@ -45,7 +45,7 @@ def work(errand: Errand, *_nearby: object) -> Iterator[tuple[str, Any]]:
     ("beat", None) while there is nothing to say; (".mp4" | ".json", a part of that file) before the last event.
     """
     yield "node", ray.get_runtime_context().get_node_id()
-    order = Order.model_validate_json(errand.order)
+    order = StartAttempt.model_validate_json(errand.order)
     if differs := environment_check.differing(errand.facts, environment_check.facts(order.request.models)):
         yield "different", differs
         return
@@ -72,7 +72,9 @@ async def _next(said: asyncio.Queue[Event], task: asyncio.Task[Message]) -> tupl
     return "beat", None
 
 
-async def _render(errand: Errand, order: Order, shelf: Shelf, folder: Path, report: Callable[[Event], None]) -> Message:
+async def _render(
+    errand: Errand, order: StartAttempt, shelf: Shelf, folder: Path, report: Callable[[Event], None]
+) -> Message:
     """Render in `folder`; return the last word, whatever happens."""
     _log_to(report)
     renderer = Renderer(folder, shelf.cache, order.attempts, order.job, "-")
@@ -103,7 +105,7 @@ def _fetch(errand: Errand, wanted: RenderRequest, shelf: Shelf, folder: Path) ->
     )
 
 
-def _result(errand: Errand, order: Order, folder: Path, last: Message) -> Iterator[tuple[str, Any]]:
+def _result(errand: Errand, order: StartAttempt, folder: Path, last: Message) -> Iterator[tuple[str, Any]]:
     """Give the files back, and the last word only when they are there."""
     if isinstance(last, Done):
         for suffix in (EVIDENCE, RESULT):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..config.schema import GIB
 from ..errors import EngineError, InfrastructureError
 from ..fault_points import point
-from ..protocol import Found, RenderRequest, Result
+from ..protocol import Notice, RenderRequest, Result
 from . import analysis, engines
 from .analysis import Analysis
 from .audio import load
@@ -56,7 +56,7 @@ class _Scene:
 
 
 def render(request: RenderRequest, report: Report) -> Result:
-    """Make `request.output`. Reports Progress and Found.
+    """Make `request.output`. Reports Progress and Notice.
 
     Raises InputError, EngineError or InfrastructureError; then there is no output.
     """
@@ -103,7 +103,7 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Scene:
 
 def _tell(report: Report, findings: list[Finding]) -> None:
     for finding in findings:
-        report(Found(code=finding.code, fields=dict(finding.fields)))
+        report(Notice(code=finding.code, fields=dict(finding.fields)))
 
 
 def choose_device(wanted: str) -> str:

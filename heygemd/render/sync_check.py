@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..protocol import JudgeRequest, Verdict
+from ..protocol import SyncMeasurement, SyncRequest
 from .audio import load
 from .cache import Cache
 from .face import tracker as faces
@@ -14,7 +14,7 @@ from .video import decode
 CACHE_BYTES = 1 << 30
 
 
-def judge(request: JudgeRequest, report: Report) -> Verdict:
+def judge(request: SyncRequest, report: Report) -> SyncMeasurement:
     """Measure the start of a video (see sync.watch) against its own or another sound. Reports Progress.
 
     Raises InputError("no_audio", "no_video", ... as `audio.load` and `video.describe`).

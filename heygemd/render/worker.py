@@ -18,7 +18,7 @@ from pathlib import Path
 
 from ..config.schema import GIB
 from ..media.sandbox import confine, limit_file_size
-from ..protocol import REQUEST, Done, JudgeRequest, LogLine, Message, Ready, RenderRequest, failed, send
+from ..protocol import REQUEST, Done, LogLine, Message, Ready, RenderRequest, SyncRequest, failed, send
 
 PR_SET_PDEATHSIG = 1
 WAIT_S = 0.05
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> int:
         report(Ready())
         request = _request(request_path)
         limit_file_size(int(request.limits.max_file_gib * GIB))
-        if isinstance(request, JudgeRequest):
+        if isinstance(request, SyncRequest):
             report(Done(result=sync_check.judge(request, report)))
         else:
             report(Done(result=pipeline.render(request, report)))
@@ -102,7 +102,7 @@ def _limit_threads() -> None:
     cv2.setNumThreads(max(1, cores // 2))
 
 
-def _request(path: Path) -> RenderRequest | JudgeRequest:
+def _request(path: Path) -> RenderRequest | SyncRequest:
     """Wait for the request; the daemon renames it into place when the input is there."""
     while not path.exists():
         time.sleep(WAIT_S)

@@ -54,8 +54,8 @@ def test_a_finished_video_is_judged_and_a_late_or_foreign_sound_is_flagged(site,
     status, good = sync(site, made)
     assert status == Exit.OK
     assert abs(good["offset_frames"]) <= 2
-    assert abs(good["moved_ms"] - 200) <= 40
-    assert good["backwards_confidence"] < 1
+    assert abs(good["control_shift_ms"] - 200) <= 40
+    assert good["reversed_confidence"] < 1
     ffmpeg("-i", made, "-af", "adelay=200:all=1", "-c:v", "copy", "-shortest", late)
     status, moved = sync(site, late)
     assert status == Exit.PROBLEM

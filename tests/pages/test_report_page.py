@@ -15,7 +15,7 @@ from heygemd.daemon.pages import html_page
 from heygemd.daemon.publish import report as reports
 from heygemd.errors import EngineError
 from heygemd.job import Job, Media, Problem, Video
-from heygemd.protocol import Evidence, Found, Result
+from heygemd.protocol import Notice, Preview, Result
 
 from .conftest import Open, assert_accessible
 
@@ -27,9 +27,9 @@ def picture(height: int, width: int) -> str:
     return base64.b64encode(data.tobytes()).decode()
 
 
-def proof(seconds: int = 4) -> Evidence:
+def proof(seconds: int = 4) -> Preview:
     curve = tuple(round(0.5 + 0.5 * float(np.sin(n / 3)), 3) for n in range(25 * seconds))
-    return Evidence(
+    return Preview(
         moments_s=(0.5, 2.0), strip=picture(288, 288), thumbnail=picture(180, 320), curve_hz=25,
         lips=(*curve[:30], *[None] * 20, *curve[50:]), voice=curve,
     )  # fmt: skip
@@ -38,7 +38,7 @@ def proof(seconds: int = 4) -> Evidence:
 def result(offset_ms: float | None = -20) -> Result:
     return Result(
         frames=100, fps="25/1", duration_s=4, width=1280, height=720, offset_ms=offset_ms, offset_confidence=2,
-        moved_ms=190,
+        control_shift_ms=190,
         engine="mesh", tracker="facemesh", seconds={"analyse": 1.5, "study": 0.2, "render": 3.0, "measure": 0.4},
     )  # fmt: skip
 
@@ -56,11 +56,11 @@ def job(*videos: Video, problem: Problem | None = None, language: str | None = N
 
 def mixed() -> Job:
     turned = [
-        Found(code="face_turned", fields={"ranges": [[12.0, 14.0]]}),
-        Found(code="below_720p", fields={"width": 640, "height": 360}),
-        Found(code="voice_longer", fields={"voice_s": 6.8, "video_s": 6.0}),
+        Notice(code="face_turned", fields={"ranges": [[12.0, 14.0]]}),
+        Notice(code="below_720p", fields={"width": 640, "height": 360}),
+        Notice(code="voice_longer", fields={"voice_s": 6.8, "video_s": 6.0}),
     ]
-    good = Video(source=media("anna.mp4"), output="anna.mp4", state="done", attempts=1, result=result(), found=turned)
+    good = Video(source=media("anna.mp4"), output="anna.mp4", state="done", attempts=1, result=result(), notices=turned)
     hostile = Video(source=media(HOSTILE), output="_b_.mp4", state="done", attempts=2, result=result(None))
     bad = Video(source=media("ben.mov"), output="ben.mp4", state="failed", problem=Problem(code="no_face"))
     return job(good, hostile, bad)

@@ -15,7 +15,7 @@ import pytest
 
 from heygemd.config.schema import Limits, Render
 from heygemd.errors import EngineError, HeygemdError, InputError
-from heygemd.protocol import Found, Message, Progress, RenderRequest, Result
+from heygemd.protocol import Message, Notice, Progress, RenderRequest, Result
 from heygemd.render import engines, frame_router, pipeline
 from heygemd.render.scene import Crop, Patch
 from heygemd.render.video import decode, encode_mux
@@ -53,7 +53,7 @@ class Bench:
 
     @property
     def codes(self) -> set[str]:
-        return {e.code for e in self.events if isinstance(e, Found)}
+        return {e.code for e in self.events if isinstance(e, Notice)}
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from heygemd.config.schema import Limits, Render
-from heygemd.protocol import Done, Event, Failed, Found, Progress, Ready, RenderRequest, parse
+from heygemd.protocol import Done, Event, Failed, Notice, Progress, Ready, RenderRequest, parse
 
 from .. import making
 from .anna import film
@@ -105,7 +105,7 @@ def test_ready_then_done(children: list[Child], tmp_path: Path, files: tuple[Pat
     child.ask(*files)
     events = child.rest()
     assert isinstance(events[-1], Done) and events[-1].result.frames == 30
-    assert {type(e) for e in events} >= {Progress, Found}
+    assert {type(e) for e in events} >= {Progress, Notice}
     assert child.process.wait(20) == 0
     assert (tmp_path / "out.mp4").exists()
 

@@ -15,20 +15,20 @@ from ...config.schema import Config
 from ...errors import InfrastructureError
 from ...job import Job
 from ...protocol import (
-    ANSWERS,
+    DRIVER_MESSAGE,
     Capacity,
+    ClusterFailure,
     Done,
     Event,
     Failed,
     LogLine,
     Message,
-    Order,
     RenderRequest,
     Result,
-    Stop,
-    Trouble,
+    StartAttempt,
+    StopAttempt,
 )
-from ...renderer_process import listen
+from ...renderer_process import open_pipe_reader
 from .local import Executor, Task
 
 CONNECT_S = 60.0
@@ -107,7 +107,7 @@ class Cluster(Executor):
             )
         finally:
             os.close(writing)
-        answers, transport = await listen(reading)
+        answers, transport = await open_pipe_reader(reading)
         try:
             await self._hear(answers)
         finally:
@@ -125,10 +125,10 @@ class Cluster(Executor):
                 return
             if not line.endswith(b"\n"):
                 return
-            answer = ANSWERS.validate_json(line)
+            answer = DRIVER_MESSAGE.validate_json(line)
             if isinstance(answer, Capacity):
                 self._connected(answer.slots)
-            elif isinstance(answer, Trouble):
+            elif isinstance(answer, ClusterFailure):
                 self._why = answer.reason
             elif answer.number in self._lines:
                 self._lines[answer.number].put_nowait(answer.event)
@@ -165,7 +165,7 @@ class Remote:
         self._running = True
         name = self._job.name.encode("utf-8", "replace").decode()
         self._cluster.send(
-            Order(number=self.number, job=name, request=request, audio_s=audio_s, attempts=self._attempts)
+            StartAttempt(number=self.number, job=name, request=request, audio_s=audio_s, attempts=self._attempts)
         )
         while True:
             event = await self.heard.get()
@@ -182,7 +182,7 @@ class Remote:
         """Wait until nothing of it runs any more."""
         if not self._running:
             return
-        self._cluster.send(Stop(number=self.number))
+        self._cluster.send(StopAttempt(number=self.number))
         with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
             await asyncio.wait_for(self._silence(), 4 * self._attempts.stop_grace_s + LEAVE_S)
 

@@ -58,7 +58,7 @@ class Attempt:
         work = self.scratch / f"attempt-{self.number:02d}"
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
-        self.video.found = []
+        self.video.notices = []
         self.video.running = True
         self.store.save(self.job)
         try:

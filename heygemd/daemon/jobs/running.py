@@ -13,7 +13,7 @@ from loguru import logger
 from ...errors import HeygemdError, InfrastructureError, NotReady, describe
 from ...fault_points import point
 from ...job import Job, Video
-from ...protocol import Event, Found, Progress
+from ...protocol import Event, Notice, Progress
 from ..intake.claim import still_changing
 from ..publish import publish
 from . import outcome
@@ -134,8 +134,8 @@ class Runs:
                     self.scheduler.paused = None  # what was in the way is not any more
                 run.progress = event
                 point(f"daemon-{event.phase}")
-            elif isinstance(event, Found) and event not in run.video.found:
-                run.video.found.append(event)
+            elif isinstance(event, Notice) and event not in run.video.notices:
+                run.video.notices.append(event)
 
         return hear
 

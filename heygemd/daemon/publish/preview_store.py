@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from ...errors import NotReady, printable
 from ...job import Job, Video
-from ...protocol import Evidence
+from ...protocol import Preview
 from ...storage import share_fs
 
 LIMIT_BYTES = 4 << 20
@@ -42,9 +42,9 @@ def leave(local: Path, hidden: Path, video: Video, group: int | None) -> None:
             share_fs.write(hidden / thumbnail_name(video), thumbnail, group, durable=False)
 
 
-def read(folder: Path, job: Job) -> dict[str, Evidence]:
+def read(folder: Path, job: Job) -> dict[str, Preview]:
     """Return the evidence of a job's finished videos by output name, where there is any."""
-    found: dict[str, Evidence] = {}
+    found: dict[str, Preview] = {}
     if not share_fs.is_folder(folder / share_fs.HIDDEN):  # staff can put a link in its place
         return found
     for video in job.videos:
@@ -60,9 +60,9 @@ def _name(video: Video) -> str:
     return f"{video.output}.json"
 
 
-def _parse(data: bytes, name: str) -> Evidence | None:
+def _parse(data: bytes, name: str) -> Preview | None:
     try:
-        return Evidence.model_validate_json(data)
+        return Preview.model_validate_json(data)
     except ValidationError as error:
         logger.warning("the evidence of {} is unreadable and ignored: {}", printable(name), printable(str(error)))
         return None

@@ -13,7 +13,7 @@ from ...errors import printable
 from ...i18n import catalog
 from ...i18n.catalog import Text
 from ...job import Job, Problem, Video
-from ...protocol import CONTROL_MS, Evidence, Found
+from ...protocol import CONTROL_MS, Notice, Preview
 from ..pages.html_page import page
 from . import report_chart
 from .publish import LOG_NOTE, Papers
@@ -21,7 +21,7 @@ from .publish import LOG_NOTE, Papers
 LOG_BYTES = 1 << 20
 
 
-def papers(job: Job, config: Config, log_file: Path, proofs: Mapping[str, Evidence]) -> Papers:
+def papers(job: Job, config: Config, log_file: Path, proofs: Mapping[str, Preview]) -> Papers:
     """Make the papers of a settled job; `proofs`: what was noted of its finished videos, by output name."""
     languages = (job.settings.language,) if job.settings.language else config.people.languages
     try:
@@ -46,7 +46,7 @@ def _reasons(job: Job, languages: tuple[Language, ...]) -> list[str]:
     return [printable(text) for text in found]
 
 
-def _report(job: Job, config: Config, languages: tuple[Language, ...], proofs: Mapping[str, Evidence]) -> bytes:
+def _report(job: Job, config: Config, languages: tuple[Language, ...], proofs: Mapping[str, Preview]) -> bytes:
     times = {language: _when(job.finished, language) for language in languages}
     return page(
         "report.html",
@@ -80,9 +80,7 @@ def _told(problem: Problem, fields: Mapping[str, Any], languages: tuple[str, ...
     return {"what": what, "todo": todo, "code": problem.code}
 
 
-def _video(
-    job: Job, config: Config, video: Video, languages: tuple[str, ...], proof: Evidence | None
-) -> dict[str, Any]:
+def _video(job: Job, config: Config, video: Video, languages: tuple[str, ...], proof: Preview | None) -> dict[str, Any]:
     done, settings = video.state == "done", job.settings.apply(config.render)
     return {
         "name": printable(video.source.title),
@@ -90,7 +88,7 @@ def _video(
         "kept": video.kept,
         "output": video.output if done else "",
         "problem": _told(video.problem, video.facts(), languages) if video.problem else None,
-        "found": [(catalog.texts(f.code, f.fields, languages), _deed(f, settings)) for f in video.found],
+        "notices": [(catalog.texts(f.code, f.fields, languages), _action(f, settings)) for f in video.notices],
         "proof": proof,
         "moments": [f"{moment:.1f}" for moment in proof.moments_s] if proof else [],
         "chart": report_chart.draw(proof) if proof and proof.voice else "",
@@ -104,7 +102,7 @@ def _video(
     }
 
 
-def _part_s(video: Video, proof: Evidence | None) -> int:
+def _part_s(video: Video, proof: Preview | None) -> int:
     """Return how much of the start the chart shows, in seconds, where that is not all; else 0."""
     if video.result is None or proof is None:
         return 0
@@ -112,11 +110,11 @@ def _part_s(video: Video, proof: Evidence | None) -> int:
     return round(shown_s) if shown_s < video.result.duration_s - 1 else 0
 
 
-def _deed(found: Found, settings: Render) -> str:
+def _action(notice: Notice, settings: Render) -> str:
     """Return the code of what was done about a finding, where the settings choose that, or ""."""
-    if found.code == "voice_longer":
+    if notice.code == "voice_longer":
         return f"audio_longer_{settings.audio_longer}"
-    return f"audio_shorter_{settings.audio_shorter}" if found.code == "voice_shorter" else ""
+    return f"audio_shorter_{settings.audio_shorter}" if notice.code == "voice_shorter" else ""
 
 
 def _offset(video: Video) -> tuple[str, int]:

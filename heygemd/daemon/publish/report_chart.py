@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from ...protocol import Evidence
+from ...protocol import Preview
 
 WIDTH_PER_S, LEAST_WIDTH, HEIGHT = 56, 700, 170
 """Points; longer videos make wider charts, which the page lets scroll."""
 
 
-def width(proof: Evidence) -> int:
+def width(proof: Preview) -> int:
     """Return the width that the chart wants."""
     return max(LEAST_WIDTH, round(WIDTH_PER_S * len(proof.voice) / proof.curve_hz))
 
 
-def draw(proof: Evidence) -> Markup:
+def draw(proof: Preview) -> Markup:
     """Return the two curves over seconds. All in it are numbers: nothing needs escaping."""
     import pygal  # here, because an idle daemon draws nothing
     from pygal.style import Style

@@ -150,7 +150,7 @@ class Board:
             name=name,
             state="done",
             percent=100.0,
-            warnings=tuple(self._texts(f.code, f.fields) for f in video.found),
+            warnings=tuple(self._texts(f.code, f.fields) for f in video.notices),
             link=link(job.destination, video.output) if shown else "",
             thumbnail=link(job.destination, share_fs.HIDDEN, preview_store.thumbnail_name(video)) if shown else "",
         )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ...config.schema import Limits
 from ...errors import EngineError, InputError
 from ...media import probe
-from ...protocol import CONTROL_MS, Verdict
+from ...protocol import CONTROL_MS, SyncMeasurement
 from ..engines.base import VOICE_RATE_HZ
 from ..face.mouth_params import MODES, OPEN, measure
 from ..face.pose import F32, align
@@ -84,7 +84,7 @@ def gate(path: Path, expected: Expected, limits: Limits) -> probe.Measured:
 def watch(
     picture: Picture, voice: NDArray[np.float32], tracker: Tracker, scratch: Path,
     progress: Callable[[int], None],
-) -> tuple[F32, Verdict]:  # fmt: skip
+) -> tuple[F32, SyncMeasurement]:  # fmt: skip
     """Look at a video's first STEP_S, and on until its offset is certain, SAMPLE_S at most.
 
     Return (T, 5) float32 quantities of the mouth (see mouth.py), NaN without a face, and what `judge` says of them.
@@ -173,21 +173,21 @@ def _near() -> NDArray[np.intp]:
     return np.arange(-reach, reach + 1)
 
 
-def judge(quantities: F32, fps: Fraction, voice: NDArray[np.float32]) -> Verdict:
+def judge(quantities: F32, fps: Fraction, voice: NDArray[np.float32]) -> SyncMeasurement:
     """Return `offset` and its controls: with the sound CONTROL_MS earlier, and with the sound backwards."""
     offset_ms, confidence = offset(quantities, fps, voice)
-    moved_ms, _ = offset(quantities, fps, voice[CONTROL_MS * VOICE_RATE_HZ // 1000 :])
+    shifted_ms, _ = offset(quantities, fps, voice[CONTROL_MS * VOICE_RATE_HZ // 1000 :])
     _, backwards = offset(quantities, fps, voice[: int(len(quantities) / fps * VOICE_RATE_HZ)][::-1])
-    return Verdict(
+    return SyncMeasurement(
         fps=f"{fps.numerator}/{fps.denominator}",
         offset_ms=offset_ms,
         offset_confidence=confidence,
-        moved_ms=None if moved_ms is None or offset_ms is None else moved_ms - offset_ms,
-        backwards_confidence=backwards,
+        control_shift_ms=None if shifted_ms is None or offset_ms is None else shifted_ms - offset_ms,
+        reversed_confidence=backwards,
     )
 
 
-def wrong(verdict: Verdict, fps: Fraction, max_frames: int) -> bool:
+def wrong(verdict: SyncMeasurement, fps: Fraction, max_frames: int) -> bool:
     """Whether the lips are certainly off by more than `max_frames` (of 25 fps where the video has more)."""
     limit_ms = max_frames * max(SHORTEST_FRAME_MS, 1000 / float(fps))
     return verdict.offset_confidence >= CERTAIN and abs(verdict.offset_ms or 0.0) > limit_ms

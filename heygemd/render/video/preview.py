@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...protocol import Evidence
+from ...protocol import Preview
 from ..face.mouth_params import INNER
 from ..face.pose import F32, eye_distance
 from ..scene import Image, Timeline, Track
@@ -28,7 +28,7 @@ LOUD_QUANTILE = 0.97
 
 def gather(
     source: Picture, track: Track, line: Timeline, made: Picture, gaps: F32, voice: NDArray[np.float32]
-) -> Evidence:
+) -> Preview:
     """Return the evidence for the finished video `made`.
 
     source, track  the source video and its face; line: which of its frames each finished frame shows
@@ -38,7 +38,7 @@ def gather(
     seconds = len(gaps) / float(line.fps)
     moments = _moments(gaps, track, line)
     strip, thumbnail = _pictures(source, track, line, made, moments)
-    return Evidence(
+    return Preview(
         moments_s=tuple(round(moment / float(line.fps), 2) for moment in moments),
         strip=strip,
         thumbnail=thumbnail,

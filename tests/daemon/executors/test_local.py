@@ -17,7 +17,7 @@ from heygemd.config.schema import Config
 from heygemd.daemon.executors.local import Executor, executor
 from heygemd.errors import DeadlineExceeded, InputError, WorkerLost
 from heygemd.job import Job, Media
-from heygemd.protocol import Event, Found, Progress, RenderRequest, Result
+from heygemd.protocol import Event, Notice, Progress, RenderRequest, Result
 from heygemd.storage import transfer
 from tests.daemon.executors.clusters import cluster, renderers, settings
 from tests.e2e.harness import PATIENCE, frame_count, living, wait_for
@@ -119,7 +119,7 @@ def test_a_result_and_progress_in_order(place: Place, media: SimpleNamespace) ->
     assert [s.percent for s in steps] == sorted(s.percent for s in steps)
     phases = list(dict.fromkeys(s.phase for s in steps))
     assert phases == [phase for phase in ORDER if phase in phases] and "render" in phases
-    assert any(isinstance(event, Found) for event in heard)
+    assert any(isinstance(event, Notice) for event in heard)
     assert place.nothing_runs()
 
 

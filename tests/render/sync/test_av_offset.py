@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from heygemd.config.schema import Limits
 from heygemd.errors import EngineError
-from heygemd.protocol import CONTROL_MS, Verdict
+from heygemd.protocol import CONTROL_MS, SyncMeasurement
 from heygemd.render.audio import load
 from heygemd.render.cache import Cache
 from heygemd.render.engines.mesh import viseme_net
@@ -47,15 +47,15 @@ def test_a_known_offset_is_measured(late_ms: float, voice: NDArray[np.float32]) 
 
 def test_the_controls_tell_that_the_measure_measures(voice: NDArray[np.float32]) -> None:
     verdict = av_offset.judge(mouth_of(voice, 40), FPS, voice)
-    assert verdict.moved_ms == pytest.approx(CONTROL_MS, abs=20)
-    assert verdict.backwards_confidence < av_offset.SURE
+    assert verdict.control_shift_ms == pytest.approx(CONTROL_MS, abs=20)
+    assert verdict.reversed_confidence < av_offset.SURE
     assert verdict.offset_frames == pytest.approx(1, abs=1)
 
 
 def test_what_does_not_belong_together_gives_no_answer(voice: NDArray[np.float32]) -> None:
     seen = mouth_of(voice)
     answers = [av_offset.offset(seen, FPS, np.roll(voice, int(s * 16_000))) for s in np.arange(1.5, 10, 0.5)]
-    verdicts = [Verdict(fps="25/1", offset_ms=ms, offset_confidence=sure) for ms, sure in answers]
+    verdicts = [SyncMeasurement(fps="25/1", offset_ms=ms, offset_confidence=sure) for ms, sure in answers]
     assert sum(v.offset_ms is not None for v in verdicts) <= 3
     assert not any(av_offset.wrong(v, FPS, 3) for v in verdicts)
 
@@ -84,7 +84,9 @@ def test_nothing_to_measure(voice: NDArray[np.float32]) -> None:
 
 def test_fast_video_is_not_judged_by_its_short_frames() -> None:
     def wrong(offset_ms: float, fps: int) -> bool:
-        return av_offset.wrong(Verdict(fps=f"{fps}/1", offset_ms=offset_ms, offset_confidence=5.0), Fraction(fps), 3)
+        return av_offset.wrong(
+            SyncMeasurement(fps=f"{fps}/1", offset_ms=offset_ms, offset_confidence=5.0), Fraction(fps), 3
+        )
 
     assert not wrong(70, 60)
     assert wrong(150, 60)
@@ -118,4 +120,4 @@ def test_real_people_are_in_time_and_a_shift_is_seen(tmp_path: Path) -> None:
         decode.describe(clip, Limits()), voice.samples, faces.tracker("auto", tmp_path), tmp_path, lambda n: None
     )
     assert not av_offset.wrong(verdict, fps, 3)
-    assert verdict.moved_ms is None or verdict.moved_ms == pytest.approx(CONTROL_MS, abs=40)
+    assert verdict.control_shift_ms is None or verdict.control_shift_ms == pytest.approx(CONTROL_MS, abs=40)
