@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pytest
 
 from tests.e2e.harness import PATIENCE
-from tests.making import ffmpeg, video
+from tests.media_factory import ffmpeg, video
 
-pytest_plugins = ["tests.faults.table"]
+pytest_plugins = ["tests.faults.fault_report"]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

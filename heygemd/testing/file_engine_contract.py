@@ -2,7 +2,7 @@
 
 In a test module of yours, run by pytest:
 
-    from heygemd.render.engines.file_contract import FileEngineContract
+    from heygemd.testing.file_engine_contract import FileEngineContract
 
     class TestMine(FileEngineContract):
         engine = MyEngine

@@ -2,7 +2,7 @@
 
 In a test module of yours, run by pytest:
 
-    from heygemd.render.engines.contract import EngineContract
+    from heygemd.testing.frame_engine_contract import EngineContract
 
     class TestMine(EngineContract):
         engine = MyEngine

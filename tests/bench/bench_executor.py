@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tests.daemon.executors.clusters import cluster, settings
 from tests.daemon.executors.test_local import Place
-from tests.making import audio
+from tests.media_factory import audio
 from tests.render.anna import film
 
 

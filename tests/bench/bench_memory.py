@@ -27,7 +27,7 @@ import psutil
 from heygemd.config.schema import Limits, Render
 from heygemd.protocol import Done, Event, Failed, Progress, Ready, RenderRequest, parse
 
-from .. import making
+from .. import media_factory
 from ..e2e.harness import Site
 from ..render.anna import X264, film
 
@@ -40,8 +40,8 @@ def presenter(path: Path, seconds: float, rate: str = "25") -> Path:
     """Ten seconds of 1080p, repeated."""
     square = film(path.with_name("square.mp4"), min(10, seconds), 1080, rate)
     once = path.with_name("once.mp4")
-    making.ffmpeg("-i", square, "-vf", "pad=1920:1080:(ow-iw)/2:0:gray", *X264, once)
-    making.ffmpeg("-stream_loop", "-1", "-i", once, "-t", str(seconds), "-c", "copy", path)
+    media_factory.ffmpeg("-i", square, "-vf", "pad=1920:1080:(ow-iw)/2:0:gray", *X264, once)
+    media_factory.ffmpeg("-stream_loop", "-1", "-i", once, "-t", str(seconds), "-c", "copy", path)
     return path
 
 
@@ -123,7 +123,7 @@ def _children_cpu_s() -> float:
 def daemon(video_s: float) -> int:
     """Return the peak memory in MiB of a daemon that has served one job, its video `video_s` long."""
     with tempfile.TemporaryDirectory(prefix="heygemd-bench-") as temp, contextlib.closing(Site(Path(temp))) as site:
-        voice, video = making.audio(site.root / "voice.wav", 4.0), presenter(site.root / "anna.mp4", video_s)
+        voice, video = media_factory.audio(site.root / "voice.wav", 4.0), presenter(site.root / "anna.mp4", video_s)
         process = site.start()
         site.drop("job", voice__wav=voice, anna__mp4=video)
         site.finished("job", patience_s=3600)
@@ -138,7 +138,7 @@ def main(short_s: float = 10, long_s: float = 600, looped_s: float = 60) -> int:
     for name, (video_s, voice_s) in cases.items():
         with tempfile.TemporaryDirectory(prefix="heygemd-bench-") as temp:
             folder = Path(temp)
-            voice = making.audio(folder / "voice.wav", voice_s)
+            voice = media_factory.audio(folder / "voice.wav", voice_s)
             video = presenter(folder / "video.mp4", video_s)
             results[name] = measure(folder, voice, video)
         print(name, json.dumps(results[name]), flush=True)

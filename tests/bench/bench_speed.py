@@ -14,11 +14,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from heygemd import demo
 from heygemd.config.schema import Render
 from heygemd.render.video import encode_mux
 
-from .. import making
+from .. import media_factory
 from .bench_memory import measure, presenter
 
 
@@ -29,7 +28,7 @@ def main(*given: str) -> None:
         video, voice = (Path(path) for path in given) if len(given) == 2 else _own(folder, float((*given, 30)[0]))
         began = time.monotonic()
         same = [word for key, value in encode_mux.x264(Render()).items() for word in (f"-{key}", str(value))]
-        making.ffmpeg("-i", video, *same, folder / "transcoded.mp4")
+        media_factory.ffmpeg("-i", video, *same, folder / "transcoded.mp4")
         floor_s = time.monotonic() - began
         for name in ("first render", "second render"):
             facts = measure(folder, voice, video, every_s=1.0)
@@ -43,7 +42,7 @@ def main(*given: str) -> None:
 
 def _own(folder: Path, seconds: float) -> tuple[Path, Path]:
     voice = folder / "voice.wav"
-    making.ffmpeg("-stream_loop", "-1", "-i", Path(demo.__file__).with_name("voice.m4a"), "-t", str(seconds), voice)
+    media_factory.ffmpeg("-stream_loop", "-1", "-i", media_factory.VOICE, "-t", str(seconds), voice)
     return presenter(folder / "anna.mp4", seconds), voice
 
 

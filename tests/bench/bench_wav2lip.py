@@ -26,7 +26,7 @@ from heygemd.config.schema import Render
 from heygemd.render.engines.wav2lip import network
 from heygemd.render.engines.wav2lip.batching import bf16_is_fast
 
-from .. import making
+from .. import media_factory
 from ..render import wav2lip_weights
 from .bench_memory import MOST_APART, measure, presenter
 
@@ -77,7 +77,7 @@ def _weights() -> Iterator[Path]:
 
 def reference(number: str = "") -> None:
     """Real clips and a real voice, cold and with the track in the cache: all, or the first or second clip."""
-    if not making.CLIPS.is_dir():
+    if not media_factory.CLIPS.is_dir():
         print("reference: the recordings of real people are not here (HEYGEMD_CLIPS)")
         return
     clips = list(REFERENCE.items())
@@ -86,7 +86,7 @@ def reference(number: str = "") -> None:
         for name, (seconds, peak) in clips[int(number) - 1 : int(number)] if number else clips:
             with tempfile.TemporaryDirectory(prefix="heygemd-bench-") as folder:
                 for state in ("cold", "ready"):
-                    files = making.CLIPS / "audio" / VOICE, making.CLIPS / "silent" / name
+                    files = media_factory.CLIPS / "audio" / VOICE, media_factory.CLIPS / "silent" / name
                     got = measure(Path(folder), *files, Render(engine="wav2lip"), models)
                     print(f"{name} {state} {json.dumps(got)}\n    {_compared(got, seconds, peak, slower)}", flush=True)
 
@@ -108,7 +108,10 @@ def length(short_s: str = "10", long_s: str = "40", rate: str = "25") -> bool:
         for seconds in map(float, (short_s, long_s)):
             with tempfile.TemporaryDirectory(prefix="heygemd-bench-") as temp:
                 folder = Path(temp)
-                files = making.audio(folder / "voice.wav", seconds), presenter(folder / "video.mp4", seconds, rate)
+                files = (
+                    media_factory.audio(folder / "voice.wav", seconds),
+                    presenter(folder / "video.mp4", seconds, rate),
+                )
                 got = measure(folder, *files, Render(engine="wav2lip", quality="draft"), models)
             print(f"{seconds:g} s of 1080p at {rate} frames a second {json.dumps(got)}", flush=True)
             peaks[seconds] = got["peak_mib"]["renderer"]

@@ -23,7 +23,7 @@ from heygemd.errors import ConfigError, EngineError, InfrastructureError, InputE
 from heygemd.exit_codes import Exit, of
 from heygemd.setup import init_share
 
-from .. import making
+from .. import media_factory
 
 
 def heygemd(*argv: str | Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -226,8 +226,8 @@ def test_render_of_a_missing_file(settings: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("broken", ["voice.wav", "anna.mp4"])
 def test_a_file_that_cannot_be_read_is_called_by_its_name(broken: str, settings: Path, tmp_path: Path) -> None:
-    making.audio(tmp_path / "voice.wav", 1)
-    making.video(tmp_path / "anna.mp4", 1)
+    media_factory.audio(tmp_path / "voice.wav", 1)
+    media_factory.video(tmp_path / "anna.mp4", 1)
     (tmp_path / broken).write_bytes((tmp_path / broken).read_bytes()[:20])
     files = "--audio", tmp_path / "voice.wav", "--video", tmp_path / "anna.mp4", "--out", tmp_path / "out.mp4"
     done = heygemd("render", *files, "--config", settings)

@@ -63,7 +63,7 @@ def test_a_program_that_fails_hangs_or_leaves_garbage_ends_in_failed_with_its_re
 @pytest.mark.slow
 def test_work_waits_for_weights_and_goes_on_by_itself(site, media):
     """The renderer is not even started for what a file's first bytes tell; a closer look is the renderer's."""
-    site.module = "tests.faults.seam"  # pauses are a second
+    site.module = "tests.faults.fault_injection"  # pauses are a second
     site.configure(render={"engine": "wav2lip"})
     weights = site.root / "models" / "wav2lip.pth"
     weights.parent.mkdir()
@@ -94,7 +94,7 @@ def test_work_waits_for_weights_and_goes_on_by_itself(site, media):
 
 @pytest.mark.slow
 def test_a_folder_that_asks_for_what_is_not_installed_lets_the_others_go(site, media):
-    site.module = "tests.faults.seam"
+    site.module = "tests.faults.fault_injection"
     program = site.root / "lipsync.py"
     argv = {"argv": [str(program), "plain", *ARGV]}
     site.configure(**{"render.command.mine": argv})

@@ -18,7 +18,7 @@ from heygemd import package_data
 from heygemd.demo import clips
 from tests.daemon.status.test_send_notifications import Hook
 from tests.e2e.harness import PATIENCE
-from tests.e2e.minisystem import System
+from tests.e2e.systemd_container import System
 
 CHECKOUT = Path(__file__).parents[2]
 UNITS = CHECKOUT / "systemd"

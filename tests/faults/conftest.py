@@ -30,11 +30,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 class Faulty(Accounted):
-    """A site whose daemon can be given faults at the share's seam."""
+    """A site whose daemon's calls to the share can be made to fail."""
 
     def __init__(self, root: Path, media: SimpleNamespace, **sections: dict[str, Any]) -> None:
         super().__init__(root, **sections)
-        self.module = "tests.faults.seam"
+        self.module = "tests.faults.fault_injection"
         self.media = media
 
     def healthy(self, name: str) -> Path:
@@ -42,21 +42,21 @@ class Faulty(Accounted):
         return self.drop(name, voice__m4a=self.media.voice, anna__mp4=self.media.face)
 
     def start(self, *verb: str, fault: str = "", **environment: str) -> subprocess.Popen[bytes]:
-        return super().start(*verb, fault=fault, HEYGEMD_SEAM=str(self.seam), **environment)
+        return super().start(*verb, fault=fault, HEYGEMD_INJECT=str(self.rules), **environment)
 
     @property
-    def seam(self) -> Path:
-        return self.root / "seam.json"
+    def rules(self) -> Path:
+        return self.root / "injected.json"
 
     def inject(self, *rules: dict[str, Any]) -> None:
-        """Let calls to the share fail from now on as the rules say (see `seam`); without rules: no more."""
-        draft = self.root / "seam.draft"
+        """Replace the rules by which calls to the share fail (see `fault_injection`); no rules: no call fails."""
+        draft = self.root / "injected.draft"
         draft.write_text(json.dumps(rules))
-        draft.replace(self.seam)
+        draft.replace(self.rules)
 
     def fired(self) -> list[str]:
         """Return which calls were made to fail."""
-        path = Path(f"{self.seam}.fired")
+        path = Path(f"{self.rules}.fired")
         return path.read_text().splitlines() if path.exists() else []
 
     def check(self, **bounds: int) -> None:

@@ -26,8 +26,8 @@ from heygemd.media.sandbox import confine, limit_file_size
 from heygemd.protocol import RenderRequest
 from heygemd.render import pipeline
 from tests.e2e.harness import PATIENCE
-from tests.faults import people
-from tests.making import ffmpeg
+from tests.faults import sample_media
+from tests.media_factory import ffmpeg
 
 LIMITS = Limits(probe_timeout_s=20, max_audio_s=60, max_video_s=60, max_pixels=1920 * 1080, free_scratch_gib=0)
 HANG_S = 240.0 * PATIENCE
@@ -93,7 +93,7 @@ MUTATIONS: list[Callable[[Bytes, random.Random, bytes], Bytes]] = [
 
 def sources(folder: Path) -> list[Path]:
     """Make what is mutated: real faces and voices in every container."""
-    found = [*people.videos(folder), *people.voices(folder)]
+    found = [*sample_media.videos(folder), *sample_media.voices(folder)]
     first = found[0]
     for ending, codec in {
         ".webm": ["-c:v", "libvpx", "-deadline", "realtime"], ".avi": ["-c:v", "mpeg4"], ".ts": ["-c:v", "mpeg2video"],

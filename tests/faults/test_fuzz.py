@@ -15,7 +15,7 @@ from heygemd.daemon.intake import classify as folders
 from heygemd.daemon.intake import manifest
 from heygemd.job import Job, Media, Video
 from heygemd.protocol import Failed, Progress
-from tests.making import audio, video
+from tests.media_factory import audio, video
 
 FILES = int(os.environ.get("HEYGEMD_FUZZ_FILES", "60"))
 SECONDS = int(os.environ.get("HEYGEMD_FUZZ_S", "10"))
@@ -75,7 +75,7 @@ def test_what_reads_bytes_of_strangers_knows_what_to_do_with_all_of_them(tmp_pat
     for number, seed in enumerate(seeds(tmp_path)[target]):
         (corpus / str(number)).write_bytes(seed)
     limits = [f"-max_total_time={SECONDS}", "-max_len=200000", "-timeout=30", "-rss_limit_mb=2000"]
-    done = run("fuzz_code", target, corpus, f"-artifact_prefix={tmp_path}/", *limits)
+    done = run("fuzz_parsers", target, corpus, f"-artifact_prefix={tmp_path}/", *limits)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
     runs = [line for line in done.stderr.splitlines() if "Done" in line]
     record_property("summary", f"fuzz: {target}: {runs[-1] if runs else '?'}")

@@ -9,7 +9,7 @@ import pytest
 
 from heygemd.daemon.intake.filename_rules import WHY_NOTE
 from tests.e2e.harness import PATIENCE, frame_count, wait_for
-from tests.making import ffmpeg
+from tests.media_factory import ffmpeg
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from tests.e2e.harness import PATIENCE, wait_for, worker
-from tests.faults import people
+from tests.faults import sample_media
 from tests.faults.conftest import needs_root
 from tests.faults.invariants import digest
 
@@ -40,7 +40,7 @@ class Soak:
     def __init__(self, site, clock, folder):
         self.random = random.Random(SEED)
         self.site, self.clock = site, clock
-        self.videos, self.voices = people.videos(folder), people.voices(folder)
+        self.videos, self.voices = sample_media.videos(folder), sample_media.voices(folder)
         self.expected: dict[str, tuple[str, int]] = {}
         self.done: collections.Counter[str] = collections.Counter()
         self.writers: list[Iterator[None]] = []

@@ -8,7 +8,7 @@ import pytest
 from heygemd.errors import NotReady
 from heygemd.media.completeness import examine
 
-from .. import making
+from .. import media_factory
 
 
 def code_of(path: Path) -> str:
@@ -33,22 +33,22 @@ def cut_half(source: Path, copy: Path) -> Path:
 def movie(tmp_path: Path) -> Path:
     """A fast-start MP4 of more than 128 KiB."""
     options = ["-c:v", "libx264", "-preset", "ultrafast", "-qp", "5", "-movflags", "+faststart"]
-    return making.video(tmp_path / "whole.mp4", 2, "640x360", options=options)
+    return media_factory.video(tmp_path / "whole.mp4", 2, "640x360", options=options)
 
 
 @pytest.mark.parametrize("ext", ["mp4", "mov", "mkv", "webm", "avi", "flv", "ts", "mpg", "wmv"])
 def test_whole_videos(tmp_path: Path, ext: str) -> None:
-    assert not examine(making.video(tmp_path / f"v.{ext}")).zero_tail
+    assert not examine(media_factory.video(tmp_path / f"v.{ext}")).zero_tail
 
 
 @pytest.mark.parametrize("ext", ["wav", "mp3", "m4a", "aac", "flac", "ogg", "opus", "wma"])
 def test_whole_sounds(tmp_path: Path, ext: str) -> None:
-    assert not examine(making.audio(tmp_path / f"a.{ext}")).zero_tail
+    assert not examine(media_factory.audio(tmp_path / f"a.{ext}")).zero_tail
 
 
 def test_a_fragmented_mp4_is_whole(tmp_path: Path) -> None:
     options = ["-movflags", "frag_keyframe+empty_moov", "-g", "5", "-c:v", "libx264", "-preset", "ultrafast"]
-    assert examine(making.video(tmp_path / "f.mp4", 2, options=options)).container == "mp4"
+    assert examine(media_factory.video(tmp_path / "f.mp4", 2, options=options)).container == "mp4"
 
 
 def test_a_cut_mp4(tmp_path: Path, movie: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_preallocated_fast_start_mp4_has_a_zero_tail(tmp_path: Path, movie: Pa
 
 
 def test_an_mp4_whose_moov_has_not_come(tmp_path: Path) -> None:
-    late = making.video(tmp_path / "late.mp4", options=["-c:v", "libx264", "-movflags", "-faststart"])
+    late = media_factory.video(tmp_path / "late.mp4", options=["-c:v", "libx264", "-movflags", "-faststart"])
     data = late.read_bytes()
     (tmp_path / "cut.mp4").write_bytes(data[: data.index(b"moov") - 4])
     assert code_of(tmp_path / "cut.mp4") == "moov_missing"
@@ -71,13 +71,13 @@ def test_an_mp4_whose_moov_has_not_come(tmp_path: Path) -> None:
 
 @pytest.mark.fault("F2")
 def test_half_a_wav(tmp_path: Path) -> None:
-    whole = making.audio(tmp_path / "a.wav", 3)
+    whole = media_factory.audio(tmp_path / "a.wav", 3)
     assert code_of(cut_half(whole, tmp_path / "cut.wav")) == "still_copying"
     assert examine(preallocate_half(whole, tmp_path / "half.wav")).zero_tail
 
 
 def test_a_wav_whose_recorder_is_still_open(tmp_path: Path) -> None:
-    data = making.audio(tmp_path / "a.wav").read_bytes()
+    data = media_factory.audio(tmp_path / "a.wav").read_bytes()
     at = data.index(b"data") + 4
     for size in (0, 0xFFFFFFFF):
         (tmp_path / "open.wav").write_bytes(data[:at] + size.to_bytes(4, "little") + data[at + 4 :])
@@ -85,7 +85,7 @@ def test_a_wav_whose_recorder_is_still_open(tmp_path: Path) -> None:
 
 
 def test_an_rf64_is_whole_or_not(tmp_path: Path) -> None:
-    whole = making.audio(tmp_path / "a.wav", 2, options=["-rf64", "always"])
+    whole = media_factory.audio(tmp_path / "a.wav", 2, options=["-rf64", "always"])
     assert whole.read_bytes()[:4] == b"RF64"
     assert examine(whole).container == "wav"
     assert code_of(cut_half(whole, tmp_path / "cut.wav")) == "still_copying"
@@ -93,7 +93,7 @@ def test_an_rf64_is_whole_or_not(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ext", ["mkv", "avi"])
 def test_a_cut_file_of_other_containers(tmp_path: Path, ext: str) -> None:
-    assert code_of(cut_half(making.video(tmp_path / f"v.{ext}"), tmp_path / f"cut.{ext}")) == "still_copying"
+    assert code_of(cut_half(media_factory.video(tmp_path / f"v.{ext}"), tmp_path / f"cut.{ext}")) == "still_copying"
 
 
 @pytest.mark.fault("F18")
@@ -109,7 +109,7 @@ def test_what_is_no_file(tmp_path: Path, movie: Path) -> None:
 
 def test_only_headers_and_tail_are_read(tmp_path: Path) -> None:
     """A sparse file of 40 GiB is judged at once: a whole read would end in the test's timeout."""
-    head = making.audio(tmp_path / "a.wav").read_bytes()
+    head = media_factory.audio(tmp_path / "a.wav").read_bytes()
     at, size = head.index(b"data") + 4, 3 << 30
     with open(tmp_path / "big.wav", "wb") as file:
         file.write(head[:at] + size.to_bytes(4, "little"))

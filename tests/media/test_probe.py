@@ -9,7 +9,7 @@ from heygemd.config.schema import Limits
 from heygemd.errors import HeygemdError, InputError
 from heygemd.media.probe import probe
 
-from .. import making
+from .. import media_factory
 
 VIDEOS = {
     "mp4": ["-c:v", "libx264", "-preset", "ultrafast"],
@@ -28,7 +28,7 @@ AUDIOS = ["wav", "mp3", "m4a", "aac", "flac", "ogg", "opus", "wma"]
 
 @pytest.mark.parametrize("ext", VIDEOS)
 def test_a_video_is_known_by_content_whatever_its_name(tmp_path: Path, ext: str) -> None:
-    made = making.video(tmp_path / f"v.{ext}", options=VIDEOS[ext], sound=True)
+    made = media_factory.video(tmp_path / f"v.{ext}", options=VIDEOS[ext], sound=True)
     disguised = made.rename(tmp_path / "holiday.txt")
     info = probe(disguised, Limits())
     assert info.kind == "video"
@@ -38,7 +38,7 @@ def test_a_video_is_known_by_content_whatever_its_name(tmp_path: Path, ext: str)
 
 @pytest.mark.parametrize("ext", AUDIOS)
 def test_a_sound_is_known_by_content_whatever_its_name(tmp_path: Path, ext: str) -> None:
-    disguised = making.audio(tmp_path / f"a.{ext}").rename(tmp_path / "voice.mp4")
+    disguised = media_factory.audio(tmp_path / f"a.{ext}").rename(tmp_path / "voice.mp4")
     info = probe(disguised, Limits())
     assert info.kind == "audio" and info.audio is not None
     assert info.duration_s == pytest.approx(1, abs=0.15)
@@ -47,24 +47,24 @@ def test_a_sound_is_known_by_content_whatever_its_name(tmp_path: Path, ext: str)
 @pytest.mark.fault("F21")
 @pytest.mark.parametrize("ext", ["mp3", "m4a", "flac"])
 def test_a_cover_picture_is_no_video(tmp_path: Path, ext: str) -> None:
-    cover, sound = tmp_path / "cover.png", making.audio(tmp_path / "a.wav")
-    making.ffmpeg("-f", "lavfi", "-i", "color=red:s=64x64", "-frames:v", "1", cover)
+    cover, sound = tmp_path / "cover.png", media_factory.audio(tmp_path / "a.wav")
+    media_factory.ffmpeg("-f", "lavfi", "-i", "color=red:s=64x64", "-frames:v", "1", cover)
     song = tmp_path / f"song.{ext}"
     maps = ["-map", "0:a", "-map", "1:v", "-c:v", "copy", "-disposition:v", "attached_pic"]
-    making.ffmpeg("-i", sound, "-i", cover, *maps, song)
+    media_factory.ffmpeg("-i", sound, "-i", cover, *maps, song)
     assert probe(song, Limits()).kind == "audio"
 
 
 def test_facts_of_the_picture(tmp_path: Path) -> None:
-    plain = making.video(tmp_path / "p.mp4", rate="30000/1001", filters="setsar=4/3")
+    plain = media_factory.video(tmp_path / "p.mp4", rate="30000/1001", filters="setsar=4/3")
     turned = tmp_path / "t.mp4"
-    making.ffmpeg("-i", plain, "-c", "copy", "-metadata:s:v", "rotate=90", turned)
+    media_factory.ffmpeg("-i", plain, "-c", "copy", "-metadata:s:v", "rotate=90", turned)
     stream = probe(turned, Limits()).video
     assert stream is not None
     assert stream.rotation in (90, 270)
     assert stream.sample_aspect == Fraction(4, 3)
     assert stream.avg_fps == Fraction(30000, 1001) and not stream.variable_rate
-    deep = making.video(
+    deep = media_factory.video(
         tmp_path / "d.mkv", options=["-c:v", "ffv1", "-pix_fmt", "yuv420p10le", "-color_trc", "smpte2084"]
     )
     stream = probe(deep, Limits()).video
@@ -72,7 +72,7 @@ def test_facts_of_the_picture(tmp_path: Path) -> None:
 
 
 def test_a_recording_without_a_duration_is_measured(tmp_path: Path) -> None:
-    live = making.video(tmp_path / "live.webm", seconds=2, size="64x64", options=[*VIDEOS["webm"], "-live", "1"])
+    live = media_factory.video(tmp_path / "live.webm", seconds=2, size="64x64", options=[*VIDEOS["webm"], "-live", "1"])
     assert probe(live, Limits()).duration_s == pytest.approx(2, abs=0.1)
 
 
@@ -84,7 +84,7 @@ SDP = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 50
 @pytest.mark.fault("F23")
 @pytest.mark.parametrize("text", [PLAYLIST, CONCAT, SDP], ids=["hls", "concat", "sdp"])
 def test_a_playlist_disguised_as_a_video_reads_nothing(tmp_path: Path, text: str) -> None:
-    secret = making.video(tmp_path / "secret.mp4")
+    secret = media_factory.video(tmp_path / "secret.mp4")
     trap = tmp_path / "presenter.mp4"
     trap.write_text(text.format(secret=secret))
     with pytest.raises(InputError) as caught:
@@ -102,17 +102,17 @@ def test_a_playlist_disguised_as_a_video_reads_nothing(tmp_path: Path, text: str
 )
 def test_limits_of_a_video(tmp_path: Path, limit: dict[str, float], code: str) -> None:
     with pytest.raises(HeygemdError) as caught:
-        probe(making.video(tmp_path / "v.mp4"), Limits(**limit))
+        probe(media_factory.video(tmp_path / "v.mp4"), Limits(**limit))
     assert caught.value.code == code
 
 
 @pytest.mark.fault("F24")
 def test_limits_of_a_sound_and_of_streams(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
-        probe(making.audio(tmp_path / "a.wav", 2), Limits(max_audio_s=1))
+        probe(media_factory.audio(tmp_path / "a.wav", 2), Limits(max_audio_s=1))
     assert caught.value.code == "audio_too_long"
     many = tmp_path / "many.mkv"
-    making.ffmpeg("-i", tmp_path / "a.wav", *["-map", "0"] * 40, "-c", "copy", many)
+    media_factory.ffmpeg("-i", tmp_path / "a.wav", *["-map", "0"] * 40, "-c", "copy", many)
     with pytest.raises(InputError) as caught:
         probe(many, Limits())
     assert caught.value.code == "too_many_streams"
@@ -120,7 +120,9 @@ def test_limits_of_a_sound_and_of_streams(tmp_path: Path) -> None:
 
 @pytest.mark.fault("F24")
 def test_a_huge_picture_in_a_small_file_is_refused(tmp_path: Path) -> None:
-    bomb = making.video(tmp_path / "b.mkv", 0.05, "9000x6000", options=["-c:v", "libx264", "-preset", "ultrafast"])
+    bomb = media_factory.video(
+        tmp_path / "b.mkv", 0.05, "9000x6000", options=["-c:v", "libx264", "-preset", "ultrafast"]
+    )
     with pytest.raises(InputError) as caught:
         probe(bomb, Limits())
     assert caught.value.code == "too_many_pixels"

@@ -10,7 +10,7 @@ import pytest
 CONFINED = """
 import sys
 from pathlib import Path
-from heygemd.render.confine import confine, limit_file_size
+from heygemd.media.sandbox import confine, limit_file_size
 missing = confine([Path(sys.argv[1])])
 if missing:
     raise SystemExit(f"missing: {missing}")

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from heygemd.i18n import catalog
 from tests.e2e.harness import Site, wait_for
-from tests.making import CLIPS, ffmpeg, video
+from tests.media_factory import CLIPS, ffmpeg, video
 
 from .conftest import CHROMIUM, OPTIONS
 

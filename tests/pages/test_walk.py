@@ -17,7 +17,7 @@ from heygemd.daemon.intake.filename_rules import WAITING_NOTE
 from heygemd.demo import clips
 from tests.e2e.conftest import site
 from tests.e2e.harness import PATIENCE, Site, wait_for
-from tests.making import ffmpeg
+from tests.media_factory import ffmpeg
 
 from .conftest import Open, assert_accessible
 

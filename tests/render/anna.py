@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from skimage import data
 
-from .. import making
+from .. import media_factory
 
 X264 = ("-c:v", "libx264", "-preset", "ultrafast", "-crf", "18")
 
@@ -28,7 +28,7 @@ def film(
     sway = "crop=400:400:x='56+20*sin(1.3*t)':y='30+10*sin(2*t)'"
     black = f"drawbox=t=fill:color=black:enable='between(t,{gap[0]},{gap[1]})'" if gap[1] else "null"
     filters = f"{sway},scale={size}:{size},{black},format=yuv420p"
-    making.ffmpeg(
+    media_factory.ffmpeg(
         "-loop", "1", "-framerate", rate, "-i", still, "-t", str(seconds), "-vf", filters, *codec, path
     )  # fmt: skip
     still.unlink()

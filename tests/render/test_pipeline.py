@@ -20,7 +20,7 @@ from heygemd.render import engines, frame_router, pipeline
 from heygemd.render.scene import Crop, Patch
 from heygemd.render.video import decode, encode_mux
 
-from .. import making
+from .. import media_factory
 from . import tint
 from .anna import film
 
@@ -79,7 +79,7 @@ def voices(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
     def make(name: str, seconds: float = 1.21, **options: Any) -> Path:
         path = folder / f"{seconds}-{name}"
-        return path if path.exists() else making.audio(path, seconds, **options)
+        return path if path.exists() else media_factory.audio(path, seconds, **options)
 
     return make
 
@@ -124,14 +124,14 @@ def test_aac_is_copied_and_the_rest_keeps_rate_and_channels(
         return subprocess.run(argv, check=True, capture_output=True).stdout
 
     assert packets(voice) == packets(bench.folder / "out.mp4")
-    stereo = making.audio(tmp_path / "s.flac", 1.21, 96000, ["-ac", "2"])
+    stereo = media_factory.audio(tmp_path / "s.flac", 1.21, 96000, ["-ac", "2"])
     bench.render(stereo, anna, "stereo.mp4")
     made = shown(bench.folder / "stereo.mp4")["audio"]
     assert (made["sample_rate"], made["channels"]) == ("96000", 2)
 
 
 def test_a_rate_that_aac_cannot_have(bench: Bench, anna: Path, tmp_path: Path) -> None:
-    fast = making.audio(tmp_path / "f.wav", 1.21, 192000)
+    fast = media_factory.audio(tmp_path / "f.wav", 1.21, 192000)
     bench.render(fast, anna, "fast.mp4")
     assert shown(bench.folder / "fast.mp4")["audio"]["sample_rate"] == "96000"
 
@@ -255,7 +255,7 @@ def test_progress_rises_to_the_end(bench: Bench, anna: Path, voices: Callable[..
 
 
 def test_what_people_must_hear(bench: Bench, anna: Path, tmp_path: Path) -> None:
-    making.ffmpeg("-f", "lavfi", "-i", "anullsrc=r=44100", "-t", "1", tmp_path / "silent.wav")
+    media_factory.ffmpeg("-f", "lavfi", "-i", "anullsrc=r=44100", "-t", "1", tmp_path / "silent.wav")
     assert bench.render(tmp_path / "silent.wav", anna).offset_ms is None
     assert bench.codes >= {"below_720p", "audio_silent", "voice_shorter"}
 
@@ -266,9 +266,9 @@ def test_faults_of_the_files(bench: Bench, anna: Path, tmp_path: Path, voices: C
             bench.render(voice, clip)
         return caught.value.code
 
-    blank = making.video(tmp_path / "blank.mp4", 1, filters="drawbox=t=fill:color=gray")
+    blank = media_factory.video(tmp_path / "blank.mp4", 1, filters="drawbox=t=fill:color=gray")
     assert code(voices("v.wav"), blank) == "no_face"
-    assert code(making.audio(tmp_path / "short.wav", 0.1), anna) == "audio_too_short"
+    assert code(media_factory.audio(tmp_path / "short.wav", 0.1), anna) == "audio_too_short"
     assert code(anna, anna) == "no_audio"
     assert code(voices("v.wav"), voices("v.mp3")) == "no_video"
     (tmp_path / "noise.mp4").write_bytes(bytes(range(256)) * 99)

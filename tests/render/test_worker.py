@@ -15,7 +15,7 @@ import pytest
 from heygemd.config.schema import Limits, Render
 from heygemd.protocol import Done, Event, Failed, Notice, Progress, Ready, RenderRequest, parse
 
-from .. import making
+from .. import media_factory
 from .anna import film
 
 ENTRY = """
@@ -77,7 +77,7 @@ def children() -> Iterator[list[Child]]:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("files")
-    return making.audio(folder / "v.wav", 1.2), film(folder / "anna.mp4", 1.3)
+    return media_factory.audio(folder / "v.wav", 1.2), film(folder / "anna.mp4", 1.3)
 
 
 def start(children: list[Child], folder: Path, **environment: str) -> Child:

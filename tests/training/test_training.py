@@ -17,7 +17,7 @@ from heygemd.training import real_clips as clips
 from heygemd.training.sentences import SENTENCES
 from heygemd.training.visemes import ARPABET, IPA, VISEMES, classes, targets
 
-from .. import making
+from .. import media_factory
 
 speakers = pytest.mark.skipif(
     not (shutil.which("espeak-ng") and shutil.which("flite") and shutil.which("festival")),
@@ -79,7 +79,7 @@ def test_the_ear_is_taken_out_of_whisper(tmp_path: Path) -> None:
     assert all(np.array_equal(state[name].numpy(), tensor) for name, tensor in wanted.items())
     speech_encoder.Ear().load_state_dict(state)
     with pytest.raises(ValueError, match="version"):
-        whisper_import.ear(making.VOICE)
+        whisper_import.ear(media_factory.VOICE)
 
 
 def test_eight_bits_are_enough_for_an_ear() -> None:
@@ -102,7 +102,7 @@ def talker(voice: np.ndarray, late_s: float) -> clips.Clip:
 
 @pytest.mark.parametrize("late_s", [0.0, 0.12])
 def test_a_talking_person_teaches_in_step_even_when_the_clip_is_not(late_s: float, tmp_path: Path) -> None:
-    voice = clips.sound(making.VOICE)
+    voice = clips.sound(media_factory.VOICE)
     (lesson,) = real_lessons.lessons(talker(voice, late_s), viseme_net.load(), 1, np.random.default_rng(0))
     assert len(lesson.sound) == 320 * len(lesson.lips)
     said = (
@@ -147,7 +147,7 @@ def test_help_needs_nothing_heavy() -> None:
 def test_clip_is_read_through_the_one_door(tmp_path: Path) -> None:
     folder = tmp_path / "clips"
     folder.mkdir()
-    making.video(folder / "talk.mp4", 1, sound=True)
+    media_factory.video(folder / "talk.mp4", 1, sound=True)
     ((name, clip),) = clips.of(folder, tmp_path / "cache")
     assert name == "talk.mp4" and clip.fps == 25 and len(clip.points) == 25 and not np.isfinite(clip.points).any()
     assert abs(len(clip.voice) - 16_000) < 400 and clip.voice.dtype == np.float32
@@ -155,7 +155,7 @@ def test_clip_is_read_through_the_one_door(tmp_path: Path) -> None:
 
 def test_speech_is_learnt_from_speech_over_noise() -> None:
     noise = np.random.default_rng(0)
-    voice = clips.sound(making.VOICE)
+    voice = clips.sound(media_factory.VOICE)
     hiss = noise.standard_normal(20 * mel.VOICE_RATE_HZ).astype(np.float32)
     lessons = train_vad.lessons([voice[k : k + 40_000] for k in range(0, 160_000, 40_000)], [hiss], 12, seed=1)
     assert all(len(lesson.mel) == 2 * len(lesson.talk) for lesson in lessons)

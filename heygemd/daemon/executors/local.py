@@ -1,7 +1,7 @@
 """Where videos are rendered: a number of places, each for one video's attempt at a time.
 
 An attempt is begun early, gets its request, reports events and ends with a result; it can be stopped at any time, and
-then nothing of it runs any more. tests/daemon/test_executor.py holds every executor to this.
+then nothing of it runs any more. tests/daemon/executors holds every executor to this.
 """
 
 from __future__ import annotations

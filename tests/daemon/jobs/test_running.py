@@ -28,7 +28,7 @@ from heygemd.job import Job, Media, Video
 from heygemd.protocol import Progress, Result
 from heygemd.storage import share_access
 from heygemd.storage.share_access import Guard, ShareThread
-from tests import making
+from tests import media_factory
 
 RESULT = Result(frames=1, duration_s=1, width=2, height=2, fps="25/1", engine="none", tracker="none")
 
@@ -126,7 +126,7 @@ class Floor:
 @pytest.fixture
 def story(tmp_path: Path) -> Iterator[Callable[[Callable[[Floor], Awaitable[None]]], None]]:
     logging_setup.setup(Log(), tmp_path / "log")
-    voice = making.audio(tmp_path / "voice.wav", 0.2)
+    voice = media_factory.audio(tmp_path / "voice.wav", 0.2)
 
     async def told(tale: Callable[[Floor], Awaitable[None]]) -> None:
         floor = Floor(tmp_path, voice)

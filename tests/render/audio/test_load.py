@@ -13,7 +13,7 @@ from heygemd.errors import InputError
 from heygemd.render.audio import load as audio
 from heygemd.render.cache import Cache
 
-from ... import making
+from ... import media_factory
 
 
 def load(path: Path, digest: str = "d") -> audio.Voice:
@@ -22,7 +22,7 @@ def load(path: Path, digest: str = "d") -> audio.Voice:
 
 
 def lavfi(path: Path, source: str, *options: str) -> Path:
-    making.ffmpeg("-f", "lavfi", "-i", source, *options, path)
+    media_factory.ffmpeg("-f", "lavfi", "-i", source, *options, path)
     return path
 
 
@@ -33,14 +33,14 @@ def codes(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("ext", ["wav", "mp3", "m4a", "aac", "flac", "ogg", "opus", "wma"])
 def test_every_kind(tmp_path: Path, ext: str) -> None:
-    voice = load(making.audio(tmp_path / f"v.{ext}", 1.5))
+    voice = load(media_factory.audio(tmp_path / f"v.{ext}", 1.5))
     assert float(voice.duration_s) == pytest.approx(1.5, abs=0.1)
     assert len(voice.samples) == round(voice.duration_s * 16000)
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 16000, 44100, 48000, 96000])
 def test_the_length_is_exact(tmp_path: Path, rate: int) -> None:
-    voice = load(making.audio(tmp_path / "v.wav", 1.23, rate))
+    voice = load(media_factory.audio(tmp_path / "v.wav", 1.23, rate))
     assert voice.duration_s == Fraction(round(1.23 * rate), rate)
 
 
@@ -49,7 +49,7 @@ def test_blocks_leave_no_seam(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(audio, "BLOCK_S", 3)
     ours = np.array(load(path).samples)
     raw = tmp_path / "raw"
-    making.ffmpeg("-i", path, "-f", "f32le", raw)
+    media_factory.ffmpeg("-i", path, "-f", "f32le", raw)
     whole = librosa.resample(np.fromfile(raw, "<f4"), orig_sr=44100, target_sr=16000, res_type="soxr_hq")
     assert np.abs(ours - whole[: len(ours)]).max() < 1e-4
 
@@ -65,15 +65,15 @@ def test_faults_of_a_recording_are_found(tmp_path: Path) -> None:
 
 def test_too_short_and_no_sound(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
-        load(making.audio(tmp_path / "v.wav", 0.1))
+        load(media_factory.audio(tmp_path / "v.wav", 0.1))
     assert caught.value.code == "audio_too_short"
     with pytest.raises(InputError) as caught:
-        load(making.video(tmp_path / "v.mp4"))
+        load(media_factory.video(tmp_path / "v.mp4"))
     assert caught.value.code == "no_audio"
 
 
 def test_a_voice_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = making.audio(tmp_path / "v.wav", 1)
+    path = media_factory.audio(tmp_path / "v.wav", 1)
     first = np.array(load(path).samples)
     shutil.rmtree(tmp_path / "scratch-v.wav")
     monkeypatch.setattr(audio, "_decode", None)

@@ -23,7 +23,7 @@ from heygemd.render.progress import Phases
 from heygemd.render.video import decode as video
 from heygemd.testing.file_engine_contract import FileEngineContract
 
-from ... import making
+from ... import media_factory
 from ...e2e.harness import living, wait_for
 from ..anna import film
 from ..requests import request
@@ -42,7 +42,7 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.events = folder, list[Message]()
-        self.clip = making.video(folder / "clip.mp4", 2, "160x120")
+        self.clip = media_factory.video(folder / "clip.mp4", 2, "160x120")
         self.picture = video.describe(self.clip, Limits())
 
     def __call__(self, settings: Render) -> list[np.ndarray]:
@@ -191,10 +191,12 @@ def test_colours_stay_whatever_the_program_tags(tmp_path: Path) -> None:
     """A program that writes untagged BT.601, as OpenCV does, for a picture that is BT.709."""
     bars = tmp_path / "bars.mp4"
     tagged = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
-    making.ffmpeg("-f", "lavfi", "-i", "smptehdbars=s=320x240:d=0.4", "-pix_fmt", "yuv420p", *tagged, bars)
+    media_factory.ffmpeg("-f", "lavfi", "-i", "smptehdbars=s=320x240:d=0.4", "-pix_fmt", "yuv420p", *tagged, bars)
     picture = video.describe(bars, Limits())
     plain = tmp_path / "plain.mp4"
-    making.ffmpeg("-i", bars, "-vf", "scale=out_color_matrix=bt601,setparams=colorspace=unknown", "-crf", "4", plain)
+    media_factory.ffmpeg(
+        "-i", bars, "-vf", "scale=out_color_matrix=bt601,setparams=colorspace=unknown", "-crf", "4", plain
+    )
     ours = next(video.frames(picture)).astype(int)
     back = next(file_engine_adapter._frames(plain, picture, 10, Limits())).astype(int)
     assert np.abs(ours - back).mean() < 2
@@ -207,7 +209,7 @@ def anna(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_whole_render(tmp_path: Path, anna: Path) -> None:
     """From voice and video to a finished, measured file, with the sound as staff gave it."""
-    voice = making.audio(tmp_path / "voice.m4a", 1.2)
+    voice = media_factory.audio(tmp_path / "voice.m4a", 1.2)
     asked = request(tmp_path, voice, anna, command("good"))
     result = pipeline.render(asked, lambda event: None)
     assert result.engine == "mine" and result.fps == "25/1" and result.frames in (30, 31, 32)
@@ -223,7 +225,7 @@ def test_a_whole_render(tmp_path: Path, anna: Path) -> None:
 
 
 def test_a_failed_program_leaves_no_output(tmp_path: Path, anna: Path) -> None:
-    asked = request(tmp_path, making.audio(tmp_path / "voice.wav", 1.2), anna, command("fail"))
+    asked = request(tmp_path, media_factory.audio(tmp_path / "voice.wav", 1.2), anna, command("fail"))
     with pytest.raises(HeygemdError):
         pipeline.render(asked, lambda event: None)
     assert not asked.output.exists() and not list(tmp_path.glob("*.part"))

@@ -18,7 +18,7 @@ from heygemd.render.sync import av_offset
 from heygemd.render.video import decode
 from heygemd.training import real_clips
 
-from ... import making
+from ... import media_factory
 
 FPS = Fraction(25)
 
@@ -26,7 +26,7 @@ FPS = Fraction(25)
 @pytest.fixture(scope="module")
 def voice() -> NDArray[np.float32]:
     """Eleven seconds of a real voice."""
-    return real_clips.sound(making.VOICE)
+    return real_clips.sound(media_factory.VOICE)
 
 
 def mouth_of(voice: NDArray[np.float32], late_ms: float = 0) -> NDArray[np.float32]:
@@ -67,7 +67,7 @@ def test_it_looks_until_it_is_certain(
     twice = np.concatenate([voice, voice])[: 22 * 16_000]
     rows = iter(mouth_of(np.roll(twice, 4 * 16_000) if strange else twice))
     monkeypatch.setattr(av_offset, "_mouth", lambda images, *_: np.array([next(rows) for _ in images]).reshape(-1, 5))
-    clip = making.video(tmp_path / "v.mp4", 22, size="64x36")
+    clip = media_factory.video(tmp_path / "v.mp4", 22, size="64x36")
     tracker = faces.tracker("auto", tmp_path)
     seen, verdict = av_offset.watch(decode.describe(clip, Limits()), twice, tracker, tmp_path, lambda n: None)
     assert len(seen) == looked_at_s * 25
@@ -95,7 +95,7 @@ def test_fast_video_is_not_judged_by_its_short_frames() -> None:
 
 def test_the_gate_names_what_is_wrong(tmp_path: Path) -> None:
     options = ["-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"]
-    path = making.video(tmp_path / "v.mp4", 2, options=options, sound=True)
+    path = media_factory.video(tmp_path / "v.mp4", 2, options=options, sound=True)
     good = av_offset.Expected(50, FPS, 320, 180, Fraction(2))
     assert av_offset.gate(path, good, Limits()).frames == 50
     for bad, word in (
@@ -111,9 +111,9 @@ def test_the_gate_names_what_is_wrong(tmp_path: Path) -> None:
         av_offset.gate(path, good, Limits())
 
 
-@pytest.mark.skipif(not making.CLIPS.exists(), reason="needs recordings of real people (HEYGEMD_CLIPS)")
+@pytest.mark.skipif(not media_factory.CLIPS.exists(), reason="needs recordings of real people (HEYGEMD_CLIPS)")
 def test_real_people_are_in_time_and_a_shift_is_seen(tmp_path: Path) -> None:
-    clip = making.CLIPS / "av" / "KwaiVGI_LivePortrait__examples_driving_d6_df80c6.mp4"
+    clip = media_factory.CLIPS / "av" / "KwaiVGI_LivePortrait__examples_driving_d6_df80c6.mp4"
     voice = load.load(clip, "d", Limits(), Cache(tmp_path / "cache", 0), tmp_path / "scratch")
     fps = decode.describe(clip, Limits()).fps
     _, verdict = av_offset.watch(

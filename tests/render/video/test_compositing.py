@@ -13,7 +13,7 @@ from heygemd.render.frame_router import Weaver
 from heygemd.render.scene import Patch, Timeline, Track
 from heygemd.render.video import compositing, decode
 
-from ... import making
+from ... import media_factory
 from ..tint import Tint
 
 BOX = (20, 10, 120, 90)
@@ -21,7 +21,7 @@ BOX = (20, 10, 120, 90)
 
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory: pytest.TempPathFactory) -> decode.Picture:
-    path = making.video(tmp_path_factory.mktemp("composite") / "v.mp4", 0.2, "160x120")
+    path = media_factory.video(tmp_path_factory.mktemp("composite") / "v.mp4", 0.2, "160x120")
     return decode.describe(path, Limits())
 
 
@@ -49,11 +49,11 @@ def test_known_colours(picture: decode.Picture, matrix: str, full: bool) -> None
 
 def test_ffmpeg_agrees_on_the_colours(tmp_path: Path) -> None:
     for matrix, name in (("bt709", "bt709"), ("smpte170m", "bt601")):
-        path = making.video(
+        path = media_factory.video(
             tmp_path / f"{matrix}.mp4", 0.04, "160x120", options=["-c:v", "libx264", "-qp", "0", "-colorspace", matrix]
         )
         scale = f"scale=in_color_matrix={name}:flags=bilinear+accurate_rnd+full_chroma_int,format=bgr24"
-        making.ffmpeg("-i", path, "-vf", scale, "-f", "rawvideo", tmp_path / "raw")
+        media_factory.ffmpeg("-i", path, "-vf", scale, "-f", "rawvideo", tmp_path / "raw")
         theirs = np.fromfile(tmp_path / "raw", np.uint8).reshape(120, 160, 3).astype(int)
         described = decode.describe(path, Limits())
         ours = compositing.crop(next(decode.frames(described)), described, (0, 0, 160, 120)).astype(int)

@@ -14,7 +14,7 @@ from heygemd.render.scene import Timeline
 from heygemd.render.video import decode as video
 from heygemd.render.video import frame_order, timeline
 
-from ... import making
+from ... import media_factory
 
 X264 = ["-c:v", "libx264", "-preset", "ultrafast", "-qp", "0"]
 
@@ -22,7 +22,7 @@ X264 = ["-c:v", "libx264", "-preset", "ultrafast", "-qp", "0"]
 def numbered(path: Path, frames: int, rate: str = "25", size: str = "64x64", options: list[str] = X264) -> Path:
     """Frame n has the gray level 16 + 4n (limited range)."""
     gray = f"nullsrc=s={size}:r={rate}:d=60,geq=lum='16+4*N':cb=128:cr=128,format=yuv420p"
-    making.ffmpeg("-f", "lavfi", "-i", gray, "-frames:v", str(frames), *options, path)
+    media_factory.ffmpeg("-f", "lavfi", "-i", gray, "-frames:v", str(frames), *options, path)
     return path
 
 
@@ -85,34 +85,36 @@ def test_many_chosen_frames(tmp_path: Path) -> None:
 def test_untouched_bits(tmp_path: Path) -> None:
     """An ordinary video's planes are what the decoder gave, in either range."""
     for pix_fmt in ("yuv420p", "yuvj420p"):
-        path = making.video(tmp_path / f"{pix_fmt}.mp4", 0.4, options=[*X264, "-pix_fmt", pix_fmt])
-        making.ffmpeg("-i", path, "-f", "rawvideo", tmp_path / "raw")
+        path = media_factory.video(tmp_path / f"{pix_fmt}.mp4", 0.4, options=[*X264, "-pix_fmt", pix_fmt])
+        media_factory.ffmpeg("-i", path, "-f", "rawvideo", tmp_path / "raw")
         ours = b"".join(f.tobytes() for f in video.frames(describe(path)))
         assert ours == (tmp_path / "raw").read_bytes()
         assert describe(path).full_range == (pix_fmt == "yuvj420p")
 
 
 def test_rotation_is_applied(tmp_path: Path) -> None:
-    plain = making.video(tmp_path / "p.mp4", 0.2, "320x180")
-    making.ffmpeg("-i", plain, "-c", "copy", "-metadata:s:v", "rotate=90", tmp_path / "t.mp4")
+    plain = media_factory.video(tmp_path / "p.mp4", 0.2, "320x180")
+    media_factory.ffmpeg("-i", plain, "-c", "copy", "-metadata:s:v", "rotate=90", tmp_path / "t.mp4")
     picture = describe(tmp_path / "t.mp4")
     assert (picture.width, picture.height) == (180, 320)
-    making.ffmpeg("-i", tmp_path / "t.mp4", "-pix_fmt", "yuv420p", "-f", "rawvideo", tmp_path / "raw")
+    media_factory.ffmpeg("-i", tmp_path / "t.mp4", "-pix_fmt", "yuv420p", "-f", "rawvideo", tmp_path / "raw")
     assert b"".join(f.tobytes() for f in video.frames(picture)) == (tmp_path / "raw").read_bytes()
 
 
 def test_odd_sizes_lose_a_pixel_and_keep_the_rest(tmp_path: Path) -> None:
-    path = making.video(tmp_path / "o.mkv", 0.2, "321x181", options=["-c:v", "ffv1", "-pix_fmt", "yuv444p"])
+    path = media_factory.video(tmp_path / "o.mkv", 0.2, "321x181", options=["-c:v", "ffv1", "-pix_fmt", "yuv444p"])
     picture = describe(path)
     assert (picture.width, picture.height) == (320, 180)
-    making.ffmpeg("-i", path, "-vf", "crop=320:180:0:0", "-pix_fmt", "yuv420p", "-f", "rawvideo", tmp_path / "raw")
+    media_factory.ffmpeg(
+        "-i", path, "-vf", "crop=320:180:0:0", "-pix_fmt", "yuv420p", "-f", "rawvideo", tmp_path / "raw"
+    )
     assert b"".join(f.tobytes() for f in video.frames(picture)) == (tmp_path / "raw").read_bytes()
 
 
 def test_pixels_become_square(tmp_path: Path) -> None:
-    wide = describe(making.video(tmp_path / "w.mp4", 0.2, "720x576", filters="setsar=64/45"))
+    wide = describe(media_factory.video(tmp_path / "w.mp4", 0.2, "720x576", filters="setsar=64/45"))
     assert (wide.width, wide.height) == (1024, 576)
-    tall = describe(making.video(tmp_path / "t.mp4", 0.2, "320x180", filters="setsar=1/2"))
+    tall = describe(media_factory.video(tmp_path / "t.mp4", 0.2, "320x180", filters="setsar=1/2"))
     assert (tall.width, tall.height) == (320, 360)
     for picture in (wide, tall):
         assert [f.size for f in video.frames(picture)] == [picture.frame_bytes] * 5
@@ -121,7 +123,7 @@ def test_pixels_become_square(tmp_path: Path) -> None:
 def test_ten_bits_become_eight(tmp_path: Path) -> None:
     tags = ["-color_range", "tv", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
     options = ["-c:v", "libx264", "-pix_fmt", "yuv420p10le", "-preset", "ultrafast", *tags]
-    picture = describe(making.video(tmp_path / "v.mp4", 0.2, options=options))
+    picture = describe(media_factory.video(tmp_path / "v.mp4", 0.2, options=options))
     assert picture.stream.bit_depth == 10 and picture.matrix == "bt709"
     assert sum(1 for _ in video.frames(picture)) == 5
 
@@ -129,7 +131,7 @@ def test_ten_bits_become_eight(tmp_path: Path) -> None:
 def test_high_dynamic_range_is_tone_mapped(tmp_path: Path) -> None:
     tags = ["-colorspace", "bt2020nc", "-color_primaries", "bt2020", "-color_trc", "smpte2084"]
     options = ["-c:v", "libx264", "-pix_fmt", "yuv420p10le", "-preset", "ultrafast", *tags]
-    picture = describe(making.video(tmp_path / "v.mp4", 0.2, options=options))
+    picture = describe(media_factory.video(tmp_path / "v.mp4", 0.2, options=options))
     assert (picture.matrix, picture.transfer) == ("bt709", "bt709")
     assert {f.code for f in video.findings(picture)} >= {"hdr_tone_mapped"}
     assert sum(1 for _ in video.frames(picture)) == 5
@@ -138,7 +140,7 @@ def test_high_dynamic_range_is_tone_mapped(tmp_path: Path) -> None:
 
 def test_rgb_becomes_bt709(tmp_path: Path) -> None:
     options = ["-c:v", "png", "-pix_fmt", "rgb24"]
-    path = making.video(tmp_path / "v.mov", 0.2, filters="geq=r=255:g=0:b=0,format=rgb24", options=options)
+    path = media_factory.video(tmp_path / "v.mov", 0.2, filters="geq=r=255:g=0:b=0,format=rgb24", options=options)
     picture = describe(path)
     y, u, v = video.planes(next(video.frames(picture)), picture.width, picture.height)
     assert picture.matrix == "bt709"
@@ -149,7 +151,7 @@ def test_a_variable_rate_becomes_the_nearest_standard_one(tmp_path: Path) -> Non
     """Every ninth frame dropped from 30 fps: time goes on evenly, the gaps are filled with copies."""
     numbered(tmp_path / "c.mp4", 54, "30")
     drop = ["-vf", "select='mod(n,9)'", "-vsync", "vfr", *X264]
-    making.ffmpeg("-i", tmp_path / "c.mp4", *drop, tmp_path / "v.mp4")
+    media_factory.ffmpeg("-i", tmp_path / "c.mp4", *drop, tmp_path / "v.mp4")
     picture = describe(tmp_path / "v.mp4")
     assert picture.stream.variable_rate
     seen = levels(video.frames(picture))
@@ -172,7 +174,7 @@ def test_a_variable_rate_becomes_the_nearest_standard_one(tmp_path: Path) -> Non
 def test_steady_rates(tmp_path: Path, avg: str, real: str, steady: str) -> None:
     import dataclasses
 
-    stream = probe(making.video(tmp_path / "v.mp4", 0.2), Limits()).video
+    stream = probe(media_factory.video(tmp_path / "v.mp4", 0.2), Limits()).video
     assert stream is not None
     changed = dataclasses.replace(stream, avg_fps=Fraction(avg), real_fps=Fraction(real))
     assert video.steady_rate(changed) == Fraction(steady)
@@ -180,7 +182,7 @@ def test_steady_rates(tmp_path: Path, avg: str, real: str, steady: str) -> None:
 
 def test_a_damaged_tail_gives_what_decodes(tmp_path: Path) -> None:
     options = [*X264, "-movflags", "+faststart"]
-    path = making.video(tmp_path / "v.mp4", 2, options=options)
+    path = media_factory.video(tmp_path / "v.mp4", 2, options=options)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 2 // 3])
     decode = video.frames(describe(path))
@@ -201,7 +203,7 @@ def test_order_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy:
 
 
 def test_backward_frames_are_the_forward_ones_to_the_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = making.video(tmp_path / "v.mp4", 1, options=[*X264, "-pix_fmt", "yuvj420p"])
+    path = media_factory.video(tmp_path / "v.mp4", 1, options=[*X264, "-pix_fmt", "yuvj420p"])
     picture = describe(path)
     monkeypatch.setattr(frame_order, "CHUNK_BYTES", 7 * picture.frame_bytes)
     source = np.array([*range(25), *range(23, -1, -1), 1], np.int32)
@@ -226,7 +228,7 @@ def test_frames_that_no_longer_come_are_an_error(tmp_path: Path) -> None:
 
 
 def test_an_abandoned_playback_leaves_no_process(tmp_path: Path) -> None:
-    picture = describe(making.video(tmp_path / "v.mp4", 10))
+    picture = describe(media_factory.video(tmp_path / "v.mp4", 10))
     playing = frame_order.play(picture, Timeline(picture.fps, np.arange(250, dtype=np.int32)), tmp_path)
     assert len(list(itertools.islice(playing, 3))) == 3
     playing.close()  # type: ignore[attr-defined]

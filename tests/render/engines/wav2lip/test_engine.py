@@ -20,7 +20,7 @@ from heygemd.render.scene import Crop, Patch, Timeline, Track
 from heygemd.render.video import decode
 from heygemd.testing.frame_engine_contract import EngineContract, crops, drawn, spoken
 
-from .... import making
+from .... import media_factory
 from ... import wav2lip_weights
 from ...anna import film
 from ...requests import request
@@ -290,7 +290,7 @@ def test_a_gpu_without_room_for_the_network_gives_way_to_the_processor(monkeypat
 
 
 def test_a_whole_render(checkpoint: Path, tmp_path: Path) -> None:
-    voice = making.audio(tmp_path / "voice.wav", 1.2)
+    voice = media_factory.audio(tmp_path / "voice.wav", 1.2)
     asked = request(tmp_path, voice, film(tmp_path / "anna.mp4", 1.4), Render(engine="wav2lip"), checkpoint.parent)
     result = pipeline.render(asked, lambda event: None)
     assert (result.engine, result.frames) == ("wav2lip", 30)

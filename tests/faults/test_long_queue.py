@@ -1,6 +1,6 @@
 """A long queue: all of it is judged, what is urgent goes first, and the daemon stays small.
 
-HEYGEMD_QUEUED (default 100; `make faults` takes 1000): how many folders wait. tests/bench/bench_scale.py measures.
+HEYGEMD_QUEUED (default 100; `make faults` takes 1000): how many folders wait. tests/bench/bench_long_queue.py measures.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of what strangers can write: python -m tests.faults.fuzz_code TARGET [LIBFUZZER OPTION]"""
+"""Coverage-guided fuzzing of what strangers can write: python -m tests.faults.fuzz_parsers TARGET [LIBFUZZER OPTION]"""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from heygemd.demo import clips
-from tests.making import CLIPS, ffmpeg
+from tests.media_factory import CLIPS, ffmpeg
 
 WIDTH = 160
 SECONDS = 1.0

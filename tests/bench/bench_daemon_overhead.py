@@ -1,6 +1,6 @@
 """What the daemon itself costs for each video, rendering apart: probing, claiming, copying, recording, publishing.
 
-python -m tests.bench.bench_head [FOLDERS VIDEOS MIB SECONDS]     defaults: 20 4 256 20
+python -m tests.bench.bench_daemon_overhead [FOLDERS VIDEOS MIB SECONDS]     defaults: 20 4 256 20
 
 FOLDERS folders of VIDEOS one-second videos go through a whole daemon with eight places, in which a finished file is
 handed over at once. Then a file of MIB is copied as copying in and publishing do it: written, synced, read back. Last,
@@ -29,7 +29,7 @@ from heygemd.daemon.executors.local import Executor
 from heygemd.protocol import Progress, Result
 from heygemd.storage import transfer
 from tests.e2e.harness import Site
-from tests.making import audio, video
+from tests.media_factory import audio, video
 from tests.render.anna import film
 
 MIB = 1 << 20

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from tests.e2e.harness import offspring, wait_for
-from tests.faults.attacks import REFUSED, SERVED
-from tests.making import video
+from tests.faults.malicious_inputs import REFUSED, SERVED
+from tests.media_factory import video
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 MEMORY_LIMIT = 2 << 30

@@ -1,4 +1,4 @@
-"""What the page on the share costs with many jobs: python -m tests.bench.bench_page [JOBS]"""
+"""What the page on the share costs with many jobs: python -m tests.bench.bench_status_page [JOBS]"""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
-from tests.making import audio, ffmpeg
+from tests.media_factory import audio, ffmpeg
 
 Attack = Callable[[Path, SimpleNamespace], object]
 """Called with the job's folder and the media; `media.secret` is a video that must not be read, `media.port` a trap."""

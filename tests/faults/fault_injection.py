@@ -1,6 +1,6 @@
-"""Start heygemd with faults at the seam to the share: python -m tests.faults.seam VERB ...
+"""Start heygemd with injected faults in its file system calls: python -m tests.faults.fault_injection VERB ...
 
-HEYGEMD_SEAM names a JSON file of rules, read again whenever it changes; each firing is a line in FILE.fired. A rule:
+HEYGEMD_INJECT names a JSON file of rules, read again whenever it changes; each firing is a line in FILE.fired. A rule:
 
     call    name of an os function, "read" for reading an open file, "change" for all that alter a disk, "" for all
     where   "share" (default): calls of the share's I/O thread; "any": of every thread
@@ -132,8 +132,8 @@ def main() -> None:
 
     share_access.RETRY_S, share_access.RETRY_MAX_S = 0.3, 1.0
     scheduler.PAUSE_S, recovery.STRAY_S, inbox.REJUDGE_S = 1.0, 1.0, 1.0
-    if "HEYGEMD_SEAM" in os.environ:
-        install(Rules(Path(os.environ["HEYGEMD_SEAM"])))
+    if "HEYGEMD_INJECT" in os.environ:
+        install(Rules(Path(os.environ["HEYGEMD_INJECT"])))
     if "HEYGEMD_CLOCK" in os.environ:
         set_clock(Path(os.environ["HEYGEMD_CLOCK"]))
     sys.argv[0] = "heygemd"

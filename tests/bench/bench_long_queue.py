@@ -1,9 +1,10 @@
-"""The daemon with a long queue and a long history: start-up, judging the queue, memory, a quiet minute's cost.
+"""The daemon with a long queue and a long history: start-up time, time to classify the queue, memory, idle CPU load.
 
-python -m tests.bench.bench_scale [QUEUED DONE]     defaults: 1000 10000; a tenth of each is measured for comparison
+python -m tests.bench.bench_long_queue [QUEUED DONE]     defaults: 1000 10000
 
-Queued jobs are whole (a voice, a face) but the share is paused; nothing is rendered. Exit status 1 if a cost grows more
-than in proportion, or if the daemon with an empty inbox and the full history takes more than 1 % of a core.
+A tenth of each number is measured too, for comparison. Queued jobs are complete (a voice, a face) but the inbox is
+paused, so nothing is rendered. The exit status is 1 if a cost grows more than linearly, or if the daemon with an empty
+inbox and the full history uses more than 1 % of a core.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from heygemd.daemon.job_store import KEEP_FINISHED, Store
 from heygemd.job import Job, Media, Video
 from heygemd.protocol import Result
 from tests.e2e.harness import Site, wait_for
-from tests.making import audio, video
+from tests.media_factory import audio, video
 
 QUIET_S = 40
 PATIENCE_S = 1800

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from heygemd.exit_codes import Exit
-from tests.making import ffmpeg
+from tests.media_factory import ffmpeg
 from tests.render import anna
 
 from .harness import duration_s, frame_count
