@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, PlainValidator
 
-from .config.schema import JobSettings
+from .config.job_toml import JobSettings
 from .protocol import Notice, Result
 
 SCHEMA = 3

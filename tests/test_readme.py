@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from heygemd.config import schema
+from heygemd.config import job_toml
 from heygemd.daemon.intake import filename_rules
 from heygemd.exit_codes import Exit
 from heygemd.i18n import catalog
@@ -27,7 +27,8 @@ def test_message_codes_exist() -> None:
 
 def test_job_toml_is_read_and_complete() -> None:
     (text,) = re.findall(r"```toml\n(.*?)```", README, re.S)
-    assert set(schema.load_job(text.encode()).model_dump(exclude_unset=True)) == set(schema.JobSettings.model_fields)
+    settings = job_toml.load_job(text.encode())
+    assert set(settings.model_dump(exclude_unset=True)) == set(job_toml.JobSettings.model_fields)
 
 
 def test_exit_statuses() -> None:

@@ -29,9 +29,9 @@ NO_DAEMON = "No daemon has run with this configuration (or its state folder may 
 
 def load(path: Path | None) -> Config:
     """Return the settings; every verb begins with it."""
-    from ..config import schema as config
+    from ..config import loader
 
-    return config.load(path)
+    return loader.load(path)
 
 
 @app.command()
@@ -145,6 +145,6 @@ def retention(config: ConfigFile = None) -> None:
     settings = load(config)
     steps = transfer.finish(rules.plan(settings, time.time()))
     for step in steps:
-        typer.echo(f"{step.deed}  {step}")
+        typer.echo(f"{step.action}  {step}")
     if not steps:
         typer.echo("nothing would be put away")

@@ -182,10 +182,10 @@ def init(
 @app.command("config")
 def show_config(config: ConfigFile = None) -> None:
     """Print the settings in force and where each comes from."""
-    from ..config import schema as settings
+    from ..config import loader
 
     section = ""
-    for key, value, origin in settings.effective(load(config), config):
+    for key, value, origin in loader.effective(load(config), config):
         head, _, name = key.partition(".")
         if head != section:
             typer.echo(f"{chr(10) if section else ''}[{head}]")

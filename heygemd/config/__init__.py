@@ -1,1 +1,1 @@
-"""Settings: their schema, the files they are read from, job.toml."""
+"""Settings: the schema, the loader of config.toml, and what staff may set in job.toml."""

@@ -1,56 +1,79 @@
-"""The administrator's settings: `config.toml` into frozen models, every mistake reported at once.
-
-A settings file lies outside the share: whoever can write the share must not be able to configure the daemon.
-`JobSettings` is the safe subset that staff may put as `job.toml` into a folder.
-"""
+"""The schema of config.toml: frozen models, one for each table. Units and reasons are in config.example.toml."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Collection, Iterator, Mapping
+import re
+import shutil
+from collections.abc import Collection
+from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
+from string import Formatter
+from typing import Annotated, Literal
 
-import tomli
-from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, field_validator
-from pydantic_core import ErrorDetails
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
-from ..errors import ConfigError, InputError
 from ..i18n import catalog
-from .engine_settings import ENGINES, Command, Positive, Section, Share, Wav2Lip, known_engine
-from .upkeep_settings import Metrics, Notify, Retention
-from .work_settings import Work
 
-DEFAULT_PATH = Path("/etc/heygemd/config.toml")
+MIB, GIB = 1 << 20, 1 << 30
+"""Bytes in the binary units that settings use."""
+ENGINES = ("mesh", "wav2lip")
+"""The engines that ship with heygemd."""
+PLUGINS = "heygemd.engines"
+"""The entry-point group in which other packages register engines."""
+NOTIFY_FIELDS = ("event", "job", "folder", "done", "total", "why", "share", "host", "jobs", "good", "bad")
+"""Placeholders that a template in notify.templates may use."""
 
-Tracker = Literal["auto", "facemesh", "face-alignment"]
-Detector = Literal["s3fd", "blazeface"]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction01 = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=1)]
+
+TrackerName = Literal["auto", "facemesh", "face-alignment"]
+DetectorName = Literal["s3fd", "blazeface"]
 Quality = Literal["draft", "standard", "high"]
 AudioLonger = Literal["pingpong", "loop", "hold", "trim"]
 AudioShorter = Literal["cut", "keep"]
+NotifyEvent = Literal["done", "failed", "paused", "recovered", "digest"]
 
 
-def _has_words(language: str) -> str:
+def _has_catalogue(language: str) -> str:
     if language not in catalog.languages():
-        raise ValueError(f"there are words in {', '.join(catalog.languages())}")
+        raise ValueError(f"available languages: {', '.join(catalog.languages())}")
     return language
 
 
-Language = Annotated[str, AfterValidator(_has_words)]
-"""A language there is a catalogue for."""
-Count = Annotated[int, Field(ge=1)]
-MIB, GIB = 1 << 20, 1 << 30
-"""Bytes in the units of settings."""
-MISTAKES, MISTAKE_CHARS = 20, 300
-SECRET = "notify.urls"
-"""Never shown, not even as somebody's mistake: it holds passwords."""
+def _names_known_fields(template: str) -> str:
+    unknown = {name for _, name, _, _ in Formatter().parse(template) if name is not None} - set(NOTIFY_FIELDS)
+    if unknown:
+        raise ValueError(f"unknown {', '.join(sorted(unknown))}; known: {', '.join(NOTIFY_FIELDS)}")
+    return template
 
 
-M = TypeVar("M", bound=Section)
+Language = Annotated[str, AfterValidator(_has_catalogue)]
+"""The code of a language that has a message catalogue."""
+Template = Annotated[str, AfterValidator(_names_known_fields)]
+"""A text with the placeholders of NOTIFY_FIELDS."""
+
+
+class Section(BaseModel):
+    """A frozen table of settings; unknown keys are mistakes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Paths(Section):
-    """Where things lie; all but the share on local disks, and outside it."""
+    """The share, and heygemd's own folders: on local disks, outside the share."""
 
     share: Path = Path("/srv/heygemd")
     state: Path = Path("/var/lib/heygemd")
@@ -60,11 +83,11 @@ class Paths(Section):
 
     @property
     def outbox(self) -> Path:
-        """Where the daemon leaves news for `heygemd notify` to send."""
+        """Where the daemon leaves notifications for `heygemd notify` to send."""
         return self.state / "outbox"
 
 
-class Inbox(Section):
+class InboxSettings(Section):
     """How the inbox is watched and when a folder counts as complete."""
 
     poll_s: Positive = 5
@@ -89,21 +112,133 @@ class Limits(Section):
     max_fps: Positive = 240
     max_audio_s: Positive = 3600
     max_video_s: Positive = 14400
-    free_scratch_gib: Annotated[float, Field(ge=0)] = 2
-    free_share_gib: Annotated[float, Field(ge=0)] = 1
-    free_state_mib: Annotated[float, Field(ge=0)] = 200
+    free_scratch_gib: NonNegative = 2
+    free_share_gib: NonNegative = 1
+    free_state_mib: NonNegative = 200
 
 
 class Attempts(Section):
-    """How often and how long a video is tried."""
+    """How often a video is tried and how long each attempt may take."""
 
     max_attempts: Count = 3
-    retry_backoff_s: tuple[Annotated[float, Field(ge=0)], ...] = (30, 300)
+    retry_backoff_s: tuple[NonNegative, ...] = (30, 300)
     daemon_crash_limit: Count = 2
     stall_s: Positive = 600
     deadline_base_s: Positive = 1800
     deadline_per_audio_s: Positive = 60
     stop_grace_s: Positive = 10
+
+
+class Ray(Section):
+    """The executor `ray`.
+
+    address                         of the cluster, as Ray knows it; "auto": the one that this machine is part of
+    num_gpus, num_cpus, memory_gib  reserved for each video; num_gpus may be a fraction, memory_gib = 0 reserves none
+    exchange                        how files travel: "objects" (Ray's object store) or "shared" (paths.cache is a
+                                    folder that every node has mounted at the same place)
+    node_cache                      on each node's own disk: inputs by digest, face tracks, attempts in progress
+    max_node_losses                 nodes that one attempt may lose before it counts as failed
+    node_timeout_s                  without a message from a node before it counts as lost
+    """
+
+    address: str = "auto"
+    num_gpus: NonNegative = 1
+    num_cpus: Positive = 2
+    memory_gib: NonNegative = 4
+    exchange: Literal["objects", "shared"] = "objects"
+    node_cache: Path = Path("/var/cache/heygemd-node")
+    max_node_losses: Annotated[int, Field(ge=0)] = 3
+    node_timeout_s: Positive = 90
+
+
+class Work(Section):
+    """Where videos are rendered, and how many at once."""
+
+    executor: Literal["local", "ray"] = "local"
+    workers: Count | Literal["per-gpu"] = 1
+    ray: Ray = Ray()
+
+    @field_validator("executor")
+    @classmethod
+    def _is_installed(cls, value: str) -> str:
+        if value == "ray" and find_spec("ray") is None:
+            raise ValueError("the package ray is not installed: pip install 'heygemd[ray]'")
+        return value
+
+
+class Wav2Lip(Section):
+    """The engine `wav2lip`.
+
+    checkpoint    path of the weights; empty: those in the models folder
+    compat        reproduce the reference implementation exactly, defects included
+    lead_ms       how much earlier than the reference's the audio window begins
+    pads          padding above, below, left and right of the face, as fractions of its size
+    delta         add only the network's change to the original pixels
+    silence_gate  feed digital silence to the network during pauses
+    """
+
+    checkpoint: str = ""
+    compat: bool = False
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    lead_ms: Annotated[float, Field(ge=-200, le=500)] = 40
+    pads: tuple[Fraction01, Fraction01, Fraction01, Fraction01] = (0, 0.05, 0, 0)
+    delta: bool = False
+    silence_gate: bool = True
+
+
+class Command(Section):
+    """A third-party lip-sync program as an engine.
+
+    argv, environment  may contain {video} {audio} {output} {fps} {device}
+    folder             where the program is installed; it runs in a copy made of symbolic links, so this stays unchanged
+    scratch_folders    folders in it that the program writes to: new and empty for each video
+    output             where it leaves its result: a path or glob pattern, with the same placeholders
+    progress           regular expression for its output: one group is percent, two are done and total
+    """
+
+    argv: Annotated[tuple[str, ...], Field(min_length=1)]
+    environment: dict[str, str] = {}
+    folder: Path | None = None
+    scratch_folders: tuple[str, ...] = ()
+    output: str = "{output}"
+    progress: str = ""
+    time_limit_s: Positive = 3600
+
+    def is_installed(self) -> bool:
+        """Return whether the program can be run; a relative path with a slash is relative to `folder`."""
+        program = self.argv[0]
+        path = str(self.folder / program) if self.folder is not None and "/" in program else program
+        return shutil.which(path, path=self.environment.get("PATH")) is not None
+
+    @model_validator(mode="after")
+    def _has_placeholders(self) -> Command:
+        texts = " ".join([*self.argv, *self.environment.values()])
+        needed = ["{audio}", *(["{output}"] if self.output == "{output}" else [])]
+        if missing := [placeholder for placeholder in needed if placeholder not in texts]:
+            raise ValueError(f"argv or environment must contain {', '.join(missing)}")
+        return self
+
+    @field_validator("progress")
+    @classmethod
+    def _is_pattern(cls, value: str) -> str:
+        try:
+            groups = re.compile(value).groups
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        if value and groups not in (1, 2):
+            raise ValueError("must have one group (percent) or two (done, total)")
+        return value
+
+
+def known_engine(name: str, commands: Collection[str]) -> str:
+    """Return `name` if it is a shipped engine, one of `commands` or a plug-in; else raise PydanticCustomError."""
+    if name in ENGINES or name in commands:
+        return name
+    known = sorted({*ENGINES, *commands, *(point.name for point in metadata.entry_points(group=PLUGINS))})
+    if name not in known:
+        expected = ", ".join(f"'{each}'" for each in known)
+        raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
+    return name
 
 
 class Render(Section):
@@ -112,8 +247,8 @@ class Render(Section):
     command: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$")], Command] = Field(default={})
     """First, because `engine` may name one of them."""
     engine: str = "mesh"
-    tracker: Tracker = "auto"
-    detector: Detector = "s3fd"
+    tracker: TrackerName = "auto"
+    detector: DetectorName = "s3fd"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     quality: Quality = "standard"
     encoder: Literal["auto", "x264", "nvenc"] = "auto"
@@ -121,10 +256,10 @@ class Render(Section):
     crf: Annotated[int, Field(ge=0, le=40)] = 18
     audio_longer: AudioLonger = "pingpong"
     audio_shorter: AudioShorter = "cut"
-    min_face_share: Share = 0.1
+    min_face_fraction: Fraction01 = 0.1
     max_offset_frames: Count = 3
     zip_results: bool = False
-    cache_gib: Annotated[float, Field(ge=0)] = 10
+    cache_gib: NonNegative = 10
     wav2lip: Wav2Lip = Wav2Lip()
 
     @field_validator("engine")
@@ -141,148 +276,65 @@ class Render(Section):
 
 
 class Log(Section):
-    """What is logged and kept."""
+    """What is logged and how long log files are kept."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     rotation_mb: Positive = 20
     retention: Count = 10
 
 
-class People(Section):
-    """What staff see."""
+class Pages(Section):
+    """The notes, reports and status page that staff see."""
 
     languages: Annotated[tuple[Language, ...], Field(min_length=1)] = ("en", "zh")
-    page_refresh_s: Positive = 5
+    refresh_s: Positive = 5
+
+
+class Notify(Section):
+    """Notifications: `heygemd notify` sends them, because the daemon has no network."""
+
+    urls: tuple[SecretStr, ...] = ()
+    on: tuple[NotifyEvent, ...] = ("failed", "paused", "recovered")
+    digest_hour: Annotated[int, Field(ge=0, le=23)] = 8
+    max_per_hour: Count = 20
+    templates: dict[NotifyEvent, Template] = Field(default_factory=dict)
+
+
+class MetricsSettings(Section):
+    """Metrics for Prometheus."""
+
+    textfile: str = ""
+
+
+class Retention(Section):
+    """When finished folders are archived or deleted; by default never."""
+
+    done_days: NonNegative = 0
+    failed_days: NonNegative = 0
+    max_gib: NonNegative = 0
+    action: Literal["archive", "delete"] = "archive"
+    archive_folder: str = ""
+    notice_h: NonNegative = 1
+
+    @model_validator(mode="after")
+    def _archive_is_named(self) -> Retention:
+        wanted = self.done_days or self.failed_days or self.max_gib
+        if wanted and self.action == "archive" and not self.archive_folder:
+            raise ValueError('action = "archive" needs archive_folder = "/a/folder"; action = "delete" deletes')
+        return self
 
 
 class Config(Section):
-    """Every setting of the daemon; see config.example.toml for units and reasons."""
+    """All settings of the daemon."""
 
     paths: Paths = Paths()
-    inbox: Inbox = Inbox()
+    inbox: InboxSettings = InboxSettings()
     limits: Limits = Limits()
     attempts: Attempts = Attempts()
     work: Work = Work()
     render: Render = Render()
     log: Log = Log()
-    people: People = People()
+    pages: Pages = Pages()
     notify: Notify = Notify()
-    metrics: Metrics = Metrics()
+    metrics: MetricsSettings = MetricsSettings()
     retention: Retention = Retention()
-
-
-class JobSettings(Section):
-    """What `job.toml` in a job folder may override: names and numbers, never paths or commands."""
-
-    engine: str | None = None
-    tracker: Tracker | None = None
-    quality: Quality | None = None
-    audio_longer: AudioLonger | None = None
-    audio_shorter: AudioShorter | None = None
-    priority: Annotated[int, Field(ge=-9, le=9)] = 0
-    language: Language | None = None
-    presenters: Annotated[tuple[str, ...], Field(max_length=64)] = ()
-
-    @field_validator("engine")
-    @classmethod
-    def _is_known(cls, value: str | None, info: ValidationInfo) -> str | None:
-        """Only what staff write is checked, not what a record remembers."""
-        return value if info.context is None or value is None else known_engine(value, info.context["commands"])
-
-    def apply(self, render: Render) -> Render:
-        """Return `render` with this job's wishes."""
-        wishes = {k: v for k, v in self.model_dump().items() if v is not None and k in Render.model_fields}
-        return render.model_copy(update=wishes)
-
-
-def load(path: Path | None) -> Config:
-    """Read `path` (None: the default file if it exists, else the defaults).
-
-    Raises ConfigError("config_missing" | "config_unreadable" | "config_invalid", mistakes=[...]).
-    """
-    if path is None:
-        if not DEFAULT_PATH.exists():
-            return Config()
-        path = DEFAULT_PATH
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError("config_missing", path=str(path)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError("config_unreadable", path=str(path), reason=str(error)) from None
-    config, mistakes = _parse(Config, text)
-    if config is None:
-        raise ConfigError("config_invalid", path=str(path), mistakes=mistakes)
-    share = config.paths.share
-    inside = [f"paths.{k}" for k, v in config.paths if k != "share" and v.is_relative_to(share)]
-    if path.absolute().is_relative_to(share):
-        inside.append(str(path))
-    if inside:
-        mistakes = [f"{what}: must lie outside the share {share}" for what in inside]
-    if config.work.workers == "per-gpu" and config.render.device.startswith("cuda:"):
-        mistakes.append('render.device: with work.workers = "per-gpu" a renderer sees one card only: "auto" or "cuda"')
-    if mistakes:
-        raise ConfigError("config_invalid", path=str(path), mistakes=mistakes)
-    return config
-
-
-def load_job(text: bytes, commands: Collection[str] = ()) -> JobSettings:
-    """Read a `job.toml`; `commands`: names of the configured ones. Raises InputError("job_toml_invalid")."""
-    settings, mistakes = _parse(JobSettings, text.decode("utf-8-sig", "replace"), {"commands": commands})
-    if settings is None:
-        raise InputError("job_toml_invalid", mistakes=mistakes)
-    return settings
-
-
-def _parse(model: type[M], text: str, context: dict[str, Any] | None = None) -> tuple[M | None, list[str]]:
-    try:
-        return model.model_validate(tomli.loads(text), context=context), []
-    except ValidationError as error:
-        return None, [_mistake(model, e)[:MISTAKE_CHARS] for e in error.errors()[:MISTAKES]]
-    except (ValueError, RecursionError) as error:  # tomli's own, and what it lets through: too many digits, too deep
-        return None, [f"not valid TOML: {error}"[:MISTAKE_CHARS]]
-
-
-def _mistake(model: type[Section], error: ErrorDetails) -> str:
-    """One line: the key, what is wrong, the allowed values and a spelling near by."""
-    key = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "extra_forbidden":
-        known = _keys_beside(model, error["loc"])
-        return f"{key}: unknown setting{_did_you_mean(str(error['loc'][-1]), known)}; allowed: {', '.join(known)}"
-    value = error["input"]
-    near = ""
-    if error["type"] == "literal_error":
-        allowed = error.get("ctx", {}).get("expected", "").replace("'", "").replace(" or ", ", ").split(", ")
-        near = _did_you_mean(str(value), allowed)
-    given = "" if isinstance(value, Mapping) or key.startswith(SECRET) else f" = {value!r}"
-    return f"{key}{given}: {error['msg'][0].lower()}{error['msg'][1:]}{near}"
-
-
-def _did_you_mean(word: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(word, known, 1, 0.5)
-    return f", did you mean {near[0]!r}?" if near else ""
-
-
-def _keys_beside(model: type[Section], loc: tuple[int | str, ...]) -> list[str]:
-    here: Any = model
-    for part in loc[:-1]:
-        here = get_args(here)[1] if get_origin(here) is dict else here.model_fields[part].annotation
-    return list(here.model_fields)
-
-
-def effective(config: Config, path: Path | None) -> Iterator[tuple[str, Any, str]]:
-    """Yield (key, value, origin) for every setting, tables after plain keys; origin is the file's path or "default"."""
-    source = path if path is not None else DEFAULT_PATH
-    given: dict[str, Any] = tomli.loads(source.read_bytes().decode("utf-8-sig")) if source.exists() else {}
-    for section, table in config:
-        for key, value, is_given in _settings(table, given.get(section, {})):
-            yield f"{section}.{key}", value, str(source) if is_given else "default"
-
-
-def _settings(table: Section | dict[str, Any], given: dict[str, Any]) -> Iterator[tuple[str, Any, bool]]:
-    items = list(table) if isinstance(table, Section) else list(table.items())
-    for key, value in sorted(items, key=lambda item: isinstance(item[1], Section | dict)):
-        if isinstance(value, Section | dict):
-            yield from ((f"{key}.{k}", v, is_given) for k, v, is_given in _settings(value, given.get(key, {})))
-        else:
-            yield key, value, key in given

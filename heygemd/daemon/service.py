@@ -18,7 +18,7 @@ from pathlib import Path
 from loguru import logger
 
 from .. import __version__, logging_setup
-from ..config import schema
+from ..config import loader
 from ..config.schema import Config
 from ..errors import ConfigError, InfrastructureError, NotReady, describe
 from ..i18n import catalog
@@ -140,7 +140,7 @@ class Service:
     def _reload(self) -> None:
         """Read the settings again; a mistake in them changes nothing. Paths need a restart."""
         try:
-            fresh = schema.load(self.config_path)
+            fresh = loader.load(self.config_path)
         except ConfigError as error:
             logger.error("settings not reloaded: {}", describe(error))
             return
@@ -249,7 +249,7 @@ class Service:
             except (NotReady, OSError) as error:  # somebody holds it open, or something else has its name
                 logger.warning("cannot write the page: {}", describe(error))
                 await asyncio.sleep(builder.HEARTBEAT_S)
-        await asyncio.sleep(self.config.people.page_refresh_s)
+        await asyncio.sleep(self.config.pages.refresh_s)
 
     async def _look_for_moved(self) -> None:
         """Learn which finished folders staff took away: the page must not lead there."""

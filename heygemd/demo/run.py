@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ..cli import terminal
-from ..config.schema import Config, Inbox, Paths, People
+from ..config.schema import Config, InboxSettings, Pages, Paths
 from ..daemon import service
 from ..errors import InputError
 from ..storage import share_access as shares
@@ -62,8 +62,10 @@ def _settings(share: Path) -> Config:
     names = ("state", "cache", "log", "models")
     return Config(
         paths=Paths(share=share, **{name: local / name for name in names}),
-        inbox=Inbox(poll_s=POLL_S, settle_local_s=SETTLE_S, settle_network_s=SETTLE_S, settle_nfs_cached_s=SETTLE_S),
-        people=People(page_refresh_s=1),
+        inbox=InboxSettings(
+            poll_s=POLL_S, settle_local_s=SETTLE_S, settle_network_s=SETTLE_S, settle_nfs_cached_s=SETTLE_S
+        ),
+        pages=Pages(refresh_s=1),
     )
 
 

@@ -20,8 +20,7 @@ from typing import Any, TypeVar
 
 import ray
 
-from ..config.schema import GIB
-from ..config.work_settings import Ray
+from ..config.schema import GIB, Ray
 from ..errors import HeygemdError, InfrastructureError, WorkerLost
 from ..protocol import (
     DRIVER_COMMAND,
@@ -134,7 +133,7 @@ class Bridge:
                 tried.pop()
             except Lost as error:
                 self._say(order, LogLine(level="WARNING", message=f"a node was lost: {error}"))
-                if len(tried) > self.settings.max_losses:
+                if len(tried) > self.settings.max_node_losses:
                     raise WorkerLost("nodes_lost", detail=str(error), count=len(tried)) from None
 
     def _offer(self, order: StartAttempt) -> dict[str, list[ray.ObjectRef]]:
@@ -176,7 +175,7 @@ class Bridge:
         grace_s = order.attempts.stop_grace_s
         try:
             with contextlib.ExitStack() as files:
-                await self._hear(order, _items(stream, wants.silent_s), files, tried)
+                await self._hear(order, _items(stream, wants.node_timeout_s), files, tried)
         except BaseException:
             await _end(stream, grace_s)
             raise

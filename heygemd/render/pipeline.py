@@ -83,7 +83,7 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Scene:
     with ThreadPoolExecutor(1) as beside:  # it computes on its own while frames are waited for
         heard = beside.submit(load.listen, voice, request.voice_digest, cache, scratch)
         found = analysis.analyse(
-            picture, request.video_digest, limit, tracker, settings.min_face_share, cache, scratch / "track", phases
+            picture, request.video_digest, limit, tracker, settings.min_face_fraction, cache, scratch / "track", phases
         )
     _tell(report, heard.result())
     line, differs = timeline.build(

@@ -8,7 +8,7 @@ import pwd
 from pathlib import Path
 
 from .. import package_data
-from ..config import schema
+from ..config import loader
 from ..errors import ConfigError, InputError
 from ..storage import share_access as shares
 from ..storage import share_fs
@@ -26,7 +26,7 @@ def initialise(share: Path, config_path: Path | None, group: str | None) -> list
     path = (config_path or default_config()).absolute()
     if path.resolve().is_relative_to(share.resolve()):
         raise ConfigError("config_inside_share", path=str(path), share=str(share))
-    existing = schema.load(path) if path.exists() else None
+    existing = loader.load(path) if path.exists() else None
     if existing is not None and existing.paths.share != share:
         raise ConfigError("config_other_share", path=str(path), share=str(existing.paths.share))
     gid = _group(group)
@@ -41,7 +41,7 @@ def initialise(share: Path, config_path: Path | None, group: str | None) -> list
 def default_config() -> Path:
     """Return where a configuration belongs: /etc for root, the user's own folder for anyone else."""
     if os.geteuid() == 0:
-        return schema.DEFAULT_PATH
+        return loader.DEFAULT_PATH
     base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
     return Path(base).expanduser() / "heygemd" / "config.toml"
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .. import package_data
-from ..config import schema as settings_file
+from ..config import loader
 from ..config.schema import Config, Paths
 from ..errors import ConfigError, InfrastructureError
 
@@ -82,7 +82,7 @@ def warnings(config_path: Path | None) -> Iterator[str]:
     """Yield what would keep the service from running as installed."""
     if any(Path(sys.prefix).is_relative_to(home) for home in HOMES):
         yield f"heygemd is installed in {sys.prefix}: the service may not look into homes. Install it in /opt/heygemd."
-    path = config_path or settings_file.DEFAULT_PATH
+    path = config_path or loader.DEFAULT_PATH
     if not path.exists():
         yield f"there is no configuration at {path} yet: heygemd init SHARE makes one."
 

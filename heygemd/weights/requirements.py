@@ -14,12 +14,11 @@ from ..finding import there
 from . import file_type, registry
 
 if TYPE_CHECKING:
-    from ..config.engine_settings import Command
-    from ..config.schema import Detector, Render
+    from ..config.schema import Command, DetectorName, Render
 
 WAV2LIP_FILES = ("wav2lip_gan.pth", "wav2lip.pth")
 """Names in the models folder, the better picture first."""
-DETECTOR_FILES: dict[Detector, str] = {"s3fd": "s3fd-619a316812.pth", "blazeface": "blazefaceback.pth"}
+DETECTOR_FILES: dict[DetectorName, str] = {"s3fd": "s3fd-619a316812.pth", "blazeface": "blazefaceback.pth"}
 FAN_FILE = "2DFAN4-11f355bf06.pth.tar"
 
 
@@ -50,7 +49,7 @@ def wav2lip(render: Render, models: Path) -> Path:
     return path
 
 
-def face_alignment(detector: Detector, models: Path) -> tuple[Path, Path]:
+def face_alignment(detector: DetectorName, models: Path) -> tuple[Path, Path]:
     """Return the files of the detector and of FAN.
 
     Raises NotInstalled("tracker_weights_missing") or what weightfile.usable says of one.
@@ -72,7 +71,7 @@ def program(name: str, command: Command) -> None:
     mend = f"install it, or mend render.command.{name} in the settings"
     if folder is not None and not folder.is_dir():
         raise NotInstalled("command_missing", name=name, path=str(folder), mend=mend)
-    if not command.is_there():
+    if not command.is_installed():
         raise NotInstalled("command_missing", name=name, path=command.argv[0], mend=mend)
 
 

@@ -23,7 +23,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from heygemd.cli import render_one
-from heygemd.config import schema
+from heygemd.config import loader, schema
 from heygemd.daemon import service
 from heygemd.daemon.executors.local import Executor
 from heygemd.protocol import Progress, Result
@@ -81,7 +81,7 @@ def pass_through(root: Path, folders: int, videos: int) -> None:
     made = drop(site, folders, videos)
     service.executor = lambda _: HandsOver(made)  # type: ignore[assignment]
     before = seconds()
-    status = service.run(schema.load(site.config), site.config, once=True)
+    status = service.run(loader.load(site.config), site.config, once=True)
     wall, own, probes = (after - first for after, first in zip(seconds(), before, strict=True))
     site.close()
     number = folders * videos

@@ -15,7 +15,7 @@ WARM_UP_S, MEASURE_S = 10, 60
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as root:
-        site = Site(Path(root), inbox={"poll_s": 5, "settle_local_s": 15}, people={"page_refresh_s": 5})
+        site = Site(Path(root), inbox={"poll_s": 5, "settle_local_s": 15}, pages={"refresh_s": 5})
         for number in range(5):
             (site.drop(f"waiting-{number}") / "notes.txt").write_text("no media yet")
         process = psutil.Process(site.start().pid)

@@ -62,7 +62,7 @@ def _finished(name: str, number: int) -> Job:
 def measure(queued: int, done: int) -> dict[str, float]:
     """Return seconds and megabytes of a daemon with that much to look at."""
     with tempfile.TemporaryDirectory(prefix="heygemd-bench-") as root:
-        site = Site(Path(root), inbox={"poll_s": 5, "settle_local_s": 2}, people={"page_refresh_s": 5})
+        site = Site(Path(root), inbox={"poll_s": 5, "settle_local_s": 2}, pages={"refresh_s": 5})
         fill(site, queued, done)
         began = time.monotonic()
         process = psutil.Process(site.start().pid)

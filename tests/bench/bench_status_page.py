@@ -19,7 +19,7 @@ ROUNDS = 20
 
 def snapshot(jobs: int) -> Snapshot:
     """Half of the jobs queued, half waiting for something, three videos each."""
-    languages = Config().people.languages
+    languages = Config().pages.languages
     videos = tuple(VideoView(name=f"presenter {n}.mp4", state="waiting") for n in range(3))
     queue = tuple(JobView(id=f"q{n}", name=f"job {n}", state="ready", videos=videos) for n in range(jobs // 2))
     why = catalog.texts("needs_audio", {}, languages)

@@ -16,7 +16,7 @@ import tomli
 from rich.console import Console
 
 from heygemd.cli import render_one, terminal
-from heygemd.config import schema
+from heygemd.config import loader, schema
 from heygemd.daemon.status import builder as pictures
 from heygemd.daemon.status.snapshot import JobView, Snapshot, VideoView
 from heygemd.errors import ConfigError, EngineError, InfrastructureError, InputError
@@ -118,9 +118,9 @@ def test_configuration_from_the_environment(settings: Path) -> None:
 
 def test_config_prints_toml_that_means_the_same(settings: Path) -> None:
     with settings.open("a") as out:
-        out.write('[people]\nlanguages = ["zh"]\n[render]\ncrf = 20\n')
+        out.write('[pages]\nlanguages = ["zh"]\n[render]\ncrf = 20\n')
     printed = heygemd("config", "--config", settings).stdout
-    assert schema.Config.model_validate(tomli.loads(printed)) == schema.load(settings)
+    assert schema.Config.model_validate(tomli.loads(printed)) == loader.load(settings)
     assert f"crf = 20                                           # {settings}" in printed
     assert 'preset = "superfast"                               # default' in printed
 
@@ -128,7 +128,7 @@ def test_config_prints_toml_that_means_the_same(settings: Path) -> None:
 def test_init_makes_share_and_configuration_and_may_be_repeated(tmp_path: Path) -> None:
     share, path = tmp_path / "the share", tmp_path / "etc" / "config.toml"
     assert heygemd("init", share, "--config", path).returncode == 0
-    assert schema.load(path).paths.share == share
+    assert loader.load(path).paths.share == share
     for name in ("inbox", "processing", "done", "failed"):
         mode = (share / name).stat().st_mode
         assert mode & stat.S_ISGID
@@ -166,7 +166,7 @@ def test_init_without_root_stays_in_the_users_own_folders(tmp_path: Path, monkey
     for name in ("CONFIG", "STATE", "CACHE"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name))
     init_share.initialise(tmp_path / "share", None, None)
-    paths = schema.load(tmp_path / "CONFIG" / "heygemd" / "config.toml").paths
+    paths = loader.load(tmp_path / "CONFIG" / "heygemd" / "config.toml").paths
     assert paths.share == tmp_path / "share"
     assert all(p.is_relative_to(tmp_path) for _, p in paths)
 
@@ -191,7 +191,7 @@ def test_status_without_a_daemon(settings: Path) -> None:
 
 def test_status_shows_the_last_picture(settings: Path, tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
-    pictures.write_local(schema.load(settings), SNAPSHOT)
+    pictures.write_local(loader.load(settings), SNAPSHOT)
     done = heygemd("status", "--config", settings)
     assert done.returncode == 0
     assert "anna.mp4: running 40% render 12 fps, 1:05 left" in done.stdout
@@ -261,10 +261,10 @@ def test_a_bug_is_one_line(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text("")
     code = (
-        "import sys; from heygemd import cli, config\n"
+        "import sys; from heygemd.cli import main\nfrom heygemd.config import loader\n"
         "def load(path): raise ZeroDivisionError('x')\n"
-        f"config.load = load; sys.argv = ['heygemd', 'config', '--config', {str(path)!r}]\n"
-        "cli.main()"
+        f"loader.load = load; sys.argv = ['heygemd', 'config', '--config', {str(path)!r}]\n"
+        "main.main()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1

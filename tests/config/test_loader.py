@@ -10,8 +10,8 @@ import pytest
 import tomli
 
 from heygemd import package_data
-from heygemd.config import schema
-from heygemd.config.work_settings import Ray
+from heygemd.config import job_toml, loader, schema
+from heygemd.config.schema import Ray
 from heygemd.errors import ConfigError, InputError
 
 
@@ -27,7 +27,7 @@ def write(folder: Path, text: str) -> Path:
 
 def mistakes(folder: Path, text: str) -> list[str]:
     with pytest.raises(ConfigError) as raised:
-        schema.load(write(folder, text))
+        loader.load(write(folder, text))
     assert raised.value.code == "config_invalid"
     found: list[str] = raised.value.fields["mistakes"]
     return found
@@ -59,22 +59,22 @@ def test_recipes_are_valid_settings() -> None:
 
 def test_engines_are_named_by_the_administrator_only(tmp_path: Path) -> None:
     text = '[render]\nengine = "mine"\n[render.command.mine]\nargv = ["sync", "{video}", "{audio}", "{output}"]\n'
-    settings = schema.load(write(tmp_path, text))
+    settings = loader.load(write(tmp_path, text))
     assert settings.render.command["mine"].argv[0] == "sync"
-    assert schema.load_job(b'engine = "mine"', settings.render.command).engine == "mine"
+    assert job_toml.load_job(b'engine = "mine"', settings.render.command).engine == "mine"
     with pytest.raises(InputError) as raised:
-        schema.load_job(b'engine = "mine"')
+        job_toml.load_job(b'engine = "mine"')
     assert "allowed" in str(raised.value.fields) or "'mesh', 'wav2lip'" in str(raised.value.fields)
     for job in (b'[command.mine]\nargv = ["sh"]', b"[wav2lip]\ncompat = true", b'checkpoint = "/etc/passwd"'):
         with pytest.raises(InputError):
-            schema.load_job(job, settings.render.command)
+            job_toml.load_job(job, settings.render.command)
 
 
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        ('argv = ["sync", "{video}"]', "must say {audio}, {output}"),
-        ('argv = ["sync", "{audio}"]\noutput = "made/*.mp4"\nprogress = "("', "no regular expression"),
+        ('argv = ["sync", "{video}"]', "must contain {audio}, {output}"),
+        ('argv = ["sync", "{audio}"]\noutput = "made/*.mp4"\nprogress = "("', "not a regular expression"),
         ('argv = ["sync", "{audio}"]\noutput = "made/*.mp4"\nprogress = "x"', "one group"),
         ('argv = ["sync", "{audio}", "{output}"]\nshell = true', "unknown setting"),
         ("argv = []", "at least 1 item"),
@@ -99,7 +99,7 @@ def test_every_key_of_the_example_has_a_comment_above() -> None:
 
 
 def test_example_as_shipped_changes_nothing(tmp_path: Path) -> None:
-    assert schema.load(write(tmp_path, package_data.example_config())) == schema.Config()
+    assert loader.load(write(tmp_path, package_data.example_config())) == schema.Config()
 
 
 def test_all_mistakes_are_reported_at_once_with_help(tmp_path: Path) -> None:
@@ -124,6 +124,19 @@ def test_all_mistakes_are_reported_at_once_with_help(tmp_path: Path) -> None:
     assert "did you mean 'paths'" in by_key["pathes"]
 
 
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ('[people]\nlanguages = ["zh"]\n', "people: was renamed to pages"),
+        ('[retention]\ndeed = "delete"\n', "retention.deed: was renamed to action"),
+        ('[render.command.mine]\nargv = ["{audio}", "{output}"]\nfresh = ["temp"]\n', "was renamed to scratch_folders"),
+    ],
+)
+def test_a_renamed_key_says_its_new_name(tmp_path: Path, text: str, mistake: str) -> None:
+    (line,) = mistakes(tmp_path, text)
+    assert line.endswith(mistake)
+
+
 def test_allowed_values_are_named(tmp_path: Path) -> None:
     (line,) = mistakes(tmp_path, '[render]\naudio_longer = "bounce"\n')
     for value in ("pingpong", "loop", "hold", "trim"):
@@ -138,7 +151,7 @@ def test_broken_toml_names_the_line(tmp_path: Path) -> None:
 def test_byte_order_mark_of_windows_editors_is_no_mistake(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_bytes(b"\xef\xbb\xbf[render]\r\ncrf = 20\r\n")
-    assert schema.load(path).render.crf == 20
+    assert loader.load(path).render.crf == 20
 
 
 @pytest.mark.parametrize("key", ["state", "cache", "log", "models"])
@@ -154,13 +167,13 @@ def test_a_configuration_inside_the_share_is_refused(tmp_path: Path) -> None:
 
 def test_missing_file_is_not_the_defaults(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as raised:
-        schema.load(tmp_path / "nowhere.toml")
+        loader.load(tmp_path / "nowhere.toml")
     assert raised.value.code == "config_missing"
 
 
 def test_effective_settings_name_their_origin(tmp_path: Path) -> None:
     path = write(tmp_path, "[render]\ncrf = 20\n")
-    rows = {key: (value, origin) for key, value, origin in schema.effective(schema.load(path), path)}
+    rows = {key: (value, origin) for key, value, origin in loader.effective(loader.load(path), path)}
     assert rows["render.crf"] == (20, str(path))
     assert rows["render.preset"] == ("superfast", "default")
     assert rows["render.wav2lip.lead_ms"] == (40, "default")
@@ -172,14 +185,14 @@ def test_effective_settings_name_their_origin(tmp_path: Path) -> None:
 
 def test_config_for_sets_the_paths_and_nothing_else(tmp_path: Path) -> None:
     share = tmp_path / 'a "quoted" \\ share'
-    loaded = schema.load(write(tmp_path, package_data.config_for(share=share, cache=tmp_path / "缓存")))
+    loaded = loader.load(write(tmp_path, package_data.config_for(share=share, cache=tmp_path / "缓存")))
     assert loaded.paths == schema.Paths(share=share, cache=tmp_path / "缓存")
     assert loaded.model_copy(update={"paths": schema.Paths()}) == schema.Config()
 
 
 def test_job_toml_cannot_name_paths_or_commands() -> None:
     with pytest.raises(InputError) as raised:
-        schema.load_job(b'engine = "mesh"\nshare = "/etc"\n[paths]\nstate = "/"\n')
+        job_toml.load_job(b'engine = "mesh"\nshare = "/etc"\n[paths]\nstate = "/"\n')
     assert raised.value.code == "job_toml_invalid"
     assert len(raised.value.fields["mistakes"]) == 2
 
@@ -189,18 +202,18 @@ def test_job_toml_cannot_name_paths_or_commands() -> None:
 )
 def test_a_job_toml_of_any_kind_is_a_mistake_in_few_words(text: bytes) -> None:
     with pytest.raises(InputError) as caught:
-        schema.load_job(text)
+        job_toml.load_job(text)
     assert len(str(caught.value)) < 1000
 
 
 def test_job_toml_overrides_the_safe_subset() -> None:
-    wishes = schema.load_job(b'quality = "high"\npriority = 3\n')
+    wishes = job_toml.load_job(b'quality = "high"\npriority = 3\n')
     render = wishes.apply(schema.Render())
     assert render == schema.Render(quality="high")
 
 
 def test_ray_is_asked_for_only_where_it_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heygemd.config.work_settings.find_spec", lambda _: None)
+    monkeypatch.setattr("heygemd.config.schema.find_spec", lambda _: None)
     (said,) = mistakes(tmp_path, '[work]\nexecutor = "ray"\n')
     assert "pip install 'heygemd[ray]'" in said
 

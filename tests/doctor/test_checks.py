@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from heygemd.config.engine_settings import Command
-from heygemd.config.schema import Config, Limits, Paths, Render
+from heygemd.config.schema import Command, Config, Limits, Paths, Render
 from heygemd.doctor import checks, share_checks
 from heygemd.finding import Row
 from heygemd.storage import share_access as shares

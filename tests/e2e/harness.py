@@ -71,7 +71,7 @@ class Site:
             "attempts": {"retry_backoff_s": [0.3], "stop_grace_s": 3},
             "limits": {"free_scratch_gib": 0, "free_share_gib": 0, "free_state_mib": 0},
             "log": {"level": "DEBUG"},
-            "people": {"page_refresh_s": 0.5},
+            "pages": {"refresh_s": 0.5},
             "render": {"quality": "draft"},
         }
         for name, keys in sections.items():

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from heygemd.config.schema import load
+from heygemd.config.loader import load
 from heygemd.daemon import service
 from heygemd.storage import share_fs
 

@@ -11,7 +11,7 @@ import atheris
 
 with atheris.instrument_imports(include=["heygemd", "tomli"]):
     from heygemd import protocol
-    from heygemd.config import schema
+    from heygemd.config import job_toml
     from heygemd.daemon import job_store
     from heygemd.daemon.intake import manifest
     from heygemd.errors import InputError, NotReady
@@ -20,7 +20,8 @@ with atheris.instrument_imports(include=["heygemd", "tomli"]):
 
 from loguru import logger
 
-from heygemd.config.schema import JobSettings, Limits, Render
+from heygemd.config.job_toml import JobSettings
+from heygemd.config.schema import Limits, Render
 from heygemd.daemon.intake import classify as folders
 
 FOLDER = Path(tempfile.mkdtemp(prefix="heygemd-fuzz-"))
@@ -39,7 +40,7 @@ def examine(data: bytes) -> None:
 def settings(data: bytes) -> None:
     """A job.toml: settings or InputError."""
     try:
-        schema.load_job(data).apply(Render())
+        job_toml.load_job(data).apply(Render())
     except InputError as error:
         assert len(str(error)) < 10_000
 

@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from heygemd.config.schema import JobSettings, Render
+from heygemd.config.job_toml import JobSettings
+from heygemd.config.schema import Render
 from heygemd.daemon import job_store
 from heygemd.daemon.intake import classify as folders
 from heygemd.daemon.intake import manifest

@@ -7,8 +7,7 @@ from typing import get_args
 import pytest
 from babel.messages import pofile
 
-from heygemd.config.schema import AudioLonger, AudioShorter, Quality
-from heygemd.config.upkeep_settings import Event
+from heygemd.config.schema import AudioLonger, AudioShorter, NotifyEvent, Quality
 from heygemd.errors import printable
 from heygemd.i18n import catalog
 
@@ -109,7 +108,7 @@ def test_every_fault_has_words_and_brings_the_facts_they_speak_of():
 def test_no_words_are_left_over():
     sources = [p.read_text() for p in (*SOURCES, *PACKAGE.rglob("*.html"))]
     built = {code for code in CODES if code.startswith("page_")} | SETTINGS
-    built |= {f"notify_{event}" for event in get_args(Event)}
+    built |= {f"notify_{event}" for event in get_args(NotifyEvent)}
     assert [c for c in CODES if c not in built and not any(f'"{c}"' in s for s in sources)] == []
 
 

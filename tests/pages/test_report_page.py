@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from heygemd.config.schema import Config, JobSettings
+from heygemd.config.job_toml import JobSettings
+from heygemd.config.schema import Config
 from heygemd.daemon.pages import html_page
 from heygemd.daemon.publish import report as reports
 from heygemd.errors import EngineError

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from heygemd.config.schema import Config, People
-from heygemd.config.upkeep_settings import Retention
+from heygemd.config.schema import Config, Pages, Retention
 from heygemd.daemon.status import builder
 from heygemd.daemon.status.snapshot import Health, JobView, Snapshot, VideoView
 from heygemd.i18n import catalog
@@ -20,8 +19,8 @@ from heygemd.storage import share_access
 
 from .conftest import Open, assert_accessible
 
-SETTINGS = Config(people=People(page_refresh_s=1))
-LANGUAGES = SETTINGS.people.languages
+SETTINGS = Config(pages=Pages(refresh_s=1))
+LANGUAGES = SETTINGS.pages.languages
 SOON_MS = 20_000
 HOSTILE = "<img src=x onerror=alert(1)>\u202e'\"&amp; ]]> {name} ${1}"
 Write = Callable[[Snapshot], Path]
@@ -227,7 +226,7 @@ def test_only_what_changed_is_written_and_what_was_deleted_comes_back(tmp_path: 
 
 def test_the_how_to_promises_only_what_the_settings_keep() -> None:
     promise = b"never changed or deleted"
-    cleared = SETTINGS.model_copy(update={"retention": Retention(done_days=30, deed="delete")})
+    cleared = SETTINGS.model_copy(update={"retention": Retention(done_days=30, action="delete")})
     assert promise in builder.share_files(busy(), SETTINGS)[builder.HOW_TO]
     assert promise not in builder.share_files(busy(), cleared)[builder.HOW_TO]
 

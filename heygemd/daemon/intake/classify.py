@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ...config.schema import GIB, JobSettings, Limits, Render
+from ...config.job_toml import JobSettings
+from ...config.schema import GIB, Limits, Render
 from ...errors import InputError, NotReady
 from ...job import Job, Media, Problem, Video, new_id, output_name
 from ...storage.share_fs import HIDDEN, Entry, Folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ...config.schema import Inbox
+from ...config.schema import InboxSettings
 from ...errors import HeygemdError
 from ...job import Job
 from ...storage.mounts import Mount
@@ -15,7 +15,7 @@ from .classify import Judged, Seen, Signature
 State = Literal["held", "copying", "settling", "waiting", "ready", "rejected"]
 
 
-def settle_s(settings: Inbox, mount: Mount | None) -> float:
+def settle_s(settings: InboxSettings, mount: Mount | None) -> float:
     """Return how long a folder must stay unchanged on this kind of mount."""
     if mount is None or not mount.network:
         return settings.settle_local_s

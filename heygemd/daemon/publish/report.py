@@ -23,7 +23,7 @@ LOG_BYTES = 1 << 20
 
 def papers(job: Job, config: Config, log_file: Path, proofs: Mapping[str, Preview]) -> Papers:
     """Make the papers of a settled job; `proofs`: what was noted of its finished videos, by output name."""
-    languages = (job.settings.language,) if job.settings.language else config.people.languages
+    languages = (job.settings.language,) if job.settings.language else config.pages.languages
     try:
         log = log_file.read_bytes()[-LOG_BYTES:]
     except FileNotFoundError:

@@ -39,7 +39,7 @@ class Step(NamedTuple):
     folder: Path
     size: int
     age_s: float
-    deed: Literal["delete", "archive"]
+    action: Literal["delete", "archive"]
 
     def __str__(self) -> str:
         """As the log and `heygemd retention` show it."""
@@ -68,7 +68,7 @@ def _due(config: Config, folders: list[Found], days: float) -> Iterator[Step]:
         too_old, too_much = bool(days) and found.age_s > days * DAY_S, bool(limit) and total > limit
         if too_old or too_much:
             total -= found.size
-            yield Step(*found, config.retention.deed)
+            yield Step(*found, config.retention.action)
 
 
 def _finished(place: Path, now: float) -> Steps[list[Found]]:
@@ -95,10 +95,10 @@ class Notices:
         """Announce what is new among `steps`; return what was announced long enough ago (`now`: monotonic)."""
         known, self._since = self._since, {}
         for step in steps:
-            self._since[step.folder, step.deed] = known.get((step.folder, step.deed), now)
-            if (step.folder, step.deed) not in known:
-                logger.info("retention: {} in {:g} h: {}", step.deed, config.retention.notice_h, step)
-        return [step for step in steps if now - self._since[step.folder, step.deed] >= _notice_s(config)]
+            self._since[step.folder, step.action] = known.get((step.folder, step.action), now)
+            if (step.folder, step.action) not in known:
+                logger.info("retention: {} in {:g} h: {}", step.action, config.retention.notice_h, step)
+        return [step for step in steps if now - self._since[step.folder, step.action] >= _notice_s(config)]
 
 
 def _notice_s(config: Config) -> float:
@@ -113,11 +113,11 @@ def pause_s(config: Config) -> float:
 def carry_out(config: Config, step: Step) -> Steps[None]:
     """Do what was planned; a folder that cannot be touched is left for the next time."""
     try:
-        yield from _delete(step.folder) if step.deed == "delete" else _archive(config, step.folder)
+        yield from _delete(step.folder) if step.action == "delete" else _archive(config, step.folder)
     except (HeygemdError, OSError) as error:
         logger.warning("retention: {} stays: {}", step.folder, describe(error))
         return
-    done = "deleted" if step.deed == "delete" else f"moved to {config.retention.archive}"
+    done = "deleted" if step.action == "delete" else f"moved to {config.retention.archive_folder}"
     logger.info("retention: {}: {}", done, step)
 
 
@@ -133,7 +133,7 @@ def _delete(folder: Path) -> Steps[None]:
 
 
 def _archive(config: Config, folder: Path) -> Steps[None]:
-    target = Path(config.retention.archive) / folder.parent.name
+    target = Path(config.retention.archive_folder) / folder.parent.name
     target.mkdir(parents=True, exist_ok=True)
     taken = {filename_rules.fold(name) for name in share_fs.names(target)}
     name = filename_rules.free_name(folder.name, taken, time.strftime("%Y%m%d-%H%M%S"))

@@ -94,7 +94,7 @@ class Board:
         )
 
     def _texts(self, code: str, fields: dict[str, object]) -> Text:
-        return catalog.texts(code, fields, self.config.people.languages)
+        return catalog.texts(code, fields, self.config.pages.languages)
 
     def _loose(self) -> list[JobView]:
         """Return what is said of files that lie in the inbox itself."""
@@ -215,11 +215,11 @@ def share_files(snapshot: Snapshot, config: Config) -> dict[str, bytes]:
 
     A page opened from a file may not fetch, but it may load a script.
     """
-    people, limit = config.people, config.limits.max_files_per_job - 1
+    pages, limit = config.pages, config.limits.max_files_per_job - 1
     data = as_json(snapshot)
     return {
-        HOW_TO: _how_to(tuple(people.languages), limit, retention.wanted(config)),
-        "status.html": _shell(tuple(people.languages), max(1, round(people.page_refresh_s))),
+        HOW_TO: _how_to(tuple(pages.languages), limit, retention.wanted(config)),
+        "status.html": _shell(tuple(pages.languages), max(1, round(pages.refresh_s))),
         "status.js": b"heygemd(" + data.rstrip() + b");\n",
         FILE: data,
     }

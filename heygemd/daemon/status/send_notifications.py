@@ -14,8 +14,7 @@ from typing import Any
 
 from loguru import logger
 
-from ...config.schema import Config
-from ...config.upkeep_settings import NEWS_FIELDS
+from ...config.schema import NOTIFY_FIELDS, Config
 from ...i18n import catalog
 from ...storage import share_fs
 
@@ -55,7 +54,7 @@ def deliver(config: Config, wait: Wait = time.sleep) -> bool:
 
 def compose(config: Config, items: list[Item]) -> tuple[str, str]:
     """Return title and body for some news, in the first of the configured languages."""
-    language = config.people.languages[0]
+    language = config.pages.languages[0]
     lines = [_line(config, item, language) for item in items[:SHOWN]]
     if len(items) > SHOWN:
         lines.append(f"… +{len(items) - SHOWN}")
@@ -71,7 +70,7 @@ def _line(config: Config, item: Item, language: str) -> str:
     fields = {**item, "why": "\n".join(problems), "share": str(config.paths.share), "host": socket.gethostname()}
     own = config.notify.templates.get(item["event"])
     if own is not None:
-        return own.format_map({name: fields.get(name, "") for name in NEWS_FIELDS})
+        return own.format_map({name: fields.get(name, "") for name in NOTIFY_FIELDS})
     event = item["event"] if item.get("total", 1) else "rejected"
     said = catalog.text("notify_rejected" if event == "rejected" else f"notify_{event}", fields, language)
     return "\n".join([said, *problems])

@@ -5,8 +5,7 @@ from __future__ import annotations
 from importlib import metadata
 from pathlib import Path
 
-from ...config.engine_settings import PLUGINS
-from ...config.schema import Render
+from ...config.schema import PLUGINS, Render
 from ...errors import NotInstalled
 from .base import Engine
 from .command import CommandEngine

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from ...config.engine_settings import Command
-from ...config.schema import Render
+from ...config.schema import Command, Render
 from ...errors import DeadlineExceeded, EngineError
 from ...weights import requirements
 from .base import FileEngine
@@ -74,9 +73,9 @@ class CommandEngine(FileEngine):
         """Make the folder in which the program runs: it reads what is installed, and writes beside it."""
         room.mkdir()
         for entry in self._command.folder.iterdir() if self._command.folder else ():
-            if entry.name not in self._command.fresh:
+            if entry.name not in self._command.scratch_folders:
                 (room / entry.name).symlink_to(entry)
-        for name in self._command.fresh:
+        for name in self._command.scratch_folders:
             (room / name).mkdir(parents=True)
 
     def _run(

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from loguru import logger
 
-from ...config.schema import Detector
+from ...config.schema import DetectorName
 from ...errors import EngineError, NotInstalled
 from ...weights import requirements
 from ..oom import exhausted
@@ -49,7 +49,7 @@ class FanFinder:
     batch  frames, and faces of a frame, at a time; halved when memory does not suffice, then the processor takes over
     """
 
-    def __init__(self, detector: Detector, models: Path, device: str) -> None:
+    def __init__(self, detector: DetectorName, models: Path, device: str) -> None:
         """Raise NotInstalled for missing files and for such that do not hold these networks."""
         files = requirements.face_alignment(detector, models)
         try:
@@ -124,7 +124,7 @@ class FanFinder:
         self.batch = BATCHES["cpu"]
 
 
-def _load(detector: Detector, detector_file: Path, fan_file: Path, device: str) -> Any:
+def _load(detector: DetectorName, detector_file: Path, fan_file: Path, device: str) -> Any:
     """Return the package's networks from files of ours: nothing is fetched and only tensors are read."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -179,7 +179,7 @@ class FaceAlignmentTracker(Tracker):
 
     name = "face-alignment"
 
-    def __init__(self, models: Path, device: str = "cpu", detector: Detector = "s3fd") -> None:
+    def __init__(self, models: Path, device: str = "cpu", detector: DetectorName = "s3fd") -> None:
         """`detector`: the network that finds the faces FAN is asked about."""
         super().__init__(models, device)
         self.detector = detector

@@ -14,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from ...config.schema import Detector as DetectorName
+from ...config.schema import DetectorName
 from ...errors import EngineError, InputError, NotInstalled
 from ...weights import requirements
 from ..scene import Finding, Image, Track

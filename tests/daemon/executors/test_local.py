@@ -91,7 +91,7 @@ def work(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         yield {}
         return
     with cluster(2) as started:
-        yield {"executor": "ray", "ray": settings(started, Path("node"), max_losses=0)}
+        yield {"executor": "ray", "ray": settings(started, Path("node"), max_node_losses=0)}
 
 
 @pytest.fixture

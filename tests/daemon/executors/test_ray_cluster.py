@@ -80,7 +80,7 @@ def test_a_node_that_hangs_or_has_no_memory_costs_nothing_but_time(
     site: Accounted, media: SimpleNamespace, act: str
 ) -> None:
     with cluster(2) as started, contextlib.ExitStack() as stack:
-        on(site, started, workers=1, silent_s=20)
+        on(site, started, workers=1, node_timeout_s=20)
         site.start()
         site.drop("j", voice__wav=media.long_voice, anna__mp4=media.face)
         renderer = busy(site)

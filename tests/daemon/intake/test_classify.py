@@ -2,7 +2,8 @@ import json
 
 import pytest
 
-from heygemd.config.schema import JobSettings, Limits, Render
+from heygemd.config.job_toml import JobSettings
+from heygemd.config.schema import Limits, Render
 from heygemd.daemon.intake import classify as folders
 from heygemd.daemon.intake import manifest
 from heygemd.daemon.intake.filename_rules import WAITING_NOTE

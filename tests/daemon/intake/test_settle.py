@@ -1,4 +1,4 @@
-from heygemd.config.schema import Inbox
+from heygemd.config.schema import InboxSettings
 from heygemd.daemon.intake import classify as folders
 from heygemd.daemon.intake.settle import Pending, settle_s
 from heygemd.storage.mounts import Mount
@@ -20,7 +20,7 @@ def test_any_change_of_a_member_restarts_the_clock():
 
 
 def test_the_kind_of_mount_picks_the_time():
-    inbox = Inbox()
+    inbox = InboxSettings()
     assert settle_s(inbox, None) == inbox.settle_local_s
     assert settle_s(inbox, Mount(1, True, False, 0)) == inbox.settle_network_s
     assert settle_s(inbox, Mount(1, True, True, 0)) == inbox.settle_nfs_cached_s

@@ -1,6 +1,7 @@
 import pytest
 
-from heygemd.config.schema import Attempts, JobSettings
+from heygemd.config.job_toml import JobSettings
+from heygemd.config.schema import Attempts
 from heygemd.daemon.jobs import outcome
 from heygemd.errors import InfrastructureError, InputError, NotInstalled, NotReady
 from heygemd.job import Job, Media, Video

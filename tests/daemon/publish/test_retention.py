@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from heygemd.config import schema
-from heygemd.config.schema import Config, Paths
-from heygemd.config.upkeep_settings import Retention
+from heygemd.config import loader, schema
+from heygemd.config.schema import Config, Paths, Retention
 from heygemd.daemon.publish import retention
 from heygemd.storage import share_access, transfer
 from tests.e2e.harness import Site, wait_for
@@ -67,7 +66,7 @@ def test_what_is_older_goes_and_others_folders_stay(place: Path) -> None:
     foreign.mkdir()
     os.utime(foreign, (0, 0))
     (place / "share" / "done" / "link").symlink_to(old)
-    chosen = settings(place, done_days=30, deed="delete")
+    chosen = settings(place, done_days=30, action="delete")
     steps = plan(chosen)
     assert names(steps) == ["old"]
     assert old.exists()
@@ -79,13 +78,13 @@ def test_what_is_older_goes_and_others_folders_stay(place: Path) -> None:
 def test_beyond_a_size_the_oldest_go_first(place: Path) -> None:
     for number in range(4):
         finished(place, "done", f"job {number}", days=number, size=1 << 20)
-    chosen = settings(place, max_gib=2.5 / 1024, deed="delete")
+    chosen = settings(place, max_gib=2.5 / 1024, action="delete")
     assert names(plan(chosen)) == ["job 3", "job 2"]
 
 
 def test_an_archive_replaces_nothing(place: Path) -> None:
     archive = place / "archive"
-    chosen = settings(place, done_days=1, archive=str(archive))
+    chosen = settings(place, done_days=1, archive_folder=str(archive))
     for _ in range(2):
         finished(place, "done", "same", 5)
         apply(chosen, plan(chosen))
@@ -95,7 +94,7 @@ def test_an_archive_replaces_nothing(place: Path) -> None:
 
 def test_what_cannot_go_is_left_for_the_next_time(place: Path) -> None:
     old = finished(place, "done", "old", 31)
-    chosen = settings(place, done_days=30, archive=str(place / "file" / "below"))
+    chosen = settings(place, done_days=30, archive_folder=str(place / "file" / "below"))
     (place / "file").write_text("")
     apply(chosen, plan(chosen))
     assert old.exists()
@@ -105,7 +104,7 @@ def test_an_archive_must_be_named(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text("[retention]\ndone_days = 30\n")
     with pytest.raises(schema.ConfigError) as caught:
-        schema.load(path)
+        loader.load(path)
     assert "needs archive" in str(caught.value.fields["mistakes"])
 
 
@@ -121,7 +120,7 @@ def test_the_command_only_shows(place: Path) -> None:
 
 def test_nothing_goes_unannounced(place: Path) -> None:
     finished(place, "done", "old", 31)
-    chosen, notices = settings(place, done_days=30, deed="delete", notice_h=1), retention.Notices()
+    chosen, notices = settings(place, done_days=30, action="delete", notice_h=1), retention.Notices()
     assert notices.due(chosen, plan(chosen), 100.0) == []
     assert notices.due(chosen, plan(chosen), 3600.0) == []
     assert names(notices.due(chosen, plan(chosen), 3701.0)) == ["old"]
@@ -132,7 +131,7 @@ def test_nothing_goes_unannounced(place: Path) -> None:
 def test_a_running_daemon_announces_and_does_it(place: Path) -> None:
     old, new = finished(place, "done", "old", 31), finished(place, "failed", "new", 29)
     archive, soon_s = place / "archive", 2
-    rules = {"done_days": 30, "failed_days": 30, "archive": str(archive), "notice_h": soon_s / 3600}
+    rules = {"done_days": 30, "failed_days": 30, "archive_folder": str(archive), "notice_h": soon_s / 3600}
     site = Site(place, retention=rules)
     try:
         site.start()

@@ -16,9 +16,8 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 
-from heygemd.config import schema
-from heygemd.config.schema import Config, Paths
-from heygemd.config.upkeep_settings import Notify
+from heygemd.config import loader, schema
+from heygemd.config.schema import Config, Notify, Paths
 from heygemd.daemon.status import send_notifications
 from heygemd.daemon.status.notifications import Herald
 from heygemd.errors import InfrastructureError
@@ -202,7 +201,7 @@ def test_a_template_cannot_name_what_there_is_not(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text('[notify]\ntemplates = { done = "{nobody}" }\n')
     with pytest.raises(schema.ConfigError) as caught:
-        schema.load(path)
+        loader.load(path)
     assert "unknown nobody" in str(caught.value.fields["mistakes"])
 
 
@@ -219,7 +218,7 @@ def test_secrets_are_not_shown_in_a_mistake_either(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text('[notify]\nurls = "mailtos://me:pa55w0rd@example.com"\n')
     with pytest.raises(schema.ConfigError) as caught:
-        schema.load(path)
+        loader.load(path)
     assert "notify.urls" in str(caught.value.fields["mistakes"])
     assert "pa55w0rd" not in str(caught.value.fields["mistakes"])
 

@@ -12,8 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
-from heygemd.config.engine_settings import Command
-from heygemd.config.schema import Limits, Render
+from heygemd.config.schema import Command, Limits, Render
 from heygemd.errors import DeadlineExceeded, EngineError, HeygemdError, NotInstalled
 from heygemd.protocol import Message, Progress
 from heygemd.render import pipeline
@@ -140,7 +139,7 @@ def test_it_runs_beside_its_installation(run: Run, tmp_path: Path) -> None:
     (home / "results").mkdir(parents=True)
     (home / "weights.txt").write_text("weights")
     (home / "results" / "done_v0.mp4").write_bytes(b"of another video")
-    settings = command("elsewhere", folder=home, fresh=["results"], output="results/*.mp4")
+    settings = command("elsewhere", folder=home, scratch_folders=["results"], output="results/*.mp4")
     assert len(run(settings)) == 50
     assert sorted(path.name for path in home.rglob("*")) == ["done_v0.mp4", "results", "weights.txt"]
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from heygemd.config import schema
+from heygemd.config import job_toml, loader
 from heygemd.config.schema import Render
 from heygemd.errors import ConfigError, NotInstalled
 from heygemd.render.engines import ENGINES, engine
@@ -127,7 +127,7 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_plug_in_is_an_engine(plugin: Path, tmp_path: Path) -> None:
     made = engine(Render(engine="mine"), tmp_path)
     assert isinstance(made, Engine) and made.name == "mine"
-    assert schema.load_job(b'engine = "mine"').engine == "mine"
+    assert job_toml.load_job(b'engine = "mine"').engine == "mine"
     assert type(engine(Render(), tmp_path)) is MeshEngine  # nobody takes the name of ours
 
 
@@ -144,7 +144,7 @@ def test_an_unknown_engine_names_the_known_ones(plugin: Path, tmp_path: Path) ->
     assert set(caught.value.fields["known"]) == {*ENGINES, "mine", "wrong", "gone"}
     (tmp_path / "config.toml").write_text('[render]\nengine = "mihn"\n')
     with pytest.raises(ConfigError) as refused:
-        schema.load(tmp_path / "config.toml")
+        loader.load(tmp_path / "config.toml")
     assert "did you mean 'mine'" in refused.value.fields["mistakes"][0]
 
 

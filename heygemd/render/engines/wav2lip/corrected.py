@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ....config.engine_settings import Wav2Lip
+from ....config.schema import Wav2Lip
 from ...face.pose import F32
 from ...scene import Crop, Image, Patch, Timeline, Track
 from . import face_crop, mel_windows

@@ -13,8 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from heygemd.config.engine_settings import Wav2Lip
-from heygemd.config.schema import Render
+from heygemd.config.schema import Render, Wav2Lip
 from heygemd.errors import NotInstalled
 from heygemd.i18n import catalog
 from heygemd.render.engines.wav2lip import Wav2LipEngine, checkpoint

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from heygemd.config.engine_settings import Wav2Lip
-from heygemd.config.schema import Render
+from heygemd.config.schema import Render, Wav2Lip
 from heygemd.render import pipeline
 from heygemd.render.engines.wav2lip import Wav2LipEngine, face_crop, mel_windows, network, reference
 from heygemd.render.engines.wav2lip.batching import Runner
