@@ -43,7 +43,7 @@ def main() -> NoReturn:
     try:
         app()
     except HeygemdError as error:
-        from . import terminal
+        from .. import terminal
 
         print(terminal.explain(error), file=sys.stderr)
         if error.detail:
@@ -75,9 +75,9 @@ def run(config: ConfigFile = None) -> None:
 def once(config: ConfigFile = None) -> None:
     """Work off the inbox with a progress bar for each video, then exit."""
     settings = load(config)
+    from .. import terminal
     from ..daemon import service
     from ..weights import requirements
-    from . import terminal
 
     requirements.require(settings.render, settings.paths.models)  # a daemon would wait for it
     with terminal.Bars() as bars:
@@ -112,8 +112,9 @@ def render(
 
 
 def _render_with_bar(settings: Config, audio: Path, video: Path, out: Path) -> None:
+    from .. import terminal
     from ..i18n import catalog
-    from . import render_one, terminal
+    from . import render_one
 
     with terminal.Bars() as bars:
 
@@ -138,8 +139,8 @@ def sync(
     config: ConfigFile = None,
 ) -> None:
     """Measure whether a video's lips move with its sound. Exit status 1 if they do not, or it cannot be told."""
-    from .. import logging_setup
-    from . import render_one, tables, terminal
+    from .. import logging_setup, terminal
+    from . import render_one, tables
 
     settings = load(config)
     logging_setup.setup(settings.log.model_copy(update={"level": "WARNING"}), None)

@@ -61,8 +61,8 @@ def models_add(file: Annotated[Path, typer.Argument(help="Known by its content."
 @app.command("fetch")
 def models_fetch(name: str, config: ConfigFile = None) -> None:
     """Download weights by name, checked against their hash."""
+    from .. import terminal
     from ..weights import registry
-    from . import terminal
 
     folder = load(config).paths.models
     model = registry.find(name)

@@ -13,10 +13,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from .. import terminal
 from ..errors import printable
 from ..i18n import catalog
 from ..protocol import CONTROL_MS
-from . import terminal
 
 if TYPE_CHECKING:
     from ..daemon.status.snapshot import JobView, Snapshot, VideoView

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from ..cli import terminal
+from .. import terminal
 from ..config.schema import Config, InboxSettings, Pages, Paths
 from ..daemon import service
 from ..errors import InputError

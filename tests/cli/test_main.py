@@ -15,7 +15,8 @@ import pytest
 import tomli
 from rich.console import Console
 
-from heygemd.cli import render_one, terminal
+from heygemd import terminal
+from heygemd.cli import render_one
 from heygemd.config import loader, schema
 from heygemd.daemon.status import builder as pictures
 from heygemd.daemon.status.snapshot import JobView, Snapshot, VideoView

@@ -11,12 +11,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
-from ..errors import ConfigError, HeygemdError, printable
-from ..i18n import catalog
+from .errors import ConfigError, HeygemdError, printable
+from .i18n import catalog
 
 if TYPE_CHECKING:
-    from ..daemon.status.snapshot import JobView, Snapshot, VideoView
-    from ..i18n.catalog import Text
+    from .daemon.status.snapshot import JobView, Snapshot, VideoView
+    from .i18n.catalog import Text
 
 MARKS = {"done": "[green]✓[/]", "failed": "[red]✗[/]", "running": "▶", "waiting": "·", "copying": "…"}
 
