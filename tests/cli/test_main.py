@@ -196,7 +196,7 @@ def test_status_shows_the_last_picture(settings: Path, tmp_path: Path) -> None:
     done = heygemd("status", "--config", settings)
     assert done.returncode == 0
     assert "anna.mp4: running 40% render 12 fps, 1:05 left" in done.stdout
-    assert "promo (2): waiting (inbox): A video is missing" in done.stdout
+    assert "promo (2): waiting (inbox): The video is missing" in done.stdout
     as_json = heygemd("status", "--json", "--config", settings).stdout
     assert Snapshot.model_validate_json(as_json) == SNAPSHOT
 
@@ -284,7 +284,7 @@ SNAPSHOT = Snapshot(
             id="1",
             name="promo (2)",
             state="waiting",
-            text={"en": "A video is missing", "zh": "缺少视频"},
+            text={"en": "The video is missing", "zh": "缺少视频"},
             folder="inbox",
         ),
     ),

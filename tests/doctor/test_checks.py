@@ -141,9 +141,9 @@ def test_engines_that_lack_something(config: Config, tmp_path: Path) -> None:
     rows = {
         row.finding: row.mend for row in broken(list(checks._engines(config.model_copy(update={"render": wishes}))))
     }
-    engine = rows["The engine wav2lip has no weights on this server."]
+    engine = rows["The weights of the wav2lip engine are not on this server."]
     assert "heygemd models add wav2lip_gan.pth, from https://" in engine
-    tracker = rows["The chosen face tracker is not installed on this server."]
+    tracker = rows["The selected face tracker is not installed on this server."]
     assert "heygemd models fetch s3fd; heygemd models fetch 2dfan4" in tracker
     assert "render.command.mine" in rows['The program of the engine "mine" is not on this server (/opt/nowhere/sync).']
     only = config.model_copy(update={"render": Render(engine="wav2lip")})

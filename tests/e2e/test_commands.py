@@ -30,7 +30,7 @@ def test_a_day_of_somebody_who_knows_only_the_terminal(site: Site, media: Simple
     daemon = site.start()
     wait_for(lambda: site.status()["queue"], "the folder in line")
     assert "next  spring: ready" in heygemd(site, "status")
-    assert "There is a file named PAUSE in inbox." in heygemd(site, "status")
+    assert "Paused by a file named PAUSE in inbox." in heygemd(site, "status")
     assert json.loads(heygemd(site, "status", "--json"))["state"] == "paused"
     assert site.place_of("spring") == ["inbox"]
     assert json.loads(heygemd(site, "history", "--json")) == []

@@ -43,7 +43,7 @@ def test_a_program_that_fails_hangs_or_leaves_garbage_ends_in_failed_with_its_re
     reasons = {
         "fail": "failed (status 3)",
         "hang": "took longer than 5 s and was stopped",
-        "garbage": "made a video that cannot be used",
+        "garbage": "program cannot be used",
     }
     site.configure(attempts={"max_attempts": 1}, **programs(*reasons))
     for mode in reasons:
@@ -76,7 +76,7 @@ def test_work_waits_for_weights_and_goes_on_by_itself(site, media):
         return int(site.records()[0]["videos"][0]["attempts"])
 
     site.start()
-    wait_for(lambda: said("has no weights on this server"), "the reason on the page")
+    wait_for(lambda: said("The weights of the wav2lip engine are not on this server"), "the reason on the page")
     wait_for(lambda: site.status()["state"] == "paused", "the pause")
     first = next(line for line in site.log().splitlines() if "ERROR" in line)
     assert "heygemd models add wav2lip_gan.pth" in first and site.log().index(first) < site.log().index("claimed")

@@ -82,8 +82,8 @@ def test_waiting_is_explained_in_the_folder_and_the_note_goes_away(site, media):
     site.start()
     note = folder / WAITING_NOTE
     wait_for(note.exists, "note")
-    assert "sound file is missing" in note.read_text("utf-8-sig")
-    assert "缺少声音文件" in note.read_text("utf-8-sig")
+    assert "voice recording is missing" in note.read_text("utf-8-sig")
+    assert "缺少录音" in note.read_text("utf-8-sig")
     wait_for((site.share / "inbox" / LOOSE_NOTE).exists, "loose note")
     assert any("Lying loose: loose.mp4" in j["text"]["en"] for j in site.status()["waiting"]), site.status()
     (site.share / "inbox" / "loose.mp4").unlink()
@@ -95,7 +95,7 @@ def test_waiting_is_explained_in_the_folder_and_the_note_goes_away(site, media):
     assert note.stat().st_ino == written
     for name in ("a.m4a", "voice.m4a"):
         (folder / name).write_bytes(media.voice.read_bytes())
-    wait_for(lambda: "2 sound files" in note.read_text("utf-8-sig"), "other words")
+    wait_for(lambda: "2 audio files" in note.read_text("utf-8-sig"), "other words")
     (folder / "a.m4a").unlink()
     done = site.finished("half")
     assert not (done / WAITING_NOTE).exists()
@@ -161,7 +161,7 @@ def test_cancel_by_a_file_stops_within_seconds(site, media):
     wait_for(lambda: (site.status()["current"] or {}).get("name") == "long", "working")
     (site.share / "processing" / "long" / "CANCEL").write_bytes(b"")
     failed = site.finished("long", "failed", 30)
-    assert "Stopped on request" in (failed / WHY_NOTE).read_text("utf-8-sig")
+    assert "Cancelled on request" in (failed / WHY_NOTE).read_text("utf-8-sig")
     assert not (failed / "CANCEL").exists()
 
 
@@ -213,7 +213,7 @@ def test_what_stays_incomplete_or_can_never_be_a_job_goes_to_failed_with_its_rea
     why = site.finished("linked", "failed") / WHY_NOTE
     assert '"anna.mp4" is only a shortcut' in why.read_text("utf-8-sig")
     why = site.finished("no voice", "failed") / WHY_NOTE
-    assert "sound file is missing" in why.read_text("utf-8-sig")
+    assert "voice recording is missing" in why.read_text("utf-8-sig")
 
 
 def test_presenters_kept_in_the_share_are_used_by_name(site, media):
@@ -241,4 +241,4 @@ def test_cancel_works_on_a_folder_that_waits(site, media):
     (folder / "CANCEL").write_bytes(b"")
     site.start()
     why = (site.finished("half", "failed") / WHY_NOTE).read_text("utf-8-sig")
-    assert "Stopped on request" in why
+    assert "Cancelled on request" in why

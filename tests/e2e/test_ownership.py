@@ -58,7 +58,7 @@ def test_a_folder_that_may_not_be_moved_is_explained_and_served_once_mended(fore
     own(folder, 0o755)
     foreign.start()
     page = foreign.share / "status.js"
-    wait_for(lambda: "This service may not move the folder" in page.read_text(), "the page says so")
+    wait_for(lambda: "The service is not allowed to move the folder" in page.read_text(), "the page says so")
     assert foreign.place_of("locked") == ["inbox"]
     folder.chmod(0o2775)
     foreign.finished("locked")

@@ -128,7 +128,7 @@ def test_slow_interrupted_and_renamed_copies_are_waited_for(faulty, samba, media
     slow.stdin.close()
     assert slow.wait(30) == 0
     assert frame_count(faulty.finished("slow") / "anna.mp4") == 25
-    wait_for(lambda: "copying stopped" in str(faulty.status()["waiting"]), "the interrupted copy waits")
+    wait_for(lambda: "has stopped growing" in str(faulty.status()["waiting"]), "the interrupted copy waits")
     samba.client(f'cd inbox/cut; put "{media.face}" anna.mp4')
     assert frame_count(faulty.finished("cut") / "anna.mp4") == 25
     moving = samba.slowly("cd inbox/old; put - anna.mp4")

@@ -81,7 +81,7 @@ def test_half_of_a_preallocated_voice_is_not_taken_for_silence(faulty, media, tm
     folder = faulty.drop("prealloc", anna__mp4=media.face)
     (folder / "voice.wav").write_bytes(data[: len(data) // 4].ljust(len(data), b"\0"))
     faulty.start()
-    wait_for(lambda: "is empty so far" in str(faulty.status()), "seen")
+    wait_for(lambda: "is still empty" in str(faulty.status()), "seen")
     assert faulty.place_of("prealloc") == ["inbox"]
     (folder / "voice.wav").write_bytes(data)
     faulty.ledger.note(folder)

@@ -140,6 +140,6 @@ def test_a_done_that_may_not_be_written_is_explained_and_used_once_mended(foreig
     foreign.start()
     wait_for(lambda: "set aside" in foreign.log(), "set aside")
     page = foreign.share / "status.js"
-    wait_for(lambda: "This service may not move the folder" in page.read_text(), "the page says so")
+    wait_for(lambda: "The service is not allowed to move the folder" in page.read_text(), "the page says so")
     (foreign.share / "done").chmod(0o2770)
     foreign.finished("j")

@@ -7,12 +7,13 @@ from typing import get_args
 import pytest
 from babel.messages import pofile
 
+import heygemd
 from heygemd.config.schema import AudioLonger, AudioShorter, NotifyEvent, Quality
 from heygemd.errors import printable
 from heygemd.i18n import catalog
 
-PACKAGE = Path(catalog.__file__).parent
-SOURCES = [path for path in PACKAGE.rglob("*.py") if path.name != "messages.py"]
+PACKAGE = Path(heygemd.__file__).parent
+SOURCES = [path for path in PACKAGE.rglob("*.py") if path != Path(catalog.__file__)]
 FAULTS = {"InputError", "EngineError", "InfrastructureError", "NotReady", "WorkerLost", "DeadlineExceeded",
           "ConfigError", "Finding"}  # fmt: skip
 LATE = {"name"}
@@ -83,14 +84,24 @@ def raised():
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in FAULTS or not node.args:
                 continue
-            code = node.args[0]
-            if not isinstance(code, ast.Constant) or not isinstance(code.value, str):
-                continue
             given = {k.arg for k in node.keywords}
             if len(node.args) > 1:
                 facts = node.args[1]
                 given = {getattr(k, "value", None) for k in facts.keys} if isinstance(facts, ast.Dict) else {None}
-            yield code.value, None if None in given else given, path.name
+            for code in codes_of(node.args[0]):
+                yield code, None if None in given else given, path.name
+
+
+def codes_of(argument):
+    """The codes that an argument may be: a literal, or all that fit an f-string."""
+    if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
+        return [argument.value]
+    if isinstance(argument, ast.JoinedStr):
+        pattern = "".join(re.escape(v.value) if isinstance(v, ast.Constant) else r"\w+" for v in argument.values)
+        found = [code for code in CODES if re.fullmatch(pattern, code)]
+        assert found, f"no message fits {ast.unparse(argument)}"
+        return found
+    return []
 
 
 def test_every_fault_has_words_and_brings_the_facts_they_speak_of():
@@ -113,10 +124,10 @@ def test_no_words_are_left_over():
 
 
 def test_counts_numbers_and_lists_read_as_people_write_them():
-    assert "There are 2 sound files: a.wav and b.wav." in catalog.text(
+    assert "There are 2 audio files: a.wav and b.wav." in catalog.text(
         "too_many_audio", {"count": 2, "names": ["a.wav", "b.wav"]}
     )
-    assert "stopped 1 time while" in catalog.text("machine_stopped", {"count": 1})
+    assert "interrupted 1 time while" in catalog.text("machine_stopped", {"count": 1})
     assert "2 次" in catalog.text("machine_stopped", {"count": 2}, "zh")
     assert "12.3%" in catalog.text("few_faces", {"share": 0.123})
     assert "0:12–0:14" in catalog.text("no_face_ranges", {"ranges": [[12.0, 14.2]]})
@@ -124,8 +135,8 @@ def test_counts_numbers_and_lists_read_as_people_write_them():
 
 
 def test_what_happened_and_what_to_do_are_told_apart():
-    assert catalog.parts("no_video", {}) == ("The file has no picture.", "Use a video.")
-    assert catalog.text("no_video", {}, "zh") == "文件没有画面。请使用视频文件。"
+    assert catalog.parts("no_video", {}) == ("The file has no video track.", "Use a video file.")
+    assert catalog.text("no_video", {}, "zh") == "文件没有视频轨。请使用视频文件。"
 
 
 def test_missing_facts_and_unknown_codes_still_say_something():
@@ -152,7 +163,7 @@ def test_another_language_is_one_file(tmp_path, monkeypatch):
     try:
         assert catalog.languages() == ("de", "en", "zh")
         assert catalog.text("no_video", {}, "de") == "Kein Bild."
-        assert "no sound" in catalog.text("no_audio", {}, "de")
+        assert "no audio track" in catalog.text("no_audio", {}, "de")
     finally:
         catalog.languages.cache_clear()
         catalog.catalogue.cache_clear()

@@ -78,24 +78,24 @@ def finished() -> tuple[JobView, ...]:
 def test_it_shows_everything_in_the_readers_language(write: Write, open_page: Open) -> None:
     page = open_page(write(busy()))
     for words in (
-        "Working", "Now: spring 春", "1 of 4 videos done", "Rendering", "26 pictures a second", "about 1 minute left",
-        "No face was found", "next one", "A sound file is missing", "NVIDIA H200", "1,234 GiB", "3.5 GiB",
+        "Working", "In progress: spring 春", "1 of 4 videos done", "Rendering", "26 fps", "about 1 minute left",
+        "No face was found", "next one", "The voice recording is missing", "NVIDIA H200", "1,234 GiB", "3.5 GiB",
         '"b.mp4" cannot be read', "Partly done",
     ):  # fmt: skip
         expect(page.locator("main")).to_contain_text(words, timeout=SOON_MS)
     expect(page).to_have_title("Working · heygemd")
     chinese = open_page(write(busy()), language="zh-CN")
-    for words in ("处理中", "正在处理：spring 春", "缺少声音文件", "约剩 1", "视频中没有找到人脸"):
+    for words in ("处理中", "正在处理：spring 春", "缺少录音", "约剩 1", "视频中没有找到人脸"):
         expect(chinese.locator("main")).to_contain_text(words, timeout=SOON_MS)
 
 
 def test_the_language_can_be_switched_and_stays(write: Write, open_page: Open) -> None:
     page = open_page(write(busy()))
     page.get_by_role("button", name="中文").click()
-    expect(page.locator("main")).to_contain_text("缺少声音文件")
+    expect(page.locator("main")).to_contain_text("缺少录音")
     expect(page.locator("html")).to_have_attribute("lang", "zh")
     page.reload()
-    expect(page.locator("main")).to_contain_text("缺少声音文件", timeout=SOON_MS)
+    expect(page.locator("main")).to_contain_text("缺少录音", timeout=SOON_MS)
 
 
 def test_progress_moves_while_the_page_is_open(write: Write, open_page: Open) -> None:
@@ -105,7 +105,7 @@ def test_progress_moves_while_the_page_is_open(write: Write, open_page: Open) ->
     write(busy(55))
     expect(bar).to_have_js_property("value", 55, timeout=SOON_MS)
     write(Snapshot(state="idle", updated=stamp()))
-    expect(page.locator("main")).to_contain_text("No work.", timeout=SOON_MS)
+    expect(page.locator("main")).to_contain_text("Nothing to do.", timeout=SOON_MS)
     expect(bar).to_have_count(0)
 
 
@@ -136,7 +136,7 @@ def test_a_link_leads_through_any_name(write: Write, open_page: Open, tmp_path: 
 def test_what_was_moved_away_is_told_without_a_link(write: Write, open_page: Open) -> None:
     job = JobView(id="1", name="gone", state="done", finished=stamp())
     page = open_page(write(busy().model_copy(update={"recent": (job,)})))
-    expect(page.locator("#recent")).to_contain_text("Its folder has been moved away since.", timeout=SOON_MS)
+    expect(page.locator("#recent")).to_contain_text("The folder has since been moved away.", timeout=SOON_MS)
     expect(page.locator("#recent").get_by_role("link")).to_have_count(0)
 
 
@@ -150,16 +150,16 @@ def test_names_chosen_by_people_are_inert(write: Write, open_page: Open) -> None
 
 def test_silence_is_told(write: Write, open_page: Open) -> None:
     page = open_page(write(busy(age_s=3600)))
-    expect(page.locator("#state")).to_contain_text("No news since", timeout=SOON_MS)
+    expect(page.locator("#state")).to_contain_text("No update since", timeout=SOON_MS)
     write(busy())
-    expect(page.locator("#state")).not_to_contain_text("No news since", timeout=SOON_MS)
+    expect(page.locator("#state")).not_to_contain_text("No update since", timeout=SOON_MS)
 
 
 def test_silence_while_the_page_is_open_is_told(write: Write, open_page: Open) -> None:
     page = open_page(write(busy()))
     expect(page.locator("#state")).to_contain_text("Working", timeout=SOON_MS)
     page.evaluate("heardAt -= 1000 * 1000")
-    expect(page.locator("#state")).to_contain_text("No news since", timeout=SOON_MS)
+    expect(page.locator("#state")).to_contain_text("No update since", timeout=SOON_MS)
 
 
 @pytest.mark.parametrize("state", ["idle", "paused", "share-unavailable", "stopped"])
@@ -172,7 +172,7 @@ def test_every_state_has_a_name(state: str, write: Write, open_page: Open) -> No
 def test_five_hundred_jobs_stay_usable(write: Write, open_page: Open) -> None:
     queue = tuple(JobView(id=str(n), name=f"job {n}", state="ready") for n in range(500))
     page = open_page(write(Snapshot(state="idle", queue=queue, updated=stamp())))
-    expect(page.locator("#queue h2")).to_have_text("Next in line (500)", timeout=SOON_MS)
+    expect(page.locator("#queue h2")).to_have_text("Queue (500)", timeout=SOON_MS)
     assert page.locator("#queue li").count() == 10
     page.get_by_role("button", name="Show all 500").click()
     expect(page.locator("#queue li")).to_have_count(500)

@@ -71,26 +71,26 @@ def test_a_day_of_somebody_who_knows_only_the_share(
     site.start()
     wait_for((site.share / "status.html").exists, "the page")
     page = open_page(site.share / "status.html")
-    sees(page, "No work. Put a folder with one voice recording and the videos into inbox.")
+    sees(page, "Nothing to do. Put a folder with one voice recording and the videos into inbox.")
     keep(page, "1-empty")
     page.get_by_role("link", name="How to").click()
-    sees(page, "Make a new folder on your computer", "drag it from done or failed back into inbox")
+    sees(page, "Create a new folder on your computer", "drag it from done or failed back into inbox")
     assert_accessible(page)
     keep(page, "2-how-to")
     page.go_back()
 
     # A mistake: two sound files. The page and a note in the folder say so; one is deleted.
     folder = site.drop("spring", a__m4a=speech.voice, b__m4a=media.voice, anna__mp4=speech.face)
-    sees(page, "spring", "There are 2 sound files: a.m4a and b.m4a. Leave exactly one voice recording")
+    sees(page, "spring", "There are 2 audio files: a.m4a and b.m4a. Keep exactly one voice recording")
     keep(page, "3-mistake")
     note = folder / WAITING_NOTE
     wait_for(note.exists, "a note")
-    assert "There are 2 sound files" in note.read_text("utf-8-sig")
+    assert "There are 2 audio files" in note.read_text("utf-8-sig")
     (folder / "b.m4a").unlink()
 
     # It is rendered while the page is open, and the report opens from it.
     expect(page.get_by_role("progressbar", name="anna.mp4")).to_be_visible(timeout=PATIENCE_MS)
-    sees(page, "Now: spring")
+    sees(page, "In progress: spring")
     page.wait_for_function(HALF_WAY, timeout=PATIENCE_MS)
     keep(page, "4-working")
     sees(page, "1 of 1 videos done")
@@ -117,6 +117,6 @@ def test_a_day_of_somebody_who_knows_only_the_share(
     # What it was before is told still; no link leads to where it no longer lies.
     before = page.locator("#recent li").nth(1)
     expect(before).to_contain_text("Failed")
-    expect(before).to_contain_text("Its folder has been moved away since.", timeout=PATIENCE_MS)
+    expect(before).to_contain_text("The folder has since been moved away.", timeout=PATIENCE_MS)
     expect(before.get_by_role("link")).to_have_count(0)
     keep(page, "8-tried-again")

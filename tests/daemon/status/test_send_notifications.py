@@ -118,7 +118,7 @@ def test_a_webhook_is_told_what_failed_and_why(tmp_path: Path, hook: Hook) -> No
     Herald(chosen, []).notice([job(7, failed=True)], None, MORNING - 7200)
     assert send_notifications.deliver(chosen, lambda _: None)
     (message,) = hook.heard
-    assert '"job 7" needs somebody: 0 of 1 videos' in message["title"]
+    assert '"job 7" needs attention: 0 of 1 videos' in message["title"]
     assert "anna.mp4: No face was found" in message["message"]
     assert outbox(chosen) == []
 
@@ -129,7 +129,7 @@ def test_a_folder_that_was_rejected_is_not_counted_in_videos(tmp_path: Path, hoo
     rejected = job(8).model_copy(update={"videos": [], "problem": problem, "destination": "failed/job 8"})
     Herald(chosen, []).notice([rejected], None, MORNING - 7200)
     send_notifications.deliver(chosen, lambda _: None)
-    assert hook.heard[0]["title"].endswith('"job 8" could not be worked on (failed/job 8).')
+    assert hook.heard[0]["title"].endswith('"job 8" could not be processed (failed/job 8).')
     assert '"anna.lnk" is only a shortcut' in hook.heard[0]["message"]
 
 
@@ -175,7 +175,7 @@ def test_many_news_become_one_message_within_the_limit(tmp_path: Path, hook: Hoo
     herald.notice([job(n) for n in range(2, 40)], None, MORNING - 7200)
     send_notifications.deliver(chosen, waits.append)
     assert len(hook.heard) == 2
-    assert "38 pieces of news" in hook.heard[1]["title"]
+    assert "38 notifications" in hook.heard[1]["title"]
     assert max(waits) == pytest.approx(3600, abs=60)
 
 
