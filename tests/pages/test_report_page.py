@@ -83,7 +83,8 @@ def test_a_mixed_job_is_explained(report, open_page: Open) -> None:
     for words in (
         "2 of 3 videos done", "No face was found in the video.", "What to do", "Use a video that shows the presenter's",
         "20 ms ahead of the voice", "The face is turned far to the side at 0:12–0:14", "To try again",
-        "could not be measured", "longer than the video (6 s).", "The video is played forwards and backwards until the voice ends.",
+        "could not be measured", "longer than the video (6 s).",
+        "The video is played forwards and backwards until the voice ends.",
     ):  # fmt: skip
         expect(page.locator("main")).to_contain_text(words)
     expect(page.get_by_text("发生了什么")).to_be_hidden()
