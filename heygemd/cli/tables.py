@@ -105,7 +105,9 @@ def history(jobs: list[Job]) -> None:
 def _reasons(job: Job) -> list[str]:
     language = terminal.language()
     found = [catalog.text(job.problem.code, job.problem.fields, language)] if job.problem else []
-    return found + [catalog.named(v.problem.code, v.facts(), language) for v in job.videos if v.problem is not None]
+    return found + [
+        catalog.text_with_file_name(v.problem.code, v.facts(), language) for v in job.videos if v.problem is not None
+    ]
 
 
 def verdict(found: SyncMeasurement) -> str:

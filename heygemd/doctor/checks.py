@@ -166,7 +166,7 @@ def _engines(config: Config) -> Iterator[Row]:
     wishes = [render, *(render.model_copy(update={"engine": name, "tracker": "auto"}) for name in others)]
     faults = [fault for wish in wishes for fault in requirements.lacking(wish, models)]
     for fault in faults:
-        what = catalog.parts(fault.code, fault.fields)[0]
+        what = catalog.what_and_advice(fault.code, fault.fields)[0]
         yield Row("broken", "engine", what, fault.fields.get("mend", "heygemd models"))
     if not faults:
         yield Row("ok", "engine", f"{render.engine}, tracker {render.tracker}")

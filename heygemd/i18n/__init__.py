@@ -1,1 +1,1 @@
-"""Texts for people in every language, by code."""
+"""Messages for people in every language, by code."""

@@ -1,4 +1,4 @@
-"""Words for people, made from codes and facts at the edge: gettext catalogues, one file for each language in locale/.
+"""Messages for people in every language, from a code and its fields: one gettext file for each language in locale/.
 
 A message is known by its code. Where it has two lines, the first says what happened and the second what to do.
 """
@@ -15,10 +15,10 @@ from typing import Any
 
 from ..errors import printable
 
-CATALOGUES = Path(__file__).parent / "locale"
-FALLBACK = "en"
-SHOWN_ITEMS = 8
-SAME = dict.fromkeys(
+LOCALE_FOLDER = Path(__file__).parent / "locale"
+FALLBACK_LANGUAGE = "en"
+MAX_LIST_ITEMS = 8
+ALIASES = dict.fromkeys(
     [
         "decode_changed",
         "encode_failed",
@@ -32,108 +32,119 @@ SAME = dict.fromkeys(
     ],
     "engine_error",
 ) | {"asset_damaged": "asset_missing", "engine_unknown": "plugin_broken"}
-"""Codes that share their words with another: staff need not tell them apart, the log does."""
+"""Codes that use another code's message: staff need not tell them apart, the log does."""
 
 Text = dict[str, str]
-"""The same words in several languages, by language."""
+"""One message in several languages, by language."""
 
 
 @cache
 def languages() -> tuple[str, ...]:
-    """Return the languages there are words in."""
-    return tuple(sorted(path.stem for path in CATALOGUES.glob("*.po")))
+    """Return the languages that have a file in locale/, sorted."""
+    return tuple(sorted(path.stem for path in LOCALE_FOLDER.glob("*.po")))
 
 
 @cache
-def catalogue(language: str) -> gettext.GNUTranslations:
-    """Return a language's catalogue, read from its text form: there is nothing to compile when words change."""
-    from babel.messages import mofile, pofile  # here, because most commands say nothing
+def translations(language: str) -> gettext.GNUTranslations:
+    """Return the messages of a language, with English where it lacks one.
 
-    with (CATALOGUES / f"{language}.po").open("rb") as source:
+    They are read from the .po file itself, so there is nothing to compile when a message changes.
+    """
+    from babel.messages import mofile, pofile  # here, because most commands show no message
+
+    with (LOCALE_FOLDER / f"{language}.po").open("rb") as source:
         parsed = pofile.read_po(source, locale=language)
     compiled = io.BytesIO()
     mofile.write_mo(compiled, parsed)
     compiled.seek(0)
-    translations = gettext.GNUTranslations(compiled)
-    if language != FALLBACK:
-        translations.add_fallback(catalogue(FALLBACK))
-    return translations
+    found = gettext.GNUTranslations(compiled)
+    if language != FALLBACK_LANGUAGE:
+        found.add_fallback(translations(FALLBACK_LANGUAGE))
+    return found
 
 
-def parts(code: str, fields: Mapping[str, Any], language: str = "en") -> tuple[str, str]:
-    """Return (what happened, what to do or "") for a code; an unknown code or missing fact still says something."""
-    template = _template(SAME.get(code, code), fields.get("count"), language)
+def has_message(code: str) -> bool:
+    """Return whether there is a message for a code."""
+    return _template(code, None, FALLBACK_LANGUAGE) is not None
+
+
+def what_and_advice(code: str, fields: Mapping[str, Any], language: str = "en") -> tuple[str, str]:
+    """Return (what happened, what to do or "").
+
+    An unknown code is shown with its fields, a field that the message needs and `fields` lacks as "?".
+    """
+    template = _template(code, fields.get("count"), language)
     if template is None:
-        facts = ", ".join(f"{k}: {_show(k, v, language)}" for k, v in fields.items())
+        facts = ", ".join(f"{k}: {_format(k, v, language)}" for k, v in fields.items())
         return (f"{code} ({facts})" if facts else code), ""
-    shown = {name: _show(name, fields[name], language) if name in fields else "?" for name in _named(template)}
-    what, _, todo = template.partition("\n")
-    return what.format(**shown), todo.format(**shown)
-
-
-def known(code: str) -> bool:
-    """Return whether there are words for a code."""
-    return _template(SAME.get(code, code), None, FALLBACK) is not None
+    shown = {name: _format(name, fields[name], language) if name in fields else "?" for name in _placeholders(template)}
+    what, _, advice = template.partition("\n")
+    return what.format(**shown), advice.format(**shown)
 
 
 def text(code: str, fields: Mapping[str, Any], language: str = "en") -> str:
-    """Return the words for a code on one line."""
-    what, todo = parts(code, fields, language)
+    """Return the message on one line."""
+    what, advice = what_and_advice(code, fields, language)
     space = "" if what.endswith("。") else " "
-    return f"{what}{space}{todo}" if todo else what
+    return f"{what}{space}{advice}" if advice else what
 
 
-def named(code: str, fields: Mapping[str, Any], language: str = "en") -> str:
-    """Return the words for a code, beginning with the file's name (`fields["name"]`) unless they have it."""
+def text_with_file_name(code: str, fields: Mapping[str, Any], language: str = "en") -> str:
+    """Return the message on one line, after the file's name (`fields["name"]`) unless it contains the name already."""
     why, name = text(code, fields, language), printable(str(fields.get("name", "")))
     return why if name in why else text("page_named", {"name": name, "why": why}, language)
 
 
 def texts(code: str, fields: Mapping[str, Any], wanted: Iterable[str]) -> Text:
-    """Return the words for a code in each of the wanted languages."""
+    """Return the message on one line in each of the wanted languages."""
     return {language: text(code, fields, language) for language in wanted}
 
 
-def starting(prefix: str, language: str) -> dict[str, str]:
-    """Return the templates of all codes that start with `prefix`, for a page that fills them in itself."""
-    known = {**vars(catalogue(FALLBACK))["_catalog"], **vars(catalogue(language))["_catalog"]}
-    return {code: words for code, words in known.items() if isinstance(code, str) and code.startswith(prefix)}
+def templates_with_prefix(prefix: str, language: str) -> dict[str, str]:
+    """Return the templates, by code, of all codes that start with `prefix`, for a page that fills them in itself."""
+    found = {**vars(translations(FALLBACK_LANGUAGE))["_catalog"], **vars(translations(language))["_catalog"]}
+    return {code: words for code, words in found.items() if isinstance(code, str) and code.startswith(prefix)}
 
 
-def note(code: str, fields: Mapping[str, Any], wanted: Sequence[str]) -> bytes:
-    """Return a short text file for a folder: the words in each language, readable in Windows' Notepad."""
-    return lines([text(code, fields, language) for language in wanted])
+def note_file(code: str, fields: Mapping[str, Any], wanted: Sequence[str]) -> bytes:
+    """Return the content of a text file for a folder: the message in each language, readable in Windows' Notepad."""
+    return text_file([text(code, fields, language) for language in wanted])
 
 
-def lines(paragraphs: Sequence[str]) -> bytes:
-    """Return paragraphs as a text file with a byte-order mark and CRLF, which every staff computer reads."""
+def text_file(paragraphs: Sequence[str]) -> bytes:
+    """Return paragraphs as UTF-8 with a byte-order mark and CRLF, which every staff computer reads."""
     return ("\ufeff" + "\r\n\r\n".join(paragraphs) + "\r\n").encode("utf-8", "replace")
 
 
+def clock(seconds: float) -> str:
+    """Return a time within a video as players show it, such as 2:05."""
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
 @cache
-def _named(template: str) -> frozenset[str]:
-    """Return the facts that a template speaks of."""
+def _placeholders(template: str) -> frozenset[str]:
     return frozenset(name for _, name, _, _ in Formatter().parse(template) if name)
 
 
 def _template(code: str, count: object, language: str) -> str | None:
-    """Return the words for a code, in the form for `count` things where it has several."""
-    known = catalogue(language)
+    """Return the message of a code before its fields are filled in, in the plural form for `count`."""
+    code = ALIASES.get(code, code)
+    known = translations(language)
     words = known.ngettext(code, code, count) if isinstance(count, int) else code
     words = words if words != code else known.gettext(code)
     return words if words != code else None
 
 
-def _show(name: str, value: object, language: str) -> str:
-    """Return a fact as people write it: shares in percent, lists with "and", decimals as the language has them."""
+def _format(name: str, value: object, language: str) -> str:
+    """Return a field as people write it: shares in percent, lists with "and", decimals as the language has them."""
     if isinstance(value, str):
         return printable(value)
     from babel import lists, numbers
 
     if isinstance(value, (list, tuple)):
-        items = [_span(item) for item in value[:SHOWN_ITEMS]]
-        if len(value) > SHOWN_ITEMS or any(", " in item for item in items):
-            return "; ".join(items) + " …" * (len(value) > SHOWN_ITEMS)
+        items = [_format_item(item) for item in value[:MAX_LIST_ITEMS]]
+        if len(value) > MAX_LIST_ITEMS or any(", " in item for item in items):
+            return "; ".join(items) + " …" * (len(value) > MAX_LIST_ITEMS)
         return lists.format_list(items, locale=language)
     if isinstance(value, float) and name == "share":
         return numbers.format_percent(value, "0.#%", language)
@@ -142,13 +153,8 @@ def _show(name: str, value: object, language: str) -> str:
     return printable(str(value))
 
 
-def _span(value: object) -> str:
-    """A pair of numbers is a stretch of time in seconds."""
+def _format_item(value: object) -> str:
+    """Return an item of a list; a pair of numbers is a span of time in seconds."""
     if isinstance(value, (list, tuple)) and len(value) == 2:
         return "–".join(clock(seconds) for seconds in value)
     return printable(str(value))
-
-
-def clock(seconds: float) -> str:
-    """Return a time within a video as people read it from a player."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"

@@ -30,7 +30,7 @@ SETTINGS = {
 
 
 def read(language):
-    with (catalog.CATALOGUES / f"{language}.po").open("rb") as source:
+    with (catalog.LOCALE_FOLDER / f"{language}.po").open("rb") as source:
         return pofile.read_po(source, locale=language)
 
 
@@ -107,7 +107,7 @@ def codes_of(argument):
 def test_every_fault_has_words_and_brings_the_facts_they_speak_of():
     found = list(raised())
     assert len(found) > 60
-    assert {code for code, _, _ in found} - set(CODES) - set(catalog.SAME) == set()
+    assert {code for code, _, _ in found} - set(CODES) - set(catalog.ALIASES) == set()
     short = [
         (where, code, missing)
         for code, given, where in found
@@ -135,7 +135,7 @@ def test_counts_numbers_and_lists_read_as_people_write_them():
 
 
 def test_what_happened_and_what_to_do_are_told_apart():
-    assert catalog.parts("no_video", {}) == ("The file has no video track.", "Use a video file.")
+    assert catalog.what_and_advice("no_video", {}) == ("The file has no video track.", "Use a video file.")
     assert catalog.text("no_video", {}, "zh") == "文件没有视频轨。请使用视频文件。"
 
 
@@ -147,23 +147,23 @@ def test_missing_facts_and_unknown_codes_still_say_something():
 def test_names_cannot_break_lines_or_terminals():
     said = catalog.text("shortcut", {"name": "a\nb\x1b[31m{name}"})
     assert said == printable(said)
-    catalog.note("shortcut", {"name": "caf\udce9"}, ("en", "zh"))
+    catalog.note_file("shortcut", {"name": "caf\udce9"}, ("en", "zh"))
 
 
 def test_another_language_is_one_file(tmp_path, monkeypatch):
-    for path in catalog.CATALOGUES.glob("*.po"):
+    for path in catalog.LOCALE_FOLDER.glob("*.po"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     german = (
         'msgid ""\nmsgstr ""\n"Content-Type: text/plain; charset=utf-8\\n"\n\nmsgid "no_video"\nmsgstr "Kein Bild."\n'
     )
     (tmp_path / "de.po").write_text(german)
-    monkeypatch.setattr(catalog, "CATALOGUES", tmp_path)
+    monkeypatch.setattr(catalog, "LOCALE_FOLDER", tmp_path)
     catalog.languages.cache_clear()
-    catalog.catalogue.cache_clear()
+    catalog.translations.cache_clear()
     try:
         assert catalog.languages() == ("de", "en", "zh")
         assert catalog.text("no_video", {}, "de") == "Kein Bild."
         assert "no audio track" in catalog.text("no_audio", {}, "de")
     finally:
         catalog.languages.cache_clear()
-        catalog.catalogue.cache_clear()
+        catalog.translations.cache_clear()

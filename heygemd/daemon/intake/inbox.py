@@ -234,7 +234,7 @@ class Inbox:
         due = there or pending.quiet_for(now) >= self.config.inbox.waiting_note_after_s
         wanted: bytes | None = None
         if due and pending.state in ("waiting", "copying") and pending.reason is not None:
-            wanted = catalog.note(pending.reason.code, pending.reason.fields, self.config.pages.languages)
+            wanted = catalog.note_file(pending.reason.code, pending.reason.fields, self.config.pages.languages)
         moot = wanted is None and (pending.note is not None or pending.state != "settling")
         path = self.path / pending.name / filename_rules.WAITING_NOTE
         if moot and there:
@@ -250,7 +250,9 @@ class Inbox:
         if loose != self._loose[0]:
             self._loose = (loose, now)
         due = there or now - self._loose[1] >= self.config.inbox.waiting_note_after_s
-        wanted = catalog.note("loose_files", {"names": loose}, self.config.pages.languages) if loose and due else None
+        wanted = (
+            catalog.note_file("loose_files", {"names": loose}, self.config.pages.languages) if loose and due else None
+        )
         path = self.path / filename_rules.LOOSE_NOTE
         if wanted is None and there:
             await self._put(path, None)

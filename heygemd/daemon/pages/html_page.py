@@ -70,7 +70,7 @@ def _picture(name: str) -> str:
 
 def _words(language: str) -> dict[str, str]:
     """Return the words that the page's script fills in itself, by their codes without the prefix."""
-    return {code.removeprefix(PREFIX): words for code, words in catalog.starting(PREFIX, language).items()}
+    return {code.removeprefix(PREFIX): words for code, words in catalog.templates_with_prefix(PREFIX, language).items()}
 
 
 def _sayer(languages: tuple[str, ...]) -> Callable[..., Markup]:

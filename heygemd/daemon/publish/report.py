@@ -28,7 +28,7 @@ def papers(job: Job, config: Config, log_file: Path, proofs: Mapping[str, Previe
         log = log_file.read_bytes()[-LOG_BYTES:]
     except FileNotFoundError:
         log = b""
-    why = catalog.lines(_reasons(job, languages)) if _went_wrong(job) else None
+    why = catalog.text_file(_reasons(job, languages)) if _went_wrong(job) else None
     return Papers(report=_report(job, config, languages, proofs), log=log, why=why)
 
 
@@ -41,7 +41,11 @@ def _reasons(job: Job, languages: tuple[Language, ...]) -> list[str]:
     for language in languages:
         if job.problem is not None:
             found.append(catalog.text(job.problem.code, job.problem.fields, language))
-        found += [catalog.named(v.problem.code, v.facts(), language) for v in job.videos if v.problem is not None]
+        found += [
+            catalog.text_with_file_name(v.problem.code, v.facts(), language)
+            for v in job.videos
+            if v.problem is not None
+        ]
         found.append(catalog.text("try_again", {}, language))
     return [printable(text) for text in found]
 
@@ -74,7 +78,7 @@ def _when(moment: float, language: str) -> str:
 
 def _told(problem: Problem, fields: Mapping[str, Any], languages: tuple[str, ...]) -> dict[str, Any]:
     """Return a problem as (what happened, what to do), each in all languages, and its code for the administrator."""
-    told = {language: catalog.parts(problem.code, fields, language) for language in languages}
+    told = {language: catalog.what_and_advice(problem.code, fields, language) for language in languages}
     what: Text = {language: parts[0] for language, parts in told.items()}
     todo: Text = {language: parts[1] for language, parts in told.items() if parts[1]}
     return {"what": what, "todo": todo, "code": problem.code}

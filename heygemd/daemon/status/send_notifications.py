@@ -66,7 +66,7 @@ def compose(config: Config, items: list[Item]) -> tuple[str, str]:
 
 def _line(config: Config, item: Item, language: str) -> str:
     """Return one piece of news in the configured words, or in ours."""
-    problems = [catalog.named(p["code"], p["fields"], language) for p in item.get("problems", ())]
+    problems = [catalog.text_with_file_name(p["code"], p["fields"], language) for p in item.get("problems", ())]
     fields = {**item, "why": "\n".join(problems), "share": str(config.paths.share), "host": socket.gethostname()}
     own = config.notify.templates.get(item["event"])
     if own is not None:
