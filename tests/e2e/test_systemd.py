@@ -42,7 +42,7 @@ pytestmark = [
 
 @pytest.fixture
 def system() -> Iterator[System]:
-    """A system with the service installed as README says, for a share on another mount, not yet started."""
+    """A system with the service installed as docs/install.md says, for a share on another mount, not yet started."""
     booting = System(CHECKOUT, {})
     environment = "".join(f"Environment={key}={value}\n" for key, value in booting.environment.items())
     start = f"[Service]\nExecStart=\nExecStart={booting.python} -m heygemd run\n{environment}"
