@@ -50,8 +50,16 @@ class InfrastructureError(HeygemdError):
     """Share, disk or GPU is unavailable; the queue pauses and nothing is counted."""
 
 
+class ShareError(InfrastructureError):
+    """The share that people use does not answer, is not there or has no room."""
+
+
+class LocalDiskError(InfrastructureError):
+    """A disk of this machine (state, scratch, cache, models) is full or cannot be written."""
+
+
 class NotInstalled(InfrastructureError):
-    """An engine or tracker lacks weights or a program, or has wrong ones; the administrator's to mend, no video's."""
+    """An engine or tracker lacks weights or a program, or has wrong ones: for the administrator to fix."""
 
 
 def describe(error: BaseException) -> str:

@@ -31,6 +31,7 @@ from .protocol import (
     SyncRequest,
     parse,
 )
+from .storage import atomic
 
 TAIL_LINES = 30
 LINE_BYTES = 1 << 20
@@ -115,9 +116,7 @@ class Renderer:
     async def _run(
         self, request: RenderRequest | SyncRequest, audio_s: float, report: Callable[[Event], None]
     ) -> Result | SyncMeasurement:
-        temp = self.request_path.with_suffix(".part")
-        temp.write_text(request.model_dump_json())
-        temp.replace(self.request_path)
+        atomic.write(self.request_path, request.model_dump_json().encode(), durable=False)
         deadline_s = self.settings.deadline_base_s + self.settings.deadline_per_audio_s * audio_s
         try:
             return await asyncio.wait_for(self._await_result(report), deadline_s)

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from loguru import logger
 
-from ..errors import InfrastructureError, printable
+from ..errors import printable
 from ..job import SCHEMA, Job
-from ..storage.share_fs import PART, write
+from ..storage import atomic
 
 KEEP_FINISHED = 500
 UNREADABLE = (ValueError, KeyError, TypeError, RecursionError)
@@ -23,22 +23,17 @@ class Store:
     """The records below `folder`/jobs; unreadable ones are set aside, not lost."""
 
     def __init__(self, state: Path) -> None:
-        """`state`: a local folder; made if absent."""
+        """`state`: a local folder; made if absent. Raises LocalDiskError."""
         self.folder = state / "jobs"
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o770)
-        for half in self.folder.glob(f".*{PART}"):  # a crash ended its writer
+        atomic.make_folder(self.folder, mode=0o770)
+        for half in self.folder.glob(f".*{atomic.PART}"):  # a crash ended its writer
             half.unlink()
 
     def save(self, job: Job) -> None:
-        """Make the record durable before returning."""
+        """Make the record durable before returning. Raises LocalDiskError."""
         body = json.dumps(job.model_dump(mode="python"), sort_keys=True)
         envelope = {"schema": SCHEMA, "checksum": _checksum(body), "job": json.loads(body)}
-        try:
-            write(self.folder / f"{job.id}.json", json.dumps(envelope, indent=1).encode(), mode=0o640)
-        except InfrastructureError as error:
-            if error.code != "share_full":
-                raise
-            raise InfrastructureError("state_low", path=str(self.folder), free_gib=0.0) from None  # ours, not the share
+        atomic.write(self.folder / f"{job.id}.json", json.dumps(envelope, indent=1).encode())
 
     def load(self) -> list[Job]:
         """Return all records, oldest first."""
@@ -50,15 +45,16 @@ class Store:
                 yield _record(path)
             except UNREADABLE as error:
                 aside = path.with_name(f"{path.name}.corrupt-{int(time.time())}")
-                path.replace(aside)
+                atomic.rename(path, aside)
                 logger.error(
                     "job record {} is unreadable ({}); set aside as {}", path.name, printable(str(error)), aside
                 )
 
     def forget(self, job: Job) -> None:
-        """Remove a record."""
-        (self.folder / f"{job.id}.json").unlink(missing_ok=True)
-        self.log_file(job).unlink(missing_ok=True)
+        """Remove a record and its log. Raises LocalDiskError."""
+        for path in (self.folder / f"{job.id}.json", self.log_file(job)):
+            with atomic.on_local_disk(path):
+                path.unlink(missing_ok=True)
 
     def log_file(self, job: Job) -> Path:
         """Return where this job's own log is written."""

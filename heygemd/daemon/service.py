@@ -22,7 +22,9 @@ from ..config import loader
 from ..config.schema import Config
 from ..errors import ConfigError, InfrastructureError, NotReady, describe
 from ..i18n import catalog
-from ..storage.share_access import Guard, ShareThread
+from ..storage import atomic
+from ..storage.availability import ShareAvailability
+from ..storage.io_thread import ShareThread
 from ..weights import requirements
 from .executors.local import executor
 from .intake.inbox import Inbox
@@ -121,7 +123,7 @@ class Service:
         loop = asyncio.get_running_loop()
         self.store = Store(self.config.paths.state)
         self.thread = ShareThread(self.config.paths.share, self.config.inbox.io_deadline_s)
-        self.guard = Guard(self.config.paths.share, self.thread)
+        self.guard = ShareAvailability(self.config.paths.share, self.thread)
         self.watch = Watch(lambda: loop.call_soon_threadsafe(self.wake.set))
         self.inbox = Inbox(self.config, self.guard, self.watch)
         instance = _instance(self.config.paths.state)
@@ -286,7 +288,7 @@ def _instance(state: Path) -> str:
     """Return this installation's own id, made at the first start."""
     path = state / "instance"
     if not path.exists():
-        path.write_text(uuid.uuid4().hex)
+        atomic.write(path, uuid.uuid4().hex.encode())
     return path.read_text().strip()
 
 

@@ -11,7 +11,7 @@ from .. import terminal
 from ..config.schema import Config, InboxSettings, Pages, Paths
 from ..daemon import service
 from ..errors import InputError
-from ..storage import share_access as shares
+from ..storage import share_layout
 
 MARKER = ".made-by-heygemd-demo"
 JOB = "welcome"
@@ -42,7 +42,7 @@ def _fresh(folder: Path) -> Path:
     share = folder / "share"
     share.mkdir(parents=True)
     (folder / MARKER).write_text("heygemd demo removes this folder and makes it again.\n")
-    shares.create(share)
+    share_layout.create(share)
     return share
 
 

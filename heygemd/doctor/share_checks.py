@@ -15,7 +15,7 @@ from ..config.schema import GIB, Config
 from ..errors import HeygemdError, printable
 from ..finding import Row, there, unwritable
 from ..storage import mounts
-from ..storage.share_access import FOLDERS, MARKER
+from ..storage.share_layout import FOLDERS, MARKER
 
 FOREIGN_SHOWN = 5
 

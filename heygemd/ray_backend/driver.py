@@ -37,8 +37,8 @@ from ..protocol import (
     parse,
     send,
 )
+from ..storage.atomic import AtomicFile, blocks_of
 from . import environment_check, node
-from .input_cache import blocks_of
 
 CAPACITY_S = 5.0
 PUT_BYTES = 16 << 20
@@ -186,7 +186,7 @@ class Bridge:
         self, order: StartAttempt, items: AsyncIterator[tuple[str, Any]], files: contextlib.ExitStack, tried: list[str]
     ) -> None:
         """Pass on what a node says until its last word; the result's files are whole before that."""
-        parts: dict[str, Any] = {}
+        parts: dict[str, AtomicFile] = {}
         async for kind, content in items:
             if kind == "node":
                 tried[-1] = content
@@ -196,7 +196,7 @@ class Bridge:
                 raise Different(f"node {tried[-1]} differs in {', '.join(content)}")
             elif kind == "event" and (event := parse(content.encode())):
                 if isinstance(event, Done):
-                    _settle(order, parts)
+                    _publish(parts)
                 elif isinstance(event, Failed) and _of_the_node(event):
                     raise Lost(str(event.error()))
                 self._say(order, event)
@@ -204,27 +204,20 @@ class Bridge:
                     return
             elif kind in (node.RESULT, node.EVIDENCE):
                 if kind not in parts:
-                    parts[kind] = files.enter_context(_part(order, kind).open("wb"))
+                    parts[kind] = AtomicFile(order.request.output.with_suffix(kind))
+                    files.callback(parts[kind].discard)
                 parts[kind].write(content)
         raise Lost("it ended without a word")
+
+
+def _publish(parts: dict[str, AtomicFile]) -> None:
+    for part in parts.values():
+        part.publish()
 
 
 def _of_the_node(event: Failed) -> bool:
     """Whether the machine is at fault: its disk, its GPU, its memory (the kernel kills a renderer for want of it)."""
     return event.kind == "infrastructure" or event.fields.get("signal") == "SIGKILL"
-
-
-def _part(order: StartAttempt, suffix: str) -> Any:
-    target = order.request.output.with_suffix(suffix)
-    return target.with_name(f"{target.name}.part")
-
-
-def _settle(order: StartAttempt, parts: dict[str, Any]) -> None:
-    """Let the files appear under their names."""
-    for suffix, stream in parts.items():
-        stream.flush()
-        os.fsync(stream.fileno())
-        _part(order, suffix).replace(order.request.output.with_suffix(suffix))
 
 
 async def _items(stream: ray.ObjectRefGenerator, silent_s: float) -> AsyncIterator[tuple[str, Any]]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache
 from pathlib import Path
 
 from .. import __version__
-from .input_cache import blocks_of
+from ..storage import atomic
 
 PACKAGE = Path(__file__).parents[1]
 
@@ -30,17 +29,15 @@ def differing(here: dict[str, str], there: dict[str, str]) -> list[str]:
 @cache
 def _package() -> str:
     """One digest of all that is installed of heygemd: code and shipped weights."""
-    running = hashlib.blake2b(digest_size=20)
-    for path in sorted(PACKAGE.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            running.update(f"{path.relative_to(PACKAGE)}\0".encode() + hashlib.blake2b(path.read_bytes()).digest())
-    return running.hexdigest()
+    files = (path for path in sorted(PACKAGE.rglob("*")) if path.is_file() and "__pycache__" not in path.parts)
+    return atomic.digest(f"{path.relative_to(PACKAGE)}\0{_content(path)}".encode() for path in files)
+
+
+def _content(path: Path) -> str:
+    return atomic.digest(atomic.blocks_of(path))
 
 
 @cache
 def _digest(path: Path, _stamp: tuple[int, int]) -> str:
     """The content's digest; `_stamp` tells the cache that it is another."""
-    running = hashlib.blake2b(digest_size=20)
-    for block in blocks_of(path):
-        running.update(block)
-    return running.hexdigest()
+    return _content(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import hashlib
 import os
 import shutil
 import uuid
@@ -12,9 +11,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ..errors import InfrastructureError
+from ..storage import atomic
+from ..storage.atomic import AtomicFile
 
 INPUTS, ATTEMPTS, LOCK = "inputs", "attempts", "lock"
-BLOCK_BYTES = 1 << 20
 
 
 class Shelf:
@@ -54,18 +54,9 @@ class Shelf:
     def put(self, digest: str, blocks: Iterable[bytes]) -> None:
         """Keep a content. Raises InfrastructureError("copy_differs") when it is another than was promised."""
         target = self.root / INPUTS / digest
-        part = target.with_name(f".{digest}.{uuid.uuid4().hex}")
-        running = hashlib.blake2b(digest_size=20)
-        try:
-            with part.open("wb") as stream:
-                for block in blocks:
-                    running.update(block)
-                    stream.write(block)
-            if running.hexdigest() != digest:
+        with AtomicFile(target, durable=False, unique=True) as part:
+            if atomic.digest(_written(blocks, part)) != digest:
                 raise InfrastructureError("copy_differs", path=str(target))
-            part.replace(target)
-        finally:
-            part.unlink(missing_ok=True)
         self._prune(digest)
 
     def place(self, digest: str, target: Path) -> None:
@@ -95,8 +86,7 @@ class Shelf:
                 shutil.rmtree(folder, ignore_errors=True)
 
 
-def blocks_of(path: Path, size: int = BLOCK_BYTES) -> Iterator[bytes]:
-    """Yield a file's content."""
-    with path.open("rb") as stream:
-        while block := stream.read(size):
-            yield block
+def _written(blocks: Iterable[bytes], part: AtomicFile) -> Iterator[bytes]:
+    for block in blocks:
+        part.write(block)
+        yield block

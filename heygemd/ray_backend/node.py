@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,9 @@ from loguru import logger
 from ..config.schema import GIB
 from ..protocol import Done, Event, LogLine, Message, RenderRequest, StartAttempt, failed
 from ..renderer_process import Renderer
+from ..storage.atomic import AtomicFile, blocks_of
 from . import environment_check
-from .input_cache import Shelf, blocks_of
+from .input_cache import Shelf
 
 BEAT_S = 10.0
 PART_BYTES = 16 << 20
@@ -119,13 +119,9 @@ def _result(errand: Errand, order: StartAttempt, folder: Path, last: Message) ->
 
 def leave(blocks: Iterator[bytes], target: Path) -> None:
     """Write a file that appears whole under its name, on the disk."""
-    part = target.with_name(f"{target.name}.part")
-    with part.open("wb") as stream:
+    with AtomicFile(target) as file:
         for block in blocks:
-            stream.write(block)
-        stream.flush()
-        os.fsync(stream.fileno())
-    part.replace(target)
+            file.write(block)
 
 
 def _log_to(report: Callable[[Event], None]) -> None:

@@ -7,7 +7,6 @@ missing. The least recently used entries go when the cache grows beyond its size
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import shutil
@@ -16,8 +15,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ..storage import atomic
+
 INDEX = "index.json"
-BLOCK_BYTES = 1 << 20
 DRAFT = ".draft-"
 DRAFT_S = 3600.0
 """A draft is made within seconds: one this old was left by a process that was killed."""
@@ -68,7 +68,7 @@ class Cache:
         digests = {file.name: _digest(draft / file.name) for file in files}
         (draft / INDEX).write_text(json.dumps(digests))
         for name in (*digests, INDEX):
-            _sync(draft / name)
+            atomic.sync_file(draft / name)
         shutil.rmtree(final, ignore_errors=True)
         draft.rename(final)
 
@@ -87,7 +87,7 @@ class Cache:
             total -= sizes[entry]
 
     def _path(self, kind: str, key: str) -> Path:
-        return self.root / kind / hashlib.blake2b(key.encode(), digest_size=20).hexdigest()
+        return self.root / kind / atomic.digest([key.encode()])
 
 
 def through(cache: Cache, kind: str, key: str, into: Path, make: Callable[[], list[Path]]) -> bool:
@@ -111,16 +111,4 @@ def _link(source: Path, target: Path) -> None:
 
 
 def _digest(path: Path) -> str:
-    digest = hashlib.blake2b(digest_size=20)
-    with open(path, "rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    return atomic.digest(atomic.blocks_of(path))

@@ -10,8 +10,7 @@ from pathlib import Path
 from .. import package_data
 from ..config import loader
 from ..errors import ConfigError, InputError
-from ..storage import share_access as shares
-from ..storage import share_fs
+from ..storage import share_fs, share_layout
 
 SERVICE_USER = "heygemd"
 
@@ -30,7 +29,7 @@ def initialise(share: Path, config_path: Path | None, group: str | None) -> list
     if existing is not None and existing.paths.share != share:
         raise ConfigError("config_other_share", path=str(path), share=str(existing.paths.share))
     gid = _group(group)
-    done = shares.create(share, gid)
+    done = share_layout.create(share, gid)
     done += _hand_over(share, gid)
     if existing is None:
         _write(path, share)
@@ -82,7 +81,7 @@ def _hand_over(share: Path, gid: int | None) -> list[str]:
     except KeyError:
         return [f"no user {SERVICE_USER} here yet: run this again after systemd-sysusers, or set the owner yourself"]
     try:
-        for path in (share, *(share / name for name in (*shares.FOLDERS, shares.MARKER))):
+        for path in (share, *(share / name for name in (*share_layout.FOLDERS, share_layout.MARKER))):
             os.chown(path, uid, -1)
             if path.is_dir():
                 path.chmod(share_fs.FOLDER_MODE)

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import NamedTuple
 
+from .atomic import on_local_disk
 from .share_fs import on_share
 
 NETWORK_TYPES = {"cifs", "smb3", "nfs", "nfs4", "9p", "virtiofs", "ceph", "glusterfs", "afs", "vboxsf", "drvfs"}
@@ -41,8 +42,16 @@ def mount(path: Path) -> Mount:
     return Mount(facts.st_dev, network, cached, facts.st_gid, space.f_bavail * space.f_frsize, read_only)
 
 
-@on_share
 def free_bytes(path: Path) -> int:
-    """Return what an unprivileged writer may still use on `path`'s file system."""
+    """Return what an unprivileged writer may still use on the file system of `path`. Raises OSError."""
     space = os.statvfs(path)
     return space.f_bavail * space.f_frsize
+
+
+share_free_bytes = on_share(free_bytes)
+
+
+def local_free_bytes(path: Path) -> int:
+    """As `free_bytes`, for a local disk. Raises LocalDiskError."""
+    with on_local_disk(path):
+        return free_bytes(path)

@@ -1,8 +1,8 @@
-"""The one seam to the share: every look at it and every change of it goes through these functions.
+"""All access to the share: it is slow, it may vanish, and what lies in it was put there by anyone.
 
-They run on the daemon's I/O thread only (`transfer` builds the long operations on them, step by step). Faults of the
-operating system leave as typed errors: `InfrastructureError` (the share itself), `NotReady` (one file is held or not
-ours), `FileNotFoundError` (somebody removed it).
+The daemon calls these functions on its I/O thread only; `transfer` builds the long operations on them, step by step.
+Faults of the operating system leave as typed errors: ShareError (the share itself), NotReady (one file is held open or
+not ours), FileNotFoundError (somebody removed it).
 """
 
 from __future__ import annotations
@@ -16,17 +16,25 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple, ParamSpec, TypeVar
 
-from ..errors import InfrastructureError, NotReady
+from ..errors import NotReady, ShareError
+from .atomic import DISK_FULL, AtomicFile, part_of, sync_folder, translating
 
 MAX_ENTRIES = 2000
 HIDDEN = ".heygemd"
 """Our own folder inside a job folder: results not yet published, owner, manifest."""
-PART = ".heygemd-part"  # ends the hidden name under which a file or folder is made
-NAME_BYTES = 255
-"""The longest name that file systems take."""
 
-SHARE_FULL = {errno.ENOSPC, errno.EDQUOT}
-HELD = {errno.EBUSY, errno.EACCES, errno.EPERM, errno.ETXTBSY}
+NO_PERMISSION = {errno.EACCES, errno.EPERM}
+HELD_OPEN = {errno.EBUSY, errno.ETXTBSY}
+OF_ONE_PATH = {
+    errno.ENOENT,
+    errno.ENAMETOOLONG,
+    errno.EINVAL,
+    errno.EEXIST,
+    errno.ENOTEMPTY,
+    errno.EXDEV,
+    errno.ENOTDIR,
+    errno.EISDIR,
+}
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -50,47 +58,44 @@ class Folder(NamedTuple):
     error: NotReady | None = None
 
 
+def of_one_path(error: OSError) -> bool:
+    """Whether an error is about the path that was asked for, not about the share."""
+    return error.errno in OF_ONE_PATH
+
+
 def translate(error: OSError, path: object = "") -> Exception:
-    """Return the typed error for an OSError met on the share."""
+    """Return the typed error for an OSError met on the share, or the error itself where it is about one path."""
     where = str(error.filename or path)
-    if isinstance(error, FileNotFoundError):
+    if of_one_path(error):
         return error
-    if error.errno in SHARE_FULL:
-        return InfrastructureError("share_full", path=where)
-    if error.errno in HELD:
-        return NotReady("no_permission" if error.errno in (errno.EACCES, errno.EPERM) else "held_open", path=where)
-    if error.errno in (
-        errno.ENAMETOOLONG,
-        errno.EINVAL,
-        errno.EEXIST,
-        errno.ENOTEMPTY,
-        errno.EXDEV,
-        errno.ENOTDIR,
-        errno.EISDIR,
-    ):
-        return error
-    return InfrastructureError("share_unavailable", reason=os.strerror(error.errno or errno.EIO), path=where)
+    if error.errno in DISK_FULL:
+        return ShareError("share_full", path=where)
+    if error.errno in NO_PERMISSION:
+        return NotReady("no_permission", path=where)
+    if error.errno in HELD_OPEN:
+        return NotReady("held_open", path=where)
+    return ShareError("share_unavailable", reason=os.strerror(error.errno or errno.EIO), path=where)
 
 
 def on_share(function: Callable[P, R]) -> Callable[P, R]:
-    """Translate faults; a stale handle is looked up once more by path, which cures it."""
+    """Translate faults, and try once more after a stale handle."""
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            try:
-                return function(*args, **kwargs)
-            except OSError as error:
-                if error.errno != errno.ESTALE:
-                    raise
-                return function(*args, **kwargs)
-        except OSError as error:
-            typed = translate(error)
-            if typed is error:
-                raise
-            raise typed from error
+        with translating(translate):
+            return retry_stale(function, *args, **kwargs)
 
     return guarded
+
+
+def retry_stale(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """Call `function`, and once more when the server no longer knows a handle: looking up the path gets a new one."""
+    try:
+        return function(*args, **kwargs)
+    except OSError as error:
+        if error.errno != errno.ESTALE:
+            raise
+        return function(*args, **kwargs)
 
 
 # --- looking -------------------------------------------------------------------------------------------------------
@@ -148,6 +153,11 @@ def _members(path: Path, prefix: str, skip_dir: Callable[[str], bool]) -> Iterat
 @on_share
 def fingerprint(path: Path) -> tuple[int, int]:
     """Return (size, mtime_ns) of a regular file; the server's clock is compared for equality only."""
+    return size_and_mtime(path)
+
+
+def size_and_mtime(path: Path) -> tuple[int, int]:
+    """As `fingerprint`, for any disk. Raises NotReady("not_a_file"), OSError."""
     facts = path.lstat()
     if not stat.S_ISREG(facts.st_mode):
         raise NotReady("not_a_file", path=str(path))
@@ -227,44 +237,10 @@ def open_to_group(path: Path, group: int | None) -> None:
 
 @on_share
 def write(path: Path, data: bytes, group: int | None = None, mode: int | None = None, durable: bool = True) -> None:
-    """Write a small file atomically: temp in the same folder, fsync, rename, fsync of the folder."""
-    temp = part_of(path)
-    handle = os.open(temp, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o660)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            if durable:
-                os.fsync(handle)
-        yield_to_group(temp, group, mode)
-        temp.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temp.unlink()
-        raise
-    if durable:
-        sync_folder(path.parent)
-
-
-def part_of(path: Path) -> Path:
-    """Return the name under which a file or folder is made before it appears as `path`."""
-    return path.with_name(f".{cut(path.name, NAME_BYTES - 20)}{PART}")
-
-
-def cut(name: str, size_bytes: int) -> str:
-    """Return a name that takes at most `size_bytes`, whole characters only."""
-    raw = os.fsencode(name)
-    return name if len(raw) <= size_bytes else raw[:size_bytes].decode("utf-8", "ignore")
-
-
-def sync_folder(path: Path) -> None:
-    """Make renames in a folder durable; file systems that cannot are left alone."""
-    with contextlib.suppress(OSError):
-        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    """Write a small file atomically; `mode` as for `yield_to_group`."""
+    with AtomicFile(path, durable=durable, mode=FILE_MODE) as file:
+        file.write(data)
+        yield_to_group(file.path, group, mode)
 
 
 @on_share

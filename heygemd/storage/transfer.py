@@ -1,40 +1,27 @@
 """Long share operations as generators of small steps.
 
-Each step is one block, so that the I/O thread is never held for longer and a stalled share shows at once.
+Each step is one block, so that the I/O thread is never held for longer and a share that hangs is noticed at once.
 """
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import hashlib
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from ..errors import InfrastructureError, NotReady
-from .share_fs import (
-    fingerprint,
-    make_folder,
-    on_share,
-    part_of,
-    remove,
-    remove_folder,
-    rename,
-    sync_folder,
-    translate,
-    yield_to_group,
-)
-
-BLOCK_BYTES = 1 << 20
+from . import atomic, share_fs
+from .atomic import BLOCK_BYTES, AtomicFile, Translator, blocks_of, digest_steps, part_of, translating
+from .share_fs import make_folder, remove, remove_folder, rename, retry_stale, size_and_mtime, yield_to_group
 
 R = TypeVar("R")
 Steps = Generator[int, None, R]
 
 
 def finish(steps: Steps[R]) -> R:
-    """Run a long operation to its end here and now, for those who have no other thread to spare."""
+    """Run a long operation to its end here and now, for callers without an I/O thread."""
     while True:
         try:
             next(steps)
@@ -71,57 +58,73 @@ def move(source: Path, target: Path) -> Steps[bool]:
 
 def _refuse(error: OSError) -> None:
     """A folder that cannot be listed is not an empty one."""
-    raise translate(error)
+    raise share_fs.translate(error)
+
+
+def copy_in(source: Path, target: Path) -> Steps[str]:
+    """Copy a file from the share to a local disk; see `copy`. Raises LocalDiskError too."""
+    return _copy(source, target, share_fs.translate, atomic.translate, None)
+
+
+def copy_out(source: Path, target: Path, group: int | None) -> Steps[str]:
+    """Copy a file from a local disk to the share, for its `group`; see `copy`. Raises LocalDiskError too."""
+    return _copy(source, target, atomic.translate, share_fs.translate, group)
 
 
 def copy(source: Path, target: Path, group: int | None = None) -> Steps[str]:
-    """Copy a file in blocks, yielding the bytes done; return its BLAKE2 digest (hex).
+    """Copy a file on the share in blocks, yielding the bytes done; return its BLAKE2b digest (hex).
 
-    The copy appears under its name only when it is on the disk and reads back with the same size and digest, and the
-    source did not change meanwhile (else NotReady). Content only: shares refuse copied times and modes.
+    The copy appears under its name only when it is on the disk and reads back with the same digest, and the source did
+    not change meanwhile. Content only: shares refuse copied times and modes.
+
+    Raises NotReady("changed_while_copying"), InfrastructureError("copy_differs") and the faults of `share_fs`.
     """
-    before = fingerprint(source)
-    part = part_of(target)
+    return _copy(source, target, share_fs.translate, share_fs.translate, group)
+
+
+def _copy(source: Path, target: Path, reading: Translator, writing: Translator, group: int | None) -> Steps[str]:
+    with translating(reading, source):
+        before = retry_stale(size_and_mtime, source)
+    with translating(writing, target):
+        part = AtomicFile(target)
     try:
-        digest, size = yield from _pump(source, part)
-        if (yield from _digest(part)) != digest or part.stat().st_size != size:
+        digest = yield from digest_steps(_written(source, part, reading, writing))
+        with translating(writing, target):
+            part.sync()
+        if (yield from digest_steps(_read_back(part.path, writing))) != digest:
             raise InfrastructureError("copy_differs", path=str(target))
-        if fingerprint(source) != before or size != before[0]:
-            raise NotReady("changed_while_copying", path=str(source))
-        on_share(yield_to_group)(part, group)
-        on_share(part.replace)(target)
-        sync_folder(target.parent)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        raise
+        with translating(reading, source):
+            if retry_stale(size_and_mtime, source) != before or part.written != before[0]:
+                raise NotReady("changed_while_copying", path=str(source))
+        with translating(writing, target):
+            yield_to_group(part.path, group)
+            part.publish()
+    finally:
+        part.discard()
     return digest
 
 
-def _pump(source: Path, part: Path) -> Steps[tuple[str, int]]:
-    running, size = hashlib.blake2b(digest_size=20), 0
-    opened = on_share(os.open)(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(opened, "rb", buffering=0) as reader, on_share(open)(part, "wb", buffering=0) as writer:
-        while block := on_share(reader.read)(BLOCK_BYTES):
-            running.update(block)
-            size += on_share(_write_all)(writer.fileno(), block)
-            yield size
-        on_share(os.fsync)(writer.fileno())
-    return running.hexdigest(), size
+def _written(source: Path, part: AtomicFile, reading: Translator, writing: Translator) -> Iterator[bytes]:
+    """Yield the source's blocks, each after it was written to `part`."""
+    for block in _blocks(source, reading):
+        with translating(writing, part.target):
+            part.write(block)
+        yield block
 
 
-def _write_all(handle: int, block: bytes) -> int:
-    view = memoryview(block)
-    while view:
-        view = view[os.write(handle, view) :]
-    return len(block)
+def _blocks(source: Path, reading: Translator) -> Iterator[bytes]:
+    """Yield a file's blocks; a link or a pipe in its place is not followed."""
+    with translating(reading, source):
+        opened = retry_stale(os.open, source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(opened, "rb", buffering=0) as reader:
+        while True:
+            with translating(reading, source):
+                block = reader.read(BLOCK_BYTES)
+            if not block:
+                return
+            yield block
 
 
-def _digest(path: Path) -> Steps[str]:
-    running, size = hashlib.blake2b(digest_size=20), 0
-    with on_share(open)(path, "rb", buffering=0) as file:
-        while block := on_share(file.read)(BLOCK_BYTES):
-            running.update(block)
-            size += len(block)
-            yield size
-    return running.hexdigest()
+def _read_back(path: Path, writing: Translator) -> Iterator[bytes]:
+    with translating(writing, path):
+        yield from blocks_of(path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from ..errors import NotInstalled
+from ..storage import atomic
 
 SHA256 = {
     "ear.safetensors": "c3f47097560cfdc693de98f1726019cb747a5aa92c58962827cc1c976c3078f6",
@@ -32,7 +32,7 @@ def asset(name: str) -> Path:
     path = Path(str(resources.files(__package__) / "assets" / name))
     if not path.is_file():
         raise NotInstalled("asset_missing", name=name)
-    if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256[name]:
+    if atomic.digest(atomic.blocks_of(path), atomic.sha256) != SHA256[name]:
         raise NotInstalled("asset_damaged", name=name)
     return path
 

@@ -6,9 +6,6 @@ name, written beside it first and renamed, so that a renderer never loads half o
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .. import package_data
 from ..errors import HeygemdError, InfrastructureError, InputError
+from ..storage import atomic
+from ..storage.atomic import AtomicFile
 from . import file_type
 
 BLOCK_BYTES = 1 << 20
@@ -73,7 +72,7 @@ def state(model: Model, folder: Path) -> State:
     """Return whether the file is there with the content it must have; reads all of it."""
     try:
         with model.path(folder).open("rb") as stream:
-            digest = _digest(_blocks(stream))
+            digest = atomic.digest(_blocks(stream), atomic.sha256)
     except FileNotFoundError:
         return "missing"
     return "present" if digest.startswith(model.sha256) else "damaged"
@@ -86,7 +85,7 @@ def add(source: Path, folder: Path) -> Model:
     """
     try:
         with source.open("rb") as stream:
-            digest = _digest(_blocks(stream))
+            digest = atomic.digest(_blocks(stream), atomic.sha256)
         for model in register():
             known = digest.startswith(model.sha256) if model.sha256 else _named(model, source)
             if known and not model.shipped:
@@ -122,25 +121,16 @@ def fetch(model: Model, folder: Path, report: Report | None = None) -> None:
 
 
 def _store(model: Model, folder: Path, blocks: Iterator[bytes]) -> None:
-    target = model.path(folder)
-    part = target.with_name(f".{target.name}.part")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        out = part.open("wb")
+        out = AtomicFile(model.path(folder))
     except OSError as error:
         raise InfrastructureError("models_unwritable", path=str(folder), reason=str(error)) from None
-    try:
-        with out:
-            digest = _digest(_copied(blocks, out))
-            out.flush()
-            os.fsync(out.fileno())
+    with out:
+        digest = atomic.digest(_copied(blocks, out), atomic.sha256)
         if not digest.startswith(model.sha256):
             raise InputError("model_damaged", name=model.name, sha256=digest)
-        part.chmod(0o644)
-        part.replace(target)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            part.unlink()
+        out.chmod(0o644)
 
 
 def _blocks(stream: BinaryIO, report: Report | None = None) -> Iterator[bytes]:
@@ -152,14 +142,7 @@ def _blocks(stream: BinaryIO, report: Report | None = None) -> Iterator[bytes]:
         yield block
 
 
-def _copied(blocks: Iterator[bytes], out: BinaryIO) -> Iterator[bytes]:
+def _copied(blocks: Iterator[bytes], out: AtomicFile) -> Iterator[bytes]:
     for block in blocks:
         out.write(block)
         yield block
-
-
-def _digest(blocks: Iterator[bytes]) -> str:
-    digest = hashlib.sha256()
-    for block in blocks:
-        digest.update(block)
-    return digest.hexdigest()

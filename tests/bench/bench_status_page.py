@@ -12,7 +12,7 @@ from heygemd.config.schema import Config
 from heygemd.daemon.status import builder
 from heygemd.daemon.status.snapshot import JobView, Snapshot, VideoView
 from heygemd.i18n import catalog
-from heygemd.storage import share_access
+from heygemd.storage import share_layout
 
 ROUNDS = 20
 
@@ -42,7 +42,7 @@ def main(jobs: int) -> None:
     content = builder.share_files(shown, config)
     with tempfile.TemporaryDirectory() as folder:
         made = milliseconds(lambda: builder.share_files(shown, config))
-        share_access.create(Path(folder))
+        share_layout.create(Path(folder))
         written: dict[str, bytes] = {}
         builder.write_share(Path(folder), written, content, None)
 

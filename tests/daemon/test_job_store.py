@@ -2,7 +2,7 @@ import pytest
 
 from heygemd.daemon.job_store import Store
 from heygemd.job import Job, Media, Video, new_id
-from heygemd.storage.share_fs import part_of
+from heygemd.storage.atomic import part_of
 
 
 def record(name="job", **fields):

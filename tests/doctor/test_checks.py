@@ -13,14 +13,14 @@ import pytest
 from heygemd.config.schema import Command, Config, Limits, Paths, Render
 from heygemd.doctor import checks, share_checks
 from heygemd.finding import Row
-from heygemd.storage import share_access as shares
+from heygemd.storage import share_layout
 
 
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     names = ("share", "state", "cache", "log", "models")
     (tmp_path / "share").mkdir()
-    shares.create(tmp_path / "share")
+    share_layout.create(tmp_path / "share")
     limits = Limits(free_scratch_gib=0, free_share_gib=0, free_state_mib=0)
     return Config(paths=Paths(**{name: tmp_path / name for name in names}), limits=limits, render=Render(device="cpu"))
 

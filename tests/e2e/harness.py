@@ -18,13 +18,13 @@ from typing import Any
 
 import psutil
 
-from heygemd.storage import share_access
+from heygemd.storage import share_layout
 
 CHECKOUT = Path(__file__).parents[2]
 PATIENCE = float(os.environ.get("HEYGEMD_PATIENCE", "1"))
 """How much more patience than usual a loaded machine gets, in every wait and every timeout."""
 PATIENCE_S = 120.0
-FOLDERS = share_access.FOLDERS
+FOLDERS = share_layout.FOLDERS
 
 
 def wait_for(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
@@ -51,7 +51,7 @@ class Site:
         self.processes: list[subprocess.Popen[bytes]] = []
         self.prefix: list[str] = []
         self.module = "heygemd"
-        share_access.create(self.share)
+        share_layout.create(self.share)
         self.configure(**sections)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(root / "notify"))

@@ -128,9 +128,9 @@ def main() -> None:
     from heygemd.cli import main as cli
     from heygemd.daemon.intake import inbox
     from heygemd.daemon.jobs import recovery, scheduler
-    from heygemd.storage import share_access
+    from heygemd.storage import availability
 
-    share_access.RETRY_S, share_access.RETRY_MAX_S = 0.3, 1.0
+    availability.RETRY_S, availability.RETRY_MAX_S = 0.3, 1.0
     scheduler.PAUSE_S, recovery.STRAY_S, inbox.REJUDGE_S = 1.0, 1.0, 1.0
     if "HEYGEMD_INJECT" in os.environ:
         install(Rules(Path(os.environ["HEYGEMD_INJECT"])))

@@ -15,7 +15,7 @@ from heygemd.i18n import catalog
 PACKAGE = Path(heygemd.__file__).parent
 SOURCES = [path for path in PACKAGE.rglob("*.py") if path != Path(catalog.__file__)]
 FAULTS = {"InputError", "EngineError", "InfrastructureError", "NotReady", "WorkerLost", "DeadlineExceeded",
-          "ConfigError", "Finding"}  # fmt: skip
+          "ConfigError", "Finding", "ShareError", "LocalDiskError"}  # fmt: skip
 LATE = {"name"}
 """Facts that are added where the words are shown."""
 JARGON = re.compile(r"traceback|exception|codec|stderr|stdout|null|CUDA|errno|mutex|i/o", re.I)

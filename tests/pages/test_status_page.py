@@ -15,7 +15,7 @@ from heygemd.config.schema import Config, Pages, Retention
 from heygemd.daemon.status import builder
 from heygemd.daemon.status.snapshot import Health, JobView, Snapshot, VideoView
 from heygemd.i18n import catalog
-from heygemd.storage import share_access
+from heygemd.storage import share_layout
 
 from .conftest import Open, assert_accessible
 
@@ -36,7 +36,7 @@ def stamp(age_s: float = 0) -> str:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    share_access.create(tmp_path)
+    share_layout.create(tmp_path)
 
     def write(snapshot: Snapshot) -> Path:
         content = builder.share_files(snapshot, SETTINGS)
@@ -212,7 +212,7 @@ def test_programs_get_the_same_as_json_with_a_schema(write: Write) -> None:
 
 
 def test_only_what_changed_is_written_and_what_was_deleted_comes_back(tmp_path: Path) -> None:
-    share_access.create(tmp_path)
+    share_layout.create(tmp_path)
     written: dict[str, bytes] = {}
     for percent in (10, 20):
         builder.write_share(tmp_path, written, builder.share_files(busy(percent), SETTINGS), None)

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from fnmatch import translate
 
-from ...storage.share_fs import NAME_BYTES, cut
+from ...storage.atomic import NAME_BYTES, cut
 
 WAITING_NOTE = "!Waiting 等待中.txt"
 LOOSE_NOTE = "!Put files into a folder 请放入文件夹.txt"

@@ -20,7 +20,7 @@ from ...i18n import catalog
 from ...job import Problem
 from ...media import completeness, probe
 from ...storage import share_fs
-from ...storage.share_access import Guard
+from ...storage.availability import ShareAvailability
 from ...storage.share_fs import Entry
 from . import classify as folders
 from . import filename_rules, presenter_library
@@ -38,7 +38,7 @@ PROBES = 2
 class Inbox:
     """Knows every folder in inbox/ and what it waits for."""
 
-    def __init__(self, config: Config, guard: Guard, watch: Watch) -> None:
+    def __init__(self, config: Config, guard: ShareAvailability, watch: Watch) -> None:
         """`guard`: the share; `watch`: local file events, which can only delay or wake, never decide."""
         self.config = config
         self.guard = guard

@@ -6,8 +6,8 @@ from pathlib import Path, PurePath
 
 from ...errors import InputError
 from ...storage import share_fs
-from ...storage.share_access import MARKER, TEMPLATES
 from ...storage.share_fs import Entry
+from ...storage.share_layout import MARKER, TEMPLATES
 from . import filename_rules
 
 FROM_A_JOB = f"../../{TEMPLATES}/"

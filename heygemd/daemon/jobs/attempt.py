@@ -10,13 +10,13 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from ...config.schema import GIB, MIB, Config, Render
-from ...errors import InfrastructureError, NotReady
+from ...errors import InfrastructureError, LocalDiskError, NotReady, ShareError
 from ...fault_points import point
 from ...job import Job, Media, Video
 from ...media import probe
 from ...protocol import Event, RenderRequest
-from ...storage import mounts, share_fs, transfer
-from ...storage.share_access import Guard
+from ...storage import atomic, mounts, share_fs, transfer
+from ...storage.availability import ShareAvailability
 from ...weights import requirements
 from ..executors.local import Executor, Task
 from ..intake.classify import AUDIO_ENDINGS, VIDEO_ENDINGS
@@ -30,7 +30,7 @@ _COPYING: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
 class Attempt:
     """Everything between "this video is next" and "its result lies verified in the job's folder"."""
 
-    def __init__(self, config: Config, store: Store, guard: Guard, job: Job, video: Video) -> None:
+    def __init__(self, config: Config, store: Store, guard: ShareAvailability, job: Job, video: Video) -> None:
         """Nothing is begun before `run`."""
         self.config = config
         self.store = store
@@ -57,7 +57,7 @@ class Attempt:
     async def _make(self, executor: Executor, report: Callable[[Event], None]) -> None:
         work = self.scratch / f"attempt-{self.number:02d}"
         shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
+        atomic.make_folder(work)
         self.video.notices = []
         self.video.running = True
         self.store.save(self.job)
@@ -77,7 +77,7 @@ class Attempt:
 
     async def _render(self, renderer: Task, work: Path, report: Callable[[Event], None]) -> None:
         output = work / "result.mp4"
-        (work / "tmp").mkdir()
+        atomic.make_folder(work / "tmp")
         request = RenderRequest(
             voice=self._voice,
             video=self._video(self.number),
@@ -93,8 +93,8 @@ class Attempt:
         info = await asyncio.to_thread(probe.probe, self._voice, self.config.limits)
         self.video.result = await renderer.render(request, info.duration_s or 0, report)
         with contextlib.suppress(FileNotFoundError):
-            output.with_suffix(".json").replace(self._proof)
-        output.replace(self.rendered)
+            atomic.rename(output.with_suffix(".json"), self._proof)
+        atomic.rename(output, self.rendered)
         self.video.state = "rendered"
         self.store.save(self.job)
         point("rendered")
@@ -152,10 +152,10 @@ class Attempt:
         if await self.guard.thread.call(share_fs.fingerprint, source) != (media.size, media.mtime_ns):
             raise NotReady("changed_after_claim", name=media.title)
         try:
-            media.digest = await self.guard.thread.drain(transfer.copy(source, target))
-        except InfrastructureError as error:
-            if error.code == "share_full":  # the side that was written is ours, not the share
-                raise InfrastructureError("scratch_full", path=str(target)) from None
+            media.digest = await self.guard.thread.drain(transfer.copy_in(source, target))
+        except LocalDiskError as error:
+            if error.code == "disk_full":
+                raise LocalDiskError("scratch_full", path=str(target)) from None
             raise
 
     async def _copy_ahead(self) -> None:
@@ -176,16 +176,16 @@ class Attempt:
         estimate = sum(attempt.video.source.size for attempt in (self, *others))
         voices = sum(attempt.job.voice.size for attempt in (self, *others))
         need = voices + 4 * estimate + limits.free_scratch_gib * GIB
-        cache.mkdir(parents=True, exist_ok=True)
-        if (free := shutil.disk_usage(cache).free) < need:
-            raise InfrastructureError("scratch_low", path=str(cache), free_gib=_gib(free), need_gib=_gib(need))
+        atomic.make_folder(cache)
+        if (free := mounts.local_free_bytes(cache)) < need:
+            raise LocalDiskError("scratch_low", path=str(cache), free_gib=_gib(free), need_gib=_gib(need))
         state = self.config.paths.state
-        if (free := shutil.disk_usage(state).free) < limits.free_state_mib * MIB:
-            raise InfrastructureError("state_low", path=str(state), free_gib=_gib(free))
+        if (free := mounts.local_free_bytes(state)) < limits.free_state_mib * MIB:
+            raise LocalDiskError("state_low", path=str(state), free_gib=_gib(free))
         share = self.config.paths.share
         need = 1.5 * estimate + limits.free_share_gib * GIB
-        if (free := await self.guard.thread.call(mounts.free_bytes, share)) < need:
-            raise InfrastructureError("share_low", path=str(share), free_gib=_gib(free), need_gib=_gib(need))
+        if (free := await self.guard.thread.call(mounts.share_free_bytes, share)) < need:
+            raise ShareError("share_low", path=str(share), free_gib=_gib(free), need_gib=_gib(need))
 
 
 def _gib(size: float) -> float:

@@ -13,9 +13,10 @@ from loguru import logger
 
 from ... import logging_setup
 from ...config.schema import Config
-from ...errors import HeygemdError, InfrastructureError, NotReady, describe
+from ...errors import HeygemdError, InfrastructureError, NotReady, ShareError, describe
 from ...job import Job, Problem, Video
-from ...storage.share_access import Guard
+from ...storage import atomic, share_fs
+from ...storage.availability import ShareAvailability
 from ..executors.local import Executor
 from ..intake.claim import Claims
 from ..intake.classify import wishes
@@ -28,7 +29,8 @@ from .running import Runs
 PAUSE_S = 60.0
 TURN_S = 60.0
 """What each video of a folder costs it in the queue, where several are rendered at once."""
-OF_THE_SHARE = ("share_unavailable", "share_missing")
+NO_ROOM_ON_SHARE = ("share_full", "share_low")
+"""The share answers: work waits for room, but the page can still be written."""
 OF_THE_FOLDER = {"no_permission": "folder_no_permission", "held_open": "folder_open"}
 
 
@@ -36,7 +38,7 @@ class Scheduler:
     """Owns the job records and decides what is done next."""
 
     def __init__(
-        self, config: Config, store: Store, guard: Guard, inbox: Inbox, instance: str, executor: Executor
+        self, config: Config, store: Store, guard: ShareAvailability, inbox: Inbox, instance: str, executor: Executor
     ) -> None:
         """`instance`: this daemon's own id, for the folders it claims; `executor`: where videos are rendered."""
         self.config = config
@@ -79,8 +81,12 @@ class Scheduler:
         return worked
 
     def pause(self, error: BaseException) -> None:
-        """Begin nothing for a while: a disk is full, or the share cannot be used at all (then the guard says when)."""
-        if not isinstance(error, InfrastructureError) or error.code in OF_THE_SHARE:
+        """Begin nothing for a while. Where the share cannot be used at all, its availability says when to go on."""
+        if isinstance(error, OSError) and not share_fs.of_one_path(error):
+            error = atomic.translate(error)  # the share's faults come typed
+        if not isinstance(error, InfrastructureError) or (
+            isinstance(error, ShareError) and error.code not in NO_ROOM_ON_SHARE
+        ):
             self.guard.lost(error)
             return
         if self.paused is None or self.paused.code != error.code:
@@ -178,7 +184,9 @@ class Scheduler:
     def log_to_file(self, job: Job) -> None:
         """Begin to keep this job's own log."""
         if job.id not in self.log_sinks:
-            self.log_sinks[job.id] = logging_setup.job_sink(self.store.log_file(job), job.id)
+            path = self.store.log_file(job)
+            with atomic.on_local_disk(path):
+                self.log_sinks[job.id] = logging_setup.job_sink(path, job.id)
 
     async def _publish(self, job: Job) -> None:
         self.log_to_file(job)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from ...errors import NotReady, printable
 from ...job import Job, Video
 from ...protocol import Preview
-from ...storage import share_fs
+from ...storage import atomic, share_fs
 
 LIMIT_BYTES = 4 << 20
 
@@ -33,13 +33,15 @@ def names(job: Job) -> set[str]:
 
 def leave(local: Path, hidden: Path, video: Video, group: int | None) -> None:
     """Put what the renderer wrote to `local` into the hidden folder. Without it the report only shows less."""
-    with contextlib.suppress(FileNotFoundError):
+    if not local.exists():
+        return
+    with atomic.on_local_disk(local):
         data = local.read_bytes()
-        proof = _parse(data, video.output)
-        if proof is not None:
-            share_fs.write(hidden / _name(video), data, group, durable=False)
-            thumbnail = base64.b64decode(proof.thumbnail)
-            share_fs.write(hidden / thumbnail_name(video), thumbnail, group, durable=False)
+    proof = _parse(data, video.output)
+    if proof is not None:
+        share_fs.write(hidden / _name(video), data, group, durable=False)
+        thumbnail = base64.b64decode(proof.thumbnail)
+        share_fs.write(hidden / thumbnail_name(video), thumbnail, group, durable=False)
 
 
 def read(folder: Path, job: Job) -> dict[str, Preview]:

@@ -17,6 +17,7 @@ from ...errors import NotReady
 from ...fault_points import point
 from ...job import Job, Media, Video, safe_stem
 from ...storage import share_fs, transfer
+from ...storage.atomic import BLOCK_BYTES, PART
 from ...storage.transfer import Steps
 from ..intake import filename_rules
 from ..intake.manifest import FILE as MANIFEST_FILE
@@ -28,7 +29,7 @@ REPORT = "report.html"
 OUR_MARK = b"heygemd"
 """Stands in every report of ours; one without it is staff's own."""
 OWNER = "owner"
-HALF_MADE = (OWNER, ".mp4", share_fs.PART)
+HALF_MADE = (OWNER, ".mp4", PART)
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def keep_result(local: Path, folder: Path, video: Video, group: int | None) -> S
     """Copy a finished video into the job's hidden folder on the share, verified; return its digest."""
     hidden = folder / share_fs.HIDDEN
     share_fs.make_folder(hidden, group)
-    digest = yield from transfer.copy(local, hidden / video.output, group)
+    digest = yield from transfer.copy_out(local, hidden / video.output, group)
     return digest
 
 
@@ -141,7 +142,7 @@ def _zip(folder: Path, job: Job, group: int | None) -> Steps[None]:
             if video.state != "done":
                 continue
             with open(folder / video.output, "rb") as source, archive.open(video.output, "w", force_zip64=True) as sink:
-                while block := share_fs.on_share(source.read)(transfer.BLOCK_BYTES):
+                while block := share_fs.on_share(source.read)(BLOCK_BYTES):
                     share_fs.on_share(sink.write)(block)
                     yield 0
     share_fs.yield_to_group(part, group)

@@ -18,8 +18,8 @@ from ...finding import existing
 from ...i18n import catalog
 from ...i18n.catalog import Text
 from ...job import Job, Video
-from ...storage import share_fs
-from ...storage.share_access import MARKER
+from ...storage import atomic, share_fs
+from ...storage.share_layout import MARKER
 from ..intake import filename_rules
 from ..intake.classify import AUDIO_ENDINGS, VIDEO_ENDINGS
 from ..intake.settle import Pending
@@ -238,7 +238,7 @@ def _how_to(languages: tuple[str, ...], limit: int, cleared: bool) -> bytes:
 
 def write_local(config: Config, snapshot: Snapshot) -> None:
     """Put the snapshot where `heygemd status` finds it."""
-    share_fs.write(config.paths.state / FILE, as_json(snapshot), mode=0o644, durable=False)
+    atomic.write(config.paths.state / FILE, as_json(snapshot), mode=0o644, durable=False)
 
 
 def write_share(share: Path, written: dict[str, bytes], content: dict[str, bytes], group: int | None) -> None:

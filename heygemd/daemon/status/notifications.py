@@ -13,7 +13,7 @@ from loguru import logger
 from ...config.schema import Config
 from ...errors import InfrastructureError, describe, printable
 from ...job import Job
-from ...storage import share_fs
+from ...storage import atomic
 
 PATIENCE_S = 60.0
 """A trouble that is over sooner is not worth a message."""
@@ -77,7 +77,7 @@ class Herald:
         recent = [job for job in finished if now - job.finished < DAY_S]
         good = sum(v.state == "done" for job in recent for v in job.videos)
         bad = sum(v.state == "failed" for job in recent for v in job.videos)
-        told.write_text(today)
+        atomic.write(told, today.encode())
         self._put("digest", {"jobs": len(recent), "good": good, "bad": bad})
 
     def _put(self, event: str, fields: dict[str, Any]) -> None:
@@ -86,8 +86,8 @@ class Herald:
         item = {"event": event, "time": time.time(), **fields}
         folder = self.config.paths.outbox
         try:
-            folder.mkdir(exist_ok=True)
+            atomic.make_folder(folder)
             data = json.dumps(item, ensure_ascii=False, default=str).encode("utf-8", "replace")
-            share_fs.write(folder / f"{time.time_ns()}-{uuid.uuid4().hex[:6]}.json", data, mode=0o640)
+            atomic.write(folder / f"{time.time_ns()}-{uuid.uuid4().hex[:6]}.json", data)
         except Exception as error:  # a message that cannot be written must not stop the work it tells of
             logger.warning("a notification could not be written: {}", describe(error))

@@ -16,7 +16,7 @@ from loguru import logger
 
 from ...config.schema import NOTIFY_FIELDS, Config
 from ...i18n import catalog
-from ...storage import share_fs
+from ...storage import atomic
 
 UNDELIVERED, SENT = "undelivered", "notifications-sent.json"
 GATHER_S, HOUR_S = 3.0, 3600.0
@@ -107,8 +107,8 @@ def _hopeless(config: Config, item: Item | None) -> bool:
 
 def _put_aside(paths: list[Path], folder: Path) -> int:
     for path in paths:
-        folder.mkdir(exist_ok=True)
-        path.replace(folder / path.name)
+        atomic.make_folder(folder)
+        atomic.rename(path, folder / path.name)
         logger.error("given up: {}", folder / path.name)
     return len(paths)
 
@@ -132,4 +132,4 @@ def _until_allowed(config: Config) -> float:
 
 def _remember(config: Config) -> None:
     sent = [*_history(config), time.time()]
-    share_fs.write(config.paths.state / SENT, json.dumps(sent).encode(), mode=0o640)
+    atomic.write(config.paths.state / SENT, json.dumps(sent).encode())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -12,6 +11,7 @@ from ...config.schema import Render
 from ...errors import HeygemdError
 from ...media import ffmpeg
 from ...media.process import Writer
+from ...storage import atomic
 from ..audio.load import Voice
 from .decode import Frame, Picture
 
@@ -70,9 +70,7 @@ class Encoder:
         assert self._writer is not None
         self._writer.finish()
         self._writer.close()
-        with open(self._part, "rb") as file:
-            os.fsync(file.fileno())
-        self._part.rename(self._output)
+        atomic.publish(self._part, self._output)
 
     def close(self) -> None:
         """Kill what still runs; a finished file stays."""

@@ -4,12 +4,12 @@ import pytest
 
 from heygemd.daemon.intake import presenter_library
 from heygemd.errors import InputError, NotReady
-from heygemd.storage import share_access
+from heygemd.storage import share_layout
 
 
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
-    share_access.create(tmp_path)
+    share_layout.create(tmp_path)
     for name in ("Anna.mp4", "Ben Müller.mov", ".DS_Store"):
         (tmp_path / "templates" / name).write_bytes(b"x" * 10)
     (tmp_path / "secret.mp4").write_bytes(b"x")

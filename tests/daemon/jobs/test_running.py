@@ -26,8 +26,9 @@ from heygemd.daemon.status.builder import Board
 from heygemd.errors import InfrastructureError, NotReady
 from heygemd.job import Job, Media, Video
 from heygemd.protocol import Progress, Result
-from heygemd.storage import share_access
-from heygemd.storage.share_access import Guard, ShareThread
+from heygemd.storage import share_layout
+from heygemd.storage.availability import ShareAvailability
+from heygemd.storage.io_thread import ShareThread
 from tests import media_factory
 
 RESULT = Result(frames=1, duration_s=1, width=2, height=2, fps="25/1", engine="none", tracker="none")
@@ -73,9 +74,9 @@ class Floor:
         self.config = Config.model_validate({"paths": paths, "limits": limits})
         self.voice = voice
         self.executor = Puppet()
-        share_access.create(root / "share")
+        share_layout.create(root / "share")
         self.thread = ShareThread(root / "share", 10)
-        self.guard = Guard(root / "share", self.thread)
+        self.guard = ShareAvailability(root / "share", self.thread)
         self.store = Store(root / "state")
         inbox = Inbox(self.config, self.guard, Watch(lambda: None))
         self.scheduler = Scheduler(self.config, self.store, self.guard, inbox, "me", self.executor)
@@ -217,7 +218,7 @@ def test_without_room_for_two_the_second_waits_for_the_first(story, monkeypatch)
     async def tale(floor):
         floor.job("a", 2, size=GIB >> 10)
         free = floor.voice.stat().st_size + 6 * (GIB >> 10)
-        monkeypatch.setattr("heygemd.daemon.jobs.attempt.shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+        monkeypatch.setattr("heygemd.daemon.jobs.attempt.mounts.local_free_bytes", lambda _: free)
         await floor.begun("a/1")
         assert floor.scheduler.paused is None
         floor.let("a/1")

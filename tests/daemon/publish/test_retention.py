@@ -13,7 +13,7 @@ import pytest
 from heygemd.config import loader, schema
 from heygemd.config.schema import Config, Paths, Retention
 from heygemd.daemon.publish import retention
-from heygemd.storage import share_access, transfer
+from heygemd.storage import share_layout, transfer
 from tests.e2e.harness import Site, wait_for
 
 DAY_S = retention.DAY_S
@@ -22,7 +22,7 @@ NOW = time.time()
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    share_access.create(tmp_path / "share")
+    share_layout.create(tmp_path / "share")
     return tmp_path
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from heygemd.daemon.status import builder
 from heygemd.job import Job, Media
-from heygemd.storage import share_access
+from heygemd.storage import share_layout
 
 
 def finished(share_root: Path, number: int, destination: str) -> Job:
@@ -24,7 +24,7 @@ def finished(share_root: Path, number: int, destination: str) -> Job:
 
 
 def test_a_link_leads_only_to_what_its_own_job_left_there(tmp_path: Path) -> None:
-    share_access.create(tmp_path)
+    share_layout.create(tmp_path)
     jobs = [finished(tmp_path, n, where) for n, where in enumerate(["done/a", "done/b", "failed/c", "done/a"])]
     assert builder.gone(tmp_path, jobs) == {"0"}
     (tmp_path / "failed" / "c").rename(tmp_path / "inbox" / "c")
@@ -32,8 +32,8 @@ def test_a_link_leads_only_to_what_its_own_job_left_there(tmp_path: Path) -> Non
 
 
 def test_a_share_that_is_away_has_lost_nothing(tmp_path: Path) -> None:
-    share_access.create(tmp_path)
+    share_layout.create(tmp_path)
     jobs = [finished(tmp_path, 1, "done/a")]
-    tmp_path.joinpath(share_access.MARKER).unlink()
+    tmp_path.joinpath(share_layout.MARKER).unlink()
     with pytest.raises(FileNotFoundError):
         builder.gone(tmp_path, jobs)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ....errors import EngineError
+from ....storage.atomic import AtomicFile
 from ...face.pose import F32
 from ...oom import exhausted
 from .checkpoint import State
@@ -140,6 +141,5 @@ class Runner:
             return
         with suppress(OSError):
             self._keep.mkdir(parents=True, exist_ok=True)
-            part = self._keep / f".{MEMORY_FILE}.{os.getpid()}"
-            part.write_text(json.dumps({**self._remembered(), self._key: self.batch}))
-            part.replace(self._keep / MEMORY_FILE)
+            with AtomicFile(self._keep / MEMORY_FILE, durable=False, unique=True) as file:
+                file.write(json.dumps({**self._remembered(), self._key: self.batch}).encode())

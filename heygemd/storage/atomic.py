@@ -1,0 +1,232 @@
+"""Files that appear whole: the one place that writes a temporary file, syncs and renames it, and the one digest loop.
+
+`write`, `make_folder`, `rename` and `on_local_disk` are for the local disks (state, scratch, cache, models): their
+faults leave as LocalDiskError. `AtomicFile`, `publish` and `digest` raise plain OSError; `share_fs` and `transfer`
+build on them and give the share's faults its own family. Light: the daemon, the renderer and the commands use it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import uuid
+from collections.abc import Callable, Generator, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import LocalDiskError
+
+PART = ".heygemd-part"
+"""Ends the hidden name under which a file or folder is made."""
+NAME_BYTES = 255
+"""The longest name that file systems take."""
+BLOCK_BYTES = 1 << 20
+DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+Translator = Callable[[OSError, object], Exception]
+
+
+# --- faults --------------------------------------------------------------------------------------------------------
+
+
+def translate(error: OSError, path: object = "") -> LocalDiskError:
+    """Return the typed error for an OSError met on a local disk."""
+    where = str(error.filename or path)
+    if error.errno in DISK_FULL:
+        return LocalDiskError("disk_full", path=where)
+    return LocalDiskError("disk_unavailable", path=where, reason=os.strerror(error.errno or errno.EIO))
+
+
+@contextlib.contextmanager
+def translating(translator: Translator, path: object = "") -> Iterator[None]:
+    """Let an OSError leave the block as the error that `translator` makes of it."""
+    try:
+        yield
+    except OSError as error:
+        typed = translator(error, path)
+        if typed is error:
+            raise
+        raise typed from error
+
+
+def on_local_disk(path: object = "") -> contextlib.AbstractContextManager[None]:
+    """Let an OSError leave the block as LocalDiskError; `path` is named where the error names none."""
+    return translating(translate, path)
+
+
+# --- writing -------------------------------------------------------------------------------------------------------
+
+
+class AtomicFile:
+    """A file being written under a hidden name beside its target. Raises OSError.
+
+    `publish` makes it appear whole, in place of what was there; `discard` leaves nothing. As a context manager it is
+    published at the end of the block, or discarded when the block raises.
+    """
+
+    def __init__(self, target: Path, *, durable: bool = True, mode: int = 0o666, unique: bool = False) -> None:
+        """Create the temporary file.
+
+        durable   sync the file and the folder, so that a crash of the machine cannot lose or empty it
+        mode      permissions, lessened by the umask
+        unique    a name of its own, for targets that several processes may write at once
+        """
+        self.target = target
+        self.path = part_of(target, uuid.uuid4().hex if unique else "")
+        self.written = 0
+        self._durable = durable
+        self._published = False
+        self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+
+    def write(self, data: bytes) -> None:
+        """Write all of `data`."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._fd, view) :]
+        self.written += len(data)
+
+    def chmod(self, mode: int) -> None:
+        """Set exactly these permissions, where the file system has any."""
+        with contextlib.suppress(OSError):
+            os.fchmod(self._fd, mode)
+
+    def sync(self) -> None:
+        """Bring what is written to the disk."""
+        os.fsync(self._fd)
+
+    def publish(self) -> None:
+        """Sync, close and rename."""
+        if self._durable:
+            self.sync()
+        self._close()
+        _rename(self.path, self.target, self._durable)
+        self._published = True
+
+    def discard(self) -> None:
+        """Remove the temporary file; nothing happens after `publish`."""
+        if not self._published:
+            with contextlib.suppress(OSError):
+                self._close()
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+
+    def _close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
+
+    def __enter__(self) -> AtomicFile:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self.publish()
+        finally:
+            self.discard()
+
+
+def write(path: Path, data: bytes, *, mode: int = 0o640, durable: bool = True) -> None:
+    """Write a small local file atomically. Raises LocalDiskError."""
+    with on_local_disk(path), AtomicFile(path, durable=durable) as file:
+        file.chmod(mode)
+        file.write(data)
+
+
+def publish(part: Path, target: Path) -> None:
+    """Give a finished file that another program wrote its name, after a sync. Raises OSError."""
+    sync_file(part)
+    _rename(part, target, durable=True)
+
+
+def _rename(part: Path, target: Path, durable: bool) -> None:
+    part.replace(target)
+    if durable:
+        sync_folder(target.parent)
+
+
+def sync_file(path: Path) -> None:
+    """Bring a local file's content to the disk. Raises OSError."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_folder(path: Path) -> None:
+    """Make renames in a folder durable; file systems that cannot are left alone."""
+    with contextlib.suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def make_folder(path: Path, mode: int = 0o777) -> None:
+    """Make a local folder and its parents; one that is there is fine. Raises LocalDiskError."""
+    with on_local_disk(path):
+        path.mkdir(mode=mode, parents=True, exist_ok=True)
+
+
+def rename(source: Path, target: Path) -> None:
+    """Move a file within a local disk, replacing what was there. Raises LocalDiskError, FileNotFoundError."""
+    try:
+        source.replace(target)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise translate(error, target) from error
+
+
+def part_of(path: Path, unique: str = "") -> Path:
+    """Return the name under which a file or folder is made before it appears as `path`."""
+    return path.with_name(f".{cut(path.name, NAME_BYTES - 60)}{unique and '.'}{unique}{PART}")
+
+
+def cut(name: str, size_bytes: int) -> str:
+    """Return a name that takes at most `size_bytes`, whole characters only."""
+    raw = os.fsencode(name)
+    return name if len(raw) <= size_bytes else raw[:size_bytes].decode("utf-8", "ignore")
+
+
+# --- digests -------------------------------------------------------------------------------------------------------
+
+
+def blake2() -> Any:
+    """Return a running BLAKE2b of 160 bits, which identifies contents in caches and copies."""
+    return hashlib.blake2b(digest_size=20)
+
+
+sha256 = hashlib.sha256
+"""For files whose digest somebody else published."""
+
+
+def digest(blocks: Iterable[bytes], algorithm: Callable[[], Any] = blake2) -> str:
+    """Return the digest (hex) of what `blocks` yields."""
+    steps = digest_steps(blocks, algorithm)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return str(end.value)
+
+
+def digest_steps(blocks: Iterable[bytes], algorithm: Callable[[], Any] = blake2) -> Generator[int, None, str]:
+    """As `digest`, yielding the bytes done after each block."""
+    running, size = algorithm(), 0
+    for block in blocks:
+        running.update(block)
+        size += len(block)
+        yield size
+    return str(running.hexdigest())
+
+
+def blocks_of(path: Path, size_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
+    """Yield a file's content. Raises OSError."""
+    with path.open("rb", buffering=0) as stream:
+        while block := stream.read(size_bytes):
+            yield block
