@@ -246,6 +246,24 @@ def test_the_second_video_finds_the_voice_heard(
     assert tint.Tint.heard == 2
 
 
+def frame_digests(path: Path) -> bytes:
+    argv = ["ffmpeg", "-v", "error", "-i", path, "-map", "0", "-f", "framemd5", "-"]
+    return subprocess.run(argv, check=True, capture_output=True).stdout
+
+
+def test_the_same_request_gives_the_same_frames_and_sound(
+    bench: Bench, anna: Path, voices: Callable[..., Path]
+) -> None:
+    """With the shipped engine: from an empty cache, from what that render stored, and from an empty cache again."""
+    engines.ENGINES["mesh"] = "heygemd.render.engines.mesh:MeshEngine"
+    made = []
+    for number, cache in enumerate(("first", "first", "second")):
+        bench.cache = bench.folder / cache
+        bench.render(voices("long.wav", 5), anna, f"{number}.mp4", quality="standard")
+        made.append(frame_digests(bench.folder / f"{number}.mp4"))
+    assert made[0] == made[1] == made[2]
+
+
 def test_progress_rises_to_the_end(bench: Bench, anna: Path, voices: Callable[..., Path]) -> None:
     bench.render(voices("v.wav"), anna)
     percents = [e.percent for e in bench.events if isinstance(e, Progress)]

@@ -68,6 +68,7 @@ def _write_video(path: Path, picture: Picture, frames: Iterator[Frame], total: i
     tags = encode_mux.tags(picture)
     source = ffmpeg.raw_video(picture.width, picture.height, picture.fps, **tags)
     codec = {"c:v": "libx264", "preset": "veryfast", "crf": CRF, "threads": ffmpeg.THREADS, "pix_fmt": "yuv420p"}
+    codec["x264-params"] = encode_mux.X264_PARAMS
     output = ffmpeg.to_file(source, path=path, max_bytes=1 << 40, format="mp4", **codec, **tags)
     with closing(Writer(ffmpeg.command(output, media_s=float(total / picture.fps)))) as writer:
         for done, frame in enumerate(frames, 1):

@@ -19,8 +19,13 @@ AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64
 AAC_CHANNEL_BITS = 96_000
 AAC_MIN_BITS, AAC_MAX_BITS = 128_000, 512_000
 COPY_TOLERANCE_S = 0.1
-X264 = {"draft": ("ultrafast", 26), "high": ("medium", 15)}
-LOOKAHEAD = {"superfast": "mbtree=1:rc-lookahead=10"}
+X264_QUALITY = {"draft": ("ultrafast", 26), "high": ("medium", 15)}
+"""Preset and CRF of the qualities that fix them; "standard" takes both from the settings."""
+X264_PARAMS = "sync-lookahead=0"
+"""With its lookahead in a thread of its own, x264's macroblock-tree rate control depends on timing: presets superfast
+(as extended here) and veryfast gave another file from the same frames in one encode of three (x264 build 164). Without
+the thread the result is the one it usually gave, and the encode takes as long."""
+X264_PRESET_PARAMS = {"superfast": "mbtree=1:rc-lookahead=10"}
 """What superfast lacks most: with it files are hardly larger than veryfast's, in two thirds of its time."""
 NVENC_PRESETS = {"draft": "p2", "standard": "p5", "high": "p7"}
 NVENC_SIDES = (160, 4096)
@@ -104,13 +109,13 @@ def _command(plan: Plan, part: Path, gpu: bool) -> list[str]:
 
 def x264(settings: Render) -> dict[str, object]:
     """Return x264's options for ffmpeg."""
-    preset, crf = X264.get(settings.quality, (settings.preset, settings.crf))
-    ahead = {"x264-params": LOOKAHEAD[preset]} if preset in LOOKAHEAD else {}
-    return {"c:v": "libx264", "preset": preset, "crf": crf, "threads": ffmpeg.THREADS, **ahead}
+    preset, crf = X264_QUALITY.get(settings.quality, (settings.preset, settings.crf))
+    params = ":".join(filter(None, [X264_PARAMS, X264_PRESET_PARAMS.get(preset)]))
+    return {"c:v": "libx264", "preset": preset, "crf": crf, "threads": ffmpeg.THREADS, "x264-params": params}
 
 
 def _nvenc(settings: Render) -> dict[str, object]:
-    crf = X264.get(settings.quality, ("", settings.crf))[1]
+    crf = X264_QUALITY.get(settings.quality, ("", settings.crf))[1]
     preset = NVENC_PRESETS[settings.quality]
     return {"c:v": "h264_nvenc", "preset": preset, "rc": "vbr", "cq": crf + 1, "b:v": 0, "profile:v": "high"}
 
