@@ -35,6 +35,11 @@ class ShareAvailability:
     _retry_at: float = 0.0
     _retry_s: float = 0.0
 
+    @property
+    def group(self) -> int | None:
+        """The inbox's group, which everything written to the share is given to; None while unknown."""
+        return self.mount.group if self.mount else None
+
     async def check(self) -> bool:
         """Look at the share (with a growing pause after a failure); return whether it may be used now."""
         if self.problem is not None and time.monotonic() < self._retry_at:

@@ -1,6 +1,10 @@
+import errno
+import os
+
 import pytest
 
 from heygemd.daemon.job_store import Store
+from heygemd.errors import LocalDiskError
 from heygemd.job import Job, Media, Video, new_id
 from heygemd.storage.atomic import part_of
 
@@ -52,3 +56,20 @@ def test_old_finished_records_are_forgotten_active_ones_never(tmp_path, monkeypa
     kept = store.prune(jobs)
     assert [job.name for job in kept] == ["j2", "j3", "active"]
     assert {job.name for job in store.load()} == {"j2", "j3", "active"}
+
+
+@pytest.mark.parametrize(("number", "code"), [(errno.ENOSPC, "disk_full"), (errno.EROFS, "disk_unavailable")])
+@pytest.mark.parametrize("call", ["open", "fsync"])
+def test_a_record_that_cannot_be_written_is_a_fault_of_the_local_disk(tmp_path, monkeypatch, call, number, code):
+    store, job = Store(tmp_path), record()
+    store.save(job)
+
+    def failing(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch, pytest.raises(LocalDiskError) as caught:
+        patch.setattr(os, call, failing)
+        store.save(record(phase="finished"))
+    assert caught.value.code == code
+    assert caught.value.fields["path"].startswith(str(store.folder))
+    assert store.load() == [job]

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from heygemd.config import loader, schema
+from heygemd.config import loader
 from heygemd.config.schema import Config, Paths, Retention
 from heygemd.daemon.publish import retention
+from heygemd.errors import ConfigError
 from heygemd.storage import share_layout, transfer
 from tests.e2e.harness import Site, wait_for
 
@@ -103,7 +104,7 @@ def test_what_cannot_go_is_left_for_the_next_time(place: Path) -> None:
 def test_an_archive_must_be_named(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text("[retention]\ndone_days = 30\n")
-    with pytest.raises(schema.ConfigError) as caught:
+    with pytest.raises(ConfigError) as caught:
         loader.load(path)
     assert "needs archive" in str(caught.value.fields["mistakes"])
 
@@ -111,7 +112,7 @@ def test_an_archive_must_be_named(tmp_path: Path) -> None:
 def test_the_command_only_shows(place: Path) -> None:
     old = finished(place, "done", "old", 31)
     path = place / "config.toml"
-    path.write_text(f'[paths]\nshare = "{place / "share"}"\n[retention]\ndone_days = 30\ndeed = "delete"\n')
+    path.write_text(f'[paths]\nshare = "{place / "share"}"\n[retention]\ndone_days = 30\naction = "delete"\n')
     command = [sys.executable, "-m", "heygemd", "retention", "--config", str(path)]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "delete" in shown and "old" in shown and "31 days" in shown

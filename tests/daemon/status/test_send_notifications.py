@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 from aiosmtpd.controller import Controller
 
-from heygemd.config import loader, schema
+from heygemd.config import loader
 from heygemd.config.schema import Config, Notify, Paths
 from heygemd.daemon.status import send_notifications
 from heygemd.daemon.status.notifications import Herald
-from heygemd.errors import InfrastructureError
+from heygemd.errors import ConfigError, InfrastructureError
 from heygemd.job import Job, Media, Problem, Video
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # apprise and aiosmtpd's own
@@ -200,7 +200,7 @@ def test_words_of_ones_own(tmp_path: Path, hook: Hook) -> None:
 def test_a_template_cannot_name_what_there_is_not(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text('[notify]\ntemplates = { done = "{nobody}" }\n')
-    with pytest.raises(schema.ConfigError) as caught:
+    with pytest.raises(ConfigError) as caught:
         loader.load(path)
     assert "unknown nobody" in str(caught.value.fields["mistakes"])
 
@@ -217,7 +217,7 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
 def test_secrets_are_not_shown_in_a_mistake_either(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text('[notify]\nurls = "mailtos://me:pa55w0rd@example.com"\n')
-    with pytest.raises(schema.ConfigError) as caught:
+    with pytest.raises(ConfigError) as caught:
         loader.load(path)
     assert "notify.urls" in str(caught.value.fields["mistakes"])
     assert "pa55w0rd" not in str(caught.value.fields["mistakes"])
