@@ -11,6 +11,7 @@ import heygemd
 from heygemd.config.schema import AudioLonger, AudioShorter, NotifyEvent, Quality
 from heygemd.errors import printable
 from heygemd.i18n import catalog
+from heygemd.protocol import Phase
 
 PACKAGE = Path(heygemd.__file__).parent
 SOURCES = [path for path in PACKAGE.rglob("*.py") if path != Path(catalog.__file__)]
@@ -64,8 +65,8 @@ def test_a_catalogue_is_complete_and_speaks_of_the_same_facts(language):
         assert fields(words[-1]) == fields(english[-1]), code
 
 
-def test_every_value_of_a_setting_that_the_report_names_has_words():
-    assert set(CODES) >= SETTINGS
+def test_every_setting_and_phase_in_the_report_has_a_message():
+    assert set(CODES) >= SETTINGS | {f"report_time_{phase}" for phase in get_args(Phase)}
 
 
 def test_chinese_is_chinese():
@@ -120,6 +121,7 @@ def test_no_words_are_left_over():
     sources = [p.read_text() for p in (*SOURCES, *PACKAGE.rglob("*.html"))]
     built = {code for code in CODES if code.startswith("page_")} | SETTINGS
     built |= {f"notify_{event}" for event in get_args(NotifyEvent)}
+    built |= {f"report_time_{phase}" for phase in get_args(Phase)}
     assert [c for c in CODES if c not in built and not any(f'"{c}"' in s for s in sources)] == []
 
 

@@ -158,7 +158,7 @@ def test_silence_is_told(write: Write, open_page: Open) -> None:
 def test_silence_while_the_page_is_open_is_told(write: Write, open_page: Open) -> None:
     page = open_page(write(busy()))
     expect(page.locator("#state")).to_contain_text("Working", timeout=SOON_MS)
-    page.evaluate("heardAt -= 1000 * 1000")
+    page.evaluate("lastUpdateAt -= 1000 * 1000")
     expect(page.locator("#state")).to_contain_text("No update since", timeout=SOON_MS)
 
 

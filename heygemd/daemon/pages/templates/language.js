@@ -1,9 +1,9 @@
-// Shows the page in the reader's language: the one chosen here before, else the browser's, else the first.
+// Shows the page in the language that the reader chose here before, else the browser's, else the first.
 const LANGUAGES = {{ languages | list | tojson }};
 const NAMES = {{ names | tojson }};
 function readerLanguage() {
   let chosen = null;
-  try { chosen = localStorage.getItem("heygemd-language"); } catch { /* storage may be closed to files */ }
+  try { chosen = localStorage.getItem("heygemd-language"); } catch { /* a browser may refuse storage to files */ }
   const wishes = [chosen, ...navigator.languages].filter(Boolean).map((wish) => wish.toLowerCase().split("-")[0]);
   return wishes.find((wish) => LANGUAGES.includes(wish)) ?? LANGUAGES[0];
 }

@@ -1,19 +1,19 @@
-// The data comes as a script, status.js, loaded again and again: a page opened from a file may not fetch.
-// Names are chosen by people: they are only ever put into the page as text.
-const FEW = 10, MARKS = { done: "✔", mixed: "◐", failed: "✘", running: "▶", waiting: "·" };
-const KINDS = { done: "good", mixed: "wait", failed: "bad" };
-const OLD_MS = 600000, MINUTE_S = 60;
-const shown = {};          // what each part of the page shows, so that only what changed is built again
-const opened = new Set();  // the long lists that the reader opened
-let data = null, heardAt = performance.now(), firstWord = true;
+// The data is a script, status.js, loaded again and again, because a page opened from a file may not use fetch.
+// File and folder names are chosen by people: they are only ever inserted as text, never as HTML.
+const SHORT_LIST = 10, MARKS = { done: "✔", mixed: "◐", failed: "✘", running: "▶", waiting: "·" };
+const CLASSES = { done: "good", mixed: "wait", failed: "bad" };
+const OUTDATED_MS = 600000, MINUTE_S = 60;
+const shown = {};            // the facts that each part of the page shows; a part is rebuilt only when they change
+const expanded = new Set();  // ids of the long lists that the reader expanded
+let data = null, lastUpdateAt = performance.now(), firstUpdate = true;
 
 const language = () => document.documentElement.lang;
 const locale = () => navigator.languages.find((wish) => wish.startsWith(language())) ?? language();
-const told = (text) => text[language()] ?? Object.values(text)[0] ?? "";
-function word(code, fields = {}) {
+const translated = (text) => text[language()] ?? Object.values(text)[0] ?? "";
+function message(code, fields = {}) {
   return WORDS[language()][code].replace(/\{(\w+)\}/g, (_, name) => fields[name] ?? "?");
 }
-function make(tag, facts, ...children) {
+function element(tag, facts, ...children) {
   const node = Object.assign(document.createElement(tag), facts);
   node.append(...children.filter((child) => child !== null && child !== ""));
   return node;
@@ -21,11 +21,14 @@ function make(tag, facts, ...children) {
 function number(value, digits = 0) {
   return new Intl.NumberFormat(locale(), { maximumFractionDigits: digits }).format(value);
 }
-function span(seconds) {
+function percent(value) {
+  return new Intl.NumberFormat(locale(), { style: "percent" }).format(value / 100);
+}
+function duration(seconds) {
   const [value, unit] = seconds < MINUTE_S ? [Math.ceil(seconds / 5) * 5, "second"] : [Math.round(seconds / MINUTE_S), "minute"];
   return new Intl.NumberFormat(locale(), { style: "unit", unit, unitDisplay: "long" }).format(value);
 }
-function moment(iso) {
+function dateTime(iso) {
   const time = new Date(iso), today = time.toDateString() === new Date().toDateString();
   const style = today ? { timeStyle: "short" } : { dateStyle: "medium", timeStyle: "short" };
   return new Intl.DateTimeFormat(locale(), style).format(time);
@@ -38,20 +41,20 @@ function show(id, facts, build) {
   document.getElementById(id).replaceChildren(...build().filter((child) => child !== null));
 }
 function section(heading, ...children) {
-  return make("section", { className: "card" }, make("h2", { textContent: heading }), ...children);
+  return element("section", { className: "card" }, element("h2", { textContent: heading }), ...children);
 }
-function said(text) {
-  return told(text) ? make("p", { className: "soft", textContent: told(text) }) : null;
+function softLine(text) {
+  return translated(text) ? element("p", { className: "soft", textContent: translated(text) }) : null;
 }
-function list(id, tag, className, items, build, redraw, few = items.slice(0, FEW)) {
-  const all = opened.has(id) || items.length <= FEW;
-  const rows = make(tag, { className }, ...(all ? items : few).map(build));
+function list(id, tag, className, items, build, redraw, short = items.slice(0, SHORT_LIST)) {
+  const all = expanded.has(id) || items.length <= SHORT_LIST;
+  const rows = element(tag, { className }, ...(all ? items : short).map(build));
   if (all) return [rows];
-  const button = make("button", { type: "button", textContent: word("show_all", { count: items.length }) });
+  const button = element("button", { type: "button", textContent: message("show_all", { count: items.length }) });
   button.addEventListener("click", () => {
-    opened.add(id);
+    expanded.add(id);
     redraw();
-    const first = document.querySelectorAll(`#${id} li`)[few.length];
+    const first = document.querySelectorAll(`#${id} li`)[short.length];
     first.tabIndex = -1;
     first.focus();
   });
@@ -60,116 +63,116 @@ function list(id, tag, className, items, build, redraw, few = items.slice(0, FEW
 
 function state(stale) {
   const kinds = { idle: "good", working: "good", paused: "wait", "share-unavailable": "bad", stopped: "bad" };
-  const name = word(data.state.replace("-", "_"));
+  const name = message(data.state.replace("-", "_"));
   document.title = `${name} · heygemd`;
   show("state", [data.state, data.detail, stale], () => {
     document.getElementById("state").className = `card ${stale ? "bad" : kinds[data.state]}`;
-    const old = stale ? make("p", { className: "detail", textContent: word("stale", { time: moment(data.updated) }) }) : null;
-    const why = told(data.detail) ? make("p", { className: "detail", textContent: told(data.detail) }) : null;
-    return [make("span", { className: "mark", textContent: name }), old, why];
+    const old = stale ? element("p", { className: "detail", textContent: message("stale", { time: dateTime(data.updated) }) }) : null;
+    const why = translated(data.detail) ? element("p", { className: "detail", textContent: translated(data.detail) }) : null;
+    return [element("span", { className: "mark", textContent: name }), old, why];
   });
 }
 function video(v) {
-  const kind = KINDS[v.state] ?? "";
-  const head = make("span", { className: kind }, make("span", { className: "mark", ariaHidden: "true", textContent: MARKS[v.state] }), ` ${v.name}`);
-  if (v.state !== "running") return make("li", {}, head, said(v.text) ?? "");
-  const bar = make("progress", { max: 100, value: v.percent, ariaLabel: v.name });
-  const facts = [`${number(v.percent)} %`, word(`phase_${v.phase.replace("-", "_")}`)];
-  if (v.fps) facts.push(word("fps", { fps: number(v.fps, v.fps < 10 ? 1 : 0) }));
-  if (v.eta_s !== null) facts.push(word("left", { time: span(v.eta_s) }));
-  return make("li", {}, head, bar, make("span", { className: "soft", textContent: facts.join(" · ") }));
+  const kind = CLASSES[v.state] ?? "";
+  const head = element("span", { className: kind }, element("span", { className: "mark", ariaHidden: "true", textContent: MARKS[v.state] }), ` ${v.name}`);
+  if (v.state !== "running") return element("li", {}, head, softLine(v.text) ?? "");
+  const bar = element("progress", { max: 100, value: v.percent, ariaLabel: v.name });
+  const facts = [percent(v.percent), message(`phase_${v.phase.replace("-", "_")}`)];
+  if (v.fps) facts.push(message("fps", { fps: number(v.fps, v.fps < 10 ? 1 : 0) }));
+  if (v.eta_s !== null) facts.push(message("left", { time: duration(v.eta_s) }));
+  return element("li", {}, head, bar, element("span", { className: "soft", textContent: facts.join(" · ") }));
 }
-function counted(job) {
-  return word("videos", { done: job.videos.filter((v) => v.state === "done").length, total: job.videos.length });
+function videosDone(job) {
+  return message("videos", { done: job.videos.filter((v) => v.state === "done").length, total: job.videos.length });
 }
-function now(jobs) {  // of many videos those about the one that runs
-  const redraw = () => show("now", [jobs, opened.has("now")], () => jobs.map((job) => {
+function now(jobs) {  // of a long list, the videos around the one that is running
+  const redraw = () => show("now", [jobs, expanded.has("now")], () => jobs.map((job) => {
     const from = Math.max(0, job.videos.findIndex((v) => v.state === "running") - 2);
-    const few = job.videos.slice(from, from + FEW);
-    return section(word("now", { name: job.name }), make("p", { className: "soft", textContent: counted(job) }), ...list("now", "ul", "", job.videos, video, redraw, few));
+    const short = job.videos.slice(from, from + SHORT_LIST);
+    return section(message("now", { name: job.name }), element("p", { className: "soft", textContent: videosDone(job) }), ...list("now", "ul", "", job.videos, video, redraw, short));
   }));
   redraw();
 }
 function queued(job) {
-  const since = () => word("arrived", { time: moment(job.arrived), count: number(job.videos.length) });
-  const facts = told(job.text) || (job.arrived ? since() : "");
-  const name = make("h3", { textContent: job.name });
-  return make("li", {}, make("div", { className: "row" }, name, facts && make("p", { className: "soft", textContent: facts })));
+  const since = () => message("arrived", { time: dateTime(job.arrived), count: number(job.videos.length) });
+  const facts = translated(job.text) || (job.arrived ? since() : "");
+  const name = element("h3", { textContent: job.name });
+  return element("li", {}, element("div", { className: "row" }, name, facts && element("p", { className: "soft", textContent: facts })));
 }
-function waits(job) {  // what somebody must do something about is marked; what goes on by itself is not
-  const mine = job.state === "waiting";
-  const mark = mine ? make("span", { className: "mark wait", ariaHidden: "true", textContent: "⚠ " }) : "";
-  const why = make("p", { className: mine ? "" : "soft", textContent: told(job.text) });
-  return make("li", {}, make("h3", {}, mark, job.name), why);
+function notReady(job) {  // a mark for what needs somebody; none for what continues by itself
+  const needsSomebody = job.state === "waiting";
+  const mark = needsSomebody ? element("span", { className: "mark wait", ariaHidden: "true", textContent: "⚠ " }) : "";
+  const why = element("p", { className: needsSomebody ? "" : "soft", textContent: translated(job.text) });
+  return element("li", {}, element("h3", {}, mark, job.name), why);
 }
-function many(id, tag, className, heading, jobs, build) {
-  const redraw = () => show(id, [jobs, opened.has(id)], () => jobs.length === 0 ? [] : [
-    section(word(heading, { count: number(jobs.length) }), ...list(id, tag, className, jobs, build, redraw)),
+function jobList(id, tag, className, heading, jobs, build) {
+  const redraw = () => show(id, [jobs, expanded.has(id)], () => jobs.length === 0 ? [] : [
+    section(message(heading, { count: number(jobs.length) }), ...list(id, tag, className, jobs, build, redraw)),
   ]);
   redraw();
 }
-function named(v) {
-  const why = told(v.text);
-  return why.includes(v.name) ? why : word("named", { name: v.name, why });
+function withFileName(v) {
+  const why = translated(v.text);
+  return why.includes(v.name) ? why : message("named", { name: v.name, why });
 }
 function thumbnail(v) {
-  const picture = make("img", { src: v.thumbnail, alt: v.name, loading: "lazy" });
-  const link = make("a", { href: v.link }, picture);
+  const picture = element("img", { src: v.thumbnail, alt: v.name, loading: "lazy" });
+  const link = element("a", { href: v.link }, picture);
   picture.addEventListener("error", () => link.remove());
   return link;
 }
 function finished(job) {
   const failed = job.videos.filter((v) => v.state === "failed");
   const outcome = job.state === "done" && failed.length ? "mixed" : job.state;
-  const mark = make("span", { className: `mark ${KINDS[outcome]}`, textContent: `${MARKS[outcome]} ${word(`in_${outcome}`)}` });
-  const name = make("h3", {}, job.link ? make("a", { href: job.link, textContent: job.name }) : job.name);
-  const facts = [moment(job.finished), ...(job.videos.length ? [counted(job)] : [])].join(" · ");
-  const why = failed.slice(0, FEW).map((v) => make("p", { className: "soft", textContent: named(v) }));
-  if (failed.length > FEW) why.push(make("p", { className: "soft", textContent: `… +${number(failed.length - FEW)}` }));
-  const gone = job.folder ? null : make("p", { className: "soft", textContent: word("gone") });
-  const pictures = job.videos.filter((v) => v.thumbnail).slice(0, FEW);
-  const thumbs = pictures.length ? make("div", { className: "thumbs" }, ...pictures.map(thumbnail)) : null;
-  return make("li", {}, make("div", { className: "row" }, name, mark), make("p", { className: "soft", textContent: facts }), said(job.text) ?? "", ...why, gone, thumbs);
+  const mark = element("span", { className: `mark ${CLASSES[outcome]}`, textContent: `${MARKS[outcome]} ${message(`in_${outcome}`)}` });
+  const name = element("h3", {}, job.link ? element("a", { href: job.link, textContent: job.name }) : job.name);
+  const facts = [dateTime(job.finished), ...(job.videos.length ? [videosDone(job)] : [])].join(" · ");
+  const why = failed.slice(0, SHORT_LIST).map((v) => element("p", { className: "soft", textContent: withFileName(v) }));
+  if (failed.length > SHORT_LIST) why.push(element("p", { className: "soft", textContent: `… +${number(failed.length - SHORT_LIST)}` }));
+  const gone = job.folder ? null : element("p", { className: "soft", textContent: message("gone") });
+  const pictures = job.videos.filter((v) => v.thumbnail).slice(0, SHORT_LIST);
+  const thumbs = pictures.length ? element("div", { className: "thumbs" }, ...pictures.map(thumbnail)) : null;
+  return element("li", {}, element("div", { className: "row" }, name, mark), element("p", { className: "soft", textContent: facts }), softLine(job.text) ?? "", ...why, gone, thumbs);
 }
 function health(h) {
-  const gib = (value) => value === null ? "?" : word("gib", { gib: number(value, 1) });
+  const gib = (value) => value === null ? "?" : message("gib", { gib: number(value, 1) });
   const rows = {
-    gpu: h.gpus.join(", ") || word("no_gpu"),
+    gpu: h.gpus.join(", ") || message("no_gpu"),
     share_free: gib(h.share_free_gib),
     disk_free: gib(h.disk_free_gib),
     version: h.version,
-    updated: moment(data.updated),
+    updated: dateTime(data.updated),
   };
   show("health", rows, () => [
-    section(word("health"), make("dl", {}, ...Object.entries(rows).flatMap(([code, value]) => [make("dt", { textContent: word(code) }), make("dd", { textContent: value })]))),
+    section(message("health"), element("dl", {}, ...Object.entries(rows).flatMap(([code, value]) => [element("dt", { textContent: message(code) }), element("dd", { textContent: value })]))),
   ]);
 }
 
 function draw() {
-  document.getElementById("title").textContent = word("title");
+  document.getElementById("title").textContent = message("title");
   if (data === null) {
-    document.getElementById("state").textContent = word("loading");
+    document.getElementById("state").textContent = message("loading");
     return;
   }
-  const silent_s = (performance.now() - heardAt) / 1000;
-  const stale = data.state !== "stopped" && (silent_s > STALE_S || (firstWord && Date.now() - new Date(data.updated) > OLD_MS));
+  const silent_s = (performance.now() - lastUpdateAt) / 1000;
+  const stale = data.state !== "stopped" && (silent_s > STALE_S || (firstUpdate && Date.now() - new Date(data.updated) > OUTDATED_MS));
   state(stale);
-  many("queue", "ol", "queue", "queue", data.queue, queued);
-  many("waiting", "ul", "", "waiting", data.waiting, waits);
-  many("recent", "ul", "", "recent", data.recent, finished);
+  jobList("queue", "ol", "queue", "queue", data.queue, queued);
+  jobList("waiting", "ul", "", "waiting", data.waiting, notReady);
+  jobList("recent", "ul", "", "recent", data.recent, finished);
   health(data.health);
   const nothing = !data.current && !data.queue.length && !data.waiting.length && !data.recent.length;
-  if (nothing) show("now", "nothing", () => [make("p", { className: "card", textContent: word("empty") })]);
+  if (nothing) show("now", "nothing", () => [element("p", { className: "card", textContent: message("empty") })]);
   else now(data.current ? [data.current, ...data.beside] : []);
 }
 function heygemd(news) {  // called by status.js
-  if (data !== null && news.updated !== data.updated) firstWord = false;
-  if (data === null || news.updated !== data.updated) heardAt = performance.now();
+  if (data !== null && news.updated !== data.updated) firstUpdate = false;
+  if (data === null || news.updated !== data.updated) lastUpdateAt = performance.now();
   data = news;
   draw();
 }
 function load() {
-  const script = make("script", { src: `status.js?${Date.now()}` });
+  const script = element("script", { src: `status.js?${Date.now()}` });
   script.addEventListener("load", () => script.remove());
   script.addEventListener("error", () => { script.remove(); draw(); });
   document.head.append(script);
