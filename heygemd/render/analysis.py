@@ -25,11 +25,11 @@ from .video import compositing
 from .video import decode as video
 from .video.decode import Decode, Picture
 
-VERSION = "5"
+VERSION = "6"
 WINDOW_S = 60
 LEAST_S = 1.0
 MISSING_SHARE, MISSING_WITH_ERRORS_SHARE, MANY_ERRORS = 0.1, 0.02, 50
-ARRAYS = ("boxes", "strength", "yaw_deg", "cuts", "faces")
+ARRAYS = ("boxes", "effect_weight", "yaw_deg", "cuts", "face_count")
 
 
 class Analysis(NamedTuple):

@@ -44,7 +44,7 @@ class Weaver:
 
     def run(self, frames: Iterator[Frame], engine: FrameEngine, voice: NDArray[np.float32], memo: Memo) -> None:
         """Weave all frames. Raises EngineError("engine_broken") when the engine breaks its contract."""
-        self._frames, self._gain = enumerate(frames), engine.strength_gain
+        self._frames, self._gain = enumerate(frames), engine.effect_gain
         while not self._ended:
             self._full = False
             crops = self._crops()
@@ -74,7 +74,7 @@ class Weaver:
     def _crop(self, output: int, frame: Frame) -> Crop | None:
         source = int(self._timeline.source[output])
         x0, y0, x1, y1 = (int(n) for n in self._track.boxes[source])
-        if x1 <= x0 or y1 <= y0 or self._track.strength[source] <= 0:
+        if x1 <= x0 or y1 <= y0 or self._track.effect_weight[source] <= 0:
             return None
         return Crop(output, source, (x0, y0, x1, y1), compositing.crop(frame, self._picture, (x0, y0, x1, y1)))
 
@@ -85,8 +85,8 @@ class Weaver:
         crop = first.crop
         assert crop is not None  # what waits at the head is always a face: the rest passes
         _check(patch, crop.output, crop.image)
-        strength = self._gain * float(self._track.strength[crop.source])
-        self._emit(compositing.blend(first.frame, self._picture, crop.box, crop.image, patch, strength))
+        weight = self._gain * float(self._track.effect_weight[crop.source])
+        self._emit(compositing.blend(first.frame, self._picture, crop.box, crop.image, patch, weight))
         while self._waiting and self._waiting[0].crop is None:
             self._emit(self._waiting.popleft().frame)
 

@@ -22,11 +22,12 @@ from . import analysis, engines
 from .analysis import Analysis
 from .audio import load
 from .audio.load import Voice
+from .audio.mel import VOICE_RATE_HZ
 from .cache import Cache
 from .engines import file_engine_adapter
-from .engines.base import VOICE_RATE_HZ, Engine, FileEngine, FrameEngine, Memo
-from .face import tracker as faces
+from .engines.base import Engine, FileEngine, FrameEngine, Memo
 from .face.mouth_params import OPEN
+from .face.registry import create_tracker
 from .face.tracker import Tracker
 from .frame_router import Weaver
 from .progress import Phases, Report
@@ -70,7 +71,7 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Scene:
     settings, limits, scratch = request.settings, request.limits, request.scratch
     cache = Cache(request.cache, int(settings.cache_gib * GIB))
     device = choose_device(settings.device)
-    tracker = faces.tracker(settings.tracker, request.models, device, settings.detector)
+    tracker = create_tracker(settings.tracker, request.models, device, settings.detector)
     engine = engines.engine(settings, request.models, device, request.cache / "engines")
     tracker.check()
     engine.check()

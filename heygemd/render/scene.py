@@ -1,7 +1,7 @@
-"""The plain arrays that the steps of a render hand each other.
+"""The plain arrays that the steps of a render exchange.
 
 Frames of the *source* video are counted from 0 in presentation order at its constant rate; frames of the *output* are
-counted from 0 at the same rate. `Timeline.source` maps the second to the first (loop, ping-pong, hold).
+counted from 0 at the same rate. `Timeline.source` maps output frames to source frames (loop, ping-pong, hold).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+F32 = NDArray[np.float32]
 Image = NDArray[np.uint8]
 """(height, width, 3) uint8, BGR, full range."""
 
@@ -40,17 +41,17 @@ class Timeline:
 
 @dataclass(frozen=True)
 class Track:
-    """One face followed through the source video; small arrays in memory, the points on disk.
+    """One face tracked through the source video; small arrays in memory, the points on disk.
 
     width, height  of the full-size frame, pixels
     fps            of the source
     boxes          (T, 4) int32 x0 y0 x1 y1 in full-size pixels, even, inside the frame: all an engine may change;
                    all zero where there is no face
-    strength       (T,) float32 0..1, how much of the effect to show: 0 without a face, fading near gaps and beyond 30
-                   degrees of yaw
+    effect_weight  (T,) float32 0..1, how much of the effect to show: 0 without a face or with an occluded one, fading
+                   near gaps and beyond 30 degrees of yaw
     yaw_deg        (T,) float32, head turn, NaN where no face
     cuts           (T,) bool, first frame of a new shot (frame 0 included)
-    faces          (T,) uint8, how many faces were seen (1 between detections)
+    face_count     (T,) uint8, how many faces were seen (1 between detections)
     points_file    raw little-endian float32 (T, MESH_POINTS, 3): x, y in full-size pixels, z in the same scale; NaN
                    where no face
     """
@@ -59,10 +60,10 @@ class Track:
     height: int
     fps: Fraction
     boxes: NDArray[np.int32]
-    strength: NDArray[np.float32]
+    effect_weight: NDArray[np.float32]
     yaw_deg: NDArray[np.float32]
     cuts: NDArray[np.bool_]
-    faces: NDArray[np.uint8]
+    face_count: NDArray[np.uint8]
     points_file: Path
 
     def __len__(self) -> int:
@@ -78,7 +79,7 @@ class Track:
 
 
 class Crop(NamedTuple):
-    """The face's box of one frame, as an engine sees it.
+    """The face's box of one frame, as an engine gets it.
 
     output  index of the output frame (in `study`: the source frame)
     source  index of the source frame
@@ -93,11 +94,11 @@ class Crop(NamedTuple):
 
 
 class Patch(NamedTuple):
-    """What an engine makes of a Crop: a new image of the same size and where it counts.
+    """An engine's output for a Crop: a new image of the same size and where it is shown.
 
     output  index of the output frame, as in the Crop
     image   (h, w, 3) uint8 BGR
-    mask    (h, w) float32 0..1, 0 where the original pixel must stay (outside it nothing changes, to the bit)
+    mask    (h, w) float32 0..1, 0 where the original pixel must stay, bit for bit
     """
 
     output: int
@@ -106,7 +107,7 @@ class Patch(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """Something worth telling people about a video or voice: a message code and its facts."""
+    """Something that people should know about a video or voice: a message code and its fields."""
 
     code: str
     fields: dict[str, object]

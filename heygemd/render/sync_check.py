@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..protocol import SyncMeasurement, SyncRequest
 from .audio import load
 from .cache import Cache
-from .face import tracker as faces
+from .face.registry import create_tracker
 from .pipeline import choose_device
 from .progress import Phases, Report
 from .sync import av_offset
@@ -25,7 +25,7 @@ def judge(request: SyncRequest, report: Report) -> SyncMeasurement:
     voice = load.load(request.voice, "", limits, cache, request.scratch)
     picture = decode.describe(request.video, limits)
     device = choose_device(settings.device)
-    tracker = faces.tracker(settings.tracker, request.models, device, settings.detector)
+    tracker = create_tracker(settings.tracker, request.models, device, settings.detector)
     tracker.check()
     phases.begin("measure", round(min(av_offset.SAMPLE_S, float(voice.duration_s)) * picture.fps))
     return av_offset.watch(picture, voice.samples, tracker, request.scratch, phases.done)[1]

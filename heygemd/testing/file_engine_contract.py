@@ -27,8 +27,8 @@ from ..media import ffmpeg
 from ..media.process import Writer
 from ..render.engines import file_engine_adapter
 from ..render.engines.base import FileEngine
-from ..render.face.pose import F32
 from ..render.progress import Phases
+from ..render.scene import F32
 from ..render.video import decode
 from .frame_engine_contract import FPS, HEIGHT, WIDTH, drawn, lacks, portrait, spoken
 

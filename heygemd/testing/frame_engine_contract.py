@@ -22,10 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import NotInstalled
-from ..render.engines.base import VOICE_RATE_HZ, Engine, FrameEngine, Memo
-from ..render.face.mouth_params import INNER, OUTER
-from ..render.face.pose import F32, face_shape
-from ..render.scene import MESH_POINTS, Crop, Image, Patch, Timeline, Track
+from ..render.audio.mel import VOICE_RATE_HZ
+from ..render.engines.base import Engine, FrameEngine, Memo
+from ..render.face.mesh_indices import INNER_LIPS, OUTER_LIPS
+from ..render.face.pose import face_shape
+from ..render.scene import F32, MESH_POINTS, Crop, Image, Patch, Timeline, Track
 
 FPS = Fraction(25)
 WIDTH, HEIGHT = 320, 400
@@ -48,14 +49,14 @@ def drawn(folder: Path, frames: int, side: float = 70.0, gap: range = range(0), 
     room = 0.2 * (high - low)
     boxes = np.concatenate([low - room, high + room], 1).astype(np.int32) // 2 * 2
     boxes = np.clip(boxes, 0, (WIDTH, HEIGHT) * 2)
-    strength, yaw = np.ones(frames, np.float32), np.degrees(turn).astype(np.float32)
+    effect_weight, yaw = np.ones(frames, np.float32), np.degrees(turn).astype(np.float32)
     for k in gap:
-        points[k], boxes[k], strength[k], yaw[k] = np.nan, 0, 0, np.nan
+        points[k], boxes[k], effect_weight[k], yaw[k] = np.nan, 0, 0, np.nan
     cuts = np.isin(np.arange(frames), (0, cut))
     path = folder / "points.f32"
     path.write_bytes(points.tobytes())
-    faces = (strength > 0).astype(np.uint8)
-    return Track(WIDTH, HEIGHT, FPS, boxes, strength, yaw, cuts, faces, path)
+    face_count = (effect_weight > 0).astype(np.uint8)
+    return Track(WIDTH, HEIGHT, FPS, boxes, effect_weight, yaw, cuts, face_count, path)
 
 
 def portrait(points: F32, number: int) -> Image:
@@ -65,8 +66,8 @@ def portrait(points: F32, number: int) -> Image:
     flat = np.round(np.nan_to_num(points[:, :2])).astype(np.int32)
     cv2.fillConvexPoly(image, cv2.convexHull(flat), (150, 170, 215))
     for ring, colour in (
-        (OUTER, (110, 100, 190)),
-        (INNER, (40, 30, 70)),
+        (OUTER_LIPS, (110, 100, 190)),
+        (INNER_LIPS, (40, 30, 70)),
         ([33, 160, 158, 133, 153, 144], (60, 50, 40)),
     ):
         cv2.fillPoly(image, [flat[ring]], colour)
@@ -79,7 +80,7 @@ def crops(track: Track, timeline: Timeline | None = None) -> list[Crop]:
     found = []
     for output, source in enumerate(sources):
         x0, y0, x1, y1 = (int(n) for n in track.boxes[source])
-        if track.strength[source] > 0:
+        if track.effect_weight[source] > 0:
             image = portrait(track.points(source, source + 1)[0], source)[y0:y1, x0:x1]
             found.append(Crop(output, source, (x0, y0, x1, y1), image))
     return found

@@ -11,8 +11,10 @@ from collections.abc import Iterable
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..render.face.mouth_params import MODES, measure
-from ..render.face.pose import F32, LEFT_EYE, RIGHT_EYE, align
+from ..render.face.mesh_indices import LEFT_EYE_OUTER, RIGHT_EYE_OUTER
+from ..render.face.mouth_params import MOUTH_PARAMS, measure_mouth
+from ..render.face.pose import align
+from ..render.scene import F32
 
 STRAIGHT_DEG = 20.0
 MAX_FRAMES_A_CLIP = 150
@@ -47,8 +49,8 @@ def mirror(mean: F32) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
 
 
 def _normal(mean: F32) -> F32:
-    mean = mean - (mean[RIGHT_EYE] + mean[LEFT_EYE]) / 2
-    x = mean[LEFT_EYE] - mean[RIGHT_EYE]
+    mean = mean - (mean[RIGHT_EYE_OUTER] + mean[LEFT_EYE_OUTER]) / 2
+    x = mean[LEFT_EYE_OUTER] - mean[RIGHT_EYE_OUTER]
     size = np.linalg.norm(x)
     x = x / size
     y = mean[152] - mean[10]
@@ -59,16 +61,16 @@ def _normal(mean: F32) -> F32:
 
 
 def modes(clips: Iterable[F32], mean: F32) -> F32:
-    """Return (len(MODES), 468, 3) displacement of every point for one unit of each quantity."""
+    """Return (len(MOUTH_PARAMS), 468, 3) displacement of every point for one unit of each quantity."""
     rows, quantities = [], []
     for clip in clips:
         shapes = straight(clip, mean)
         if len(shapes) > 10:
             rows.append((shapes - shapes.mean(0)).reshape(len(shapes), -1))
-            q = measure(shapes)
+            q = measure_mouth(shapes)
             quantities.append(q - q.mean(0))
     x, y = np.concatenate(quantities).astype(np.float64), np.concatenate(rows).astype(np.float64)
-    fit = np.linalg.lstsq(x, y, rcond=None)[0].reshape(len(MODES), -1, 3)
+    fit = np.linalg.lstsq(x, y, rcond=None)[0].reshape(len(MOUTH_PARAMS), -1, 3)
     fit = (fit + fit[:, mirror(mean)] * [-1, 1, 1]) / 2
     free = np.clip((mean[:, 1] - FREE_ABOVE) / (FREE_BELOW - FREE_ABOVE), 0, 1)
     return np.asarray(fit * (free * free * (3 - 2 * free))[None, :, None], np.float32)

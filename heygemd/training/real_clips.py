@@ -13,9 +13,9 @@ from ..config.schema import Limits
 from ..errors import InputError
 from ..render.audio import load as audio
 from ..render.cache import Cache
-from ..render.face.landmarks import MIN_FACE_SCORE, Detector, Mesh, around
-from ..render.face.pose import F32
-from ..render.scene import MESH_POINTS, Image
+from ..render.face.detector import BlazeFace
+from ..render.face.landmarks import MIN_FACE_SCORE, FaceMesh, square_around
+from ..render.scene import F32, MESH_POINTS, Image
 from ..render.video import decode
 
 CACHE_BYTES = 1 << 30
@@ -31,16 +31,16 @@ class Clip(NamedTuple):
 
 def meshes(frames: Iterator[Image]) -> F32:
     """Return (T, 468, 3) points of the largest face, NaN where none."""
-    detector, mesh, rows, square = Detector(), Mesh(), [], None
+    detector, mesh, rows, square = BlazeFace(), FaceMesh(), [], None
     for image in frames:
         if square is None:
-            square = next(iter(detector.find(image, 2)), None)
+            square = next(iter(detector.detect(image, 2)), None)
         face = mesh.fit(image, square) if square else None
         if face is None or face.score < MIN_FACE_SCORE:
             square = None
             rows.append(np.full((MESH_POINTS, 3), np.nan, np.float32))
             continue
-        square = around(face.points)
+        square = square_around(face.points)
         rows.append(face.points)
     return np.asarray(rows, np.float32).reshape(-1, MESH_POINTS, 3)
 

@@ -9,8 +9,9 @@ from torch import nn
 from ..render.audio import mel
 from ..render.engines.mesh import mouth_calibration, viseme_net
 from ..render.engines.mesh.speech_encoder import STEP
-from ..render.face.mouth_params import OPEN, measure
-from ..render.face.pose import F32, align
+from ..render.face.mouth_params import OPEN, measure_mouth
+from ..render.face.pose import align
+from ..render.scene import F32
 from . import synthetic_corpus
 from .real_clips import Clip
 from .synthetic_corpus import Example
@@ -26,7 +27,11 @@ SURE_R, SURE_GAIN = 0.45, 0.05
 def quantities(clip: Clip) -> F32 | None:
     """Return (T, 5) float32 quantities of the mouth at lips.RATE_HZ, from the start; None if it cannot be used."""
     good = _seen(clip)
-    return None if good is None else _at_rate(clip, good, measure(align(clip.points[good]).to_face(clip.points[good])))
+    return (
+        None
+        if good is None
+        else _at_rate(clip, good, measure_mouth(align(clip.points[good]).to_face(clip.points[good])))
+    )
 
 
 def mouth(clip: Clip) -> F32 | None:
@@ -35,7 +40,9 @@ def mouth(clip: Clip) -> F32 | None:
     if good is None:
         return None
     pose = align(clip.points[good])
-    motion = mouth_calibration.Motion(measure(pose.to_face(clip.points[good])), pose, np.zeros(good.sum(), np.int32))
+    motion = mouth_calibration.Motion(
+        measure_mouth(pose.to_face(clip.points[good])), pose, np.zeros(good.sum(), np.int32)
+    )
     rest = mouth_calibration.closed(mouth_calibration.learn(motion), motion.angles_deg)
     return _at_rate(clip, good, motion.quantities - rest)
 

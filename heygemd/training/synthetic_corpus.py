@@ -12,7 +12,7 @@ from scipy.signal import fftconvolve
 
 from ..render.audio import mel
 from ..render.engines.mesh import viseme_net as lips
-from ..render.face.pose import F32
+from ..render.scene import F32
 from .sentences import SENTENCES, sentence
 from .synthetic_speech import FESTIVAL_VOICES, FLITE_VOICES, Utterance, espeak, festival, flite
 from .visemes import targets

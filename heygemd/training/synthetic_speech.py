@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..render.face.pose import F32
+from ..render.scene import F32
 
 FESTIVAL_VOICES = ("cmu_us_slt_arctic_hts", "kal_diphone")
 FLITE_VOICES = ("slt", "rms", "awb", "kal16")

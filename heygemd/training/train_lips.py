@@ -14,8 +14,9 @@ from torch import Tensor
 from ..render.audio import mel as features
 from ..render.engines.mesh import speech_encoder as ear
 from ..render.engines.mesh import viseme_net as lips
-from ..render.face.mouth_params import MODES, OPEN, WIDTH, measure
-from ..render.face.pose import F32, align
+from ..render.face.mouth_params import MOUTH_PARAMS, OPEN, WIDTH, measure_mouth
+from ..render.face.pose import align
+from ..render.scene import F32
 from .real_clips import Clip
 from .synthetic_corpus import Example
 
@@ -51,7 +52,7 @@ def prepare(examples: Iterable[Example], listener: torch.nn.Module) -> list[Hear
 def batch(heard: list[Heard], chance: np.random.Generator, rows: int) -> tuple[Tensor, Tensor]:
     """Return ((rows, T, ear.WIDTH), (rows, T, 5)) random crops; short examples share a row."""
     said = np.zeros((rows, CROP_FRAMES, ear.WIDTH), np.float32)
-    lip = np.zeros((rows, CROP_FRAMES, len(MODES)), np.float32)
+    lip = np.zeros((rows, CROP_FRAMES, len(MOUTH_PARAMS)), np.float32)
     for row in range(rows):
         filled = 0
         while filled < CROP_FRAMES:
@@ -81,7 +82,7 @@ def loss(said: Tensor, lip: Tensor) -> Tensor:
     opening = lip[..., OPEN] * lips.UNIT
     near = torch.nn.functional.max_pool1d(opening[:, None], NEAR_FRAMES, 1, NEAR_FRAMES // 2)[:, 0]
     shut = ((opening < CLOSED_BELOW) & (near > OPEN_ABOVE)).float()[..., None]
-    weight = MODE_WEIGHTS * (1 + (CLOSED_WEIGHT - 1) * shut * torch.eye(len(MODES))[OPEN])
+    weight = MODE_WEIGHTS * (1 + (CLOSED_WEIGHT - 1) * shut * torch.eye(len(MOUTH_PARAMS))[OPEN])
     value = (weight * (said - lip).abs()).mean()
     speed = (MODE_WEIGHTS * (said.diff(dim=1) - lip.diff(dim=1)).abs()).mean()
     return value + 0.5 * speed
@@ -124,7 +125,7 @@ def compare(net: torch.nn.Module, clip: Clip) -> dict[str, float] | None:
     if good.sum() < 25 or good.mean() < 0.8:
         return None
     times = ((np.arange(len(clip.points)) + 0.5) / clip.fps)[good]
-    real = measure(align(clip.points[good]).to_face(clip.points[good]))
+    real = measure_mouth(align(clip.points[good]).to_face(clip.points[good]))
     said = lips.speak(clip.voice, net)
     count = int(min(len(said), times[-1] * lips.RATE_HZ))
     at = (np.arange(count) + 0.5) / lips.RATE_HZ

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from ..render.audio import mel as features
-from ..render.face.mouth_params import MODES, measure
-from ..render.face.pose import F32, align
+from ..render.face.mouth_params import MOUTH_PARAMS, measure_mouth
+from ..render.face.pose import align
+from ..render.scene import F32
 from ..render.sync import av_offset
 from ..render.sync.syncnet import SyncNet, movement
 from .real_clips import Clip
@@ -112,23 +113,23 @@ def shifts(net: SyncNet, clip: Clip) -> dict[float, list[float]]:
 def _measured(clip: Clip) -> F32:
     """Return (frames, 5) quantities as `sync.watch` gives them, NaN without a face."""
     good = np.isfinite(clip.points[:, 0, 0])
-    rows = np.full((len(good), len(MODES)), np.nan, np.float32)
+    rows = np.full((len(good), len(MOUTH_PARAMS)), np.nan, np.float32)
     if good.any():
-        rows[good] = measure(align(clip.points[good]).to_face(clip.points[good]))
+        rows[good] = measure_mouth(align(clip.points[good]).to_face(clip.points[good]))
     return rows
 
 
 def _batch(pairs: list[Pair], chance: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Return (BATCH, BANDS, 2T), (BATCH, 5, T) random crops; mouths are made louder, noisier and partly unseen."""
     mel = np.zeros((BATCH, features.BANDS, 2 * CROP_FRAMES), np.float32)
-    moved = np.zeros((BATCH, len(MODES), CROP_FRAMES), np.float32)
+    moved = np.zeros((BATCH, len(MOUTH_PARAMS), CROP_FRAMES), np.float32)
     for row, which in enumerate(chance.integers(len(pairs), size=BATCH)):
         pair = pairs[which]
         start = int(chance.integers(len(pair.moved) - CROP_FRAMES + 1))
         mel[row] = pair.mel[2 * start : 2 * (start + CROP_FRAMES)].T
         moved[row] = pair.moved[start : start + CROP_FRAMES].T
         disguise(mel[row], chance)
-        moved[row] *= np.exp(chance.normal(0, 0.2, (len(MODES), 1)))
+        moved[row] *= np.exp(chance.normal(0, 0.2, (len(MOUTH_PARAMS), 1)))
         moved[row] += chance.normal(0, 0.15, moved[row].shape)
         moved[row] += chance.normal(0, 0.2) * np.cumsum(chance.normal(0, 0.1, moved[row].shape), 1)
         if chance.random() < 0.3:

@@ -12,7 +12,7 @@ from torch import nn
 
 from ..render.audio import mel as features
 from ..render.audio.vad import SpeechNet
-from ..render.face.pose import F32
+from ..render.scene import F32
 from .synthetic_corpus import rough
 from .train_lips import disguise, schedule
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..render.face.pose import F32
+from ..render.scene import F32
 
 
 class Viseme(NamedTuple):

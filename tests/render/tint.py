@@ -23,7 +23,7 @@ class Tint(FrameEngine):
         pass
 
     def wants(self, track: Track) -> list[int]:
-        return [int(n) for n in np.flatnonzero(track.strength > 0)[::10]]
+        return [int(n) for n in np.flatnonzero(track.effect_weight > 0)[::10]]
 
     def study(self, crops: Iterator[Crop], track: Track) -> Memo:
         type(self).studied += 1

@@ -19,9 +19,9 @@ from ...media import ffmpeg
 from ...media.probe import AudioStream, probe
 from ...media.process import Ended, Reader, fault
 from ..cache import Cache, through
-from ..engines.base import VOICE_RATE_HZ
 from ..scene import Finding
 from . import vad
+from .mel import VOICE_RATE_HZ
 
 VERSION = "5"
 BLOCK_S, CONTEXT_S = 20, 1

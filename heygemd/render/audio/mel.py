@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from ..face.pose import F32
+from ..scene import F32
 
 VOICE_RATE_HZ = 16_000
 RATE_HZ = 100

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ...weights.bundled import tensors
-from ..face.pose import F32
-from ..scene import Finding
+from ..scene import F32, Finding
 from . import mel as features
 from . import speaker_count
 

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from ...config.schema import Render
 from ..scene import Crop, Patch, Timeline, Track
 
-VOICE_RATE_HZ = 16_000
 Memo = dict[str, NDArray[Any]]
 """What an engine keeps of a video or of a voice: plain arrays, stored by content hash without pickle."""
 
@@ -53,9 +52,9 @@ class FrameEngine(Engine):
     version: ClassVar[str]
     """Part of the memo's cache key: raise it when `study` or `hear` changes."""
 
-    strength_gain: ClassVar[float] = 1.0
-    """Patches are blended by `Track.strength` times this, 1 at most. More for an engine that itself moves less where it
-    is low: two mouths of unlike shape are not to be seen through each other."""
+    effect_gain: ClassVar[float] = 1.0
+    """Patches are blended by `Track.effect_weight` times this, 1 at most. An engine that moves less where the weight is
+    low sets more than 1: it shows its patches in full, which avoids double-exposed mouths."""
 
     @abstractmethod
     def wants(self, track: Track) -> list[int]:

@@ -16,11 +16,12 @@ from ...config.schema import Limits
 from ...errors import EngineError, InputError
 from ...media import ffmpeg
 from ...media.process import Writer
+from ..audio.mel import VOICE_RATE_HZ
 from ..progress import Phases
 from ..video import decode, encode_mux
 from ..video.compositing import matrix_name
 from ..video.decode import Frame, Picture
-from .base import VOICE_RATE_HZ, FileEngine
+from .base import FileEngine
 
 CRF = 10
 MISSING_S = 0.5

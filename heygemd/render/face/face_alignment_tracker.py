@@ -1,7 +1,7 @@
-"""The face-alignment tracker: S3FD or BlazeFace finds faces, FAN says how they lie; Face Mesh then fits its points.
+"""The face-alignment tracker: S3FD or BlazeFace finds faces, FAN places their squares, Face Mesh fits its points.
 
 S3FD: Zhang et al. 2017, arXiv:1708.05237. FAN: Bulat and Tzimiropoulos 2017, arXiv:1703.07332. Their weights are large
-and not shipped; they are taken from the models folder only, nothing is ever downloaded here.
+and not shipped. They are read from the models folder only; nothing is downloaded here.
 """
 
 from __future__ import annotations
@@ -27,30 +27,31 @@ from ...config.schema import DetectorName
 from ...errors import EngineError, NotInstalled
 from ...weights import requirements
 from ..oom import exhausted
-from ..scene import Finding, Image, Track
-from .landmarks import Mesh, Square, anchors, distinct
-from .multi_face_tracker import SEARCH_S, Finder
-from .pose import F32
+from ..scene import F32, Finding, Image, Track
+from .detector import FaceDetector, Square, anchors, distinct
+from .landmarks import FaceMesh
+from .multi_face_tracker import SEARCH_S
 from .tracker import MIN_FACE_SHARE, Tracker
 
 BATCHES = {"cpu": 1, "cuda": 16}
-"""Frames at a time. Four save a processor a seventh of S3FD's work: those that are looked at in vain cost more."""
-RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
+"""Frames at a time. On a CPU, batches of four would save a seventh of S3FD's time, less than unneeded frames cost."""
+FAN_RIGHT_EYE, FAN_LEFT_EYE = slice(36, 42), slice(42, 48)
+"""The eyes among FAN's 68 points."""
 MESH_OVER_FAN = 1.15
 """Face Mesh's square reaches up to the hair, FAN's 68 points only to the brows."""
 
 
-class FanFinder:
-    """Faces as rolled squares, from a detector's boxes and FAN's 68 points.
+class FanDetector:
+    """Finds faces as rolled squares, from a detector's boxes and FAN's 68 points.
 
-    Where a face is followed, a frame a second is looked at. Where none is, every `stride`-th: those of the frames to
-    come go through the detector together.
+    While a face is tracked, one frame a second is searched. While there is none, every `stride`-th frame is, and those
+    of the coming frames go through the detector in one batch.
 
-    batch  frames, and faces of a frame, at a time; halved when memory does not suffice, then the processor takes over
+    batch  frames, and faces of a frame, at a time; halved when memory runs out, then the CPU is used
     """
 
     def __init__(self, detector: DetectorName, models: Path, device: str) -> None:
-        """Raise NotInstalled for missing files and for such that do not hold these networks."""
+        """Raise NotInstalled if files are missing or do not hold these networks."""
         files = requirements.face_alignment(detector, models)
         try:
             self._net = _load(detector, *files, device)
@@ -61,37 +62,39 @@ class FanFinder:
             raise NotInstalled("weights_damaged", detail, name=names, path=str(models)) from None
         self._square = detector == "blazeface"
         self.batch = BATCHES[torch.device(device).type]
-        self._coming: deque[Image] = deque()
+        self._upcoming: deque[Image] = deque()
         self._now = self._last = self._stride = 0
-        self._known: dict[int, list[Square]] = {}
+        self._cached: dict[int, list[Square]] = {}
 
-    def ahead(self, frames: Iterator[Image], stride: int) -> Iterator[Image]:
-        """Yield the frames while knowing those of one batch to come; `find` may be asked about the last yielded."""
-        self._now, self._last, self._stride, self._known = 0, 0, stride, {}
-        self._coming = deque(islice(frames, self.batch * stride))
-        while self._coming:
-            yield self._coming[0]
-            self._coming.popleft()
-            self._coming.extend(islice(frames, 1))
+    def prefetch(self, frames: Iterator[Image], stride: int) -> Iterator[Image]:
+        """Yield the frames while holding those of the next batch; `detect` may be called with the last one yielded."""
+        self._now, self._last, self._stride, self._cached = 0, 0, stride, {}
+        self._upcoming = deque(islice(frames, self.batch * stride))
+        while self._upcoming:
+            yield self._upcoming[0]
+            self._upcoming.popleft()
+            self._upcoming.extend(islice(frames, 1))
             self._now += 1
 
-    def find(self, image: Image, levels: int = 3) -> list[Square]:
-        """Return tight rolled squares, largest first. The detector sees all sizes at once: `levels` changes nothing."""
+    def detect(self, image: Image, levels: int = 3) -> list[Square]:
+        """Return tight rolled squares, largest first. The network finds faces of all sizes: `levels` is ignored."""
         del levels
-        self._known = {number: faces for number, faces in self._known.items() if number >= self._now}
-        if self._now not in self._known:
-            idle = self._now - self._last == self._stride and not self._known  # nobody is followed: so it will go on
-            steps = range(0, len(self._coming) or 1, self._stride or 1)[: self.batch if idle else 1]
-            found = self._look([image, *(self._coming[step] for step in steps[1:])])
-            self._known |= {self._now + step: faces for step, faces in zip(steps, found, strict=True)}
+        self._cached = {number: faces for number, faces in self._cached.items() if number >= self._now}
+        if self._now not in self._cached:
+            idle = (
+                self._now - self._last == self._stride and not self._cached
+            )  # no face yet: the next searches are known
+            steps = range(0, len(self._upcoming) or 1, self._stride or 1)[: self.batch if idle else 1]
+            found = self._detect_batch([image, *(self._upcoming[step] for step in steps[1:])])
+            self._cached |= {self._now + step: faces for step, faces in zip(steps, found, strict=True)}
         self._last = self._now
-        return self._known.pop(self._now)
+        return self._cached.pop(self._now)
 
-    def _look(self, images: list[Image]) -> list[list[Square]]:
+    def _detect_batch(self, images: list[Image]) -> list[list[Square]]:
         while True:
             try:
                 boxes = [each for start in range(0, len(images), self.batch) for each in self._boxes(images, start)]
-                return [self._squares(*both) for both in zip(images, boxes, strict=True)]
+                return [self._squares(*pair) for pair in zip(images, boxes, strict=True)]
             except (RuntimeError, MemoryError) as error:
                 if not exhausted(error):
                     raise
@@ -107,12 +110,14 @@ class FanFinder:
             return []
         self._net.max_batch_size = self.batch
         pixels = np.ascontiguousarray(image[..., ::-1])
-        return distinct([square(points) for points in self._net.get_landmarks_from_image(pixels, detected_faces=boxes)])
+        return distinct(
+            [fan_square(points) for points in self._net.get_landmarks_from_image(pixels, detected_faces=boxes)]
+        )
 
     def _shrink(self) -> None:
-        """Halve the batch; from one frame on a GPU go to the processor. Raises EngineError("engine_memory")."""
+        """Halve the batch; below one frame move from the GPU to the CPU. Raise EngineError("engine_memory") there."""
         self.batch //= 2
-        logger.warning("memory does not suffice for the face detector on {}: batch {}", self._net.device, self.batch)
+        logger.warning("out of memory in the face detector on {}: batch is now {}", self._net.device, self.batch)
         if self.batch:
             torch.cuda.empty_cache()
             return
@@ -125,13 +130,13 @@ class FanFinder:
 
 
 def _load(detector: DetectorName, detector_file: Path, fan_file: Path, device: str) -> Any:
-    """Return the package's networks from files of ours: nothing is fetched and only tensors are read."""
+    """Return face_alignment.FaceAlignment with the given files: nothing is downloaded and only tensors are read."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import face_alignment
 
     before = torch.hub.get_dir()
-    # FAN's file is looked for in torch hub's folder under its own name: lend it such a folder.
+    # The package looks for FAN's file in torch hub's folder: give it a temporary one that links to the file.
     with tempfile.TemporaryDirectory() as hub:
         folder = Path(hub) / "checkpoints"
         folder.mkdir()
@@ -155,21 +160,21 @@ def _load(detector: DetectorName, detector_file: Path, fan_file: Path, device: s
 
 
 def _squared(image: Image) -> Image:
-    """Return the image with black beside or below it: the package's BlazeFace would cut off what is no square."""
+    """Return the image padded with black to a square: the package's BlazeFace crops anything else."""
     height, width = image.shape[:2]
     side = max(height, width)
     return np.asarray(cv2.copyMakeBorder(image, 0, side - height, 0, side - width, cv2.BORDER_CONSTANT), np.uint8)
 
 
-def square(points: F32) -> Square:
-    """Return the rolled square round a face of (68, 2) FAN points that Face Mesh expects."""
-    eye_x, eye_y = points[LEFT_EYE].mean(0) - points[RIGHT_EYE].mean(0)
+def fan_square(points: F32) -> Square:
+    """Return the rolled square around (68, 2) FAN points that Face Mesh expects."""
+    eye_x, eye_y = points[FAN_LEFT_EYE].mean(0) - points[FAN_RIGHT_EYE].mean(0)
     roll = math.atan2(eye_y, eye_x)
     turn = np.array([[math.cos(roll), -math.sin(roll)], [math.sin(roll), math.cos(roll)]])
     upright = points @ turn
     low, high = upright.min(0), upright.max(0)
     side = float((high - low).max()) * MESH_OVER_FAN
-    # The missing forehead lies above the points.
+    # FAN has no points on the forehead.
     x, y = turn @ np.array([(low[0] + high[0]) / 2, high[1] - side / 2])
     return Square(float(x), float(y), side, roll)
 
@@ -180,23 +185,23 @@ class FaceAlignmentTracker(Tracker):
     name = "face-alignment"
 
     def __init__(self, models: Path, device: str = "cpu", detector: DetectorName = "s3fd") -> None:
-        """`detector`: the network that finds the faces FAN is asked about."""
+        """`detector`: the network whose boxes FAN gets."""
         super().__init__(models, device)
         self.detector = detector
         self.version = f"2 {detector}"
 
     def check(self) -> None:
         """Raise NotInstalled if weights are missing or wrong."""
-        assert self._finder
-        Mesh()
+        assert self._detector
+        FaceMesh()
 
     @cached_property
-    def _finder(self) -> FanFinder:
-        return FanFinder(self.detector, self.models, self.device)
+    def _detector(self) -> FanDetector:
+        return FanDetector(self.detector, self.models, self.device)
 
-    def finder(self) -> Finder:
+    def face_detector(self) -> FaceDetector:
         """Return the networks."""
-        return self._finder
+        return self._detector
 
     def track(
         self,
@@ -207,7 +212,7 @@ class FaceAlignmentTracker(Tracker):
         progress: Callable[[int], None] | None = None,
         min_share: float = MIN_FACE_SHARE,
     ) -> tuple[Track, list[Finding]]:
-        """As Tracker.track; frames to come are known to the networks."""
+        """Track as Tracker.track does; the networks hold frames to come."""
         stride = max(1, round(SEARCH_S * float(fps)))
-        seen = self._finder.ahead(frames, stride)
+        seen = self._detector.prefetch(frames, stride)
         return super().track(seen, full_size, fps, points_file, progress, min_share)

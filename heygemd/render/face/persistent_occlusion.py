@@ -1,75 +1,94 @@
-"""Whether the mouth is hidden all the time: by a surgical mask, or a microphone held before it.
+"""Detects a mouth that is hidden throughout a shot: by a surgical mask, or a microphone held before it.
 
-`cover` tells what comes and goes by the face's own usual looks; where the mouth is never seen there are none. Here the
-face is held against itself: cloth and foam have one colour where the mesh says lips and chin, and not that of the
-brow, or they are smooth where lips meet. Beards, lipstick and shadow leave lips unlike the chin, and a dark line.
+Such a shot never shows the bare mouth to compare with, so each face is compared with itself. Cloth and foam have one
+colour where the mesh has lips and chin, and it is not the brow's; or they are smooth where the lips should meet.
+Beards, lipstick and shadow leave lips that differ from the chin, and a dark line between them.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..scene import Image
-from .pose import F32, eye_distance
+from ..scene import F32, Image
+from .mesh_indices import BELOW_LOWER_LIP, BROW_AND_BRIDGE, LOWER_LIP_PAIRS, OUTER_LIP_PAIRS
+from .pose import eye_distance
 
-LOWER_LIP = np.array([(17, 14), (84, 87), (314, 317), (181, 178), (405, 402)])
-"""Pairs of vertices half way between which the lower lip's red lies."""
-BELOW_LIP = np.array([18, 200, 83, 313, 182, 406, 199])
-BROW = np.array([6, 197, 9, 151, 108, 337, 8])
-ACROSS = np.array([(0, 17), (37, 84), (267, 314), (39, 181), (269, 405), (40, 91), (270, 321)])
-"""Upper and lower outline of the lips: between them the line where lips meet is crossed."""
-STEPS = 21
-SPOT, FINE = 16, 40
-"""Colours are means over an eye distance divided by the first, the lips' line is looked for with the second."""
-EVERY_FRAMES, FEWEST = 4, 3
-FOREIGN, PLAIN = 14.0, 0.15
-"""Chin against brow in colour (CIELAB a, b), and lip against chin as a share of it. Over 180 real clips chins with
-lips that plain reach 11; masks and microphones drawn on them begin at 15."""
-SMOOTH, APART = 0.12, 12.0
-"""Depth of the lips' line as a share of the light (real lips: 0.23 and more), and chin against brow with lightness."""
-MOST_OF_THE_TIME = 0.8
+LINE_SAMPLES = 21
+SAMPLES_AN_EYE_DISTANCE, LINE_SAMPLES_AN_EYE_DISTANCE = 16, 40
+"""Colours are means over an eye distance divided by the first; the line between the lips is sampled with the second."""
+EVERY_FRAMES, MIN_FRAMES = 4, 3
+MIN_CHIN_TINT, MAX_LIP_TINT_SHARE = 14.0, 0.15
+"""The chin has another colour than the brow from the first on (CIELAB a, b), and the lip has the chin's colour below
+this share of that difference. Chins of 180 real clips with lips as plain as that reach 11; masks and microphones drawn
+on them begin at 15."""
+MAX_LIP_LINE, MIN_CHIN_DISTANCE = 0.12, 12.0
+"""The line between the lips is missing below the first (a share of the light; real lips have 0.23 and more) if the
+chin differs from the brow by the second (CIELAB)."""
+MIN_HIDDEN_SHARE = 0.8
 
 
-def measure(image: Image, points: F32) -> F32:
-    """Return (4,) float32 of a mesh of (468, 2 or 3) points: what FOREIGN, PLAIN, SMOOTH and APART speak of.
+class MouthVisibility(NamedTuple):
+    """What tells a hidden mouth from a bare one; columns of the (T, 4) float32 arrays below.
 
-    Chin against brow in colour, lip against chin in colour, depth of the lips' line, chin against brow in all.
+    chin_tint      distance of the chin's colour from the brow's, CIELAB a and b
+    lip_tint       distance of the lower lip's colour from the chin's, CIELAB a and b
+    lip_line       depth of the dark line between the lips, as a share of the light
+    chin_distance  distance of the chin's colour from the brow's, CIELAB L, a and b
     """
+
+    chin_tint: float
+    lip_tint: float
+    lip_line: float
+    chin_distance: float
+
+
+def measure_visibility(image: Image, points: F32) -> MouthVisibility:
+    """Measure a mesh of (468, 2 or 3) points in the image."""
     eye, flat = float(eye_distance(points)), points[:, :2]
     part, shift = _part(image, flat)
     flat = flat - shift
-    groups = [flat[LOWER_LIP].mean(1), flat[BELOW_LIP], flat[BROW]]
-    soft = cv2.blur(part, (int(eye) // SPOT + 1,) * 2)
+    groups = [flat[LOWER_LIP_PAIRS].mean(1), flat[BELOW_LOWER_LIP], flat[BROW_AND_BRIDGE]]
+    soft = cv2.blur(part, (int(eye) // SAMPLES_AN_EYE_DISTANCE + 1,) * 2)
     lip, chin, brow = (np.median(_lab(_at(soft, spots)), 0) for spots in groups)
-    share = np.linspace(0, 1, STEPS, dtype=np.float32)[:, None]
-    rows = flat[ACROSS[:, :1]] * (1 - share) + flat[ACROSS[:, 1:]] * share
-    fine = cv2.blur(part, (int(eye) // FINE + 1,) * 2)
+    return MouthVisibility(
+        float(np.linalg.norm((chin - brow)[1:])),
+        float(np.linalg.norm((lip - chin)[1:])),
+        _lip_line(part, flat, eye),
+        float(np.linalg.norm(chin - brow)),
+    )
+
+
+def _lip_line(part: Image, flat: F32, eye: float) -> float:
+    """Return the depth of the dark line between the lips, as a share of the light around it."""
+    share = np.linspace(0, 1, LINE_SAMPLES, dtype=np.float32)[:, None]
+    rows = flat[OUTER_LIP_PAIRS[:, :1]] * (1 - share) + flat[OUTER_LIP_PAIRS[:, 1:]] * share
+    fine = cv2.blur(part, (int(eye) // LINE_SAMPLES_AN_EYE_DISTANCE + 1,) * 2)
     light = _at(fine, rows.reshape(-1, 2)).astype(np.float32) @ np.array([0.114, 0.587, 0.299], np.float32)
-    light = light.reshape(len(ACROSS), STEPS)
-    above, below = light[:, : STEPS // 2].max(1), light[:, STEPS // 2 + 1 :].max(1)
+    light = light.reshape(len(OUTER_LIP_PAIRS), LINE_SAMPLES)
+    above, below = light[:, : LINE_SAMPLES // 2].max(1), light[:, LINE_SAMPLES // 2 + 1 :].max(1)
     inner = light[:, 4:-4].min(1)
-    line = np.median((np.minimum(above, below) - inner) / np.maximum(np.median(light, 1), 20))
-    foreign, red = np.linalg.norm((chin - brow)[1:]), np.linalg.norm((lip - chin)[1:])
-    return np.array([foreign, red, line, np.linalg.norm(chin - brow)], np.float32)
+    return float(np.median((np.minimum(above, below) - inner) / np.maximum(np.median(light, 1), 20)))
 
 
-def hides(measures: F32) -> NDArray[np.bool_]:
-    """Return (T,) whether the mouth is hidden in each of (T, 4) measures."""
-    foreign, red, line, apart = measures.T
-    other_colour = (foreign > FOREIGN) & (red < PLAIN * foreign)
-    return np.asarray(other_colour | ((line < SMOOTH) & (apart > APART)), bool)
+def hidden(visibility: F32) -> NDArray[np.bool_]:
+    """Return (T,) bool, whether the mouth is hidden in each of (T, 4) MouthVisibility rows."""
+    chin_tint, lip_tint, lip_line, chin_distance = visibility.T
+    one_colour = (chin_tint > MIN_CHIN_TINT) & (lip_tint < MAX_LIP_TINT_SHARE * chin_tint)
+    return np.asarray(one_colour | ((lip_line < MAX_LIP_LINE) & (chin_distance > MIN_CHIN_DISTANCE)), bool)
 
 
-def always(measures: F32) -> bool:
-    """Return whether the mouth is hidden throughout a shot of which (T, 4) measures are known."""
-    return len(measures) >= FEWEST and float(hides(measures).mean()) >= MOST_OF_THE_TIME
+def hidden_throughout(visibility: F32) -> bool:
+    """Return whether the mouth is hidden all through a shot of which (T, 4) MouthVisibility rows are known."""
+    return len(visibility) >= MIN_FRAMES and float(hidden(visibility).mean()) >= MIN_HIDDEN_SHARE
 
 
 def _part(image: Image, flat: F32) -> tuple[Image, F32]:
-    """Return the image round the points in question, and its corner."""
-    used = flat[np.concatenate([BELOW_LIP, BROW, ACROSS.ravel()])]
+    """Return the part of the image around the points that are sampled, and its top left corner (x, y)."""
+    used = flat[np.concatenate([BELOW_LOWER_LIP, BROW_AND_BRIDGE, OUTER_LIP_PAIRS.ravel()])]
     limits = np.array(image.shape[1::-1]) - 1
     low = np.clip(np.floor(used.min(0)) - 8, 0, limits).astype(int)
     high = np.clip(np.ceil(used.max(0)) + 8, low, limits).astype(int) + 1
@@ -77,6 +96,7 @@ def _part(image: Image, flat: F32) -> tuple[Image, F32]:
 
 
 def _at(image: cv2.typing.MatLike, spots: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Return (n, 3) uint8 pixels nearest to (n, 2) spots."""
     at = np.clip(np.rint(spots).astype(int), 0, np.array(image.shape[1::-1]) - 1)
     return np.asarray(image[at[:, 1], at[:, 0]], np.uint8)
 

@@ -1,7 +1,4 @@
-"""Face trackers: small frames in, one presenter's Track out.
-
-`FaceMeshTracker` needs nothing but the shipped networks; `fan.FaceAlignmentTracker` finds faces with S3FD and FAN.
-"""
+"""Face trackers turn small frames into the presenter's Track. FaceMeshTracker needs only the shipped networks."""
 
 from __future__ import annotations
 
@@ -14,13 +11,13 @@ from typing import ClassVar
 
 import numpy as np
 
-from ...config.schema import DetectorName
-from ...errors import EngineError, InputError, NotInstalled
-from ...weights import requirements
+from ...errors import InputError
 from ..scene import Finding, Image, Track
-from .landmark_smoothing import Seen, settle
-from .landmarks import Detector, Mesh
-from .multi_face_tracker import SLOTS, Crowd, Finder, SlotFiles, presenter
+from .detector import BlazeFace, FaceDetector
+from .face_records import FaceRecords
+from .landmark_smoothing import RawTrack, smooth_track
+from .landmarks import FaceMesh
+from .multi_face_tracker import SLOTS, MultiFaceTracker, choose_presenter
 
 MIN_FACE_SHARE = 0.1
 SECOND_FACE_SHARE = 0.5
@@ -41,10 +38,10 @@ class Tracker(ABC):
 
     @abstractmethod
     def check(self) -> None:
-        """Raise NotInstalled when the tracker cannot run here: then work waits for it."""
+        """Raise NotInstalled when the tracker cannot run here; the job then waits."""
 
     @abstractmethod
-    def finder(self) -> Finder:
+    def face_detector(self) -> FaceDetector:
         """Return what finds faces in a small frame."""
 
     def track(
@@ -56,7 +53,7 @@ class Tracker(ABC):
         progress: Callable[[int], None] | None = None,
         min_share: float = MIN_FACE_SHARE,
     ) -> tuple[Track, list[Finding]]:
-        """Follow the presenter's face.
+        """Track the presenter's face.
 
         frames       small frames (longest side 640 or less), all of one size
         full_size    (width, height) in pixels to which points and boxes are scaled
@@ -66,75 +63,56 @@ class Tracker(ABC):
 
         Raise InputError("no_face"), InputError("few_faces", share=...) or InputError("face_never_clear").
         """
-        files = SlotFiles(points_file)
+        records = FaceRecords(points_file, SLOTS)
         try:
-            crowd = self._watch(frames, full_size, fps, files, progress)
-            sides = np.asarray(crowd.sides, np.float32).reshape(-1, SLOTS)
-            cuts = np.asarray(crowd.cuts, bool)
+            faces = self._track_faces(frames, full_size, fps, records, progress)
+            sides = np.asarray(faces.sides, np.float32).reshape(-1, SLOTS)
+            cuts = np.asarray(faces.cuts, bool)
             starts = [int(i) for i in np.flatnonzero(cuts)]
             shots = list(itertools.pairwise([*starts, len(cuts)]))
-            slot = presenter(sides, shots)
+            slot = choose_presenter(sides, shots)
             share = float((slot >= 0).mean()) if len(slot) else 0.0
             if share == 0:
                 raise InputError("no_face")
             if share < min_share:
                 raise InputError("few_faces", share=round(share, 3))
             largest = sides.max(1, initial=0.0)
-            faces = ((sides > 0) & (sides >= SECOND_FACE_SHARE * largest[:, None])).sum(1).astype(np.uint8)
-            track, findings = settle(Seen(full_size, fps, slot, cuts, faces, files), points_file)
-            if not track.strength.any() and not any(finding.code == "mouth_hidden" for finding in findings):
+            face_count = ((sides > 0) & (sides >= SECOND_FACE_SHARE * largest[:, None])).sum(1).astype(np.uint8)
+            track, findings = smooth_track(RawTrack(full_size, fps, slot, cuts, face_count, records), points_file)
+            if not track.effect_weight.any() and not any(finding.code == "mouth_hidden" for finding in findings):
                 raise InputError("face_never_clear")
             return track, findings
         finally:
-            files.close()
+            records.close()
 
-    def _watch(
+    def _track_faces(
         self,
         frames: Iterator[Image],
         full_size: tuple[int, int],
         fps: Fraction,
-        files: SlotFiles,
+        records: FaceRecords,
         progress: Callable[[int], None] | None,
-    ) -> Crowd:
-        crowd = Crowd(self.finder(), Mesh(), fps, (1.0, 1.0), files)
+    ) -> MultiFaceTracker:
+        faces = MultiFaceTracker(self.face_detector(), FaceMesh(), fps, (1.0, 1.0), records)
         for count, image in enumerate(frames, 1):
-            crowd.scale = (full_size[0] / image.shape[1], full_size[1] / image.shape[0])
-            crowd.add(image)
+            faces.scale = (full_size[0] / image.shape[1], full_size[1] / image.shape[0])
+            faces.add(image)
             if progress:
                 progress(count)
-        return crowd
+        return faces
 
 
 class FaceMeshTracker(Tracker):
-    """BlazeFace finds, Face Mesh follows; shipped with the package, runs on one core."""
+    """BlazeFace detects, Face Mesh tracks; shipped with the package, runs on one core."""
 
     name = "facemesh"
     version = "1"
 
     def check(self) -> None:
         """Raise NotInstalled if a shipped network is missing or damaged."""
-        Detector()
-        Mesh()
+        BlazeFace()
+        FaceMesh()
 
-    def finder(self) -> Finder:
+    def face_detector(self) -> FaceDetector:
         """Return BlazeFace."""
-        return Detector()
-
-
-def tracker(name: str, models: Path, device: str = "cpu", detector: DetectorName = "s3fd") -> Tracker:
-    """Return the tracker called `name` ("auto", "facemesh", "face-alignment"), else EngineError("tracker_unknown").
-
-    "auto" is face-alignment where its weights are installed and a GPU runs it: S3FD takes a processor seconds a look.
-    """
-    if name == FaceMeshTracker.name or (name == "auto" and not device.startswith("cuda")):
-        return FaceMeshTracker(models, device)
-    if name == "auto":
-        try:
-            requirements.face_alignment(detector, models)
-        except NotInstalled:
-            return FaceMeshTracker(models, device)
-    if name in ("auto", "face-alignment"):
-        from .face_alignment_tracker import FaceAlignmentTracker
-
-        return FaceAlignmentTracker(models, device, detector)
-    raise EngineError("tracker_unknown", name=name)
+        return BlazeFace()

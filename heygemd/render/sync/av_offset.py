@@ -16,11 +16,11 @@ from ...config.schema import Limits
 from ...errors import EngineError, InputError
 from ...media import probe
 from ...protocol import CONTROL_MS, SyncMeasurement
-from ..engines.base import VOICE_RATE_HZ
-from ..face.mouth_params import MODES, OPEN, measure
-from ..face.pose import F32, align
+from ..audio.mel import VOICE_RATE_HZ
+from ..face.mouth_params import MOUTH_PARAMS, OPEN, measure_mouth
+from ..face.pose import align
 from ..face.tracker import Tracker
-from ..scene import Image
+from ..scene import F32, Image
 from ..video import decode as video
 from ..video.decode import Picture
 from . import syncnet
@@ -91,7 +91,7 @@ def watch(
     """
     images, decode = video.small_frames(picture, round(SAMPLE_S * picture.fps))
     step, size = round(STEP_S * picture.fps), (picture.width, picture.height)
-    lips = np.zeros((0, len(MODES)), np.float32)
+    lips = np.zeros((0, len(MOUTH_PARAMS)), np.float32)
     try:
         while True:
             note = partial(lambda before, count: progress(before + count), len(lips))
@@ -118,13 +118,13 @@ def _mouth(
     try:
         track, _ = tracker.track(images, size, fps, scratch / "measured.f32", note, min_share=0.0)
     except InputError:  # no face at all is nothing to measure; who may show none was decided before
-        return np.full((count, len(MODES)), np.nan, np.float32)
-    quantities = np.full((len(track), len(MODES)), np.nan, np.float32)
+        return np.full((count, len(MOUTH_PARAMS)), np.nan, np.float32)
+    quantities = np.full((len(track), len(MOUTH_PARAMS)), np.nan, np.float32)
     for start in range(0, len(track), 256):
         points = track.points(start, min(start + 256, len(track)))
         seen = np.flatnonzero(np.isfinite(points[:, 0, 0]))
         if len(seen):
-            quantities[start + seen] = measure(align(points[seen]).to_face(points[seen]))
+            quantities[start + seen] = measure_mouth(align(points[seen]).to_face(points[seen]))
     return quantities
 
 
@@ -197,7 +197,7 @@ def _at_rate(quantities: F32, fps: Fraction) -> F32:
     """Return the quantities at RATE_HZ; holes are bridged."""
     seen = np.flatnonzero(np.isfinite(quantities[:, OPEN]))
     if len(seen) < 2:
-        return np.zeros((0, len(MODES)), np.float32)
+        return np.zeros((0, len(MOUTH_PARAMS)), np.float32)
     times = (np.arange(len(quantities)) + 0.5) / float(fps)
     grid = (np.arange(int(len(quantities) / float(fps) * RATE_HZ)) + 0.5) / RATE_HZ
     return np.stack([np.interp(grid, times[seen], column[seen]) for column in quantities.T], 1).astype(np.float32)

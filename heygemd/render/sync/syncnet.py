@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from ...weights.bundled import tensors
 from ..audio import mel as features
-from ..face.mouth_params import MODES
-from ..face.pose import F32, blur
+from ..face.mouth_params import MOUTH_PARAMS
+from ..face.temporal_smoothing import gaussian_smooth
+from ..scene import F32
 
 RATE_HZ = 50
 SLOW_S = 0.6
@@ -32,7 +33,7 @@ class SyncNet(nn.Module):
         self.hear = nn.Conv1d(features.BANDS, size, 5, stride=2, padding=2)
         self.listen = nn.ModuleList(nn.Conv1d(size, size, 3, padding=d, dilation=d) for d in (1, 2, 4))
         self.heard = nn.Conv1d(size, SHARED, 1)
-        self.see = nn.Conv1d(len(MODES), MOUTH_CHANNELS, 5, padding=2)
+        self.see = nn.Conv1d(len(MOUTH_PARAMS), MOUTH_CHANNELS, 5, padding=2)
         self.watch = nn.Conv1d(MOUTH_CHANNELS, MOUTH_CHANNELS, 5, padding=4, dilation=2)
         self.seen = nn.Conv1d(MOUTH_CHANNELS, SHARED, 1)
         self.drop = nn.Dropout(0.15)
@@ -58,7 +59,7 @@ def _unit(x: Tensor) -> Tensor:
 
 def movement(quantities: F32) -> F32:
     """Return (T, 5) at RATE_HZ without what is slow, in units of each quantity's own spread, limited to 4."""
-    fast = quantities - blur(quantities, SLOW_S * RATE_HZ)
+    fast = quantities - gaussian_smooth(quantities, SLOW_S * RATE_HZ)
     return np.asarray((fast / np.maximum(fast.std(0), LEAST_SPREAD)).clip(-4, 4), np.float32)
 
 

@@ -69,15 +69,15 @@ def crop(frame: Frame, picture: Picture, box: Box) -> Image:
     return image
 
 
-def blend(frame: Frame, picture: Picture, box: Box, before: Image, patch: Patch, strength: float) -> Frame:
+def blend(frame: Frame, picture: Picture, box: Box, before: Image, patch: Patch, weight: float) -> Frame:
     """Return the frame with the patch in its box; `before` is what `crop` gave. The given frame is not changed."""
     where = _touched(patch.mask)
-    if strength <= 0 or where is None:
+    if weight <= 0 or where is None:
         return frame
     rows, columns = where
     linear = to_yuv(matrix_name(picture), picture.full_range)[:, :3]
     apart = cv2.subtract(patch.image[rows, columns], before[rows, columns], dtype=cv2.CV_32F)
-    mask = patch.mask[rows, columns] * np.float32(min(strength, 1.0))
+    mask = patch.mask[rows, columns] * np.float32(min(weight, 1.0))
     change = [cv2.multiply(channel, mask) for channel in cv2.split(cv2.transform(apart, linear))]
     result: Frame = frame.copy()
     top, left = box[1] + rows.start, box[0] + columns.start

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...protocol import Preview
-from ..face.mouth_params import INNER
-from ..face.pose import F32, eye_distance
-from ..scene import Image, Timeline, Track
+from ..face.mesh_indices import INNER_LIPS
+from ..face.pose import eye_distance
+from ..scene import F32, Image, Timeline, Track
 from ..sync.av_offset import loudness
 from . import compositing, decode
 from .decode import Picture
@@ -51,7 +51,7 @@ def gather(
 def _moments(gaps: F32, track: Track, line: Timeline) -> list[int]:
     """Return finished frames at which to look: spread over the start, open and closed lips in turn."""
     count = min(len(gaps), round(WITHIN_S * line.fps))
-    seen = np.isfinite(gaps[:count]) & (track.strength[line.source[:count]] > 0)
+    seen = np.isfinite(gaps[:count]) & (track.effect_weight[line.source[:count]] > 0)
     found = []
     for number, part in enumerate(np.array_split(np.arange(count), MOMENTS)):
         part = part[seen[part]]
@@ -88,7 +88,7 @@ def _around_mouth(track: Track, number: int) -> compositing.Box:
     points = track.points(number, number + 1)[0, :, :2]
     side = SIDE_IN_EYES * float(eye_distance(points))
     side = int(min(max(side, 16), track.width, track.height)) // 2 * 2
-    middle = points[INNER].mean(0) - side / 2
+    middle = points[INNER_LIPS].mean(0) - side / 2
     x0, y0 = (
         int(np.clip(m, 0, limit - side)) // 2 * 2 for m, limit in zip(middle, (track.width, track.height), strict=True)
     )

@@ -1,4 +1,4 @@
-"""The face-alignment tracker: its plumbing with weights made here, and real faces where its real weights lie.
+"""The face-alignment create_tracker: its plumbing with weights made here, and real faces where its real weights lie.
 
 Made weights say nothing of accuracy: S3FD is made to see one face of a known size in every picture, FAN guesses.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from face_alignment.detection.blazeface.net_blazeface import BlazeFace
+from face_alignment.detection.blazeface.net_blazeface import BlazeFace as BackBlazeFace
 from face_alignment.detection.sfd.net_s3fd import s3fd
 from face_alignment.models import FAN
 
@@ -23,8 +23,9 @@ from heygemd.errors import EngineError, InputError, NotInstalled
 from heygemd.render import analysis
 from heygemd.render.cache import Cache
 from heygemd.render.face import face_alignment_tracker
-from heygemd.render.face.landmarks import Detector, Square
-from heygemd.render.face.tracker import FaceMeshTracker, tracker
+from heygemd.render.face.detector import BlazeFace, Square
+from heygemd.render.face.registry import create_tracker
+from heygemd.render.face.tracker import FaceMeshTracker
 from heygemd.render.progress import Phases
 from heygemd.render.scene import Image
 from heygemd.render.video import decode
@@ -36,9 +37,9 @@ from ..anna import film
 REAL = Path(os.environ.get("HEYGEMD_MODELS", "/var/lib/heygemd/models"))
 
 
-def blazeface() -> BlazeFace:
+def blazeface() -> BackBlazeFace:
     """Sees one face that fills the picture but for an eighth on each side."""
-    net = BlazeFace(back_model=True)
+    net = BackBlazeFace(back_model=True)
     for name, layer in net.named_modules():
         if name.startswith(("classifier", "regressor")):
             torch.nn.init.zeros_(layer.weight)
@@ -71,29 +72,29 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.fixture(scope="module")
-def finder(made: Path) -> face_alignment_tracker.FanFinder:
-    return face_alignment_tracker.FanFinder("s3fd", made, "cpu")
+def detector(made: Path) -> face_alignment_tracker.FanDetector:
+    return face_alignment_tracker.FanDetector("s3fd", made, "cpu")
 
 
 @pytest.mark.slow
-def test_one_face_through_both_networks(finder: face_alignment_tracker.FanFinder) -> None:
+def test_one_face_through_both_networks(detector: face_alignment_tracker.FanDetector) -> None:
     image = people.photo()
-    boxes = finder._net.face_detector.detect_from_image(image[..., ::-1].copy())
+    boxes = detector._net.face_detector.detect_from_image(image[..., ::-1].copy())
     assert np.array(boxes).shape == (1, 5) and boxes[0][2] - boxes[0][0] == pytest.approx(512 * np.e, abs=2)
-    squares = finder.find(image)
+    squares = detector.detect(image)
     assert len(squares) == 1 and all(np.isfinite(squares[0]))
 
 
 def test_blazeface_of_the_package_sees_the_whole_frame(made: Path) -> None:
     """It would see a square from the middle only."""
-    finder = face_alignment_tracker.FanFinder("blazeface", made, "cpu")
+    detector = face_alignment_tracker.FanDetector("blazeface", made, "cpu")
     wide = np.zeros((180, 320, 3), np.uint8)
-    (boxes,) = finder._boxes([wide], 0)
+    (boxes,) = detector._boxes([wide], 0)
     assert boxes.shape[1] == 5 and boxes[:, 0].min() < 80 < 240 < boxes[:, 2].max()
 
 
 def test_faces_of_a_frame_go_through_fan_together(
-    finder: face_alignment_tracker.FanFinder, monkeypatch: pytest.MonkeyPatch
+    detector: face_alignment_tracker.FanDetector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[tuple[int, ...]] = []
 
@@ -102,33 +103,33 @@ def test_faces_of_a_frame_go_through_fan_together(
         return torch.zeros(len(crops), 68, 64, 64)
 
     boxes = np.array([[10, 10, 90, 110, 0.9]] * 3)
-    monkeypatch.setattr(finder._net.face_detector, "detect_from_batch", lambda pixels: [boxes])
-    monkeypatch.setattr(finder._net, "face_alignment_net", fan_net)
-    monkeypatch.setattr(finder, "batch", 4)
-    finder.find(people.photo())
+    monkeypatch.setattr(detector._net.face_detector, "detect_from_batch", lambda pixels: [boxes])
+    monkeypatch.setattr(detector._net, "face_alignment_net", fan_net)
+    monkeypatch.setattr(detector, "batch", 4)
+    detector.detect(people.photo())
     assert sizes == [(3, 3, 256, 256)]
 
 
-def test_frames_of_a_batch_are_seen_as_if_each_were_alone(finder: face_alignment_tracker.FanFinder) -> None:
+def test_frames_of_a_batch_are_seen_as_if_each_were_alone(detector: face_alignment_tracker.FanDetector) -> None:
     images = [np.ascontiguousarray(image[:128, :192]) for image in people.swaying(3)]
-    together = finder._net.face_detector.detect_from_batch(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2))
+    together = detector._net.face_detector.detect_from_batch(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2))
     for image, boxes in zip(images, together, strict=True):
-        assert np.allclose(boxes, finder._boxes([image], 0)[0], atol=1e-2)
+        assert np.allclose(boxes, detector._boxes([image], 0)[0], atol=1e-2)
 
 
 class Watched:
-    """A finder whose networks are replaced: it sees a face in frames from `first` on, and keeps what it was asked."""
+    """A detector whose networks are replaced: it sees a face in frames from `first` on, and keeps what it was asked."""
 
     def __init__(
-        self, finder: face_alignment_tracker.FanFinder, monkeypatch: pytest.MonkeyPatch, first: int = 1 << 30
+        self, detector: face_alignment_tracker.FanDetector, monkeypatch: pytest.MonkeyPatch, first: int = 1 << 30
     ) -> None:
         self.batches, self.taken, self.first = list[int](), 0, first
-        monkeypatch.setattr(finder, "_boxes", self._boxes)
-        monkeypatch.setattr(finder, "_squares", lambda image, box: [Square(*box)] if len(box) else [])
-        self.finder = finder
+        monkeypatch.setattr(detector, "_boxes", self._boxes)
+        monkeypatch.setattr(detector, "_squares", lambda image, box: [Square(*box)] if len(box) else [])
+        self.detector = detector
 
     def _boxes(self, images: list[Image], start: int) -> list[np.ndarray]:
-        part = images[start : start + self.finder.batch]
+        part = images[start : start + self.detector.batch]
         self.batches.append(len(part))
         return [np.full(3, image[0, 0, 0]) if image[0, 0, 0] >= self.first else np.zeros(0) for image in part]
 
@@ -140,20 +141,20 @@ class Watched:
     def ask(self, count: int) -> dict[int, list[Square]]:
         """Look as the follower does while it finds nobody."""
         found, held = {}, 0
-        for number, image in enumerate(self.finder.ahead(self.frames(count), 5)):
+        for number, image in enumerate(self.detector.prefetch(self.frames(count), 5)):
             held = max(held, self.taken - number)
             if number < 5 or number % 5 == 0 or number % 24 == 0:
-                found[number] = self.finder.find(image)
-        assert held <= self.finder.batch * 5
+                found[number] = self.detector.detect(image)
+        assert held <= self.detector.batch * 5
         return found
 
 
 @pytest.mark.parametrize("batch", [1, 4, 16])
 def test_frames_without_a_face_go_through_the_detector_together(
-    finder: face_alignment_tracker.FanFinder, monkeypatch: pytest.MonkeyPatch, batch: int
+    detector: face_alignment_tracker.FanDetector, monkeypatch: pytest.MonkeyPatch, batch: int
 ) -> None:
-    monkeypatch.setattr(finder, "batch", batch)
-    watched = Watched(finder, monkeypatch)
+    monkeypatch.setattr(detector, "batch", batch)
+    watched = Watched(detector, monkeypatch)
     found = watched.ask(200)
     assert not any(found.values()) and max(watched.batches) == batch
     assert sum(watched.batches) == len(found)  # none was looked at in vain
@@ -161,43 +162,43 @@ def test_frames_without_a_face_go_through_the_detector_together(
 
 
 def test_each_frame_gets_its_own_faces(
-    finder: face_alignment_tracker.FanFinder, monkeypatch: pytest.MonkeyPatch
+    detector: face_alignment_tracker.FanDetector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finder, "batch", 4)
-    found = Watched(finder, monkeypatch, first=33).ask(60)
+    monkeypatch.setattr(detector, "batch", 4)
+    found = Watched(detector, monkeypatch, first=33).ask(60)
     assert {number: faces[0].x for number, faces in found.items() if faces} == {
         number: number for number in found if number >= 33
     }
 
 
 def test_too_little_memory_halves_the_batch_then_the_processor_takes_over(
-    finder: face_alignment_tracker.FanFinder, monkeypatch: pytest.MonkeyPatch
+    detector: face_alignment_tracker.FanDetector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No GPU is needed: it has no room from the first byte on."""
     tried: list[tuple[str, int]] = []
     rooms = {"cpu": 1, "cuda": 0}
 
     def detect(pixels: torch.Tensor) -> list[np.ndarray]:
-        tried.append((finder._net.device, len(pixels)))
-        if len(pixels) > rooms[finder._net.device]:
+        tried.append((detector._net.device, len(pixels)))
+        if len(pixels) > rooms[detector._net.device]:
             raise torch.OutOfMemoryError("CUDA out of memory")
         return [np.zeros((0, 5))] * len(pixels)
 
-    monkeypatch.setattr(finder._net.face_detector, "detect_from_batch", detect)
-    monkeypatch.setattr(finder._net, "device", "cuda")
-    monkeypatch.setattr(finder, "batch", 4)
-    assert finder._look([people.photo()] * 3) == [[]] * 3
+    monkeypatch.setattr(detector._net.face_detector, "detect_from_batch", detect)
+    monkeypatch.setattr(detector._net, "device", "cuda")
+    monkeypatch.setattr(detector, "batch", 4)
+    assert detector._detect_batch([people.photo()] * 3) == [[]] * 3
     assert tried == [("cuda", 3), ("cuda", 2), ("cuda", 1), ("cpu", 1), ("cpu", 1), ("cpu", 1)]
     rooms["cpu"] = 0
     with pytest.raises(EngineError, match="engine_memory"):
-        finder.find(people.photo())
+        detector.detect(people.photo())
 
 
 def test_a_frame_without_a_face_is_quiet(
-    finder: face_alignment_tracker.FanFinder, monkeypatch: pytest.MonkeyPatch
+    detector: face_alignment_tracker.FanDetector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(finder._net.face_detector, "detect_from_batch", lambda pixels: [np.zeros((0, 5))])
-    assert finder.find(people.photo()) == []
+    monkeypatch.setattr(detector._net.face_detector, "detect_from_batch", lambda pixels: [np.zeros((0, 5))])
+    assert detector.detect(people.photo()) == []
 
 
 def test_a_second_voice_takes_the_track_from_the_cache(
@@ -205,7 +206,9 @@ def test_a_second_voice_takes_the_track_from_the_cache(
 ) -> None:
     """Made weights find no real face: the squares are BlazeFace's, all else is this tracker's. A detector is a key."""
     monkeypatch.setattr(
-        face_alignment_tracker.FanFinder, "_look", lambda self, images: [Detector().find(image) for image in images]
+        face_alignment_tracker.FanDetector,
+        "_detect_batch",
+        lambda self, images: [BlazeFace().detect(image) for image in images],
     )
     picture = decode.describe(film(tmp_path / "anna.mp4", 0.6), Limits())
     real, runs = face_alignment_tracker.FaceAlignmentTracker.track, list[str]()
@@ -217,7 +220,7 @@ def test_a_second_voice_takes_the_track_from_the_cache(
     monkeypatch.setattr(face_alignment_tracker.FaceAlignmentTracker, "track", counted)
 
     def analyse(detector: str, folder: Path) -> np.ndarray:
-        chosen = tracker("face-alignment", made, "cpu", detector)  # type: ignore[arg-type]
+        chosen = create_tracker("face-alignment", made, "cpu", detector)  # type: ignore[arg-type]
         folder.mkdir()
         cache, phases = Cache(tmp_path / "cache", 1 << 30), Phases(lambda event: None)
         found = analysis.analyse(picture, "digest", None, chosen, 0.1, cache, folder, phases)
@@ -232,7 +235,7 @@ def test_a_second_voice_takes_the_track_from_the_cache(
 @pytest.mark.slow
 def test_behind_the_contract_of_trackers(made: Path, tmp_path: Path) -> None:
     """FAN's guesses are no face to Face Mesh, and that is a typed answer."""
-    chosen = tracker("face-alignment", made)
+    chosen = create_tracker("face-alignment", made)
     chosen.check()
     with pytest.raises(InputError) as caught:
         chosen.track(iter(people.swaying(1)), (300, 300), people.FPS, tmp_path / "points.f32")
@@ -248,15 +251,15 @@ def test_nothing_is_fetched(made: Path, tmp_path: Path) -> None:
         "missing = confine([Path(sys.argv[2])])\n"
         "try: socket.socket(); print('network', missing)\n"
         "except OSError: print('no network')\n"
-        "from heygemd.render.face.tracker import tracker\n"
-        "print(type(tracker('face-alignment', Path(sys.argv[1])).finder()).__name__)\n"
+        "from heygemd.render.face.registry import create_tracker\n"
+        "print(type(create_tracker('face-alignment', Path(sys.argv[1])).face_detector()).__name__)\n"
     )
     (tmp_path / "home").mkdir()
     (tmp_path / "scratch").mkdir()
     environment = {**os.environ, "HOME": str(tmp_path / "home"), "TORCH_HOME": str(tmp_path / "home")}
     argv = [sys.executable, "-c", code, str(made), str(tmp_path / "scratch")]
     done = subprocess.run(argv, capture_output=True, text=True, env=environment, timeout=150)
-    assert done.stdout.split("\n")[:2] == ["no network", "FanFinder"], done.stderr
+    assert done.stdout.split("\n")[:2] == ["no network", "FanDetector"], done.stderr
     assert list((tmp_path / "home").iterdir()) == []
 
 
@@ -269,15 +272,15 @@ def test_damaged_weights(made: Path, tmp_path: Path, name: str, content: bytes) 
     (tmp_path / name).write_bytes(content)
     detector = "blazeface" if "blaze" in name else "s3fd"
     with pytest.raises(NotInstalled) as caught:
-        tracker("face-alignment", tmp_path, "cpu", detector).check()  # type: ignore[arg-type]
+        create_tracker("face-alignment", tmp_path, "cpu", detector).check()  # type: ignore[arg-type]
     assert caught.value.code in ("weights_damaged", "weights_empty", "weights_web_page", "weights_cut_short")
     assert name in caught.value.fields["name"]
 
 
 def test_auto_takes_what_is_installed(made: Path, tmp_path: Path) -> None:
-    assert tracker("auto", made, "cuda").name == "face-alignment"
-    assert type(tracker("auto", tmp_path, "cuda")) is FaceMeshTracker
-    assert type(tracker("auto", made, "cpu")) is FaceMeshTracker
+    assert create_tracker("auto", made, "cuda").name == "face-alignment"
+    assert type(create_tracker("auto", tmp_path, "cuda")) is FaceMeshTracker
+    assert type(create_tracker("auto", made, "cpu")) is FaceMeshTracker
 
 
 @pytest.mark.skipif(
@@ -286,6 +289,6 @@ def test_auto_takes_what_is_installed(made: Path, tmp_path: Path) -> None:
 )
 def test_real_weights_find_the_real_face(tmp_path: Path) -> None:
     frames = people.swaying(10)
-    found, _ = tracker("face-alignment", REAL).track(iter(frames), (300, 300), people.FPS, tmp_path / "a.f32")
+    found, _ = create_tracker("face-alignment", REAL).track(iter(frames), (300, 300), people.FPS, tmp_path / "a.f32")
     known, _ = people.track(frames, tmp_path)
     assert np.abs(found.points(0, 10)[..., :2] - known.points(0, 10)[..., :2]).mean() < 3

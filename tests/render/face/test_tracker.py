@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from heygemd.errors import EngineError, InputError, NotInstalled
-from heygemd.render.face.landmarks import tiles
-from heygemd.render.face.multi_face_tracker import presenter
-from heygemd.render.face.tracker import FaceMeshTracker, tracker
+from heygemd.render.face.detector import tiles
+from heygemd.render.face.multi_face_tracker import choose_presenter
+from heygemd.render.face.registry import create_tracker
+from heygemd.render.face.tracker import FaceMeshTracker
 from heygemd.render.scene import Image
 from heygemd.weights import bundled
 
@@ -29,7 +30,7 @@ def test_follows_a_face_and_boxes_it(tmp_path: Path) -> None:
         iter(frames), (600, 600), people.FPS, tmp_path / "points.f32", seen.append
     )
     assert len(track) == 30 and seen == list(range(1, 31)) and findings == []
-    assert (track.strength == 1).all() and (track.faces == 1).all()
+    assert (track.effect_weight == 1).all() and (track.face_count == 1).all()
     assert track.cuts.tolist() == [True] + [False] * 29
     assert (track.boxes % 2 == 0).all() and (track.boxes >= 0).all() and (track.boxes <= 600).all()
     points = track.points(0, 30)
@@ -54,7 +55,7 @@ def test_short_gap_is_bridged_and_long_one_reported(tmp_path: Path) -> None:
     track, findings = people.track(frames, tmp_path)
     if track.cuts.sum() == 1:
         assert (track.boxes[15:19, 2] > 0).all()
-    assert not track.boxes[45:60].any() and (track.strength[45:60] == 0).all()
+    assert not track.boxes[45:60].any() and (track.effect_weight[45:60] == 0).all()
     assert np.isnan(track.points(45, 46)).all() and np.isnan(track.yaw_deg[50])
     missing = [f for f in findings if f.code == "no_face_ranges"]
     assert missing and missing[0].fields["ranges"][-1] == pytest.approx([34 / 25, 74 / 25], abs=0.25)
@@ -79,7 +80,7 @@ def test_a_face_that_is_turned_away_all_the_time_is_told(tmp_path: Path, monkeyp
 @pytest.mark.parametrize("frames", [1, 2])
 def test_a_video_of_hardly_a_frame_is_followed(tmp_path: Path, frames: int) -> None:
     track, _ = people.track(people.swaying(frames), tmp_path)
-    assert (track.strength == 1).all()
+    assert (track.effect_weight == 1).all()
 
 
 def test_nothing_at_all_is_no_face(tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ def test_cut_is_seen(tmp_path: Path) -> None:
     mirrored = [np.ascontiguousarray(frame[:, ::-1] // 2) for frame in people.swaying(12)]
     track, _ = people.track(people.swaying(12) + mirrored, tmp_path)
     assert np.flatnonzero(track.cuts).tolist() == [0, 12] and other
-    assert (track.strength > 0.9).all()
+    assert (track.effect_weight > 0.9).all()
 
 
 def test_stays_with_the_larger_of_two_people(tmp_path: Path) -> None:
@@ -114,7 +115,7 @@ def test_small_face_in_a_wide_frame(tmp_path: Path) -> None:
     frame = np.full((360, 640, 3), 100, np.uint8)
     frame[100:200, 300:400] = cv2.resize(people.photo(), (100, 100), interpolation=cv2.INTER_AREA)
     track, _ = people.track([frame] * 5, tmp_path)
-    assert (track.strength == 1).all()
+    assert (track.effect_weight == 1).all()
 
 
 def test_presenter_is_chosen_by_size_over_time() -> None:
@@ -122,7 +123,7 @@ def test_presenter_is_chosen_by_size_over_time() -> None:
     sides[:, 0] = 40
     sides[10:60, 1] = 90
     sides[80:, 2] = 85
-    chosen = presenter(sides, [(0, 100)])
+    chosen = choose_presenter(sides, [(0, 100)])
     assert (chosen[10:60] == 1).all() and (chosen[80:] == 2).all() and (chosen[:10] == -1).all()
 
 
@@ -135,12 +136,12 @@ def test_tiles_cover_the_frame() -> None:
 
 
 def test_tracker_names(tmp_path: Path) -> None:
-    assert tracker("auto", tmp_path).name == tracker("facemesh", tmp_path).name == "facemesh"
-    tracker("auto", tmp_path).check()
+    assert create_tracker("auto", tmp_path).name == create_tracker("facemesh", tmp_path).name == "facemesh"
+    create_tracker("auto", tmp_path).check()
     with pytest.raises(EngineError, match="tracker_unknown"):
-        tracker("dlib", tmp_path)
+        create_tracker("dlib", tmp_path)
     with pytest.raises(NotInstalled) as missing:
-        tracker("face-alignment", tmp_path).check()
+        create_tracker("face-alignment", tmp_path).check()
     assert missing.value.code == "tracker_weights_missing" and len(missing.value.fields["files"]) == 2
 
 
@@ -159,4 +160,4 @@ def test_real_presenters(name: str, tmp_path: Path) -> None:
     scale = min(1.0, 640 / max(h, w))
     small = (cv2.resize(f, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) for f in frames)
     track, _ = FaceMeshTracker(tmp_path).track(small, (w, h), Fraction(25), tmp_path / "points.f32")
-    assert (track.strength > 0.9).mean() > 0.95
+    assert (track.effect_weight > 0.9).mean() > 0.95

@@ -13,7 +13,7 @@ from heygemd.protocol import CONTROL_MS, SyncMeasurement
 from heygemd.render.audio import load
 from heygemd.render.cache import Cache
 from heygemd.render.engines.mesh import viseme_net
-from heygemd.render.face import tracker as faces
+from heygemd.render.face.registry import create_tracker
 from heygemd.render.sync import av_offset
 from heygemd.render.video import decode
 from heygemd.training import real_clips
@@ -68,7 +68,7 @@ def test_it_looks_until_it_is_certain(
     rows = iter(mouth_of(np.roll(twice, 4 * 16_000) if strange else twice))
     monkeypatch.setattr(av_offset, "_mouth", lambda images, *_: np.array([next(rows) for _ in images]).reshape(-1, 5))
     clip = media_factory.video(tmp_path / "v.mp4", 22, size="64x36")
-    tracker = faces.tracker("auto", tmp_path)
+    tracker = create_tracker("auto", tmp_path)
     seen, verdict = av_offset.watch(decode.describe(clip, Limits()), twice, tracker, tmp_path, lambda n: None)
     assert len(seen) == looked_at_s * 25
     assert (verdict.offset_confidence >= av_offset.CERTAIN) != strange
@@ -117,7 +117,7 @@ def test_real_people_are_in_time_and_a_shift_is_seen(tmp_path: Path) -> None:
     voice = load.load(clip, "d", Limits(), Cache(tmp_path / "cache", 0), tmp_path / "scratch")
     fps = decode.describe(clip, Limits()).fps
     _, verdict = av_offset.watch(
-        decode.describe(clip, Limits()), voice.samples, faces.tracker("auto", tmp_path), tmp_path, lambda n: None
+        decode.describe(clip, Limits()), voice.samples, create_tracker("auto", tmp_path), tmp_path, lambda n: None
     )
     assert not av_offset.wrong(verdict, fps, 3)
     assert verdict.control_shift_ms is None or verdict.control_shift_ms == pytest.approx(CONTROL_MS, abs=40)

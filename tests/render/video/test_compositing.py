@@ -104,7 +104,7 @@ def test_no_strength_no_mask_no_change(picture: decode.Picture) -> None:
 
 
 def test_an_engine_that_moves_less_is_shown_sooner(picture: decode.Picture, tmp_path: Path) -> None:
-    """Its patches are blended by a multiple of the track's strength."""
+    """Its patches are blended by a multiple of the track's effect weight."""
     strengths = np.array([0, 0.1, 0.3, 1], np.float32)
     count = len(strengths)
     track = Track(
@@ -115,7 +115,7 @@ def test_an_engine_that_moves_less_is_shown_sooner(picture: decode.Picture, tmp_
 
     def shown(gain: float) -> list[float]:
         engine, made = Tint(tmp_path), []
-        engine.strength_gain = gain  # type: ignore[misc]
+        engine.effect_gain = gain  # type: ignore[misc]
         memo = {"loud": np.zeros(())}
         Weaver(picture, track, line, made.append).run(iter([frame] * count), engine, np.zeros(1, np.float32), memo)
         return [float(np.abs(one.astype(float) - frame).max()) for one in made]

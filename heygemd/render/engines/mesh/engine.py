@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from ....weights.bundled import SHA256
 from ...face.mouth_params import OPEN, WIDTH
-from ...face.pose import F32, blur, face_shape
-from ...scene import Crop, Patch, Timeline, Track
+from ...face.pose import face_shape
+from ...face.temporal_smoothing import gaussian_smooth
+from ...scene import F32, Crop, Patch, Timeline, Track
 from ..base import FrameEngine, Memo
 from . import mouth_calibration, texture_bank, viseme_net
 from .renderer import Painter, Plan
@@ -31,7 +32,7 @@ class MeshEngine(FrameEngine):
     """Runs on any machine with nothing downloaded, at the video's full resolution."""
 
     name = "mesh"
-    strength_gain = 4.0
+    effect_gain = 4.0
     version = " ".join(["7", *(SHA256[file] for file in viseme_net.FILES)])
 
     def check(self) -> None:
@@ -77,8 +78,8 @@ def make_plan(track: Track, timeline: Timeline, memo: Memo) -> Plan:
     target = base[source] + _within(
         _at(memo["spoken"], timeline.times_s), *mouth_calibration.manner(memo["rest"], motion)
     )
-    strength = track.strength[source, None]
-    target = own[source] + strength * (target - own[source])
+    weight = track.effect_weight[source, None]
+    target = own[source] + weight * (target - own[source])
     frames = memo["frame"]
     entries = own[frames] - rest[frames]
     apart = texture_bank.distances(target - rest[source], entries)
@@ -90,7 +91,7 @@ def make_plan(track: Track, timeline: Timeline, memo: Memo) -> Plan:
     price = apart[np.arange(len(choice)), choice]
     kept = texture_bank.distances_paired(target, own[source])
     need = 0.5 + 0.5 * np.tanh(2 * (kept - price - SELF_BONUS))
-    need = blur(need[:, None].astype(np.float32), FADE_S * fps)[:, 0]
+    need = gaussian_smooth(need[:, None].astype(np.float32), FADE_S * fps)[:, 0]
     opened = entries[:, OPEN] + rest[frames, OPEN]
     return Plan(target, own, rest, motion.pose, need, choice, max(1, round(BLEND_FRAMES_S * fps)), opened)
 
@@ -116,6 +117,6 @@ def _at(rows: F32, times_s: NDArray[np.float64]) -> F32:
     if not len(rows):
         return np.zeros((len(times_s), 5), np.float32)
     rows = rows.copy()
-    rows[:, WIDTH] = blur(rows[:, WIDTH : WIDTH + 1], WIDTH_S * viseme_net.RATE_HZ)[:, 0]
+    rows[:, WIDTH] = gaussian_smooth(rows[:, WIDTH : WIDTH + 1], WIDTH_S * viseme_net.RATE_HZ)[:, 0]
     grid = (np.arange(len(rows)) + 0.5) / viseme_net.RATE_HZ
     return np.stack([np.interp(times_s, grid, column) for column in rows.T], 1).astype(np.float32)

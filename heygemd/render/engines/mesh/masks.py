@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...face.mouth_params import INNER, OUTER, UPPER_INNER
-from ...face.pose import F32
+from ...face.mesh_indices import INNER_LIPS, INNER_UPPER_LIP, OUTER_LIPS
+from ...scene import F32
 from .warp import Field
 
 LIP_MARGIN = 0.05
@@ -80,12 +80,12 @@ def _profile(length: int) -> F32:
 def near(target: F32, field: Field, eye: float) -> Field:
     """Return the part of a field in which lips are painted: the ring round them and what their shadow takes."""
     reach = (LIP_MARGIN + RING_WIDTH) * eye + 2
-    return field.cut(target[OUTER].min(0) - reach, target[OUTER].max(0) + reach)
+    return field.cut(target[OUTER_LIPS].min(0) - reach, target[OUTER_LIPS].max(0) + reach)
 
 
 def lips(target: F32, field: Field, eye: float) -> tuple[F32, F32]:
     """Return the feathered mask of the lips and the ring of skin round it, (height, width) float32 each."""
-    outline = target[OUTER]
+    outline = target[OUTER_LIPS]
     core = polygon(grown(outline, LIP_MARGIN * eye), field)
     soft = blurred(core, 0.4 * LIP_MARGIN * eye)
     ring = polygon(grown(outline, (LIP_MARGIN + RING_WIDTH) * eye), field) - polygon(grown(outline, 0.02 * eye), field)
@@ -97,7 +97,7 @@ def inside(target: F32, field: Field, eye: float) -> tuple[F32, F32]:
 
     The lips' shadow darkens the rim, most of all under the upper lip, from where the light comes.
     """
-    sharp = polygon(target[INNER], field)
+    sharp = polygon(target[INNER_LIPS], field)
     reach = cv2.distanceTransform((sharp > 0.5).astype(np.uint8), cv2.DIST_L2, 3) / (SHADOW * eye)
     fall = np.array([[1, 0, 0], [0, 1, 0.5 * SHADOW * eye]], np.float32)
     under = cv2.warpAffine(blurred(sharp, 0.3 * SHADOW * eye), fall, sharp.shape[::-1])
@@ -110,7 +110,7 @@ def sealed(mouth: F32, target: F32, field: Field, shut: float) -> F32:
 
     What is bright and thinner than a cell's reach goes (a morphological opening), by the share `shut`.
     """
-    cells = np.round((target[UPPER_INNER] - (field.x0, field.y0)) * (1 << SHIFT_BITS)).astype(np.int32)
+    cells = np.round((target[INNER_UPPER_LIP] - (field.x0, field.y0)) * (1 << SHIFT_BITS)).astype(np.int32)
     line = np.zeros(mouth.shape[:2], np.uint8)
     cv2.polylines(line, [cells], False, 255, 2 * field.scale + 1, cv2.LINE_AA, SHIFT_BITS)
     soft = blurred(line * np.float32(shut / 255), 0.5 * field.scale)

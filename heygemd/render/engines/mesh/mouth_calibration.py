@@ -9,9 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ...face.mouth_params import MODES, OPEN, UPPER, WIDTH, measure
-from ...face.pose import F32, Pose, align, blur
-from ...scene import Track
+from ...face.mouth_params import MOUTH_PARAMS, OPEN, UPPER, WIDTH, measure_mouth
+from ...face.pose import Pose, align
+from ...face.temporal_smoothing import gaussian_smooth
+from ...scene import F32, Track
 
 WINDOW_FRAMES = 1024
 CLOSED_PERCENTILE = 8
@@ -47,14 +48,14 @@ class Motion(NamedTuple):
 
 def observe(track: Track) -> Motion:
     """Measure every frame of a track."""
-    quantities = np.full((len(track), len(MODES)), np.nan, np.float32)
+    quantities = np.full((len(track), len(MOUTH_PARAMS)), np.nan, np.float32)
     poses = Pose(*(np.full((len(track), *shape), np.nan, np.float32) for shape in ((), (3, 3), (3,))))
     for start in range(0, len(track), WINDOW_FRAMES):
         points = track.points(start, min(start + WINDOW_FRAMES, len(track)))
         good = np.flatnonzero(np.isfinite(points[:, 0, 0]))
         if len(good):
             pose = align(points[good])
-            quantities[start + good] = measure(pose.to_face(points[good]))
+            quantities[start + good] = measure_mouth(pose.to_face(points[good]))
             for rows, found in zip(poses, pose, strict=True):
                 rows[start + good] = found
     return Motion(quantities, poses, np.cumsum(track.cuts).astype(np.int32))
@@ -72,13 +73,13 @@ def learn(motion: Motion) -> F32:
     centre = np.median(_terms(angles), 0)
     x = np.concatenate([_terms(angles) - centre, q[:, OPEN : OPEN + 1] - shut], 1)
     x = np.concatenate([np.ones((len(x), 1)), x], 1)
-    prior = np.zeros((6, len(MODES)))
+    prior = np.zeros((6, len(MOUTH_PARAMS)))
     prior[5] = OPENING_FOLLOW
     # Pose terms are of order one, openings hundredths of an eye distance: hence the unlike weights.
     weight = np.diag([1e-6, 0.3, 0.3, 0.3, 0.3, 0.01]) * PRIOR
     fit = np.linalg.solve(x.T @ x + weight, x.T @ (q - x @ prior)) + prior
     fit[0] -= centre @ fit[1:5]
-    return np.concatenate([fit[:5].T, np.full((len(MODES), 1), shut)], 1).astype(np.float32)
+    return np.concatenate([fit[:5].T, np.full((len(MOUTH_PARAMS), 1), shut)], 1).astype(np.float32)
 
 
 def closed(coefficients: F32, angles_deg: F32) -> F32:
@@ -105,8 +106,8 @@ def manner(coefficients: F32, motion: Motion) -> tuple[float, float]:
 def mood(motion: Motion, rest: F32, fps: float) -> F32:
     """Return (T, 5) slow departures of the face from `rest` to keep: a smile's width and raised lip, not speech."""
     extra = np.nan_to_num(motion.quantities - rest)
-    extra[:, [k for k in range(len(MODES)) if k not in (WIDTH, UPPER)]] = 0
-    return blur(extra, SLOW_S * fps)
+    extra[:, [k for k in range(len(MOUTH_PARAMS)) if k not in (WIDTH, UPPER)]] = 0
+    return gaussian_smooth(extra, SLOW_S * fps)
 
 
 def _terms(angles_deg: F32) -> F32:

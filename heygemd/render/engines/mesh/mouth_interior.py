@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...face.pose import F32, Pose, face_shape
+from ...face.pose import Pose, face_shape
+from ...scene import F32
 
 HALF_WIDTH, HEIGHT = 0.4, 0.6
 """Of the painted area, in eye distances; its top is TOP above the closed mouth's line."""
@@ -107,7 +108,7 @@ def lay(picture: F32, pose: Pose, line: float, corner: tuple[int, int], size: tu
     z = float(mean[[13, 14], 2].mean()) + DEPTH
     places = np.array([[[-HALF_WIDTH, -TOP, z], [HALF_WIDTH, -TOP, z], [-HALF_WIDTH, HEIGHT - TOP, z]]], np.float32)
     places[..., 1] += line
-    seen = (pose.vectors_to_picture(places) + pose.shift[:, None])[0, :, :2] - np.array(corner, np.float32)
+    seen = (pose.vectors_to_picture(places) + pose.translation[:, None])[0, :, :2] - np.array(corner, np.float32)
     h, w = picture.shape[:2]
     move = cv2.getAffineTransform(np.array([[0, 0], [w, 0], [0, h]], np.float32), seen.astype(np.float32))
     laid = cv2.warpAffine(picture, move, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...face.mouth_params import LOWER_INNER, OPEN, UPPER_INNER
-from ...face.pose import F32, Pose, eye_distance, face_shape
-from ...scene import Crop, Patch, Track
+from ...face.mesh_indices import INNER_LOWER_LIP, INNER_UPPER_LIP
+from ...face.mouth_params import OPEN
+from ...face.pose import Pose, eye_distance, face_shape
+from ...scene import F32, Crop, Patch, Track
 from ..base import Memo
 from . import masks as blend
 from . import mouth_interior, warp
@@ -148,8 +149,8 @@ def retarget(points: F32, pose: Pose, change: F32, gap: float) -> F32:
     moves = np.tensordot(change, face_shape()["modes"], 1)[None].astype(np.float32)
     shape = pose.to_face(points[None])[0] + moves[0]
     wanted = gap * GAP_PROFILE
-    seen = shape[LOWER_INNER, 1] - shape[UPPER_INNER, 1]
+    seen = shape[INNER_LOWER_LIP, 1] - shape[INNER_UPPER_LIP, 1]
     wanted = wanted + np.clip(seen - wanted, -OWN_PROFILE * wanted, OWN_PROFILE * wanted)
-    moves[0, UPPER_INNER[1:-1], 1] -= ((wanted - seen) / 2)[1:-1]
-    moves[0, LOWER_INNER[1:-1], 1] += ((wanted - seen) / 2)[1:-1]
+    moves[0, INNER_UPPER_LIP[1:-1], 1] -= ((wanted - seen) / 2)[1:-1]
+    moves[0, INNER_LOWER_LIP[1:-1], 1] += ((wanted - seen) / 2)[1:-1]
     return np.asarray(points[:, :2] + pose.vectors_to_picture(moves)[0, :, :2], np.float32)

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ....weights.bundled import tensors
 from ...audio.mel import HOP, VOICE_RATE_HZ, mel_filters
-from ...face.pose import F32
+from ...scene import F32
 
 FILE = "ear.safetensors"
 RATE_HZ = 50

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from ...face import transient_occlusion
 from ...face.mouth_params import LOWER, OPEN, WIDTH
-from ...face.pose import F32, eye_distance
-from ...scene import Crop, Image, Track
+from ...face.pose import eye_distance
+from ...scene import F32, Crop, Image, Track
 from .mouth_calibration import Motion
 
 MAX_ENTRIES = 40
 MAX_SIDE = 640
 """Pixels; forty textures of this side take 49 MB."""
-MIN_STRENGTH = 0.9
+MIN_EFFECT_WEIGHT = 0.9
 MAX_YAW_DEG = 35.0
 PADDING = 0.35
 """Margin round the lower face's points in a stored texture, in eye distances."""
@@ -33,9 +33,9 @@ def pick(track: Track, motion: Motion) -> list[int]:
 
     Farthest-point sampling (Gonzalez 1985) from the most closed mouth, extremes left out as likely tracking faults.
     """
-    fit = (track.strength >= MIN_STRENGTH) & np.isfinite(motion.quantities[:, 0])
+    fit = (track.effect_weight >= MIN_EFFECT_WEIGHT) & np.isfinite(motion.quantities[:, 0])
     fit &= ~(np.abs(np.nan_to_num(track.yaw_deg)) > MAX_YAW_DEG)
-    frames = np.flatnonzero(fit if fit.any() else track.strength > 0)
+    frames = np.flatnonzero(fit if fit.any() else track.effect_weight > 0)
     if not len(frames):
         return []
     place = coordinates(motion.quantities[frames], motion.angles_deg[frames])
@@ -76,7 +76,9 @@ def store(crops: Iterable[Crop], track: Track) -> dict[str, NDArray[np.generic]]
         frames.append(crop.source)
     # A hand or a microphone before the face in some of them would come back in every word.
     sound = np.flatnonzero(
-        transient_occlusion.bare(np.asarray([transient_occlusion.look(*pair) for pair in zip(cuts, kept, strict=True)]))
+        transient_occlusion.typical(
+            np.asarray([transient_occlusion.skin_samples(*pair) for pair in zip(cuts, kept, strict=True)])
+        )
     )
     cuts, kept, frames = [cuts[k] for k in sound], [kept[k] for k in sound], [frames[k] for k in sound]
     largest = max((len(cut) for cut in cuts), default=1)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from ....weights.bundled import asset, tensors
 from ...audio import mel, vad
-from ...face.mouth_params import MODES
-from ...face.pose import F32
+from ...face.mouth_params import MOUTH_PARAMS
+from ...scene import F32
 from . import speech_encoder
 
 FILE = "lips.safetensors"
@@ -35,7 +35,7 @@ class Mouth(nn.Module):
         super().__init__()
         self.enter = nn.Conv1d(speech_encoder.WIDTH, CHANNELS, 1)
         self.blocks = nn.ModuleList(nn.Conv1d(CHANNELS, CHANNELS, 5, padding=2 * d, dilation=d) for d in DILATIONS)
-        self.leave = nn.Conv1d(CHANNELS, len(MODES), 3, padding=1)
+        self.leave = nn.Conv1d(CHANNELS, len(MOUTH_PARAMS), 3, padding=1)
         self.drop = nn.Dropout(0.3)
 
     def forward(self, heard: Tensor) -> Tensor:

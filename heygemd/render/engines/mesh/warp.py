@@ -14,13 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay
 
-from ...face.mouth_params import INNER, LOWER_INNER, UPPER_INNER
-from ...face.pose import F32, face_shape
-from ...scene import MESH_POINTS
+from ...face.mesh_indices import INNER_LIPS, INNER_LOWER_LIP, INNER_UPPER_LIP, LOWER_FACE_OUTLINE
+from ...face.pose import face_shape
+from ...scene import F32, MESH_POINTS
 
-OVAL = np.array([127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152])
-OVAL = np.concatenate([OVAL, [377, 400, 378, 379, 365, 397, 288, 361, 323, 454, 356]])
-"""The face's outline from temple over the chin to temple."""
 NOSE_TIP = 1
 RING_REACH = 0.5
 TOOTH_DEPTH = 0.55
@@ -114,7 +111,7 @@ def triangles() -> NDArray[np.int32]:
     skin = Delaunay(np.delete(flat, np.s_[MESH_POINTS : MESH_POINTS + 9], 0)).simplices
     skin = np.where(skin >= MESH_POINTS, skin + 9, skin)
     centres = flat[skin].mean(1)
-    polygon = flat[INNER].astype(np.float32)
+    polygon = flat[INNER_LIPS].astype(np.float32)
     inside = np.array([cv2.pointPolygonTest(polygon, (float(x), float(y)), False) > 0 for x, y in centres])
     moving = np.zeros(len(flat), bool)
     moving[:MESH_POINTS] = np.abs(shape["modes"]).max((0, 2)) > MOVES
@@ -130,9 +127,9 @@ def _cross(one: NDArray[np.floating], two: NDArray[np.floating]) -> NDArray[np.f
 
 
 def _inside() -> NDArray[np.int64]:
-    teeth = np.concatenate([[UPPER_INNER[0]], MESH_POINTS + np.arange(9), [UPPER_INNER[-1]]])
+    teeth = np.concatenate([[INNER_UPPER_LIP[0]], MESH_POINTS + np.arange(9), [INNER_UPPER_LIP[-1]]])
     rows = []
-    for a, b in ((UPPER_INNER, teeth), (teeth, LOWER_INNER)):
+    for a, b in ((INNER_UPPER_LIP, teeth), (teeth, INNER_LOWER_LIP)):
         for k in range(10):
             rows += [(a[k], a[k + 1], b[k]), (a[k + 1], b[k + 1], b[k])]
     return np.array([row for row in rows if len(set(row)) == 3])
@@ -140,7 +137,7 @@ def _inside() -> NDArray[np.int64]:
 
 def gaps(points: F32) -> F32:
     """Return (11,) gap of each column of the inner lips, pixels."""
-    return np.asarray(np.linalg.norm(points[LOWER_INNER] - points[UPPER_INNER], axis=1), np.float32)
+    return np.asarray(np.linalg.norm(points[INNER_LOWER_LIP] - points[INNER_UPPER_LIP], axis=1), np.float32)
 
 
 def vertices(points: F32, depth: F32, anchored: F32 | None = None) -> F32:
@@ -150,12 +147,12 @@ def vertices(points: F32, depth: F32, anchored: F32 | None = None) -> F32:
     depth  (11,) how far below the upper lip's inner edge the tooth points lie. Teeth hang from the skull and the upper
            lip hardly moves against it, so equal depths in source and target keep teeth from stretching.
     """
-    upper, lower = points[UPPER_INNER], points[LOWER_INNER]
+    upper, lower = points[INNER_UPPER_LIP], points[INNER_LOWER_LIP]
     gap = np.linalg.norm(lower - upper, axis=1, keepdims=True)
     share = np.clip(depth[:, None] / np.maximum(gap, 1e-6), 0, MAX_TOOTH_DEPTH)
     tooth = upper + (lower - upper) * share
     held = points if anchored is None else anchored
-    ring = held[OVAL] + RING_REACH * (held[OVAL] - held[NOSE_TIP])
+    ring = held[LOWER_FACE_OUTLINE] + RING_REACH * (held[LOWER_FACE_OUTLINE] - held[NOSE_TIP])
     return np.concatenate([points, tooth[COLUMNS], ring]).astype(np.float32)
 
 

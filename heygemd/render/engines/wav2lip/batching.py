@@ -18,8 +18,8 @@ from torch import Tensor
 
 from ....errors import EngineError
 from ....storage.atomic import AtomicFile
-from ...face.pose import F32
 from ...oom import exhausted
+from ...scene import F32
 from .checkpoint import State
 from .network import SIDE, Generator
 

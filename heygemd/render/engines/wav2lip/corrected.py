@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....config.schema import Wav2Lip
-from ...face.pose import F32
-from ...scene import Crop, Image, Patch, Timeline, Track
+from ...scene import F32, Crop, Image, Patch, Timeline, Track
 from . import face_crop, mel_windows
 
 

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....weights import requirements
-from ...face.pose import F32
-from ...scene import Crop, Image, Patch, Timeline, Track
+from ...scene import F32, Crop, Image, Patch, Timeline, Track
 from ..base import FrameEngine, Memo
 from . import checkpoint, corrected, face_crop, reference
 from .batching import Runner

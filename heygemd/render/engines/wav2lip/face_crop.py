@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...face.pose import F32, blur
-from ...scene import Crop, Image, Patch, Track, spans
+from ...face.temporal_smoothing import gaussian_smooth
+from ...scene import F32, Crop, Image, Patch, Track, spans
 from .network import LOWER_TOP, SIDE
 
 WINDOW_FRAMES = 512
@@ -57,7 +57,7 @@ def boxes(bounds: F32, runs: list[tuple[int, int]], pads: tuple[float, float, fl
     w, h = bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1]
     out = bounds + np.stack([-left * w, -top * h, right * w, bottom * h], 1)
     for start, stop in runs:
-        out[start:stop] = blur(out[start:stop], SMOOTH_S * fps)
+        out[start:stop] = gaussian_smooth(out[start:stop], SMOOTH_S * fps)
     return np.asarray(out, np.float32)
 
 

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from ...audio import vad
 from ...audio.mel import RATE_HZ as SPEECH_RATE_HZ
-from ...audio.mel import mel_filters
-from ...face.pose import F32, blur
+from ...audio.mel import VOICE_RATE_HZ, mel_filters
+from ...face.temporal_smoothing import gaussian_smooth
+from ...scene import F32
 from .network import MEL_BANDS, MEL_FRAMES
 
-VOICE_RATE_HZ = 16_000
 FFT, HOP = 800, 200
 RATE_HZ = VOICE_RATE_HZ // HOP
 LOW_HZ, HIGH_HZ = 55, 7_600
@@ -63,7 +63,7 @@ def starts(outputs: Starts, fps: Fraction, lead_s: float) -> Starts:
 def gate(voice: NDArray[np.float32]) -> F32:
     """Return (T,) float32 at features.RATE_HZ: 1 in speech, 0 in pauses, soft between."""
     speaks = vad.listen(voice)[1].astype(np.float32)
-    return blur(speaks[:, None], GATE_SOFT_S * SPEECH_RATE_HZ)[:, 0] if len(speaks) else speaks
+    return gaussian_smooth(speaks[:, None], GATE_SOFT_S * SPEECH_RATE_HZ)[:, 0] if len(speaks) else speaks
 
 
 def quieted(windows: F32, first: Starts, gates: F32) -> F32:

@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...face.pose import F32
-from ...scene import Crop, Image, Patch, Timeline, Track
+from ...scene import F32, Crop, Image, Patch, Timeline, Track
 from . import face_crop
 from .mel_windows import HOP, RATE_HZ, Starts, mel
 from .network import MEL_FRAMES, SIDE

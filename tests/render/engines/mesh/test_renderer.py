@@ -7,7 +7,8 @@ import pytest
 
 from heygemd.render.engines.mesh import MeshEngine, masks, mouth_calibration, texture_bank, warp
 from heygemd.render.engines.mesh.renderer import retarget
-from heygemd.render.face.mouth_params import JAW, LOWER, MODES, OPEN, UPPER_INNER, WIDTH, measure
+from heygemd.render.face.mesh_indices import INNER_UPPER_LIP
+from heygemd.render.face.mouth_params import JAW, LOWER, MOUTH_PARAMS, OPEN, WIDTH, measure_mouth
 from heygemd.render.face.pose import Pose, align, face_shape
 from heygemd.render.scene import Crop, Image, Patch, Timeline, Track
 
@@ -46,13 +47,13 @@ def mouths(scene: tuple[list[Image], Track], patches: list[Patch], folder: Path)
         shown.append(out)
     again, _ = people.track(shown, folder)
     points = again.points(0, len(again))
-    return measure(align(points).to_face(points))
+    return measure_mouth(align(points).to_face(points))
 
 
 def constant(**departures: float) -> np.ndarray:
     row = np.zeros((FRAMES * 2, 5), np.float32)
     for name, value in departures.items():
-        row[:, MODES.index(name)] = value
+        row[:, MOUTH_PARAMS.index(name)] = value
     return row
 
 
@@ -94,11 +95,11 @@ def test_own_shape_leaves_the_picture_alone(scene: tuple[list[Image], Track]) ->
 def test_retarget_sets_each_quantity(scene: tuple[list[Image], Track]) -> None:
     points = scene[1].points(3, 4)
     pose = align(points)
-    own = measure(pose.to_face(points))[0]
+    own = measure_mouth(pose.to_face(points))[0]
     change = np.array([0.1, -0.05, 0.06, -0.01, 0.08], np.float32)
     moved = points.copy()
     moved[0, :, :2] = retarget(points[0], pose, change, float(own[OPEN] + change[OPEN]))
-    got = measure(pose.to_face(moved))[0]
+    got = measure_mouth(pose.to_face(moved))[0]
     assert np.allclose(got - own, change, atol=0.02)
     still = [6, 33, 263, 10, 127, 356]
     assert np.abs(moved[0, still] - points[0, still]).max() < 0.1
@@ -162,7 +163,7 @@ def test_where_lips_meet_no_line_of_teeth_is_left(scene: tuple[list[Image], Trac
     points = scene[1].points(0, 1)
     target = retarget(points[0], align(points), np.zeros(5, np.float32), 0.0)
     field = warp.draw(warp.vertices(target, np.zeros(11, np.float32)), (scene[1].width, scene[1].height))
-    cells = np.round(target[UPPER_INNER] - (field.x0, field.y0)).astype(np.int32)
+    cells = np.round(target[INNER_UPPER_LIP] - (field.x0, field.y0)).astype(np.int32)
     mouth = np.full((field.height, field.width, 3), 90, np.float32)
     cv2.polylines(mouth, [cells], False, (240, 240, 240), 1)
     corner = cells[0]
@@ -201,7 +202,7 @@ def test_the_far_side_of_a_turned_face_lies_below(scene: tuple[list[Image], Trac
 
 def test_modes_move_only_their_own_quantity() -> None:
     shape = face_shape()
-    moved = measure(shape["mean"] + shape["modes"]) - measure(shape["mean"][None])
+    moved = measure_mouth(shape["mean"] + shape["modes"]) - measure_mouth(shape["mean"][None])
     assert np.allclose(moved, np.eye(5), atol=0.05)
     assert not shape["modes"][:, [33, 263, 6, 10]].any()
 

@@ -7,10 +7,11 @@ import pytest
 
 from heygemd.config.schema import Limits
 from heygemd.render.audio import load
+from heygemd.render.audio.mel import VOICE_RATE_HZ
 from heygemd.render.cache import Cache
-from heygemd.render.engines.base import VOICE_RATE_HZ
 from heygemd.render.engines.mesh import MeshEngine
-from heygemd.render.face.mouth_params import CORNERS, OPEN, WIDTH, measure
+from heygemd.render.face.mesh_indices import MOUTH_CORNERS
+from heygemd.render.face.mouth_params import OPEN, WIDTH, measure_mouth
 from heygemd.render.face.pose import align
 from heygemd.render.scene import Patch, Timeline
 
@@ -47,8 +48,8 @@ def rendered(voice: np.ndarray, folder: Path) -> tuple[np.ndarray, np.ndarray]:
         shown.append(pasted(frame, patch, track.boxes[patch.output]))
     again = people.track(shown, folder)[0]
     points = again.points(0, len(again))
-    seen = [teeth(frame, mouth) for frame, mouth in zip(shown, points[:, CORNERS, :2], strict=True)]
-    return measure(align(points).to_face(points)), np.array(seen)
+    seen = [teeth(frame, mouth) for frame, mouth in zip(shown, points[:, MOUTH_CORNERS, :2], strict=True)]
+    return measure_mouth(align(points).to_face(points)), np.array(seen)
 
 
 def teeth(frame: np.ndarray, corners: np.ndarray) -> int:

@@ -14,8 +14,7 @@ from heygemd.config.schema import Render, Wav2Lip
 from heygemd.render import pipeline
 from heygemd.render.engines.wav2lip import Wav2LipEngine, face_crop, mel_windows, network, reference
 from heygemd.render.engines.wav2lip.batching import Runner
-from heygemd.render.face.pose import F32
-from heygemd.render.scene import Crop, Patch, Timeline, Track
+from heygemd.render.scene import F32, Crop, Patch, Timeline, Track
 from heygemd.render.video import decode
 from heygemd.testing.frame_engine_contract import EngineContract, crops, drawn, spoken
 
