@@ -92,7 +92,7 @@ def _programs() -> Iterator[Row]:
     if missing:
         mend = "Install your distribution's full ffmpeg (not a minimal or 'free' build)."
         yield Row("broken", "ffmpeg", f"cannot do {', '.join(sorted(missing))}", mend)
-    for name, path in ffmpeg.confiners().items():
+    for name, path in ffmpeg.limiters().items():
         if path is None:
             mend = "apt-get install util-linux" if name != "nice" else "apt-get install coreutils"
             yield Row("warning", name, "is missing, so ffmpeg runs with fewer limits on hostile files", mend)

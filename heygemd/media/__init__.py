@@ -1,1 +1,1 @@
-"""Media files: asking ffprobe, running ffmpeg, telling whole files from half-copied ones. Light: no numpy."""
+"""Media files: ffprobe, ffmpeg, a sandbox for what they read, and whether a file is complete. Light: no numpy."""

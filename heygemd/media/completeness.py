@@ -1,6 +1,6 @@
-"""Telling a whole file from one that is still being copied, by its headers and its tail alone.
+"""Whether a media file is complete or still being copied, judged by its headers and its tail alone.
 
-ffprobe cannot: a half-written file that was preallocated probes as sound, and half of a WAV decodes as silence.
+ffprobe cannot tell: a preallocated, half-written file probes without an error, and half of a WAV decodes as silence.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ EBML_HEADER, MATROSKA_SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 @dataclass(frozen=True)
 class Completeness:
-    """What a look at a complete file showed.
+    """The structure of a complete file.
 
-    container  "mp4", "wav", "avi", "matroska" or "" (no structure known here)
+    container  "mp4", "wav", "avi", "matroska", or "" for formats without a structure to check
     size       bytes
-    zero_tail  the last 64 KiB are zero: digital silence or a preallocated copy that has stalled; wait longer
+    zero_tail  the last 64 KiB are zero: either digital silence, or a preallocated copy that has stalled; wait longer
     """
 
     container: str
@@ -37,7 +37,7 @@ class Completeness:
 
 
 def examine(path: Path) -> Completeness:
-    """Look at a file's structure without reading it whole.
+    """Check a file's structure; reads a few kilobytes only.
 
     Raises NotReady("not_a_file" | "empty" | "still_copying" | "moov_missing" | "recorder_open") and OSError.
     """
@@ -69,7 +69,7 @@ def _examine(fd: int, size: int) -> Completeness:
 
 
 def _structure(head: bytes) -> tuple[str, Callable[[int, int], None]]:
-    """Return the container's name and the function that checks it."""
+    """Return the container's name and its check."""
     if head[4:8] in MP4_STARTS:
         return "mp4", _check_mp4
     if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE":
@@ -82,17 +82,17 @@ def _structure(head: bytes) -> tuple[str, Callable[[int, int], None]]:
 
 
 def _check_nothing(fd: int, size: int) -> None:
-    """Formats made of independent packets (MPEG-TS, MP3, Ogg, FLAC, ASF): any beginning of them is whole."""
+    """Formats made of independent packets (MPEG-TS, MP3, Ogg, FLAC, ASF): a truncated file is valid."""
 
 
-def _need(end: int, size: int) -> None:
-    """Refuse a file that says it goes on beyond its end."""
+def _require_bytes(end: int, size: int) -> None:
+    """Raise NotReady for a file whose headers promise more bytes than it has."""
     if end > size:
         raise NotReady("still_copying", bytes=size, expected=end)
 
 
 def _check_mp4(fd: int, size: int) -> None:
-    """Walk the top boxes: they must tile the file, with a moov among them."""
+    """Walk the top-level boxes: they must fill the file, with a moov among them."""
     position, seen = 0, set()
     for _ in range(MAX_BOXES):
         head = os.pread(fd, 16, position)
@@ -101,11 +101,11 @@ def _check_mp4(fd: int, size: int) -> None:
         length, kind = struct.unpack(">I4s", head[:8])
         if length == 1 and len(head) == 16:
             length = struct.unpack(">Q", head[8:])[0]
-        if length == 0 and kind in MP4_STARTS:  # the last box, up to the end of the file
+        if length == 0 and kind in MP4_STARTS:  # the last box extends to the end of the file
             length = size - position
-        if length < 8:  # no box: padding, or the zeros of a preallocated file
+        if length < 8:  # not a box: padding, or the zeros of a preallocated file
             break
-        _need(position + length, size)
+        _require_bytes(position + length, size)
         seen.add(kind)
         position += length
     if b"moov" not in seen:
@@ -120,13 +120,13 @@ def _check_wav(fd: int, size: int) -> None:
         if len(head) < 8:
             break
         kind, length = struct.unpack("<4sI", head[:8])
-        if kind == b"ds64":  # RF64: 64-bit sizes of the whole and of the data chunk
+        if kind == b"ds64":  # RF64: 64-bit sizes of the file and of the data chunk
             long_size = struct.unpack("<Q", os.pread(fd, 8, position + 16).ljust(8, b"\0"))[0]
         if kind == b"data":
             length = long_size if length == UNKNOWN_32 and long_size else length
             if length in (0, UNKNOWN_32):
                 raise NotReady("recorder_open", bytes=size)
-            return _need(position + 8 + length, size)
+            return _require_bytes(position + 8 + length, size)
         position += 8 + length + length % 2
     raise NotReady("still_copying", bytes=size)
 
@@ -139,9 +139,9 @@ def _check_avi(fd: int, size: int) -> None:
         if len(head) < 8 or head[:4] != b"RIFF":
             return
         length = struct.unpack("<I", head[4:])[0]
-        if length in (0, UNKNOWN_32):  # written by a recorder that could not seek back; ffprobe will judge
+        if length in (0, UNKNOWN_32):  # a recorder could not seek back; left to ffprobe
             return
-        _need(position + 8 + length, size)
+        _require_bytes(position + 8 + length, size)
         position += 8 + length + length % 2
 
 
@@ -154,7 +154,7 @@ def _check_matroska(fd: int, size: int) -> None:
     if segment[:4] == MATROSKA_SEGMENT:
         length, width = _ebml_size(segment[4:])
         if length is not None:
-            _need(start + 4 + width + length, size)
+            _require_bytes(start + 4 + width + length, size)
 
 
 def _ebml_size(data: bytes) -> tuple[int | None, int]:

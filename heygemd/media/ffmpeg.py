@@ -1,8 +1,7 @@
-"""The one door to ffmpeg and ffprobe: nothing else in the package starts them.
+"""Builds every ffmpeg and ffprobe command line; `process` runs them. Nothing else in the package starts either.
 
-Every input carries protocol and format whitelists and size limits, because libavformat would otherwise follow a
-playlist disguised as a video to other files and hosts. Every process is limited and dies with its parent.
-`process` runs what is built here.
+Every input has protocol and format whitelists and size limits: libavformat would otherwise follow a playlist disguised
+as a video to other files and hosts. Every process has resource limits and dies with its parent.
 """
 
 from __future__ import annotations
@@ -31,29 +30,29 @@ CPU_PER_MEDIA_S = 200
 NICE = 5
 
 Stream = Any
-"""A node of ffmpeg-python's graph; the package has no types."""
+"""A node of ffmpeg-python's graph; that package has no types."""
 
 
 def media(path: Path, *, max_pixels: int = MAX_PIXELS, **options: Any) -> Stream:
-    """Return a local file as input; `options` go before it (`t` in seconds, say)."""
-    return ffmpeg.input(f"file:{path.absolute()}", threads=THREADS, **_guard(max_pixels), **options)
+    """Return a local file as input; `options` precede it (for example `t`, seconds)."""
+    return ffmpeg.input(f"file:{path.absolute()}", threads=THREADS, **_input_limits(max_pixels), **options)
 
 
 def raw_video(width: int, height: int, fps: Fraction, **options: Any) -> Stream:
-    """Return standard input as raw yuv420p frames; `options` tag them."""
+    """Return standard input as raw yuv420p frames; `options` are their colour tags."""
     size, rate = f"{width}x{height}", f"{fps.numerator}/{fps.denominator}"
     pipe = {"protocol_whitelist": "pipe", "format_whitelist": "rawvideo"}
     return ffmpeg.input("pipe:0", format="rawvideo", pix_fmt="yuv420p", s=size, framerate=rate, **pipe, **options)
 
 
 def to_pipe(*streams: Stream, **options: Any) -> Stream:
-    """Return standard output as the place where `streams` go."""
-    return ffmpeg.output(*streams, "pipe:1", **_clean(options))
+    """Return an output that writes `streams` to standard output."""
+    return ffmpeg.output(*streams, "pipe:1", **_without_extras(options))
 
 
 def to_file(*streams: Stream, path: Path, max_bytes: int, **options: Any) -> Stream:
-    """Return a local file as the place where `streams` go; ffmpeg stops at `max_bytes`."""
-    return ffmpeg.output(*streams, f"file:{path.absolute()}", fs=max_bytes, **_clean(options))
+    """Return an output that writes `streams` to a local file; ffmpeg stops at `max_bytes`."""
+    return ffmpeg.output(*streams, f"file:{path.absolute()}", fs=max_bytes, **_without_extras(options))
 
 
 def command(
@@ -61,22 +60,22 @@ def command(
 ) -> list[str]:
     """Return the argv of ffmpeg for one output.
 
-    media_s    length of what is decoded or encoded, seconds: bounds the CPU time
+    media_s    seconds of media to decode or encode: sets the limit on CPU time
     max_bytes  largest file that the process may write
-    gpu        the process maps a GPU, which a limit on address space would break
+    gpu        the process maps a GPU, so its address space is not limited
     """
     flags = ["-nostdin", "-hide_banner", "-v", log, "-y"]
-    return [*_confined(media_s, max_bytes, gpu), _binary("ffmpeg"), *flags, *ffmpeg.get_args(output)]
+    return [*_limited(media_s, max_bytes, gpu), _binary("ffmpeg"), *flags, *ffmpeg.get_args(output)]
 
 
 def probe_command(path: Path, *options: str, max_pixels: int = MAX_PIXELS) -> list[str]:
-    """Return the argv of ffprobe for a local file; `options` say what to show."""
-    guard = [part for key, value in _guard(max_pixels).items() for part in (f"-{key}", str(value))]
+    """Return the argv of ffprobe for a local file; `options` select what it shows."""
+    limits = [part for key, value in _input_limits(max_pixels).items() for part in (f"-{key}", str(value))]
     show = ["-hide_banner", "-v", "error", "-of", "json", *options]
-    return [*_confined(0, 0, gpu=False), _binary("ffprobe"), *show, *guard, f"file:{path.absolute()}"]
+    return [*_limited(0, 0, gpu=False), _binary("ffprobe"), *show, *limits, f"file:{path.absolute()}"]
 
 
-def _guard(max_pixels: int) -> dict[str, Any]:
+def _input_limits(max_pixels: int) -> dict[str, Any]:
     return {
         "protocol_whitelist": "file",
         "format_whitelist": FORMATS,
@@ -87,8 +86,8 @@ def _guard(max_pixels: int) -> dict[str, Any]:
     }
 
 
-def _clean(options: dict[str, Any]) -> dict[str, Any]:
-    """Add what no output of ours carries: subtitles, data, and the input's metadata and chapters."""
+def _without_extras(options: dict[str, Any]) -> dict[str, Any]:
+    """Drop subtitles, data, and the input's metadata and chapters."""
     return {"sn": None, "dn": None, "map_metadata": -1, "map_chapters": -1, **options}
 
 
@@ -100,19 +99,19 @@ def _binary(name: str) -> str:
     return found
 
 
-def confiners() -> dict[str, str | None]:
-    """Return the programs that confine ffmpeg and where they are (None: missing, ffmpeg then runs without)."""
+def limiters() -> dict[str, str | None]:
+    """Return the programs that limit ffmpeg, and their paths (None: missing, ffmpeg then runs without it)."""
     return {name: shutil.which(name) for name in ("prlimit", "setpriv", "nice")}
 
 
 @functools.lru_cache(maxsize=1)
-def _confiners() -> dict[str, str | None]:
-    return confiners()
+def _limiters() -> dict[str, str | None]:
+    return limiters()
 
 
-def _confined(media_s: float, max_bytes: int | None, gpu: bool) -> list[str]:
-    """Return the argv in front of ffmpeg: limits, death with the parent, politeness. All exec: one process."""
-    found = _confiners()
+def _limited(media_s: float, max_bytes: int | None, gpu: bool) -> list[str]:
+    """Return the argv in front of ffmpeg: resource limits, death with the parent, niceness. All exec: one process."""
+    found = _limiters()
     argv: list[str] = []
     if found["prlimit"]:
         limits = {"cpu": CPU_BASE_S + int(CPU_PER_MEDIA_S * media_s), "nofile": OPEN_FILES, "core": 0}
@@ -129,7 +128,7 @@ def _confined(media_s: float, max_bytes: int | None, gpu: bool) -> list[str]:
 
 
 def _allowed(name: str, value: int) -> int:
-    """Return `value`, but not more than the hard limit: raising that is not ours to do."""
+    """Return `value`, but not more than the hard limit, which only root may raise."""
     hard = resource.getrlimit(getattr(resource, f"RLIMIT_{name.upper()}"))[1]
     return value if hard == resource.RLIM_INFINITY else min(value, hard)
 
@@ -141,5 +140,5 @@ def _filters() -> set[str]:
 
 
 def has_filter(name: str) -> bool:
-    """Whether this ffmpeg was built with a filter."""
+    """Return whether this ffmpeg was built with a filter."""
     return name in _filters()

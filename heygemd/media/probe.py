@@ -1,4 +1,4 @@
-"""What a media file holds, by ffprobe: typed facts, judged by content and checked against the limits."""
+"""What a media file contains, by ffprobe: typed, told by content instead of file name, checked against the limits."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ Facts = dict[str, Any]
 
 @dataclass(frozen=True)
 class VideoStream:
-    """A moving picture.
+    """A video stream.
 
     index            ffprobe's stream index
     width, height    as coded, pixels, before rotation and before the pixels are made square
-    rotation         degrees counter-clockwise in which it is to be shown: 0, 90, 180, 270 (or what the file says)
+    rotation         degrees counter-clockwise for display, usually 0, 90, 180 or 270
     sample_aspect    width of a pixel over its height
     avg_fps          frames over duration, 0 if unknown
-    real_fps         the smallest rate that all timestamps fit, 0 if unknown
+    real_fps         the lowest rate that fits all timestamps, 0 if unknown
     duration_s       0 if unknown
     matrix, primaries, transfer, range   ffmpeg's names, "" when untagged
     """
@@ -52,12 +52,12 @@ class VideoStream:
 
     @property
     def hdr(self) -> bool:
-        """Whether it must be tone-mapped for an ordinary screen (PQ or HLG)."""
+        """Whether it is HDR (PQ or HLG) and must be tone-mapped."""
         return self.transfer in HDR_TRANSFERS
 
     @property
     def variable_rate(self) -> bool:
-        """Whether the average and the smallest common rate differ, as in phone and screen recordings."""
+        """Whether the average and the real frame rate differ, as in phone and screen recordings."""
         if not self.avg_fps or not self.real_fps:
             return True
         return abs(self.avg_fps / self.real_fps - 1) > SAME_RATE
@@ -65,7 +65,7 @@ class VideoStream:
 
 @dataclass(frozen=True)
 class AudioStream:
-    """A sound track; `layout` is ffmpeg's name ("stereo"), "" when unknown."""
+    """An audio stream; `layout` is ffmpeg's name ("stereo"), "" when unknown."""
 
     index: int
     codec: str
@@ -77,7 +77,7 @@ class AudioStream:
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """A media file; `video` and `audio` are its first streams of that kind, covers are not video."""
+    """A media file; `video` and `audio` are its first streams of that kind. Cover art is not video."""
 
     container: str
     duration_s: float
@@ -86,22 +86,22 @@ class MediaInfo:
 
     @property
     def kind(self) -> Literal["audio", "video"] | None:
-        """What the file is in a job, by content."""
+        """The file's role in a job, by content."""
         if self.video is not None:
             return "video"
         return "audio" if self.audio is not None else None
 
 
 def probe(path: Path, limits: Limits) -> MediaInfo:
-    """Ask ffprobe about a file and check it against `limits`.
+    """Run ffprobe on a file and check the result against `limits`.
 
     Raises InputError("media_unreadable" | "too_many_streams" | "too_many_pixels" | "frame_rate_too_high" |
     "video_too_long" | "audio_too_long" | "no_duration"), DeadlineExceeded, InfrastructureError("ffmpeg_missing").
     """
-    shown = _ask(path, limits, "-show_format", "-show_streams")
+    shown = _ffprobe(path, limits, "-show_format", "-show_streams")
     streams: list[Facts] = shown.get("streams", [])
     container: Facts = shown.get("format", {})
-    video = next((_video(s) for s in streams if _moving(s)), None)
+    video = next((_video(s) for s in streams if _is_video(s)), None)
     audio = next((_audio(s) for s in streams if s.get("codec_type") == "audio" and _number(s, "sample_rate")), None)
     duration_s = max([_seconds(container), *(s.duration_s for s in (video, audio) if s)])
     if duration_s <= 0 and (video or audio):
@@ -111,14 +111,14 @@ def probe(path: Path, limits: Limits) -> MediaInfo:
     return info
 
 
-def _ask(path: Path, limits: Limits, *options: str) -> Facts:
+def _ffprobe(path: Path, limits: Limits, *options: str) -> Facts:
     argv = ffmpeg.probe_command(path, *options, max_pixels=limits.max_pixels)
     shown: Facts = json.loads(process.run(argv, limits.probe_timeout_s).decode("utf-8", "replace") or "{}")
     return shown
 
 
-def _moving(stream: Facts) -> bool:
-    """Whether a stream is a moving picture: not a cover, not a single still."""
+def _is_video(stream: Facts) -> bool:
+    """Return whether a stream is video: neither cover art nor a single still."""
     if stream.get("codec_type") != "video" or not stream.get("width") or not stream.get("height"):
         return False
     if stream.get("disposition", {}).get("attached_pic") or stream.get("disposition", {}).get("still_image"):
@@ -168,7 +168,7 @@ def _rotation(stream: Facts) -> int:
 
 
 def _bit_depth(pix_fmt: str) -> int:
-    """Return the bits of a sample from a name like yuv420p10le or p010le."""
+    """Return the bits per sample from a name like yuv420p10le or p010le."""
     deep = re.search(r"(?:p|gray|gbrp|gbrap|p0|p2|p4|x2rgb|x2bgr|f)(9|1[0-6]|32)(?:le|be)?$", pix_fmt)
     return int(deep[1]) if deep else 16 if re.search(r"(?:48|64)(?:le|be)$", pix_fmt) else 8
 
@@ -179,7 +179,7 @@ def _tag(stream: Facts, key: str) -> str:
 
 
 def _ratio(text: object, separator: str = "/") -> Fraction:
-    """Return "30000/1001" as a fraction; 0 for what is missing, undefined or negative."""
+    """Return "30000/1001" as a fraction; 0 if it is missing, undefined or negative."""
     parts = str(text or "").split(separator)
     if len(parts) != 2 or not all(p.isdigit() for p in parts) or int(parts[1]) == 0:
         return Fraction(0)
@@ -198,9 +198,9 @@ def _seconds(facts: Facts) -> float:
 
 
 def _last_packet_s(path: Path, limits: Limits, index: int) -> float:
-    """Return when the last packet ends, for what a browser or a crashed recorder wrote without a duration."""
+    """Return when the last packet ends: browsers and crashed recorders write files without a duration."""
     options = ("-select_streams", str(index), "-show_entries", "packet=pts_time,duration_time", "-fflags", "+genpts")
-    packets = _ask(path, limits, *options).get("packets", [])
+    packets = _ffprobe(path, limits, *options).get("packets", [])
     return max((_number(p, "pts_time") + _number(p, "duration_time") for p in packets), default=0.0)
 
 
@@ -221,8 +221,8 @@ def _check(info: MediaInfo, limits: Limits) -> None:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """The facts of a file of our own making: codecs of (video, audio), frames by counting packets, times in seconds."""
+class RenderedInfo:
+    """A rendered file: codecs of (video, audio), frames by counting packets, times in seconds."""
 
     codecs: tuple[str, str]
     frames: int
@@ -235,14 +235,14 @@ class Measured:
     audio_s: float
 
 
-def measure(path: Path, limits: Limits) -> Measured:
-    """Count a finished file's packets and read its times. Raises as `probe`."""
-    streams: list[Facts] = _ask(path, limits, "-count_packets", "-show_streams").get("streams", [])
+def measure(path: Path, limits: Limits) -> RenderedInfo:
+    """Count a rendered file's packets and read its times. Raises the errors of `probe`."""
+    streams: list[Facts] = _ffprobe(path, limits, "-count_packets", "-show_streams").get("streams", [])
     by_kind = {str(s.get("codec_type")): s for s in streams}
     if len(streams) != 2 or set(by_kind) != {"video", "audio"}:
         raise InputError("media_unreadable", detail=f"streams: {[s.get('codec_type') for s in streams]}")
     video, audio = by_kind["video"], by_kind["audio"]
-    return Measured(
+    return RenderedInfo(
         codecs=(str(video.get("codec_name")), str(audio.get("codec_name"))),
         frames=int(_number(video, "nb_read_packets")),
         fps=_ratio(video.get("avg_frame_rate")),

@@ -1,6 +1,7 @@
-"""Running the ffmpeg and ffprobe that `ffmpeg` builds: pipes drained, stalls and bad ends as typed errors.
+"""Runs the ffmpeg and ffprobe command lines that `ffmpeg` builds: drains pipes, turns stalls and failures into errors.
 
-A process is killed when the *thread* that started it ends (Linux, PR_SET_PDEATHSIG): start it where it is used up.
+A process is killed when the *thread* that started it ends (Linux, PR_SET_PDEATHSIG): start it in the thread that
+reads or writes it to the end.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeVar
 
-from ..errors import DeadlineExceeded, EngineError, HeygemdError, InfrastructureError, InputError
+from ..errors import DeadlineExceeded, EngineError, HeygemdError, InfrastructureError, InputError, LocalDiskError
 
 STDERR_LINES = 15
 LINE_CHARS = 400
@@ -29,8 +30,8 @@ P = TypeVar("P", bound="Process")
 
 
 @dataclass(frozen=True)
-class Ended:
-    """How a process ended: exit status (negative: signal), number of lines on stderr, the last of them."""
+class ProcessEnd:
+    """How a process ended: exit status (negative: signal), number of lines on stderr, and the last of them."""
 
     status: int
     lines: int
@@ -38,7 +39,7 @@ class Ended:
 
 
 class Process:
-    """A running ffmpeg or ffprobe with its stderr drained. Leaving the context kills what still runs."""
+    """A running ffmpeg or ffprobe whose stderr is drained. Leaving the context kills it if it still runs."""
 
     def __init__(self, argv: Sequence[str], *, stdin: bool = False, stdout: bool = False) -> None:
         pipe, null = subprocess.PIPE, subprocess.DEVNULL
@@ -68,7 +69,7 @@ class Process:
         self._lines += len(lines)
         self._last.extend(line[:LINE_CHARS].decode("utf-8", "replace").rstrip() for line in lines)
 
-    def wait(self, timeout_s: float = STALL_S) -> Ended:
+    def wait(self, timeout_s: float = STALL_S) -> ProcessEnd:
         """Wait for the end. Raises DeadlineExceeded("ffmpeg_stalled") after killing it."""
         try:
             status = self._child.wait(timeout_s)
@@ -76,7 +77,7 @@ class Process:
             self.close()
             raise DeadlineExceeded("ffmpeg_stalled", seconds=timeout_s, detail=self.tail) from None
         self._drain.join(5)
-        return Ended(status, self._lines, self.tail)
+        return ProcessEnd(status, self._lines, self.tail)
 
     @property
     def tail(self) -> str:
@@ -84,7 +85,7 @@ class Process:
         return "\n".join(tuple(self._last))
 
     def close(self) -> None:
-        """Kill what still runs, reap it, close the pipes."""
+        """Kill the process if it still runs, reap it and close the pipes."""
         self._child.kill()
         self._child.wait()
         self._drain.join(5)
@@ -108,7 +109,7 @@ class Process:
 
 
 class Reader(Process):
-    """ffmpeg whose standard output is read."""
+    """An ffmpeg process whose standard output is read."""
 
     def __init__(self, argv: Sequence[str]) -> None:
         super().__init__(argv, stdout=True)
@@ -129,7 +130,7 @@ class Reader(Process):
 
 
 class Writer(Process):
-    """ffmpeg whose standard input is written."""
+    """An ffmpeg process whose standard input is written."""
 
     def __init__(self, argv: Sequence[str]) -> None:
         super().__init__(argv, stdin=True)
@@ -139,7 +140,7 @@ class Writer(Process):
         _widen(self._fd)
 
     def write(self, data: memoryview) -> None:
-        """Write all of `data`. Raises the typed error of a process that has died."""
+        """Write all of `data`. Raises the error of a process that has died, see `error_from`."""
         while data:
             self._wait_for(self._fd, select.POLLOUT)
             try:
@@ -147,19 +148,19 @@ class Writer(Process):
             except BlockingIOError:
                 continue
             except BrokenPipeError:
-                raise fault(self.wait(), reading=False) from None
+                raise error_from(self.wait(), reading=False) from None
 
     def finish(self) -> None:
-        """Close the input and wait for a good end; raises the typed error of a bad one."""
+        """Close the input and wait. Raises the error of a process that failed, see `error_from`."""
         assert self._child.stdin is not None
         self._child.stdin.close()
         ended = self.wait()
         if ended.status != 0 or _disk_full(ended.tail):
-            raise fault(ended, reading=False)
+            raise error_from(ended, reading=False)
 
 
 def _widen(fd: int) -> None:
-    """Ask for a larger pipe than 64 KiB: a frame is megabytes. Not having it costs speed only."""
+    """Ask for a larger pipe than 64 KiB, because a frame has megabytes; without it transfers are slower."""
     with contextlib.suppress(OSError):
         fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
@@ -167,7 +168,7 @@ def _widen(fd: int) -> None:
 def run(argv: Sequence[str], timeout_s: float, *, reading: bool = True) -> bytes:
     """Run to the end and return standard output.
 
-    Raises the typed error of a bad end (see `fault`), DeadlineExceeded("ffmpeg_timeout").
+    Raises the error of a process that failed (see `error_from`), DeadlineExceeded("ffmpeg_timeout").
     """
     child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with child:
@@ -182,7 +183,7 @@ def run(argv: Sequence[str], timeout_s: float, *, reading: bool = True) -> bytes
     lines = err.decode("utf-8", "replace").splitlines()
     if child.returncode != 0:
         tail = "\n".join(line[:LINE_CHARS] for line in lines[-STDERR_LINES:])
-        raise fault(Ended(child.returncode, len(lines), tail), reading=reading)
+        raise error_from(ProcessEnd(child.returncode, len(lines), tail), reading=reading)
     return out
 
 
@@ -190,16 +191,16 @@ def _disk_full(text: str) -> bool:
     return "No space left on device" in text or "Disk quota exceeded" in text
 
 
-def fault(ended: Ended, *, reading: bool) -> HeygemdError:
-    """Return the typed error for a bad end; `reading` says that the input was a person's file."""
+def error_from(ended: ProcessEnd, *, reading: bool) -> HeygemdError:
+    """Return the error for a process that failed; `reading`: its input was a file of a user, who may have to act."""
     if _disk_full(ended.tail):
-        return InfrastructureError("scratch_full", detail=ended.tail)
+        return LocalDiskError("scratch_full", detail=ended.tail)
     if ended.status < 0:
         name = signal.Signals(-ended.status).name
         if name == "SIGXCPU":
             return DeadlineExceeded("ffmpeg_cpu_limit", detail=ended.tail)
         return EngineError("ffmpeg_crashed", signal=name, detail=ended.tail)
-    if ended.tail.startswith(("prlimit: ", "setpriv: ", "nice: ")):  # never reached ffmpeg: not the file's fault
+    if ended.tail.startswith(("prlimit: ", "setpriv: ", "nice: ")):  # ffmpeg was never started: not the file's fault
         return InfrastructureError("ffmpeg_missing", detail=ended.tail)
     if "exceeds specified max pixel count" in ended.tail:
         return InputError("too_many_pixels", detail=ended.tail)

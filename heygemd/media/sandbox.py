@@ -1,7 +1,7 @@
-"""The renderer gives up what rendering does not need: new privileges, the network, writing anywhere but to its scratch.
+"""A sandbox for the renderer: no new privileges, no network, no writing outside its scratch folders.
 
-A decoder that a hostile file has taken over then holds these rights only, and so does every program it starts. Kernel
-facilities alone, no privileges needed: no_new_privs, seccomp (a filter on socket) and Landlock (Linux 5.19 or later).
+A decoder that a malicious file takes over gets no further, nor does any program that it starts. It needs no privileges
+and only kernel features: no_new_privs, seccomp (a filter on socket) and Landlock (Linux 5.19 or later).
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ LANDLOCK_VERSION, LANDLOCK_PATH_BENEATH = 1, 1
 
 WRITE_FILE, TRUNCATE = 1 << 1, 1 << 14
 CHANGES = WRITE_FILE | TRUNCATE | sum(1 << bit for bit in range(4, 14))
-"""Everything that changes a file system: write, truncate, remove, make, move (linux/landlock.h); reading stays free."""
+"""Everything that changes a file system: write, truncate, remove, make, move (linux/landlock.h). Reading is allowed."""
 SCOPE_SIGNAL = 1 << 1
-"""No signal to a process that is not the renderer's own, the daemon above all."""
+"""No signals to processes outside the sandbox, above all not to the daemon."""
 
 OPEN_FILES = 4096
 
@@ -40,13 +40,13 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Unavailable(OSError):
-    """This kernel, or the confinement around this process, does not offer it."""
+    """The kernel, or a sandbox around this process, does not offer a feature."""
 
 
 def confine(writable: Iterable[Path]) -> list[str]:
-    """Give the rights up for good, in this process and all it starts; call it before any thread is started.
+    """Enter the sandbox for good, with every process started from now on; call it before any thread is started.
 
-    `writable`: folders that may be changed, made if absent. Returns what could not be had, for the log.
+    `writable`: folders that may be changed, created if missing. Returns the features that are not available.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -62,7 +62,7 @@ def confine(writable: Iterable[Path]) -> list[str]:
 
 
 def limit_file_size(size_bytes: int) -> None:
-    """Let no file grow beyond this: a write then fails with EFBIG."""
+    """Limit the size of every file written: a larger write fails with EFBIG."""
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     size = size_bytes if hard == resource.RLIM_INFINITY else min(size_bytes, hard)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
@@ -79,13 +79,13 @@ def _no_new_privileges() -> None:
 
 
 def _no_network() -> None:
-    """Refuse sockets of any family but AF_UNIX, and io_uring, which could make them too."""
+    """Refuse sockets of any family but AF_UNIX, and io_uring, which could open them too."""
     if platform.machine() not in SOCKET_CALLS:
         raise Unavailable(0, "seccomp")
     architecture, socket = SOCKET_CALLS[platform.machine()]
     steps = [
         (LOAD, 0, 0, ARCHITECTURE_AT),
-        (IF_EQUAL, 0, 4, architecture),  # calls of another architecture have other numbers: refused
+        (IF_EQUAL, 0, 4, architecture),  # another architecture numbers its calls differently: refused
         (LOAD, 0, 0, NUMBER_AT),
         (IF_AT_LEAST, 2, 0, X32_BIT),
         (IF_EQUAL, 1, 0, IO_URING_SETUP),
@@ -102,9 +102,9 @@ def _no_network() -> None:
 
 
 def _write_only(writable: Iterable[Path]) -> None:
-    """Let nothing be changed but what lies in `writable`, and what libraries and CUDA need of /dev and /proc."""
+    """Allow writing in `writable` only, and what libraries and CUDA need in /dev and /proc."""
     version = _check(_libc.syscall(LANDLOCK_CREATE, None, 0, LANDLOCK_VERSION), "landlock")
-    if version < 2:  # moves between folders cannot be allowed
+    if version < 2:  # version 1 forbids every move between folders
         raise Unavailable(0, "landlock")
     handled = CHANGES if version >= 3 else CHANGES & ~TRUNCATE
     rules = struct.pack("=QQQ", handled, 0, SCOPE_SIGNAL if version >= 6 else 0)
@@ -124,7 +124,7 @@ def _write_only(writable: Iterable[Path]) -> None:
 
 
 def _needed_by_libraries() -> Iterator[Path]:
-    """Shared memory, and where librosa's compiled code lies: beside it, or where the supervisor says."""
+    """Shared memory, and the cache of librosa's compiled code: in its package, or where NUMBA_CACHE_DIR says."""
     yield Path("/dev/shm")
     yield Path(os.environ.get("NUMBA_CACHE_DIR") or Path(sysconfig.get_path("purelib")) / "librosa")
 

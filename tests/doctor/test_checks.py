@@ -129,7 +129,7 @@ def test_limits_that_a_sandbox_forbids(config: Config, tmp_path: Path, monkeypat
     refusing = tmp_path / "setpriv"
     refusing.write_text("#!/bin/sh\necho 'setpriv: activate capabilities: Operation not permitted' >&2\nexit 127\n")
     refusing.chmod(0o755)
-    monkeypatch.setattr(checks.ffmpeg, "_confiners", lambda: {"prlimit": None, "setpriv": str(refusing), "nice": None})
+    monkeypatch.setattr(checks.ffmpeg, "_limiters", lambda: {"prlimit": None, "setpriv": str(refusing), "nice": None})
     (row,) = checks._confined_trial()
     assert row.state == "broken"
     assert "Operation not permitted" in row.finding

@@ -116,14 +116,14 @@ def test_a_pipe_that_never_ends_is_given_up(tmp_path: Path) -> None:
 
 
 def test_bad_ends_have_types() -> None:
-    def fault(status: int, tail: str = "", reading: bool = True) -> Exception:
-        return process.fault(process.Ended(status, 1, tail), reading=reading)
+    def error(status: int, tail: str = "", reading: bool = True) -> Exception:
+        return process.error_from(process.ProcessEnd(status, 1, tail), reading=reading)
 
-    assert isinstance(fault(-signal.SIGSEGV), EngineError)
-    assert isinstance(fault(-signal.SIGXCPU), DeadlineExceeded)
-    assert isinstance(fault(1, "x: No space left on device", reading=False), InfrastructureError)
-    assert isinstance(fault(1, "Invalid data found"), InputError)
-    assert isinstance(fault(1, "Error", reading=False), EngineError)
+    assert isinstance(error(-signal.SIGSEGV), EngineError)
+    assert isinstance(error(-signal.SIGXCPU), DeadlineExceeded)
+    assert isinstance(error(1, "x: No space left on device", reading=False), InfrastructureError)
+    assert isinstance(error(1, "Invalid data found"), InputError)
+    assert isinstance(error(1, "Error", reading=False), EngineError)
 
 
 def test_a_missing_ffmpeg_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -135,5 +135,5 @@ def test_a_missing_ffmpeg_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 
 
 def test_a_wrapper_that_fails_is_not_blamed_on_the_file():
-    ended = process.Ended(127, 1, "setpriv: apply capabilities: Operation not permitted")
-    assert process.fault(ended, reading=True).code == "ffmpeg_missing"
+    ended = process.ProcessEnd(127, 1, "setpriv: apply capabilities: Operation not permitted")
+    assert process.error_from(ended, reading=True).code == "ffmpeg_missing"

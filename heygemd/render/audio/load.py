@@ -17,7 +17,7 @@ from ...config.schema import Limits
 from ...errors import InputError
 from ...media import ffmpeg
 from ...media.probe import AudioStream, probe
-from ...media.process import Ended, Reader, fault
+from ...media.process import ProcessEnd, Reader, error_from
 from ..cache import Cache, through
 from ..scene import Finding
 from . import vad
@@ -100,7 +100,7 @@ def _decode(path: Path, stream: AudioStream, limits: Limits, target: Path) -> di
         ended = reader.wait()
     duration_s = _without_padding(Fraction(meter.count, stream.rate), stream)
     if not meter.count:
-        raise fault(ended, reading=True) if ended.status else InputError("media_unreadable", detail=ended.tail)
+        raise error_from(ended, reading=True) if ended.status else InputError("media_unreadable", detail=ended.tail)
     if duration_s < Fraction(MIN_VOICE_S):
         raise InputError("audio_too_short", seconds=round(float(duration_s), 3))
     _fit(target, round(duration_s * VOICE_RATE_HZ))
@@ -184,7 +184,7 @@ class _Meter:
         return found
 
 
-def _damage(ended: Ended, got_s: float, promised_s: float) -> list[Finding]:
+def _damage(ended: ProcessEnd, got_s: float, promised_s: float) -> list[Finding]:
     if ended.status == 0 and (not ended.lines or got_s > 0.98 * promised_s):
         return []
     return [Finding("audio_damaged", {"duration_s": round(got_s, 2), "promised_s": round(promised_s, 2)})]

@@ -57,7 +57,7 @@ class Expected:
     sound_s: Fraction
 
 
-def gate(path: Path, expected: Expected, limits: Limits) -> probe.Measured:
+def gate(path: Path, expected: Expected, limits: Limits) -> probe.RenderedInfo:
     """Return the file's measures. Raises EngineError("output_invalid", reason=...) if they are not as expected."""
     try:
         seen = probe.measure(path, limits)

@@ -19,7 +19,7 @@ from ...config.schema import Limits
 from ...errors import InputError
 from ...media import ffmpeg
 from ...media.probe import MediaInfo, VideoStream, probe
-from ...media.process import Ended, Reader
+from ...media.process import ProcessEnd, Reader
 from ..scene import Finding, Image
 
 Frame = NDArray[np.uint8]
@@ -198,7 +198,7 @@ class Decode(Iterator[NDArray[np.uint8]]):
     def __init__(self, argv: list[str], size: int) -> None:
         self._argv, self._size = argv, size
         self._reader: Reader | None = None
-        self.ended: Ended | None = None
+        self.ended: ProcessEnd | None = None
 
     def __next__(self) -> NDArray[np.uint8]:
         if self.ended is not None:
