@@ -10,8 +10,8 @@ from ..errors import InputError
 from ..job import Job
 from ..storage import share_fs
 from .intake import filename_rules
+from .intake.job_folder import LOG_NOTE
 from .job_store import peek
-from .publish.publish import LOG_NOTE
 
 
 def retry(config: Config, name: str) -> Path:

@@ -1,4 +1,4 @@
-"""Job records on the local disk: one versioned JSON file each, one writer, never half-written."""
+"""Job records and job logs on the local disk: one versioned JSON file per job, one writer, replaced atomically."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from loguru import logger
 
+from .. import logging_setup
 from ..errors import printable
 from ..job import SCHEMA, Job
 from ..storage import atomic
@@ -20,14 +21,15 @@ UNREADABLE = (ValueError, KeyError, TypeError, RecursionError)
 
 
 class Store:
-    """The records below `folder`/jobs; unreadable ones are set aside, not lost."""
+    """The records in `state`/jobs; unreadable ones are set aside, not lost."""
 
     def __init__(self, state: Path) -> None:
         """`state`: a local folder; made if absent. Raises LocalDiskError."""
         self.folder = state / "jobs"
         atomic.make_folder(self.folder, mode=0o770)
-        for half in self.folder.glob(f".*{atomic.PART}"):  # a crash ended its writer
+        for half in self.folder.glob(f".*{atomic.PART}"):  # left by a crash
             half.unlink()
+        self._log_sinks: dict[str, int] = {}
 
     def save(self, job: Job) -> None:
         """Make the record durable before returning. Raises LocalDiskError."""
@@ -60,6 +62,22 @@ class Store:
         """Return where this job's own log is written."""
         return self.folder / f"{job.id}.log"
 
+    def open_log(self, job: Job) -> None:
+        """Write this job's log lines to its own file, too. Raises LocalDiskError."""
+        if job.id not in self._log_sinks:
+            path = self.log_file(job)
+            with atomic.on_local_disk(path):
+                self._log_sinks[job.id] = logging_setup.job_sink(path, job.id)
+
+    def close_log(self, job: Job) -> None:
+        """Stop writing the job's own log."""
+        if (sink := self._log_sinks.pop(job.id, None)) is not None:
+            logger.remove(sink)
+
+    def logs_were_reset(self) -> None:
+        """Note that logging was set up anew, which closed all job logs."""
+        self._log_sinks.clear()
+
     def prune(self, jobs: list[Job]) -> list[Job]:
         """Forget the oldest finished records beyond KEEP_FINISHED; return the rest."""
         finished = [job for job in jobs if job.phase == "finished"]
@@ -71,7 +89,7 @@ class Store:
 
 
 def peek(state: Path) -> list[Job]:
-    """Return the readable records of a store that may be in use; changes nothing. Raises OSError."""
+    """Return the readable records of a store that a daemon may be using; changes nothing. Raises OSError."""
     found = []
     for path in sorted((state / "jobs").glob("*.json")):
         with contextlib.suppress(FileNotFoundError, *UNREADABLE):

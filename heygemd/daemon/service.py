@@ -1,7 +1,7 @@
-"""The daemon: starts its parts in order, beats once a second, stops them in reverse.
+"""The daemon: starts its parts in order, ticks once a second, stops them in reverse.
 
-Five tasks in one event loop. Scanning, working and page-writing wait for the share; the beat never does, and only the
-beat pings systemd's watchdog: a hung share is reported, a hung loop is restarted.
+Five tasks in one event loop. Scanning, working and page-writing wait for the share; the tick never does, and only the
+tick pings systemd's watchdog: a share that hangs is reported, a loop that hangs is restarted.
 """
 
 from __future__ import annotations
@@ -21,38 +21,42 @@ from .. import __version__, logging_setup
 from ..config import loader
 from ..config.schema import Config
 from ..errors import ConfigError, InfrastructureError, NotReady, describe
+from ..exit_codes import Exit
 from ..i18n import catalog
 from ..storage import atomic
 from ..storage.availability import ShareAvailability
 from ..storage.io_thread import ShareThread
 from ..weights import requirements
-from .executors.local import executor
+from .executors import factory
+from .intake.claim import Claimer
 from .intake.inbox import Inbox
 from .intake.inotify import Watch
 from .job_store import Store
 from .jobs import recovery
-from .jobs.running import HEED_S
+from .jobs.fault_isolation import pause_queue
+from .jobs.publishing import Publisher
+from .jobs.running import POLL_CANCELLATIONS_S, Running
 from .jobs.scheduler import Scheduler
 from .publish import retention
+from .queue_state import QueueState
 from .status import builder
 from .status.metrics import EVERY_S, Metrics
 from .status.notifications import Herald
 from .status.snapshot import Snapshot
 from .status.systemd_notify import Notifier
 
-BEAT_S = 1.0
-CRASH_PAUSE_S = 30.0
-GOODBYE_S = 2.0
-EXIT_OK, EXIT_FAILED_JOBS, EXIT_SECOND_DAEMON = 0, 3, 75
+TICK_S = 1.0
+UNEXPECTED_ERROR_PAUSE_S = 30.0
+LAST_PAGE_S = 2.0
+"""How long a stopping daemon tries to say so on the share's page."""
 
 Observer = Callable[[Snapshot], None]
 
 
 def run(settings: Config, config_path: Path | None, *, once: bool = False, observe: Observer | None = None) -> int:
-    """Serve the share until SIGTERM; with `once`, until the inbox is worked off. Returns the exit code.
+    """Serve the share until SIGTERM; with `once`, until nothing is left to do. Returns the exit status.
 
-    `observe` is called with a snapshot every second. Exit codes: 0 ok, 3 (`once`) something failed, 75 another daemon
-    runs.
+    `observe` is called with a snapshot every second. Exit statuses: OK, SOME_FAILED (`once`), SECOND_DAEMON.
     """
     logging_setup.setup(settings.log, settings.paths.log)
     settings.paths.state.mkdir(parents=True, exist_ok=True)
@@ -60,17 +64,17 @@ def run(settings: Config, config_path: Path | None, *, once: bool = False, obser
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        logger.error("another heygemd already runs with the records in {}; stop it first", settings.paths.state)
-        return EXIT_SECOND_DAEMON
+        logger.error("another heygemd is running with the records in {}; stop it first", settings.paths.state)
+        return Exit.SECOND_DAEMON
     with lock:
         return asyncio.run(Service(settings, config_path, once, observe).serve())
 
 
 class Service:
-    """All parts of the daemon and their life."""
+    """The parts of the daemon, from start to stop."""
 
     def __init__(self, settings: Config, config_path: Path | None, once: bool, observe: Observer | None) -> None:
-        """Builds nothing that touches the share; needs no running loop."""
+        """Builds nothing that touches the share; needs no running event loop."""
         self.config = settings
         self.config_path = config_path
         self.once = once
@@ -81,43 +85,43 @@ class Service:
         self.scanned = 0
         self._shown: Snapshot | None = None
         self._shown_at = 0.0
-        self._measured = -EVERY_S
+        self._metrics_at = -EVERY_S
         self._on_share: dict[str, bytes] = {}
         self._finished_before = 0
 
     async def serve(self) -> int:
-        """Run until stopped; return the exit code."""
+        """Run until stopped; return the exit status."""
         self._build()
         self._catch_signals()
-        recovery.resume(self.store, self.scheduler, self.config)
-        self._finished_before = len(self.scheduler.finished)
-        self.herald = Herald(self.config, self.scheduler.finished)
-        self.metrics = Metrics(self.scheduler.finished) if self.config.metrics.textfile else None
+        recovery.restore(self.state, self.store, self.config)
+        self._finished_before = len(self.state.finished)
+        self.herald = Herald(self.config, self.state.finished)
+        self.metrics = Metrics(self.state.finished) if self.config.metrics.textfile else None
         self.notifier.ready()
         logger.info("heygemd {} serves {}", __version__, self.config.paths.share)
-        self._tell_what_is_lacking()
+        self._log_missing_requirements()
         tasks = [asyncio.create_task(self._forever(part)) for part in self._parts()]
         try:
             while not self.stopping.is_set():
-                self._beat()
-                await _sleep_or(self.stopping, BEAT_S)
+                self._tick()
+                await _sleep_or(self.stopping, TICK_S)
         finally:
             self.notifier.stopping()
             logger.info("stopping")
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
-            await self.scheduler.runs.stop()
+            await self.running.stop()
             await self.executor.close()
             self.watch.stop()
-        self._beat()
-        await self._say_goodbye()
+        self._tick()
+        await self._write_last_page()
         self.thread.close()
         self.notifier.close()
         return self._exit_code()
 
     def _parts(self) -> tuple[Callable[[], Awaitable[None]], ...]:
-        return self._scan, self._work, self._heed, self._show, self._tidy
+        return self._scan, self._work, self._poll_cancellations, self._update_page, self._apply_retention
 
     def _build(self) -> None:
         loop = asyncio.get_running_loop()
@@ -125,12 +129,16 @@ class Service:
         self.thread = ShareThread(self.config.paths.share, self.config.inbox.io_deadline_s)
         self.guard = ShareAvailability(self.config.paths.share, self.thread)
         self.watch = Watch(lambda: loop.call_soon_threadsafe(self.wake.set))
-        self.inbox = Inbox(self.config, self.guard, self.watch)
+        self.state = QueueState()
+        self.inbox = Inbox(self.config, self.state, self.guard, self.watch)
         instance = _instance(self.config.paths.state)
-        self.executor = executor(self.config)
-        self.scheduler = Scheduler(self.config, self.store, self.guard, self.inbox, instance, self.executor)
-        self.strays = recovery.Strays(self.config, self.scheduler)
-        self.board = builder.Board(self.config, self.scheduler)
+        claimer = Claimer(self.state, self.store, self.guard, instance)
+        self.executor = factory.create(self.config)
+        self.running = Running(self.config, self.state, self.store, self.guard, claimer, self.executor)
+        self.publisher = Publisher(self.config, self.state, self.store, self.guard)
+        self.scheduler = Scheduler(self.config, self.state, self.guard, claimer, self.running, self.publisher)
+        self.orphans = recovery.OrphanedFolders(self.state, self.guard, instance)
+        self.board = builder.Board(self.config, self.state, self.guard)
         self.notices = retention.Notices()
 
     def _catch_signals(self) -> None:
@@ -140,29 +148,30 @@ class Service:
         loop.add_signal_handler(signal.SIGHUP, self._reload)
 
     def _reload(self) -> None:
-        """Read the settings again; a mistake in them changes nothing. Paths need a restart."""
+        """Read the configuration again; an invalid one changes nothing. Some settings need a restart."""
         try:
             fresh = loader.load(self.config_path)
         except ConfigError as error:
-            logger.error("settings not reloaded: {}", describe(error))
+            logger.error("configuration not reloaded: {}", describe(error))
             return
         if fresh.paths != self.config.paths or fresh.work != self.config.work:
-            logger.warning("changed paths and places of work take effect after a restart")
+            logger.warning("changes in [paths] and [work] take effect after a restart")
         self.config = fresh.model_copy(update={"paths": self.config.paths, "work": self.config.work})
-        for part in (self.inbox, self.scheduler, self.board, self.herald, self.executor):
+        jobs = (self.running, self.publisher, self.scheduler, self.executor)
+        for part in (self.inbox, *jobs, self.board, self.herald):
             part.config = self.config
         self.thread.deadline_s = self.config.inbox.io_deadline_s
         logging_setup.setup(self.config.log, self.config.paths.log)
-        self.scheduler.log_sinks.clear()
-        logger.info("settings reloaded")
-        self._tell_what_is_lacking()
+        self.store.logs_were_reset()
+        logger.info("configuration reloaded")
+        self._log_missing_requirements()
 
-    def _tell_what_is_lacking(self) -> None:
+    def _log_missing_requirements(self) -> None:
         for fault in requirements.lacking(self.config.render, self.config.paths.models):
             logger.error("{}", catalog.text(fault.code, fault.fields))
 
-    def _beat(self) -> None:
-        """One pass of the main loop: tell systemd and the CLI how things are. Touches local files only."""
+    def _tick(self) -> None:
+        """One pass of the main loop: report the state to systemd and the command line. Touches local files only."""
         self.guard.notice_hang()
         snapshot = self.board.snapshot()
         if self.stopping.is_set():
@@ -174,51 +183,51 @@ class Service:
             logger.warning("cannot write the status: {}", describe(error))
         if self.observe is not None:
             self.observe(snapshot)
-        self.herald.notice(self.scheduler.finished, self.guard.problem or self.scheduler.paused, time.time())
-        self._measure(snapshot)
-        if self.once and self._worked_off():
+        self.herald.notice(self.state.finished, self.guard.problem or self.state.paused_by, time.time())
+        self._write_metrics(snapshot)
+        if self.once and self._nothing_left():
             self.stopping.set()
         self.notifier.alive()
 
-    async def _tidy(self) -> None:
-        """Put old folders away, where that was asked for; the share must be known to be there."""
+    async def _apply_retention(self) -> None:
+        """Delete or archive old folders if the configuration asks for it; only while the share is there."""
         if self.scanned and self.guard.problem is None and retention.wanted(self.config):
             steps = await self.thread.drain(retention.plan(self.config, time.time()))
             for step in self.notices.due(self.config, steps, time.monotonic()):
                 await self.thread.drain(retention.carry_out(self.config, step))
-        await asyncio.sleep(retention.pause_s(self.config) if self.scanned else BEAT_S)
+        await asyncio.sleep(retention.pause_s(self.config) if self.scanned else TICK_S)
 
-    def _measure(self, snapshot: Snapshot) -> None:
-        """Write what Prometheus reads, now and then, and at the end."""
-        due = time.monotonic() - self._measured >= EVERY_S or self.stopping.is_set()
+    def _write_metrics(self, snapshot: Snapshot) -> None:
+        """Write the metrics every EVERY_S seconds, and at the end."""
+        due = time.monotonic() - self._metrics_at >= EVERY_S or self.stopping.is_set()
         if self.metrics is None or not due:
             return
-        self._measured = time.monotonic()
-        self.metrics.update(snapshot, self.scheduler.finished, time.time())
+        self._metrics_at = time.monotonic()
+        self.metrics.update(snapshot, self.state.finished, time.time())
         try:
             self.metrics.write(Path(self.config.metrics.textfile))
         except OSError as error:
             logger.warning("cannot write the metrics: {}", describe(error))
 
     async def _forever(self, part: Callable[[], Awaitable[None]]) -> None:
-        """Repeat a part; a fault nobody foresaw is logged and the part goes on, so that no job ends the service."""
+        """Repeat a part of the daemon, also after an unexpected error: no job may end the service."""
         while True:
             try:
                 await part()
             except (InfrastructureError, NotReady, OSError) as error:
-                self.scheduler.pause(error)
-                await asyncio.sleep(BEAT_S)
+                pause_queue(self.state, self.guard, error)
+                await asyncio.sleep(TICK_S)
             except Exception:
-                logger.exception("unexpected fault in {}; going on in {} s", part.__name__, CRASH_PAUSE_S)
-                await asyncio.sleep(CRASH_PAUSE_S)
+                logger.exception("unexpected error in {}; continuing in {} s", part.__name__, UNEXPECTED_ERROR_PAUSE_S)
+                await asyncio.sleep(UNEXPECTED_ERROR_PAUSE_S)
 
     async def _scan(self) -> None:
-        """Look at the share and the inbox, then wait for the next time or an event."""
+        """Check the share and scan the inbox, then wait for the next time or an event."""
         self.wake.clear()
         if await self.guard.check():
             self._watch_inbox()
             await self.inbox.scan()
-            await self.strays.check()
+            await self.orphans.check()
             self.scanned += 1
         await _sleep_or(self.wake, self.config.inbox.poll_s)
 
@@ -228,64 +237,64 @@ class Service:
             self.watch.start(self.inbox.path)
 
     async def _work(self) -> None:
-        """Do or begin the next piece of work, or wait a moment for one."""
-        ended = self.scheduler.runs.ended
+        """Do or start the next thing, or wait a moment for one."""
+        ended = self.running.ended
         ended.clear()
         if not await self.scheduler.step():
-            await _sleep_or(ended, min(BEAT_S, self.config.inbox.poll_s))
+            await _sleep_or(ended, min(TICK_S, self.config.inbox.poll_s))
 
-    async def _heed(self) -> None:
-        await self.scheduler.runs.heed()
-        await asyncio.sleep(HEED_S)
+    async def _poll_cancellations(self) -> None:
+        await self.running.poll_cancellations()
+        await asyncio.sleep(POLL_CANCELLATIONS_S)
 
-    async def _show(self) -> None:
-        """Write the page on the share when the picture changed, and now and then to show that somebody is there."""
+    async def _update_page(self) -> None:
+        """Write the page on the share when the snapshot changed, and regularly to show that the daemon runs."""
         await self._look_for_moved()
-        picture = self.board.snapshot()
-        timeless = picture.model_copy(update={"updated": ""})
+        snapshot = self.board.snapshot()
+        timeless = snapshot.model_copy(update={"updated": ""})
         due = timeless != self._shown or time.monotonic() - self._shown_at > builder.HEARTBEAT_S
         if self.guard.problem is None and self.scanned and due:
             try:
-                await self._write_page(picture)
+                await self._write_page(snapshot)
                 self._shown, self._shown_at = timeless, time.monotonic()
-            except (NotReady, OSError) as error:  # somebody holds it open, or something else has its name
+            except (NotReady, OSError) as error:  # the file is open elsewhere, or a folder has its name
                 logger.warning("cannot write the page: {}", describe(error))
                 await asyncio.sleep(builder.HEARTBEAT_S)
         await asyncio.sleep(self.config.pages.refresh_s)
 
     async def _look_for_moved(self) -> None:
-        """Learn which finished folders staff took away: the page must not lead there."""
+        """Learn which finished folders were moved away: the page must not link to them."""
         if self.guard.problem is None and self.scanned:
-            recent = self.scheduler.finished[-builder.RECENT :]
-            with contextlib.suppress(NotReady):  # what cannot be looked at now is looked at the next time
+            recent = self.state.finished[-builder.RECENT :]
+            with contextlib.suppress(NotReady):  # the next time looks again
                 self.board.gone = await self.thread.call(builder.gone, self.guard.root, recent)
 
-    async def _write_page(self, picture: Snapshot) -> None:
-        content = builder.share_files(picture, self.config)
-        await self.thread.call(builder.write_share, self.guard.root, self._on_share, content, self.scheduler.group)
+    async def _write_page(self, snapshot: Snapshot) -> None:
+        content = builder.share_files(snapshot, self.config)
+        await self.thread.call(builder.write_share, self.guard.root, self._on_share, content, self.guard.group)
 
-    async def _say_goodbye(self) -> None:
-        """Let the page say that nobody works, if the share answers at once."""
+    async def _write_last_page(self) -> None:
+        """Let the page say that the daemon stopped, if the share answers at once."""
         if self.guard.problem is None and not self.thread.hung and self.scanned:
-            picture = self.board.snapshot().model_copy(update={"state": "stopped"})
+            snapshot = self.board.snapshot().model_copy(update={"state": "stopped"})
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(self._write_page(picture), GOODBYE_S)
+                await asyncio.wait_for(self._write_page(snapshot), LAST_PAGE_S)
 
-    def _worked_off(self) -> bool:
-        """Whether nothing is left that would finish without somebody's help."""
+    def _nothing_left(self) -> bool:
+        """Return whether everything left waits for a user."""
         final = ("needs_", "too_many_", "copy_stopped", "held", "folder_", "no_permission")
-        stuck = [p for p in self.inbox.pending.values() if p.reason and p.reason.code.startswith(final)]
-        idle = not self.scheduler.runs and all(j.id in self.scheduler.resting for j in self.scheduler.active)
-        return self.scanned > 1 and idle and len(stuck) == len(self.inbox.pending)
+        stuck = [p for p in self.state.pending.values() if p.reason and p.reason.code.startswith(final)]
+        idle = not self.state.running and all(job.id in self.state.backing_off for job in self.state.active)
+        return self.scanned > 1 and idle and len(stuck) == len(self.state.pending)
 
     def _exit_code(self) -> int:
-        done = self.scheduler.finished[self._finished_before :]
-        bad = self.scheduler.active or any(j.problem or any(v.state == "failed" for v in j.videos) for j in done)
-        return EXIT_FAILED_JOBS if self.once and bad else EXIT_OK
+        done = self.state.finished[self._finished_before :]
+        bad = self.state.active or any(j.problem or any(v.state == "failed" for v in j.videos) for j in done)
+        return Exit.SOME_FAILED if self.once and bad else Exit.OK
 
 
 def _instance(state: Path) -> str:
-    """Return this installation's own id, made at the first start."""
+    """Return this installation's id, created at the first start."""
     path = state / "instance"
     if not path.exists():
         atomic.write(path, uuid.uuid4().hex.encode())
@@ -293,7 +302,7 @@ def _instance(state: Path) -> str:
 
 
 async def _sleep_or(event: asyncio.Event, seconds: float) -> None:
-    """Sleep, but no longer than until the event."""
+    """Sleep until the event, but not longer than `seconds`."""
     try:
         await asyncio.wait_for(event.wait(), seconds)
     except (TimeoutError, asyncio.TimeoutError):

@@ -25,7 +25,7 @@ from typing import Any
 from heygemd.cli import render_one
 from heygemd.config import loader, schema
 from heygemd.daemon import service
-from heygemd.daemon.executors.local import Executor
+from heygemd.daemon.executors.base import Executor
 from heygemd.protocol import Progress, Result
 from heygemd.storage import transfer
 from tests.e2e.harness import Site

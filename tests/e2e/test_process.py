@@ -11,6 +11,7 @@ import pytest
 
 from heygemd.config.loader import load
 from heygemd.daemon import service
+from heygemd.exit_codes import Exit
 from heygemd.storage import share_fs
 
 from .harness import living, offspring, wait_for, worker
@@ -64,7 +65,7 @@ def test_a_second_daemon_is_refused_with_a_clear_message(site):
     site.start()
     wait_for(lambda: "READY=1" in site.notes, "READY")
     second = site.start()
-    assert second.wait(20) == service.EXIT_SECOND_DAEMON
+    assert second.wait(20) == Exit.SECOND_DAEMON
     assert "another heygemd already runs" in (site.root / "stderr").read_text()
 
 

@@ -127,11 +127,11 @@ def set_clock(path: Path) -> None:
 def main() -> None:
     from heygemd.cli import main as cli
     from heygemd.daemon.intake import inbox
-    from heygemd.daemon.jobs import recovery, scheduler
+    from heygemd.daemon.jobs import fault_isolation, recovery
     from heygemd.storage import availability
 
     availability.RETRY_S, availability.RETRY_MAX_S = 0.3, 1.0
-    scheduler.PAUSE_S, recovery.STRAY_S, inbox.REJUDGE_S = 1.0, 1.0, 1.0
+    fault_isolation.PAUSE_S, recovery.ORPHAN_S, inbox.RECLASSIFY_S = 1.0, 1.0, 1.0
     if "HEYGEMD_INJECT" in os.environ:
         install(Rules(Path(os.environ["HEYGEMD_INJECT"])))
     if "HEYGEMD_CLOCK" in os.environ:

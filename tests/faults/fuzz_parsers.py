@@ -22,7 +22,7 @@ from loguru import logger
 
 from heygemd.config.job_toml import JobSettings
 from heygemd.config.schema import Limits, Render
-from heygemd.daemon.intake import classify as folders
+from heygemd.daemon.intake import classify
 
 FOLDER = Path(tempfile.mkdtemp(prefix="heygemd-fuzz-"))
 
@@ -59,12 +59,12 @@ def remembered(data: bytes) -> None:
     """A finished folder's manifest: what it claims leads to a job with harmless names, or to none."""
     earlier = manifest.parse(data)
     members = [Entry("v.wav", "file", 5, 1), Entry("a.mov", "file", 6, 1), Entry("a.mp4", "file", 60, 1)]
-    seen = folders.sort_members(Folder("job", tuple(members), 1))
+    seen = classify.sort_members(Folder("job", tuple(members), 1))
     kinds = {"v.wav": "audio"}
-    judged = [folders.Judged(e, kinds.get(e.name, "video")) for e in members]  # type: ignore[arg-type]
+    classified = [classify.Classified(e, kinds.get(e.name, "video")) for e in members]  # type: ignore[arg-type]
     try:
-        folders.check_bounds(seen, Limits())
-        job = folders.compose(seen, judged, JobSettings(), Render(), earlier, 1.0)
+        classify.check_bounds(seen, Limits())
+        job = classify.compose(seen, classified, JobSettings(), Render(), earlier, 1.0)
     except NotReady:
         return
     assert all("/" not in video.output for video in job.videos)

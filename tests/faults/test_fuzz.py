@@ -12,8 +12,7 @@ import pytest
 from heygemd.config.job_toml import JobSettings
 from heygemd.config.schema import Render
 from heygemd.daemon import job_store
-from heygemd.daemon.intake import classify as folders
-from heygemd.daemon.intake import manifest
+from heygemd.daemon.intake import classify, manifest
 from heygemd.job import Job, Media, Video
 from heygemd.protocol import Failed, Progress
 from tests.media_factory import audio, video
@@ -53,7 +52,7 @@ def seeds(folder):
     records = job_store.Store(folder)
     records.save(job)
     record = (records.folder / "x.json").read_bytes()
-    kept = manifest.compose(job, folders.wishes(JobSettings(), Render()), {"a.mp4": 60})
+    kept = manifest.compose(job, classify.result_settings(JobSettings(), Render()), {"a.mp4": 60})
     said = [Progress(phase="render", done=1, total=2, percent=1.0), Failed(kind="input", code="no_face")]
     wav = audio(folder / "a.wav", 0.01).read_bytes()
     boxes = struct.pack(">I4s4xI4s", 12, b"ftyp", 8, b"moov")

@@ -1,81 +1,75 @@
-"""Folders become jobs: taken out of the inbox by one rename, recorded before it and confirmed after a crash."""
+"""Claiming: a folder in the inbox becomes a job by one rename, recorded before it and confirmed after a crash."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from loguru import logger
 
 from ...errors import NotReady, describe
+from ...fault_points import point
 from ...job import Job
-from ...storage import share_fs
-from ..publish import publish
-from . import filename_rules
-from .settle import Pending
-
-if TYPE_CHECKING:
-    from ..jobs.scheduler import Scheduler
+from ...storage import share_fs, transfer
+from ...storage.availability import ShareAvailability
+from ...storage.transfer import Steps
+from ..job_store import Store
+from ..queue_state import OrderKey, PendingFolder, QueueState
+from . import filename_rules, job_folder
 
 BACKOFF_S = (1.0, 2.0, 4.0, 8.0, 16.0)
 STILL_CHANGING = ("changed_after_claim", "changed_while_copying")
 
 
-class Claims:
-    """Takes the next folder, and gives back one that was not ready after all."""
+class Claimer:
+    """Takes folders out of the inbox, and gives back one that was not ready after all."""
 
-    def __init__(self, scheduler: Scheduler) -> None:
-        """`scheduler`: whose jobs these are."""
-        self.scheduler = scheduler
-        self.share = scheduler.share
-        self.store = scheduler.store
-        self.thread = scheduler.guard.thread
+    def __init__(self, state: QueueState, store: Store, guard: ShareAvailability, instance: str) -> None:
+        """`instance`: this installation's id, written into the folders it claims."""
+        self.state = state
+        self.store = store
+        self.guard = guard
+        self.instance = instance
 
-    async def next(self, settled: bool = False, before: tuple[int, float] | None = None) -> bool:
-        """Take the next folder of the inbox; return whether there was one.
+    async def claim_next(self, settled: bool = False, before: OrderKey | None = None) -> bool:
+        """Claim the next folder of the inbox; return whether there was one.
 
-        `settled`: of those that need no rendering; `before`: of those whose turn comes before this one.
+        `settled`: only folders that need no rendering; `before`: only folders ordered before this key.
         """
-        inbox = self.scheduler.inbox
-        if inbox.paused or inbox.scanning:
+        now, order_key = time.monotonic(), self.state.order_key
+        if self.state.inbox_paused or now < self.state.claims_wait_until:
             return False
-        now = time.monotonic()
-        queue = [(pending, pending.job) for pending in inbox.queue() if pending.claim_after <= now and pending.job]
-        for pending, job in sorted(queue, key=lambda item: (not item[1].settled, self.scheduler.turn(item[1]))):
-            if (job.settled or not settled) and (before is None or self.scheduler.turn(job) < before):
-                return await self._take(pending)
+        ready = [(folder, folder.job) for folder in self.state.ready() if folder.claim_after <= now and folder.job]
+        for folder, job in sorted(ready, key=lambda item: (not item[1].settled, order_key(item[1]))):
+            if (job.settled or not settled) and (before is None or order_key(job) < before):
+                return await self._claim(folder, job)
         return False
 
-    async def _take(self, pending: Pending) -> bool:
-        job = pending.job
-        assert job is not None
-        taken = {filename_rules.fold(n) for n in await self.thread.call(share_fs.names, self.share / "processing")}
+    async def _claim(self, folder: PendingFolder, job: Job) -> bool:
+        thread, share = self.guard.thread, self.guard.root
+        taken = {filename_rules.fold(n) for n in await thread.call(share_fs.names, share / "processing")}
         job.folder = filename_rules.free_name(job.name, taken, job.id)
         job.started = time.time()
         self.store.save(job)
-        self.scheduler.active.append(job)  # whatever happens to the share now, `confirm` finds out what was done
+        self.state.active.append(job)  # if the share fails now, `confirm` finds out whether the rename happened
         try:
-            await self._rename(job)
+            await thread.drain(move_to_processing(share, job, self.instance, self.guard.group))
         except FileNotFoundError:
             self._forget(job)
-            self.scheduler.inbox.pending.pop(pending.name, None)
+            self.state.pending.pop(folder.name, None)
             return True
         except (NotReady, OSError) as error:
             self._forget(job)
-            _refused(pending, error)
+            _back_off(folder, error)
             return False
         self._claimed(job)
         return True
 
-    async def _rename(self, job: Job) -> None:
-        scheduler = self.scheduler
-        await self.thread.drain(publish.claim(self.share, job, scheduler.instance, scheduler.group))
-
     def _claimed(self, job: Job) -> None:
         job.phase = "claimed"
         self.store.save(job)
-        self.scheduler.inbox.pending.pop(job.name, None)
-        self.scheduler.log_to_file(job)
+        self.state.pending.pop(job.name, None)
+        self.store.open_log(job)
         say = logger.bind(job=job.name, id=job.id)
         say.info("claimed: {} videos", len(job.videos))
         for video in job.videos:
@@ -83,43 +77,84 @@ class Claims:
                 say.error("{}: failed: {} {}", video.source.title, video.problem.code, video.problem.detail)
 
     def _forget(self, job: Job) -> None:
-        self.scheduler.active.remove(job)
+        self.state.active.remove(job)
         self.store.forget(job)
 
     async def confirm(self, job: Job) -> None:
-        """After a crash or an outage in the middle of a claim: the folder's place tells whether it happened."""
-        if await self.thread.call(publish.claim_happened, self.share, job):
-            folder = self.share / "processing" / job.folder
-            await self.thread.call(publish.own, folder, self.scheduler.instance, self.scheduler.group)
+        """Finish a claim that a crash or an outage interrupted: the folder's place tells whether it was moved."""
+        call, share = self.guard.thread.call, self.guard.root
+        if await call(was_moved, share, job):
+            await call(mark_owned, share / "processing" / job.folder, self.instance, self.guard.group)
             self._claimed(job)
         else:
             self._forget(job)
 
     async def give_back(self, job: Job, error: BaseException | None) -> bool:
-        """Return a folder to the inbox if `error` says that somebody still writes to it and nothing is rendered yet."""
+        """Return the folder to the inbox if `error` says that it still changes and nothing is rendered yet."""
         if not still_changing(error) or error is None:
             return False
         if any(video.state in ("rendered", "done") for video in job.videos):
             return False
-        back = await self.thread.drain(publish.put_back(self.share, job))
+        back = await self.guard.thread.drain(move_to_inbox(self.guard.root, job))
         logger.bind(job=job.name, id=job.id).warning("still changing, put back as inbox/{}: {}", back, describe(error))
         self._forget(job)
         return True
 
 
 def still_changing(error: BaseException | None) -> bool:
-    """Whether `error` says that somebody still writes to the folder."""
+    """Return whether `error` says that somebody still writes to the folder."""
     return isinstance(error, NotReady) and error.code in STILL_CHANGING
 
 
-def _refused(pending: Pending, error: NotReady | OSError) -> None:
-    """Somebody has the folder open, or it is not ours to move: not a failure, tried again for ever."""
-    delay = BACKOFF_S[min(pending.claim_failures, len(BACKOFF_S) - 1)]
-    pending.claim_failures += 1
-    pending.claim_after = time.monotonic() + delay
-    code = "puzzling"
+def _back_off(folder: PendingFolder, error: NotReady | OSError) -> None:
+    """Try a folder that is open elsewhere or may not be moved again later; it never fails for that."""
+    delay_s = BACKOFF_S[min(folder.claim_failures, len(BACKOFF_S) - 1)]
+    folder.claim_failures += 1
+    folder.claim_after = time.monotonic() + delay_s
+    code = "unexpected_error"
     if isinstance(error, NotReady):
         code = "folder_no_permission" if error.code == "no_permission" else "folder_open"
-    pending.state, pending.reason = "waiting", NotReady(code, name=pending.name)
-    if pending.claim_failures == 1:
-        logger.bind(job=pending.name).warning("cannot take the folder: {}", describe(error))
+    folder.state, folder.reason = "waiting", NotReady(code, name=folder.name)
+    if folder.claim_failures == 1:
+        logger.bind(job=folder.name).warning("cannot claim the folder: {}", describe(error))
+
+
+def move_to_processing(share: Path, job: Job, instance: str, group: int | None) -> Steps[None]:
+    """Rename a folder from inbox/ to processing/ and mark it as ours. FileNotFoundError: another daemon was faster."""
+    source, target = share / "inbox" / job.name, share / "processing" / job.folder
+    job_folder.must_exist(source)
+    if (yield from transfer.move(source, target)):  # copied, not renamed: times have changed
+        for media in (job.voice, *(video.source for video in job.videos), *job.extra):
+            if media.name:  # a rejected folder has no voice
+                _, media.mtime_ns = share_fs.fingerprint(target / media.name)
+    point("claim")
+    mark_owned(target, instance, group)
+
+
+def was_moved(share: Path, job: Job) -> bool:
+    """Return whether the rename of an interrupted claim happened."""
+    job_folder.must_exist(share / "processing")
+    return share_fs.exists(share / "processing" / job.folder) and not share_fs.exists(share / "inbox" / job.name)
+
+
+def mark_owned(folder: Path, instance: str, group: int | None) -> None:
+    """Mark a folder in processing/ as this daemon's, so that others leave it alone; remove notes of the inbox."""
+    try:
+        share_fs.make_folder(folder / share_fs.HIDDEN, group)
+        share_fs.write(folder / share_fs.HIDDEN / job_folder.OWNER, instance.encode(), group)
+        for note in (filename_rules.WAITING_NOTE, filename_rules.WHY_NOTE):
+            share_fs.remove(folder / note)
+    except NotReady:
+        # We may rename this folder but not write into it: publishing reports that.
+        return
+
+
+def move_to_inbox(share: Path, job: Job) -> Steps[str]:
+    """Return a folder from processing/ to the inbox; returns its name there."""
+    source = share / "processing" / job.folder
+    taken = {filename_rules.fold(n) for n in share_fs.names(share / "inbox")}
+    name = filename_rules.free_name(job.name, taken, time.strftime("%Y%m%d-%H%M%S"))
+    keep = [n for n in job_folder.hidden_names(source) if not n.endswith(job_folder.INTERMEDIATE)]
+    job_folder.clean_hidden(source, keep)
+    yield from transfer.move(source, share / "inbox" / name)
+    return name

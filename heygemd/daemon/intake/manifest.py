@@ -1,4 +1,4 @@
-"""What a finished folder remembers of itself, so that dragged back only what is missing or changed is rendered."""
+"""What a finished folder records about itself: moved back to the inbox, only what is missing or changed is rendered."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ FILE = "manifest.json"
 ORIGINALS = "originals"
 
 
-class Made(Record):
-    """A result and what it was made from; `size` tells it from a file that staff put in its place."""
+class MadeResult(Record):
+    """A result and what it was made from; `size` tells it from a file that users put in its place."""
 
     source: Name
     source_size: int
@@ -25,20 +25,20 @@ class Made(Record):
 
 
 class Manifest(Record):
-    """The state of a finished folder. It lies where staff can change it, so nothing in it is trusted beyond names."""
+    """The state of a finished folder. Users can change the file, so nothing in it is trusted beyond names."""
 
     schema_version: int = 1
     voice: Media
-    wishes: dict[str, Any]
-    made: list[Made]
+    settings: dict[str, Any]
+    made: list[MadeResult]
 
-    def result_of(self, source: Media) -> Made | None:
-        """Return what was made from an original of that name and size."""
+    def result_of(self, source: Media) -> MadeResult | None:
+        """Return the result made from an original of that name and size."""
         return next((m for m in self.made if m.source == source.title and m.source_size == source.size), None)
 
 
 def parse(data: bytes) -> Manifest | None:
-    """Read a manifest; anything odd means "none", and everything is rendered again."""
+    """Parse a manifest; None if anything is wrong with it, and everything is rendered again."""
     try:
         return Manifest.model_validate(json.loads(data))
     except (ValueError, RecursionError) as error:
@@ -46,11 +46,11 @@ def parse(data: bytes) -> Manifest | None:
         return None
 
 
-def compose(job: Job, wishes: dict[str, Any], sizes: dict[str, int]) -> bytes:
-    """Return the manifest of a job whose originals lie in originals/; `sizes`: bytes of each result by output name."""
+def compose(job: Job, settings: dict[str, Any], sizes: dict[str, int]) -> bytes:
+    """Return the manifest of a job whose originals are in originals/; `sizes`: bytes of each result, by output name."""
     made = [
-        Made(source=v.source.title, source_size=v.source.size, size=sizes[v.output], output=v.output, video=v)
+        MadeResult(source=v.source.title, source_size=v.source.size, size=sizes[v.output], output=v.output, video=v)
         for v in job.videos
         if v.state == "done"
     ]
-    return json.dumps(Manifest(voice=job.voice, wishes=wishes, made=made).model_dump(mode="python")).encode()
+    return json.dumps(Manifest(voice=job.voice, settings=settings, made=made).model_dump(mode="python")).encode()

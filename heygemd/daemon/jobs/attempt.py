@@ -1,4 +1,4 @@
-"""One attempt at one video: counted, copied in, rendered by a child, its result kept on the share."""
+"""One attempt at one video: counted, copied in, rendered; and the copy of its result to the share."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ from ...protocol import Event, RenderRequest
 from ...storage import atomic, mounts, share_fs, transfer
 from ...storage.availability import ShareAvailability
 from ...weights import requirements
-from ..executors.local import Executor, Task
+from ..executors.base import Executor, Task
 from ..intake.classify import AUDIO_ENDINGS, VIDEO_ENDINGS
 from ..job_store import Store
 from ..publish import preview_store, publish
+from ..queue_state import RunningVideo
 
 _COPYING: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
-"""What is being copied in now, each by one attempt only."""
+"""One lock per file being copied in, so that only one attempt copies it."""
 
 
 class Attempt:
-    """Everything between "this video is next" and "its result lies verified in the job's folder"."""
+    """Everything between choosing a video and its verified result in the job's folder on the share."""
 
     def __init__(self, config: Config, store: Store, guard: ShareAvailability, job: Job, video: Video) -> None:
-        """Nothing is begun before `run`."""
+        """Nothing starts before `run`."""
         self.config = config
         self.store = store
         self.guard = guard
@@ -41,20 +42,22 @@ class Attempt:
         self.scratch = config.paths.cache / "jobs" / job.id
         self.number = job.videos.index(video) + 1
 
-    async def run(self, executor: Executor, report: Callable[[Event], None], others: Collection[Attempt] = ()) -> None:
-        """Render the video; sets its result and state. Raises every typed fault; a stop costs no attempt.
+    async def run(
+        self, executor: Executor, report: Callable[[Event], None], others: Collection[RunningVideo] = ()
+    ) -> None:
+        """Render the video and set its result and state. Raises all typed faults; being stopped costs no attempt.
 
-        `others`: attempts under way beside it, whose room on the disks is spoken for.
+        `others`: videos that are being rendered too and need disk space of their own.
         """
         self.video.attempts += 1
         try:
             await self._preflight(others)
-            await self._make(executor, report)
+            await self._render_in(executor, report)
         except asyncio.CancelledError:
             self.video.attempts -= 1
             raise
 
-    async def _make(self, executor: Executor, report: Callable[[Event], None]) -> None:
+    async def _render_in(self, executor: Executor, report: Callable[[Event], None]) -> None:
         work = self.scratch / f"attempt-{self.number:02d}"
         shutil.rmtree(work, ignore_errors=True)
         atomic.make_folder(work)
@@ -66,12 +69,12 @@ class Attempt:
                 await self._copy_in(self.job.voice, self._voice)
                 await self._copy_in(self.video.source, self._video(self.number))
                 point("copy-in")
-                ahead = asyncio.create_task(self._copy_ahead())
+                prefetch = asyncio.create_task(self._prefetch())
                 try:
                     await self._render(renderer, work, report)
                 finally:
-                    ahead.cancel()
-                    await asyncio.wait({ahead})
+                    prefetch.cancel()
+                    await asyncio.wait({prefetch})
         finally:
             shutil.rmtree(work, ignore_errors=True)
 
@@ -93,31 +96,32 @@ class Attempt:
         info = await asyncio.to_thread(probe.probe, self._voice, self.config.limits)
         self.video.result = await renderer.render(request, info.duration_s or 0, report)
         with contextlib.suppress(FileNotFoundError):
-            atomic.rename(output.with_suffix(".json"), self._proof)
+            atomic.rename(output.with_suffix(".json"), self._preview)
         atomic.rename(output, self.rendered)
         self.video.state = "rendered"
         self.store.save(self.job)
         point("rendered")
         self._video(self.number).unlink(missing_ok=True)
 
-    async def keep(self) -> None:
-        """Bring the rendered video into the job's folder on the share; repeatable, waits out any outage there."""
+    async def store_result(self) -> None:
+        """Copy the rendered video into the job's folder on the share; can be repeated after an outage."""
         if not self.rendered.exists():
             self.video.state = "waiting"
             return
-        group = self.guard.mount.group if self.guard.mount else None
+        group = self.guard.group
         steps = publish.keep_result(self.rendered, self.folder, self.video, group)
         self.video.output_digest = await self.guard.thread.drain(steps)
-        await self.guard.thread.call(preview_store.leave, self._proof, self.folder / share_fs.HIDDEN, self.video, group)
+        hidden = self.folder / share_fs.HIDDEN
+        await self.guard.thread.call(preview_store.leave, self._preview, hidden, self.video, group)
         point("keep")
         self.video.state = "done"
         self.store.save(self.job)
         self.rendered.unlink(missing_ok=True)
-        self._proof.unlink(missing_ok=True)
+        self._preview.unlink(missing_ok=True)
 
     @property
     def rendered(self) -> Path:
-        """Where the finished video lies until the share has it."""
+        """Where the rendered video is until the share has it."""
         return self.scratch / f"r{self.number:02d}.mp4"
 
     @property
@@ -129,7 +133,7 @@ class Attempt:
         return self.config.paths.cache / "analysis"
 
     @property
-    def _proof(self) -> Path:
+    def _preview(self) -> Path:
         return self.rendered.with_suffix(".json")
 
     @property
@@ -141,9 +145,9 @@ class Attempt:
         return self.scratch / f"v{number:02d}{_ending(title, VIDEO_ENDINGS)}"
 
     async def _copy_in(self, media: Media, target: Path) -> None:
-        """Bring a file to scratch under a neutral name, once. Raises NotReady when it is not what was settled."""
+        """Copy a file to scratch under a fixed name, once. Raises NotReady if it has changed since the claim."""
         lock = _COPYING.setdefault(target, asyncio.Lock())
-        async with lock:  # several videos of a job have one voice
+        async with lock:  # all videos of a job share one voice
             if not (media.digest and target.exists() and target.stat().st_size == media.size):
                 await self._copy(media, target)
 
@@ -158,8 +162,8 @@ class Attempt:
                 raise LocalDiskError("scratch_full", path=str(target)) from None
             raise
 
-    async def _copy_ahead(self) -> None:
-        """Copy the next video in while this one renders; a fault here shows when its turn comes."""
+    async def _prefetch(self) -> None:
+        """Copy the next video in while this one renders; a fault here is met again at its own attempt."""
         following = enumerate(self.job.videos[self.number :], self.number + 1)
         number = next((n for n, v in following if v.state == "waiting" and not v.running), None)
         if number is None:
@@ -169,12 +173,12 @@ class Attempt:
         except (InfrastructureError, NotReady, OSError):
             return
 
-    async def _preflight(self, others: Collection[Attempt]) -> None:
-        """Raise InfrastructureError when the engine is not installed or a disk has too little room to begin."""
+    async def _preflight(self, others: Collection[RunningVideo]) -> None:
+        """Raise InfrastructureError when the engine is not installed or a disk has too little free space."""
         requirements.require(self._settings, self.config.paths.models)
         limits, cache = self.config.limits, self.config.paths.cache
-        estimate = sum(attempt.video.source.size for attempt in (self, *others))
-        voices = sum(attempt.job.voice.size for attempt in (self, *others))
+        estimate = self.video.source.size + sum(other.video.source.size for other in others)
+        voices = self.job.voice.size + sum(other.job.voice.size for other in others)
         need = voices + 4 * estimate + limits.free_scratch_gib * GIB
         atomic.make_folder(cache)
         if (free := mounts.local_free_bytes(cache)) < need:
@@ -193,5 +197,5 @@ def _gib(size: float) -> float:
 
 
 def _ending(name: str, known: tuple[str, ...]) -> str:
-    """The file's ending if it is one of ours, so that nothing chosen by a person reaches a program."""
+    """Return the file's suffix if it is a known one, so that no text chosen by a user reaches a program."""
     return next((e for e in known if name.casefold().endswith(e)), "")

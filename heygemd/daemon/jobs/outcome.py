@@ -1,4 +1,4 @@
-"""What one attempt's end means for its video: done, never again, again later, or a pause that counts for nothing."""
+"""What the end of one attempt means for its video: done, failed, retried later, or not counted at all."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ...job import Job, Problem, Video
 
 DISK_FULL_LIMIT = 3
 HELD = ("held_open", "no_permission")
-"""Somebody is at the file, or it is not ours to read: that may end, and is no fault of the file."""
+"""The file is open elsewhere or may not be read: that may change, and the file is not at fault."""
 
 
 def conclude(settings: Attempts, job: Job, video: Video, error: BaseException | None, alone: bool = True) -> None:
-    """Write an attempt's end into the record; `alone`: nothing else was rendered that could have filled the disk.
+    """Write the end of an attempt into the record; `alone`: no other video could have filled the disk.
 
-    Raises the InfrastructureError that makes the queue pause, the NotReady that lets the job rest.
+    Raises InfrastructureError to pause the queue, NotReady to make the job back off.
     """
     video.unclean_ends = 0
     if error is None:
@@ -28,7 +28,7 @@ def conclude(settings: Attempts, job: Job, video: Video, error: BaseException | 
     elif isinstance(error, InfrastructureError):
         video.attempts = max(0, video.attempts - 1)
         if isinstance(error, NotInstalled) and (job.settings.engine or job.settings.tracker):
-            raise NotReady(error.code, error.detail, **error.fields)  # this folder's own choice: the others go on
+            raise NotReady(error.code, error.detail, **error.fields)  # only this folder asked for it: the others go on
         video.disk_full += alone and error.code == "scratch_full"
         if video.disk_full < DISK_FULL_LIMIT:
             raise error
@@ -52,7 +52,7 @@ def _retry_later(settings: Attempts, job: Job, video: Video, error: BaseExceptio
     delay_s = backoff[min(video.attempts - 1, len(backoff) - 1)] if backoff else 0
     video.not_before = time.time() + delay_s
     logger.bind(job=job.name, id=job.id).warning(
-        "{}: attempt {} of {} failed ({}), again in {:.0f} s", video.output, video.attempts, limit, typed, delay_s
+        "{}: attempt {} of {} failed ({}), retrying in {:.0f} s", video.output, video.attempts, limit, typed, delay_s
     )
 
 

@@ -1,161 +1,151 @@
-"""The videos being rendered now: begun while a place is free, stopped when staff or the daemon want it, concluded."""
+"""The videos being rendered: started while a slot is free, stopped on request, and what follows from each end."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable
 
 from loguru import logger
 
+from ...config.schema import Config
 from ...errors import HeygemdError, InfrastructureError, NotReady, describe
 from ...fault_points import point
 from ...job import Job, Video
 from ...protocol import Event, Notice, Progress
-from ..intake.claim import still_changing
-from ..publish import publish
+from ...storage.availability import ShareAvailability
+from ..executors.base import Executor
+from ..intake.cancel import cancellation, mark_cancelled
+from ..intake.claim import Claimer, still_changing
+from ..job_store import Store
+from ..queue_state import QueueState, RunningVideo
 from . import outcome
 from .attempt import Attempt
+from .fault_isolation import pause_queue, run_isolated
 
-if TYPE_CHECKING:
-    from ..executors.local import Executor
-    from .scheduler import Scheduler
-
-HEED_S = 2.0
-"""Between looks for what staff want stopped."""
-NO_ROOM = ("scratch_low", "share_low")
+POLL_CANCELLATIONS_S = 2.0
+SPACE_FAULTS = ("scratch_low", "share_low")
 
 
-@dataclass(eq=False)
-class Run:
-    """One video being rendered. `concluding`: its attempt is over, it is not stopped any more."""
+class Running:
+    """Starts and stops the attempts of `state.running`."""
 
-    job: Job
-    video: Video
-    attempt: Attempt
-    progress: Progress | None = None
-    concluding: bool = False
-    refused: bool = False
-    task: asyncio.Task[None] = field(init=False)
-
-
-class Runs:
-    """What is rendered now, by video, in the order it was begun."""
-
-    def __init__(self, scheduler: Scheduler, executor: Executor) -> None:
-        """`scheduler`: whose jobs these are."""
-        self.scheduler = scheduler
+    def __init__(
+        self,
+        config: Config,
+        state: QueueState,
+        store: Store,
+        guard: ShareAvailability,
+        claimer: Claimer,
+        executor: Executor,
+    ) -> None:
+        """`executor`: where videos are rendered; `claimer`: takes back folders that still change."""
+        self.config = config
+        self.state = state
+        self.store = store
+        self.guard = guard
+        self.claimer = claimer
         self.executor = executor
         self.ended = asyncio.Event()
-        self._current: dict[int, Run] = {}
-        self._crowded = False
+        self._tasks: dict[RunningVideo, asyncio.Task[None]] = {}
+        self._waiting_for_space = False
 
-    def __iter__(self) -> Iterator[Run]:
-        return iter(list(self._current.values()))
-
-    def __len__(self) -> int:
-        return len(self._current)
-
-    def of(self, job: Job) -> list[Run]:
-        """Return what is rendered of a job."""
-        return [run for run in self if run.job is job]
-
-    def get(self, video: Video) -> Run | None:
-        """Return the run of a video, or None."""
-        return self._current.get(id(video))
+    @property
+    def slots(self) -> int:
+        """How many videos can be rendered at once."""
+        return self.executor.slots
 
     @property
     def free(self) -> bool:
-        """Whether another video can be begun."""
-        return not self._crowded and len(self) < self.executor.slots
+        """Whether another video can be started."""
+        return not self._waiting_for_space and len(self.state.running) < self.slots
 
-    def may_begin(self, job: Job, video: Video) -> bool:
-        """Whether nothing speaks against this one now; its folder may be about to go back to the inbox.
+    def may_start(self, job: Job, video: Video) -> bool:
+        """Return whether this video can be started beside those that run; its folder may be about to be given back.
 
         After the daemon died too often while a video was rendered, that video is rendered alone: if the daemon dies
-        again it was this one, and its neighbours are not to blame.
+        again, this video is to blame and not its neighbours.
         """
-        if id(video) in self._current or any(run.concluding for run in self.of(job)):
+        if self.state.run_of(video) is not None or any(run.concluding for run in self.state.running_of(job)):
             return False
-        limit = self.scheduler.config.attempts.daemon_crash_limit
-        alone = any(each.unclean_ends >= limit for each in (video, *(run.video for run in self)))
-        return not alone or not self._current
+        limit = self.config.attempts.daemon_crash_limit
+        videos = (video, *(run.video for run in self.state.running))
+        return not self.state.running or all(each.unclean_ends < limit for each in videos)
 
-    def begin(self, job: Job, video: Video) -> None:
-        """Make one attempt at one video; whatever happens, the record says so afterwards."""
-        scheduler = self.scheduler
-        scheduler.log_to_file(job)
-        run = Run(job, video, Attempt(scheduler.config, scheduler.store, scheduler.guard, job, video))
-        others = [other.attempt for other in self]
-        self._current[id(video)] = run
-        run.task = asyncio.create_task(self._work(run, others))
-        run.task.add_done_callback(lambda _: self._over(run))
+    def start(self, job: Job, video: Video) -> None:
+        """Start one attempt at one video; however it ends, the record says so afterwards."""
+        self.store.open_log(job)
+        others = list(self.state.running)
+        run = RunningVideo(job, video)
+        self.state.running.append(run)
+        attempt = Attempt(self.config, self.store, self.guard, job, video)
+        task = self._tasks[run] = asyncio.create_task(self._run(run, attempt, others))
+        task.add_done_callback(lambda _: self._remove(run))
 
-    async def _work(self, run: Run, others: list[Attempt]) -> None:
+    async def _run(self, run: RunningVideo, attempt: Attempt, others: list[RunningVideo]) -> None:
         try:
-            await self.scheduler.on_behalf_of(run.job, self._render(run, others))
+            await run_isolated(self.state, self.guard, run.job, self._attempt(run, attempt, others))
         except (InfrastructureError, NotReady, OSError) as error:
-            if isinstance(error, InfrastructureError) and error.code in NO_ROOM and len(self) > 1:
-                run.refused = self._crowded = True
-                logger.debug("waiting for the others to make room: {}", describe(error))
+            if isinstance(error, InfrastructureError) and error.code in SPACE_FAULTS and len(self.state.running) > 1:
+                run.lacked_space = self._waiting_for_space = True
+                logger.debug("waiting until other videos free disk space: {}", describe(error))
             else:
-                self.scheduler.pause(error)
+                pause_queue(self.state, self.guard, error)
 
-    def _over(self, run: Run) -> None:
-        del self._current[id(run.video)]
-        if not run.refused or not self._current:
-            self._crowded = False
+    def _remove(self, run: RunningVideo) -> None:
+        del self._tasks[run]
+        self.state.running.remove(run)
+        if not run.lacked_space or not self.state.running:
+            self._waiting_for_space = False
         self.ended.set()
 
-    async def _render(self, run: Run, others: list[Attempt]) -> None:
-        scheduler, job, video = self.scheduler, run.job, run.video
+    async def _attempt(self, run: RunningVideo, attempt: Attempt, others: list[RunningVideo]) -> None:
+        job, video = run.job, run.video
         error: Exception | None = None
         try:
             try:
-                await run.attempt.run(self.executor, self._listener(run), others)
+                await attempt.run(self.executor, self._reporter(run), others)
             except Exception as caught:
                 error = caught
             run.concluding = True
             if still_changing(error):
-                await self._stop(other for other in self.of(job) if other is not run)
-            if not await scheduler.claims.give_back(job, error):
-                outcome.conclude(scheduler.config.attempts, job, video, error, alone=len(self) == 1)
+                await self._stop(other for other in self.state.running_of(job) if other is not run)
+            if not await self.claimer.give_back(job, error):
+                alone = len(self.state.running) == 1
+                outcome.conclude(self.config.attempts, job, video, error, alone=alone)
         finally:
             video.running = False
-            if job in scheduler.active:
-                scheduler.store.save(job)
+            if job in self.state.active:
+                self.store.save(job)
 
-    def _listener(self, run: Run) -> Callable[[Event], None]:
-        def hear(event: Event) -> None:
+    def _reporter(self, run: RunningVideo) -> Callable[[Event], None]:
+        def report(event: Event) -> None:
             if isinstance(event, Progress):
                 if run.progress is None:
-                    self.scheduler.paused = None  # what was in the way is not any more
+                    self.state.paused_by = None  # the fault is gone
                 run.progress = event
                 point(f"daemon-{event.phase}")
             elif isinstance(event, Notice) and event not in run.video.notices:
                 run.video.notices.append(event)
 
-        return hear
+        return report
 
-    async def heed(self) -> None:
-        """Stop what staff want stopped: by CANCEL in its folder, or by taking the folder away."""
-        scheduler = self.scheduler
-        for job in {run.job.id: run.job for run in self}.values():
-            if job.problem is None and scheduler.guard.problem is None:
+    async def poll_cancellations(self) -> None:
+        """Stop the videos of jobs that users cancelled or whose folder they took away."""
+        for job in {run.job.id: run.job for run in self.state.running}.values():
+            if job.problem is None and self.guard.problem is None:
                 with contextlib.suppress(HeygemdError, OSError):
-                    if why := await scheduler.guard.thread.call(publish.cancel_wanted, scheduler.share, job):
-                        scheduler.cancelled(job, why)
+                    if code := await self.guard.thread.call(cancellation, self.guard.root, job):
+                        mark_cancelled(job, code)
             if job.problem is not None:
-                await self._stop(run for run in self.of(job) if not run.concluding)
+                await self._stop(run for run in self.state.running_of(job) if not run.concluding)
 
     async def stop(self) -> None:
         """Stop everything; it costs no attempt."""
-        await self._stop(self)
+        await self._stop(self.state.running)
 
-    async def _stop(self, runs: Iterable[Run]) -> None:
-        tasks = [run.task for run in runs]
+    async def _stop(self, runs: Iterable[RunningVideo]) -> None:
+        tasks = [self._tasks[run] for run in runs]
         for task in tasks:
             task.cancel()
         if tasks:

@@ -6,30 +6,24 @@ moved by rename only and never changed.
 
 from __future__ import annotations
 
-import shutil
 import time
 import zipfile
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import NotReady
 from ...fault_points import point
 from ...job import Job, Media, Video, safe_stem
 from ...storage import share_fs, transfer
-from ...storage.atomic import BLOCK_BYTES, PART
+from ...storage.atomic import BLOCK_BYTES
 from ...storage.transfer import Steps
-from ..intake import filename_rules
+from ..intake import filename_rules, job_folder
+from ..intake.job_folder import LOG_NOTE, REPORT
 from ..intake.manifest import FILE as MANIFEST_FILE
 from ..intake.manifest import ORIGINALS, compose, parse
 from . import preview_store
 
-LOG_NOTE = "HEYGEMD-log.txt"
-REPORT = "report.html"
 OUR_MARK = b"heygemd"
 """Stands in every report of ours; one without it is staff's own."""
-OWNER = "owner"
-HALF_MADE = (OWNER, ".mp4", PART)
 
 
 @dataclass(frozen=True)
@@ -51,16 +45,10 @@ def keep_result(local: Path, folder: Path, video: Video, group: int | None) -> S
 
 def missing_results(folder: Path, job: Job) -> list[Video]:
     """Return the videos whose finished result is no longer where it was kept (somebody cleaned up)."""
-    _must_be_there(folder)
+    job_folder.must_exist(folder)
     top = set(share_fs.names(folder))
-    hidden = set(_hidden_names(folder))
+    hidden = set(job_folder.hidden_names(folder))
     return [v for v in job.videos if v.state == "done" and v.output not in (top if v.kept else hidden | top)]
-
-
-def _must_be_there(folder: Path) -> None:
-    """What lies in a folder that is not there is not known; a share that went away must not look like an empty one."""
-    if not share_fs.exists(folder):
-        raise FileNotFoundError(str(folder))
 
 
 def destination(share: Path, job: Job) -> str:
@@ -88,7 +76,7 @@ def publish(
         share_fs.write(source / share_fs.HIDDEN / MANIFEST_FILE, compose(job, wishes, sizes), group)
     yield 0
     _leave_papers(source, papers, group)
-    _tidy_hidden(source, {MANIFEST_FILE, *preview_store.names(job)} if job.succeeded else set())
+    job_folder.clean_hidden(source, {MANIFEST_FILE, *preview_store.names(job)} if job.succeeded else set())
     share_fs.open_to_group(source, group)
     point("publish")
     yield from transfer.move(source, target)
@@ -161,73 +149,3 @@ def _leave_papers(folder: Path, papers: Papers, group: int | None) -> None:
     share_fs.write(folder / LOG_NOTE, papers.log, group)
     if papers.why is not None:
         share_fs.write(folder / filename_rules.WHY_NOTE, papers.why, group)
-
-
-def _tidy_hidden(folder: Path, keep: Collection[str]) -> None:
-    hidden = folder / share_fs.HIDDEN
-    for name in _hidden_names(folder):
-        if name not in keep:
-            share_fs.remove(hidden / name)
-    if share_fs.is_folder(hidden):
-        share_fs.remove_folder(hidden)
-
-
-def _hidden_names(folder: Path) -> list[str]:
-    """Return what lies in our hidden folder; staff can put a link in its place, which is not followed."""
-    hidden = folder / share_fs.HIDDEN
-    return share_fs.names(hidden) if share_fs.is_folder(hidden) else []
-
-
-def put_back(share: Path, job: Job) -> Steps[str]:
-    """Return a claimed folder to the inbox because it was still changing; returns its name there."""
-    source = share / "processing" / job.folder
-    taken = {filename_rules.fold(n) for n in share_fs.names(share / "inbox")}
-    name = filename_rules.free_name(job.name, taken, time.strftime("%Y%m%d-%H%M%S"))
-    _tidy_hidden(source, [n for n in _hidden_names(source) if not n.endswith(HALF_MADE)])
-    yield from transfer.move(source, share / "inbox" / name)
-    return name
-
-
-def clean_scratch(folder: Path) -> None:
-    """Remove a job's local scratch; ours alone, never on the share."""
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def cancel_wanted(share: Path, job: Job) -> str:
-    """Return "cancelled" when staff put CANCEL into the folder, "removed" when they took it away, else ""."""
-    folder = share / "processing" / job.folder
-    if not share_fs.exists(folder):
-        return "removed" if share_fs.exists(share / "processing") else ""
-    if any(filename_rules.control(n) == filename_rules.CANCEL for n in share_fs.names(folder)):
-        return "cancelled"
-    return ""
-
-
-def claim(share: Path, job: Job, instance: str, group: int | None) -> Steps[None]:
-    """Take a folder out of the inbox by one rename and mark it as ours. The loser of a race sees FileNotFoundError."""
-    source, target = share / "inbox" / job.name, share / "processing" / job.folder
-    _must_be_there(source)
-    if (yield from transfer.move(source, target)):
-        for media in (job.voice, *(video.source for video in job.videos), *job.extra):
-            if media.name:  # a rejected folder has no voice
-                _, media.mtime_ns = share_fs.fingerprint(target / media.name)
-    point("claim")
-    own(target, instance, group)
-
-
-def claim_happened(share: Path, job: Job) -> bool:
-    """For a claim cut short by a crash: return whether the folder had been renamed."""
-    _must_be_there(share / "processing")
-    return share_fs.exists(share / "processing" / job.folder) and not share_fs.exists(share / "inbox" / job.name)
-
-
-def own(folder: Path, instance: str, group: int | None) -> None:
-    """Mark a folder in processing/ as this daemon's, so that another one leaves it alone; its notes are moot."""
-    try:
-        share_fs.make_folder(folder / share_fs.HIDDEN, group)
-        share_fs.write(folder / share_fs.HIDDEN / OWNER, instance.encode(), group)
-        for note in (filename_rules.WAITING_NOTE, filename_rules.WHY_NOTE):
-            share_fs.remove(folder / note)
-    except NotReady:
-        # A folder that staff own and we may only rename: results cannot be put into it; publishing will say so.
-        return

@@ -14,9 +14,10 @@ from ...i18n import catalog
 from ...i18n.catalog import Text
 from ...job import Job, Problem, Video
 from ...protocol import CONTROL_MS, Notice, Preview
+from ..intake.job_folder import LOG_NOTE
 from ..pages.html_page import page
 from . import report_chart
-from .publish import LOG_NOTE, Papers
+from .publish import Papers
 
 LOG_BYTES = 1 << 20
 

@@ -17,7 +17,7 @@ from ...errors import HeygemdError, describe, printable
 from ...storage import share_fs, transfer
 from ...storage.transfer import Steps
 from ..intake import filename_rules
-from .publish import LOG_NOTE, REPORT
+from ..intake.job_folder import LOG_NOTE, REPORT
 
 PLACES: tuple[Literal["done", "failed"], ...] = ("done", "failed")
 DAY_S = 24 * 3600

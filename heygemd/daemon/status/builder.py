@@ -19,14 +19,13 @@ from ...i18n import catalog
 from ...i18n.catalog import Text
 from ...job import Job, Video
 from ...storage import atomic, share_fs
+from ...storage.availability import ShareAvailability
 from ...storage.share_layout import MARKER
-from ..intake import filename_rules
+from ..intake import filename_rules, job_folder
 from ..intake.classify import AUDIO_ENDINGS, VIDEO_ENDINGS
-from ..intake.settle import Pending
-from ..jobs.running import Run
-from ..jobs.scheduler import Scheduler
 from ..pages.html_page import page
-from ..publish import preview_store, publish, retention
+from ..publish import preview_store, retention
+from ..queue_state import PendingFolder, QueueState, RunningVideo
 from .snapshot import Health, JobView, Snapshot, State, VideoView
 
 FILE = "status.json"
@@ -39,54 +38,54 @@ GPUS = Path("/proc/driver/nvidia/gpus")
 
 
 class Board:
-    """Makes snapshots of the scheduler and all it knows."""
+    """Makes snapshots of the queue and of the share's state."""
 
-    def __init__(self, config: Config, scheduler: Scheduler) -> None:
-        """`scheduler` is only read."""
+    def __init__(self, config: Config, state: QueueState, guard: ShareAvailability) -> None:
+        """`state` and `guard` are only read."""
         self.config = config
-        self.scheduler = scheduler
+        self.state = state
+        self.guard = guard
         self.gpus = gpus()
         self.gone: frozenset[str] = frozenset()
         """Finished jobs whose folder staff took away since; see `gone`."""
-        self._started: dict[Run, tuple[float, float]] = {}
+        self._started: dict[RunningVideo, tuple[float, float]] = {}
 
     def snapshot(self) -> Snapshot:
         """Return the picture of this moment."""
-        scheduler = self.scheduler
+        queue = self.state
         state, detail = self._state()
-        self._started = {run: self._started[run] for run in scheduler.runs if run in self._started}
-        working = list({run.job.id: self._job(run.job) for run in scheduler.runs}.values())
-        jobs = [self._job(job) for job in scheduler.ordered() if not scheduler.runs.of(job)]
-        pending = sorted(scheduler.inbox.pending.values(), key=lambda p: p.arrived)
+        self._started = {run: self._started[run] for run in queue.running if run in self._started}
+        working = list({run.job.id: self._job(run.job) for run in queue.running}.values())
+        jobs = [self._job(job) for job in queue.ordered() if not queue.running_of(job)]
+        pending = sorted(queue.pending.values(), key=lambda p: p.arrived)
         return Snapshot(
             state=state,
             detail=detail,
             current=working[0] if working else None,
             beside=tuple(working[1:]),
-            queue=(*jobs, *(self._pending(p) for p in scheduler.inbox.queue())),
+            queue=(*jobs, *(self._pending(p) for p in queue.ready())),
             waiting=(*self._loose(), *(self._pending(p) for p in pending if p.job is None)),
-            recent=tuple(self._job(job) for job in reversed(scheduler.finished[-RECENT:])),
+            recent=tuple(self._job(job) for job in reversed(queue.finished[-RECENT:])),
             health=self._health(),
             updated=_iso(time.time()),
         )
 
     def _state(self) -> tuple[State, Text]:
-        scheduler = self.scheduler
-        problem = scheduler.guard.problem or scheduler.paused
-        if scheduler.guard.problem:
+        problem = self.guard.problem or self.state.paused_by
+        if self.guard.problem:
             state: State = "share-unavailable"
-        elif scheduler.runs:
+        elif self.state.running:
             state = "working"
-        elif problem or scheduler.inbox.paused:
+        elif problem or self.state.inbox_paused:
             state = "paused"
         else:
             state = "idle"
         if problem:
             return state, self._texts(problem.code, problem.fields)
-        return state, self._texts("paused_by_file", {}) if scheduler.inbox.paused else {}
+        return state, self._texts("paused_by_file", {}) if self.state.inbox_paused else {}
 
     def _health(self) -> Health:
-        mount = self.scheduler.guard.mount
+        mount = self.guard.mount
         return Health(
             gpus=self.gpus,
             share_free_gib=_gib(mount.free_bytes) if mount else None,
@@ -98,11 +97,11 @@ class Board:
 
     def _loose(self) -> list[JobView]:
         """Return what is said of files that lie in the inbox itself."""
-        loose = self.scheduler.inbox.loose
+        loose = self.state.loose_files
         text = self._texts("loose_files", {"names": loose})
         return [JobView(id="inbox", name="inbox", state="waiting", text=text, folder="inbox")] if loose else []
 
-    def _pending(self, pending: Pending) -> JobView:
+    def _pending(self, pending: PendingFolder) -> JobView:
         reason = pending.reason
         text = self._texts(reason.code, reason.fields) if reason else {}
         if not text and pending.state in ("settling", "copying"):
@@ -118,7 +117,8 @@ class Board:
         )
 
     def _job(self, job: Job) -> JobView:
-        reason = job.problem or self.scheduler.resting.get(job.id)
+        back_off = self.state.backing_off.get(job.id)
+        reason = job.problem or (back_off.reason if back_off else None)
         finished = job.phase == "finished"
         there = self._there(job)
         return JobView(
@@ -126,7 +126,7 @@ class Board:
             name=printable(job.name),
             state=("done" if job.succeeded else "failed") if finished else job.phase,
             folder="processing" if not finished else printable(job.destination) if there else "",
-            link=link(job.destination, publish.REPORT) if there else "",
+            link=link(job.destination, job_folder.REPORT) if there else "",
             text=self._texts(reason.code, reason.fields) if reason else {},
             videos=tuple(self._video(job, video) for video in job.videos),
             arrived=_iso(job.arrived),
@@ -139,7 +139,7 @@ class Board:
 
     def _video(self, job: Job, video: Video) -> VideoView:
         name = printable(video.source.title)
-        if (run := self.scheduler.runs.get(video)) is not None:
+        if (run := self.state.run_of(video)) is not None:
             return self._running(run, name)
         if video.state == "waiting":
             return VideoView(name=name, state="waiting")
@@ -155,7 +155,7 @@ class Board:
             thumbnail=link(job.destination, share_fs.HIDDEN, preview_store.thumbnail_name(video)) if shown else "",
         )
 
-    def _running(self, run: Run, name: str) -> VideoView:
+    def _running(self, run: RunningVideo, name: str) -> VideoView:
         now, progress = time.monotonic(), run.progress
         percent = progress.percent if progress else 0.0
         since, first = self._started.setdefault(run, (now, percent))
@@ -175,7 +175,7 @@ def gone(share: Path, jobs: list[Job]) -> frozenset[str]:
     share_fs.read(share / MARKER)
     found, taken = set(), set()
     for job in reversed(jobs):
-        if job.destination in taken or not share_fs.exists(share / job.destination / publish.REPORT):
+        if job.destination in taken or not share_fs.exists(share / job.destination / job_folder.REPORT):
             found.add(job.id)
         taken.add(job.destination)
     return frozenset(found)

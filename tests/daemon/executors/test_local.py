@@ -14,7 +14,8 @@ import psutil
 import pytest
 
 from heygemd.config.schema import Config
-from heygemd.daemon.executors.local import Executor, executor
+from heygemd.daemon.executors import factory
+from heygemd.daemon.executors.base import Executor
 from heygemd.errors import DeadlineExceeded, InputError, WorkerLost
 from heygemd.job import Job, Media
 from heygemd.protocol import Event, Notice, Progress, RenderRequest, Result
@@ -42,7 +43,7 @@ class Place:
 
     def run(self, story: Callable[[Place], Awaitable[Any]]) -> Any:
         async def told() -> Any:
-            self.executor = executor(self.config)
+            self.executor = factory.create(self.config)
             try:
                 return await story(self)
             finally:

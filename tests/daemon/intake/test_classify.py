@@ -4,8 +4,7 @@ import pytest
 
 from heygemd.config.job_toml import JobSettings
 from heygemd.config.schema import Limits, Render
-from heygemd.daemon.intake import classify as folders
-from heygemd.daemon.intake import manifest
+from heygemd.daemon.intake import classify, manifest
 from heygemd.daemon.intake.filename_rules import WAITING_NOTE
 from heygemd.errors import InputError, NotReady
 from heygemd.job import Media, Problem, Video
@@ -17,16 +16,16 @@ def entry(name, size=1000, kind="file"):
 
 
 def seen(*entries):
-    return folders.sort_members(Folder("job", entries, 1))
+    return classify.sort_members(Folder("job", entries, 1))
 
 
-def judged(*pairs):
-    return [folders.Judged(entry(name, size), kind) for name, kind, size in pairs]
+def classified(*pairs):
+    return [classify.Classified(entry(name, size), kind) for name, kind, size in pairs]
 
 
 def compose(members, sort=None, settings=JobSettings(), earlier=None):  # noqa: B008  frozen
     everything = sort or seen(*(j.entry for j in members))
-    return folders.compose(everything, members, settings, Render(), earlier, 1.0)
+    return classify.compose(everything, members, settings, Render(), earlier, 1.0)
 
 
 def test_members_are_sorted_by_what_their_names_say():
@@ -59,13 +58,13 @@ def test_junk_does_not_change_the_signature_but_media_does():
 )
 def test_a_job_is_exactly_one_audio_and_some_videos(members, code):
     with pytest.raises(NotReady) as raised:
-        compose(judged(*members))
+        compose(classified(*members))
     assert raised.value.code == code
 
 
 def test_an_unreadable_video_fails_alone():
-    members = judged(("v.wav", "audio", 5), ("a.mp4", "video", 6))
-    members.append(folders.Judged(entry("b.mp4"), "video", Problem(code="media_unreadable")))
+    members = classified(("v.wav", "audio", 5), ("a.mp4", "video", 6))
+    members.append(classify.Classified(entry("b.mp4"), "video", Problem(code="media_unreadable")))
     job = compose(members)
     assert [(v.output, v.state) for v in job.videos] == [("a.mp4", "waiting"), ("b.mp4", "failed")]
     assert job.problem is None
@@ -74,33 +73,33 @@ def test_an_unreadable_video_fails_alone():
 def test_bounds_are_refused_with_their_own_words():
     small = Limits(max_files_per_job=1, max_file_gib=1e-9)
     with pytest.raises(InputError, match="too_many_files"):
-        folders.check_bounds(seen(entry("a.mp4"), entry("b.mp4")), small)
+        classify.check_bounds(seen(entry("a.mp4"), entry("b.mp4")), small)
     with pytest.raises(InputError, match="file_too_big"):
-        folders.check_bounds(seen(entry("a.mp4")), small)
+        classify.check_bounds(seen(entry("a.mp4")), small)
     with pytest.raises(InputError, match="shortcut"):
-        folders.check_bounds(seen(entry("anna.lnk")), Limits())
+        classify.check_bounds(seen(entry("anna.lnk")), Limits())
 
 
 @pytest.mark.parametrize("name", [".heygemd", "originals"])
 def test_names_that_are_ours_must_be_folders(name):
     with pytest.raises(InputError, match="name_taken"):
-        folders.check_bounds(seen(entry(name)), Limits())
+        classify.check_bounds(seen(entry(name)), Limits())
     with pytest.raises(InputError, match="shortcut"):
-        folders.check_bounds(seen(entry(name, kind="link")), Limits())
-    folders.check_bounds(seen(entry(name, kind="dir")), Limits())
+        classify.check_bounds(seen(entry(name, kind="link")), Limits())
+    classify.check_bounds(seen(entry(name, kind="dir")), Limits())
 
 
 def test_a_result_is_not_named_as_a_folder_that_is_there():
-    members = judged(("v.wav", "audio", 5), ("anna.mov", "video", 6))
+    members = classified(("v.wav", "audio", 5), ("anna.mov", "video", 6))
     job = compose(members, seen(*(j.entry for j in members), entry("Anna.mp4", kind="dir")))
     assert [v.output for v in job.videos] == ["anna (2).mp4"]
 
 
 def earlier_round():
-    first = compose(judged(("v.wav", "audio", 5), ("a.mov", "video", 6), ("b.mov", "video", 7)))
+    first = compose(classified(("v.wav", "audio", 5), ("a.mov", "video", 6), ("b.mov", "video", 7)))
     first.videos[0].state = "done"
     first.videos[1].state = "failed"
-    data = manifest.compose(first, folders.wishes(JobSettings(), Render()), {"a.mp4": 60})
+    data = manifest.compose(first, classify.result_settings(JobSettings(), Render()), {"a.mp4": 60})
     return manifest.parse(data)
 
 
@@ -112,7 +111,7 @@ def second_round(*extra, drop=(), settings=JobSettings()):  # noqa: B008  frozen
         ("a.mp4", "video", 60),
     ]
     members = [m for m in members if m[0] not in drop] + list(extra)
-    return compose(judged(*members), settings=settings, earlier=earlier_round())
+    return compose(classified(*members), settings=settings, earlier=earlier_round())
 
 
 def test_dragged_back_only_what_is_missing_is_rendered():
@@ -161,6 +160,6 @@ def test_records_keep_undecodable_names():
 def test_a_forged_manifest_cannot_name_paths():
     forged = earlier_round()
     forged.made[0].video.output = "../../../../etc/passwd"
-    members = judged(("originals/v.wav", "audio", 5), ("originals/a.mov", "video", 6), ("a.mp4", "video", 60))
+    members = classified(("originals/v.wav", "audio", 5), ("originals/a.mov", "video", 6), ("a.mp4", "video", 60))
     job = compose(members, earlier=forged)
     assert [(v.output, v.kept) for v in job.videos] == [("a.mp4", True)]

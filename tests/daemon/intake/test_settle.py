@@ -1,22 +1,23 @@
 from heygemd.config.schema import InboxSettings
-from heygemd.daemon.intake import classify as folders
-from heygemd.daemon.intake.settle import Pending, settle_s
+from heygemd.daemon.intake import classify
+from heygemd.daemon.intake.settle import WatchedFolder, settle_s
+from heygemd.daemon.queue_state import PendingFolder
 from heygemd.storage.mounts import Mount
 from heygemd.storage.share_fs import Entry, Folder
 
 
 def scan(size):
-    return folders.sort_members(Folder("j", (Entry("a.mp4", "file", size, size),), 1))
+    return classify.sort_members(Folder("j", (Entry("a.mp4", "file", size, size),), 1))
 
 
 def test_any_change_of_a_member_restarts_the_clock():
-    pending = Pending("j", 0, 100.0)
-    pending.observe(scan(1), 100.0)
-    pending.observe(scan(1), 110.0)
-    assert pending.quiet_for(112.0) == 12.0
-    pending.observe(scan(2), 113.0)
-    assert pending.quiet_for(113.0) == 0.0
-    assert pending.state == "copying"
+    folder = WatchedFolder(PendingFolder("j", 0), 100.0)
+    folder.observe(scan(1), 100.0)
+    folder.observe(scan(1), 110.0)
+    assert folder.unchanged_s(112.0) == 12.0
+    folder.observe(scan(2), 113.0)
+    assert folder.unchanged_s(113.0) == 0.0
+    assert folder.pending.state == "copying"
 
 
 def test_the_kind_of_mount_picks_the_time():

@@ -15,13 +15,15 @@ from loguru import logger
 
 from heygemd import logging_setup
 from heygemd.config.schema import GIB, Config, Log
-from heygemd.daemon.executors.local import Executor, Local, per_gpu
+from heygemd.daemon.executors.base import Executor
+from heygemd.daemon.executors.local import LocalExecutor, gpu_environments
 from heygemd.daemon.intake import claim
-from heygemd.daemon.intake.inbox import Inbox
-from heygemd.daemon.intake.inotify import Watch
 from heygemd.daemon.job_store import Store
 from heygemd.daemon.jobs import recovery
+from heygemd.daemon.jobs.publishing import Publisher
+from heygemd.daemon.jobs.running import Running
 from heygemd.daemon.jobs.scheduler import Scheduler
+from heygemd.daemon.queue_state import QueueState
 from heygemd.daemon.status.builder import Board
 from heygemd.errors import InfrastructureError, NotReady
 from heygemd.job import Job, Media, Video
@@ -78,9 +80,11 @@ class Floor:
         self.thread = ShareThread(root / "share", 10)
         self.guard = ShareAvailability(root / "share", self.thread)
         self.store = Store(root / "state")
-        inbox = Inbox(self.config, self.guard, Watch(lambda: None))
-        self.scheduler = Scheduler(self.config, self.store, self.guard, inbox, "me", self.executor)
-        self.runs = self.scheduler.runs
+        self.state = QueueState()
+        claimer = claim.Claimer(self.state, self.store, self.guard, "me")
+        self.running = Running(self.config, self.state, self.store, self.guard, claimer, self.executor)
+        publisher = Publisher(self.config, self.state, self.store, self.guard)
+        self.scheduler = Scheduler(self.config, self.state, self.guard, claimer, self.running, publisher)
 
     def job(self, name: str, videos: int, arrived: float = 0, size: int = 5) -> Job:
         folder = self.config.paths.share / "processing" / name
@@ -100,7 +104,7 @@ class Floor:
             id=name, name=name, arrived=arrived, folder=name, voice=media(folder / "voice.wav"), videos=shown,
             phase="claimed",
         )  # fmt: skip
-        self.scheduler.active.append(made)
+        self.state.active.append(made)
         self.store.save(made)
         return made
 
@@ -111,7 +115,7 @@ class Floor:
                 return
             if not await self.scheduler.step():
                 await asyncio.sleep(0.005)
-        raise AssertionError((self.executor.begun, self.scheduler.active))
+        raise AssertionError((self.executor.begun, self.state.active))
 
     async def begun(self, *names: str) -> None:
         await self.until(lambda: len(self.executor.words) >= len(names))
@@ -135,7 +139,7 @@ def story(tmp_path: Path) -> Iterator[Callable[[Callable[[Floor], Awaitable[None
         try:
             await tale(floor)
         finally:
-            await floor.runs.stop()
+            await floor.running.stop()
             floor.thread.close()
 
     yield lambda tale: asyncio.run(told(tale))
@@ -151,7 +155,7 @@ def test_as_many_videos_as_there_are_places(story):
         floor.let("a/2")
         await floor.begun("a/1", "a/2", "a/3")
         floor.let("a/1"), floor.let("a/3")
-        await floor.until(lambda: floor.scheduler.finished)
+        await floor.until(lambda: floor.state.finished)
         assert [v.state for v in job.videos] == ["done"] * 3
         assert sorted(p.name for p in (floor.config.paths.share / "done" / "a").glob("*.mp4")) == [
             "v1.mp4", "v2.mp4", "v3.mp4",
@@ -165,7 +169,7 @@ def test_the_picture_shows_all_that_is_rendered(story):
         floor.executor.slots = 3
         floor.job("a", 2, arrived=0), floor.job("b", 1, arrived=100)
         await floor.begun("a/1", "a/2", "b/1")
-        snapshot = Board(floor.config, floor.scheduler).snapshot()
+        snapshot = Board(floor.config, floor.state, floor.guard).snapshot()
         assert (snapshot.current.name, [job.name for job in snapshot.beside], snapshot.queue) == ("a", ["b"], ())
         assert [v.percent for v in snapshot.running] == [25, 25, 25]
         assert "v1.mp4 25% and 2 more videos" in snapshot.line()
@@ -176,10 +180,10 @@ def test_the_picture_shows_all_that_is_rendered(story):
 def test_small_jobs_pass_a_huge_one_and_yet_it_is_not_passed_for_ever(story):
     async def tale(floor):
         floor.job("huge", 10, arrived=0), floor.job("small", 1, arrived=500), floor.job("late", 1, arrived=1000)
-        floor.executor.slots = 1
-        assert [job.name for job in floor.scheduler.ordered()] == ["huge", "small", "late"]
-        floor.executor.slots = 2
-        assert [job.name for job in floor.scheduler.ordered()] == ["small", "huge", "late"]
+        floor.state.slots = 1
+        assert [job.name for job in floor.state.ordered()] == ["huge", "small", "late"]
+        floor.state.slots = 2
+        assert [job.name for job in floor.state.ordered()] == ["small", "huge", "late"]
         await floor.begun("small/1", "huge/1")
         floor.let("small/1")
         await floor.begun("small/1", "huge/1", "huge/2")
@@ -193,11 +197,11 @@ def test_cancelling_a_job_stops_its_videos_only(story):
         job, other = floor.job("a", 2), floor.job("b", 1, arrived=100)
         await floor.begun("a/1", "a/2", "b/1")
         (floor.config.paths.share / "processing" / "a" / "CANCEL").touch()
-        await floor.runs.heed()
+        await floor.running.poll_cancellations()
         assert sorted(floor.executor.stopped) == ["a/1", "a/2"]
         assert [v.attempts for v in job.videos] == [0, 0]
-        await floor.until(lambda: floor.scheduler.finished)
-        assert (job.destination, other.problem, len(floor.runs)) == ("failed/a", None, 1)
+        await floor.until(lambda: floor.state.finished)
+        assert (job.destination, other.problem, len(floor.state.running)) == ("failed/a", None, 1)
 
     story(tale)
 
@@ -206,7 +210,7 @@ def test_a_stop_costs_no_attempt(story):
     async def tale(floor):
         floor.job("a", 2)
         await floor.begun("a/1", "a/2")
-        await floor.runs.stop()
+        await floor.running.stop()
         videos = floor.store.load()[0].videos
         assert [(v.attempts, v.running, v.state) for v in videos] == [(0, False, "waiting")] * 2
         assert not list((floor.config.paths.cache / "jobs" / "a").glob("attempt-*"))
@@ -220,7 +224,7 @@ def test_without_room_for_two_the_second_waits_for_the_first(story, monkeypatch)
         free = floor.voice.stat().st_size + 6 * (GIB >> 10)
         monkeypatch.setattr("heygemd.daemon.jobs.attempt.mounts.local_free_bytes", lambda _: free)
         await floor.begun("a/1")
-        assert floor.scheduler.paused is None
+        assert floor.state.paused_by is None
         floor.let("a/1")
         await floor.begun("a/1", "a/2")
 
@@ -232,9 +236,9 @@ def test_a_disk_that_fills_up_is_nobodys_fault_while_two_write_to_it(story):
         job = floor.job("a", 2)
         await floor.begun("a/1", "a/2")
         floor.executor.words["a/1"].set_exception(InfrastructureError("scratch_full"))
-        await floor.until(lambda: floor.scheduler.paused)
+        await floor.until(lambda: floor.state.paused_by)
         assert [(v.attempts, v.disk_full) for v in job.videos] == [(0, 0), (1, 0)]
-        assert len(floor.runs) == 1
+        assert len(floor.state.running) == 1
 
     story(tale)
 
@@ -244,7 +248,7 @@ def test_a_folder_that_is_still_written_to_goes_back_whole(story):
         job = floor.job("a", 2)
         await floor.begun("a/1", "a/2")
         floor.executor.words["a/2"].set_exception(NotReady(claim.STILL_CHANGING[0]))
-        await floor.until(lambda: job not in floor.scheduler.active and not floor.runs)
+        await floor.until(lambda: job not in floor.state.active and not floor.state.running)
         assert sorted(floor.executor.stopped) == ["a/1", "a/2"]
         assert (floor.config.paths.share / "inbox" / "a").is_dir()
 
@@ -259,17 +263,17 @@ def test_only_a_video_that_was_alone_is_blamed_for_the_daemons_end(story):
                 for video in job.videos:
                     video.running = True
                 floor.store.save(job)
-            floor.scheduler.active.clear()
-            recovery.resume(floor.store, floor.scheduler, floor.config)
-            again = floor.scheduler.active[0]
+            floor.state.active.clear()
+            recovery.restore(floor.state, floor.store, floor.config)
+            again = floor.state.active[0]
             assert [(v.unclean_ends, v.state) for v in again.videos] == [(death, "waiting")] * 2
         await floor.begun("a/1")  # both are suspects now: one at a time
         floor.let("a/1")
         await floor.begun("a/1", "a/2")
         assert [v.unclean_ends for v in again.videos] == [0, 2]
-        floor.scheduler.active.clear()
-        recovery.resume(floor.store, floor.scheduler, floor.config)
-        job = floor.scheduler.active[0]
+        floor.state.active.clear()
+        recovery.restore(floor.state, floor.store, floor.config)
+        job = floor.state.active[0]
         assert (job.videos[1].state, job.videos[1].problem.code) == ("failed", "machine_stopped")
 
     story(tale)
@@ -277,11 +281,11 @@ def test_only_a_video_that_was_alone_is_blamed_for_the_daemons_end(story):
 
 def test_places_are_pinned_to_cards(tmp_path, monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert per_gpu(tmp_path) == [{}]
+    assert gpu_environments(tmp_path) == [{}]
     for bus in ("0000:01:00.0", "0000:41:00.0"):
         (tmp_path / bus).mkdir()
         (tmp_path / bus / "information").write_text("Model: NVIDIA H200\n")
-    assert [place["CUDA_VISIBLE_DEVICES"] for place in per_gpu(tmp_path)] == ["0", "1"]
+    assert [place["CUDA_VISIBLE_DEVICES"] for place in gpu_environments(tmp_path)] == ["0", "1"]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-1, 3")
-    assert [place["CUDA_VISIBLE_DEVICES"] for place in per_gpu(tmp_path)] == ["MIG-1", "3"]
-    assert Local(Config.model_validate({"work": {"workers": "per-gpu"}})).slots == 2
+    assert [place["CUDA_VISIBLE_DEVICES"] for place in gpu_environments(tmp_path)] == ["MIG-1", "3"]
+    assert LocalExecutor(Config.model_validate({"work": {"workers": "per-gpu"}})).slots == 2

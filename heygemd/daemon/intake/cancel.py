@@ -1,0 +1,27 @@
+"""How users stop a job: a file named CANCEL in its folder, or taking the folder out of processing/."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from loguru import logger
+
+from ...job import Job, Problem
+from ...storage import share_fs
+from . import filename_rules
+
+
+def cancellation(share: Path, job: Job) -> str:
+    """Return "cancelled" when the job's folder holds CANCEL, "removed" when the folder is gone, else ""."""
+    folder = share / "processing" / job.folder
+    if not share_fs.exists(folder):
+        return "removed" if share_fs.exists(share / "processing") else ""
+    if any(filename_rules.control(name) == filename_rules.CANCEL for name in share_fs.names(folder)):
+        return "cancelled"
+    return ""
+
+
+def mark_cancelled(job: Job, code: str) -> None:
+    """Write into the record that users stopped the job; `code`: what `cancellation` returned."""
+    job.problem = Problem(code=code)
+    logger.bind(job=job.name, id=job.id).warning("stopped: {}", code)

@@ -1,0 +1,40 @@
+"""What a job's folder on the share holds besides the users' files: our report, our log and a hidden folder.
+
+The hidden folder names the daemon that owns the job and keeps finished results until the job is published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from ...storage import share_fs
+from ...storage.atomic import PART
+
+REPORT = "report.html"
+LOG_NOTE = "HEYGEMD-log.txt"
+OWNER = "owner"
+INTERMEDIATE = (OWNER, ".mp4", PART)
+"""Endings of hidden files that mean nothing outside processing/."""
+
+
+def hidden_names(folder: Path) -> list[str]:
+    """Return the names in a job's hidden folder; a link that users put in its place is not followed."""
+    hidden = folder / share_fs.HIDDEN
+    return share_fs.names(hidden) if share_fs.is_folder(hidden) else []
+
+
+def clean_hidden(folder: Path, keep: Collection[str]) -> None:
+    """Remove all but `keep` from a job's hidden folder, and the folder itself once it is empty."""
+    hidden = folder / share_fs.HIDDEN
+    for name in hidden_names(folder):
+        if name not in keep:
+            share_fs.remove(hidden / name)
+    if share_fs.is_folder(hidden):
+        share_fs.remove_folder(hidden)
+
+
+def must_exist(folder: Path) -> None:
+    """Raise FileNotFoundError for a missing folder: a share that went away must not look like an empty one."""
+    if not share_fs.exists(folder):
+        raise FileNotFoundError(str(folder))

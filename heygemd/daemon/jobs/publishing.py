@@ -1,0 +1,88 @@
+"""Brings a job's results and report to the share and ends the job."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+
+from loguru import logger
+
+from ...config.schema import Config
+from ...errors import describe
+from ...job import Job, Problem, Video
+from ...storage.availability import ShareAvailability
+from ..intake.classify import result_settings
+from ..job_store import Store
+from ..publish import preview_store, publish, report
+from ..queue_state import QueueState
+from .attempt import Attempt
+
+
+class Publisher:
+    """Stores results of finished videos, and publishes jobs whose videos are all settled."""
+
+    def __init__(self, config: Config, state: QueueState, store: Store, guard: ShareAvailability) -> None:
+        """Nothing is touched before a call."""
+        self.config = config
+        self.state = state
+        self.store = store
+        self.guard = guard
+
+    async def store_result(self, job: Job, video: Video) -> None:
+        """Copy a rendered video into the job's folder on the share."""
+        await Attempt(self.config, self.store, self.guard, job, video).store_result()
+
+    async def publish(self, job: Job) -> None:
+        """Move a settled job's folder to done/ or failed/. Repeatable after a crash at any point."""
+        self.store.open_log(job)
+        if job.phase == "claimed" and not await self._choose_destination(job):
+            return
+        say = logger.bind(job=job.name, id=job.id)
+        try:
+            await self._move(job)
+        except FileNotFoundError as error:
+            say.warning("its folder was removed: {}", describe(error))
+            job.problem = Problem(code="removed")
+        except FileExistsError:
+            job.phase = "claimed"  # the name was taken meanwhile: another one is chosen next time
+            self.store.save(job)
+            raise
+        self._finish(job)
+
+    async def _choose_destination(self, job: Job) -> bool:
+        """Fix where the folder goes; False if results are missing and must be rendered again."""
+        call, folder = self.guard.thread.call, self.guard.root / "processing" / job.folder
+        # Nothing can be missing in a folder that was removed: asking would only find it gone again.
+        removed = job.problem is not None and job.problem.code == "removed"
+        for video in [] if removed else await call(publish.missing_results, folder, job):
+            say = logger.bind(job=job.name, id=job.id)
+            say.warning("{}: its result was removed, rendering it again", video.output)
+            video.state, video.kept = "waiting", False
+        if job.settled:
+            job.destination = await call(publish.destination, self.guard.root, job)
+            job.phase, job.finished = "publishing", time.time()
+        self.store.save(job)
+        return job.settled
+
+    async def _move(self, job: Job) -> None:
+        root, render = self.guard.root, self.config.render
+        previews = await self.guard.thread.call(preview_store.read, root / "processing" / job.folder, job)
+        # A copy, because records belong to the main loop; in a thread, because charts and pages take seconds.
+        copy, log_file = job.model_copy(deep=True), self.store.log_file(job)
+        papers = await asyncio.to_thread(report.papers, copy, self.config, log_file, previews)
+        settings = result_settings(job.settings, render)
+        steps = publish.publish(root, job, papers, settings, render.zip_results, self.guard.group)
+        await self.guard.thread.drain(steps)
+
+    def _finish(self, job: Job) -> None:
+        job.phase = "finished"
+        self.store.save(job)
+        self.state.active.remove(job)
+        self.state.finished = self.store.prune([*self.state.finished, job])
+        shutil.rmtree(self.config.paths.cache / "jobs" / job.id, ignore_errors=True)
+        self.store.close_log(job)
+        good = sum(v.state == "done" for v in job.videos)
+        result = f"{good} of {len(job.videos)} videos" if job.videos else "rejected"
+        say = logger.bind(job=job.name, id=job.id)
+        (say.success if job.succeeded else say.error)("{}: {}", job.destination, result)

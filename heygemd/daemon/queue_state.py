@@ -1,0 +1,125 @@
+"""The state of the queue, as plain data: intake and jobs change it on the main loop, the status page reads it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ..errors import HeygemdError, InfrastructureError
+from ..job import Job, Video
+from ..protocol import Progress
+
+FolderState = Literal["held", "copying", "settling", "waiting", "ready", "rejected"]
+OrderKey = tuple[int, float]
+
+SIZE_PENALTY_S = 60.0
+"""By how much later each video lets its folder count as arrived, where several are rendered at once."""
+
+
+@dataclass
+class PendingFolder:
+    """One folder in the inbox.
+
+    arrived         wall clock; orders the queue
+    reason          why it is not ready, for users
+    job             the record made of it, once ready or rejected
+    claim_failures  how often it could not be moved; not tried again before `claim_after` (monotonic)
+    """
+
+    name: str
+    arrived: float
+    state: FolderState = "copying"
+    reason: HeygemdError | None = None
+    job: Job | None = None
+    claim_failures: int = 0
+    claim_after: float = 0.0
+
+    def wait(self, reason: HeygemdError, state: FolderState = "waiting") -> None:
+        """Note why the folder is not ready; the next scan looks again."""
+        self.state, self.reason, self.job = state, reason, None
+
+
+@dataclass(eq=False)
+class RunningVideo:
+    """One video being rendered.
+
+    concluding     its attempt is over and it is not stopped any more
+    lacked_space   it ended because its neighbours need the free disk space
+    """
+
+    job: Job
+    video: Video
+    progress: Progress | None = None
+    concluding: bool = False
+    lacked_space: bool = False
+
+
+@dataclass(frozen=True)
+class BackOff:
+    """Why a job is left alone after a fault of its own, and until when (monotonic)."""
+
+    reason: HeygemdError
+    until: float
+
+
+@dataclass
+class QueueState:
+    """Everything the daemon knows about its queue.
+
+    pending             folders in the inbox, by name
+    loose_files         files that lie in the inbox itself, where they are no job
+    inbox_paused        a PAUSE file lies in the inbox
+    claims_wait_until   monotonic; set during a scan: of folders that arrived together the urgent one must be first
+    active              claimed jobs, and those whose claim was begun
+    finished            finished jobs that are remembered, oldest first
+    running             videos being rendered, in the order of their start
+    slots               how many videos can be rendered at once
+    paused_by           what keeps the daemon from starting anything: a full disk, a missing GPU
+    paused_until        monotonic; the fault is tested again after that
+    backing_off         jobs left alone for a while, by id
+    """
+
+    pending: dict[str, PendingFolder] = field(default_factory=dict)
+    loose_files: list[str] = field(default_factory=list)
+    inbox_paused: bool = False
+    claims_wait_until: float = 0.0
+    active: list[Job] = field(default_factory=list)
+    finished: list[Job] = field(default_factory=list)
+    running: list[RunningVideo] = field(default_factory=list)
+    slots: int = 1
+    paused_by: InfrastructureError | None = None
+    paused_until: float = 0.0
+    backing_off: dict[str, BackOff] = field(default_factory=dict)
+
+    def order_key(self, job: Job) -> OrderKey:
+        """Return what jobs are sorted by, lowest first: priority, then arrival.
+
+        Where several videos are rendered at once, each of a folder's videos delays it by SIZE_PENALTY_S: small folders
+        pass a huge one, but not forever, and a job's videos stay together.
+        """
+        penalty_s = SIZE_PENALTY_S * len(job.videos) if self.slots > 1 else 0
+        return -job.priority, job.arrived + penalty_s
+
+    def ordered(self) -> list[Job]:
+        """Return the active jobs in the order in which they are worked on."""
+        return sorted(self.active, key=self.order_key)
+
+    def awake(self) -> list[Job]:
+        """Return the active jobs in their order, without those that are backing off."""
+        now = time.monotonic()
+        asleep = {job_id for job_id, back_off in self.backing_off.items() if back_off.until > now}
+        return [job for job in self.ordered() if job.id not in asleep]
+
+    def ready(self) -> list[PendingFolder]:
+        """Return the folders that can be claimed: those without rendering first, then by priority and arrival."""
+        ready = [(p, p.job) for p in self.pending.values() if p.job is not None]
+        return [p for p, _ in sorted(ready, key=lambda r: (not r[1].settled, -r[1].priority, r[0].arrived, r[0].name))]
+
+    def running_of(self, job: Job) -> list[RunningVideo]:
+        """Return the videos of a job that are being rendered."""
+        return [run for run in self.running if run.job is job]
+
+    def run_of(self, video: Video) -> RunningVideo | None:
+        """Return the entry of a video that is being rendered, or None."""
+        return next((run for run in self.running if run.video is video), None)
