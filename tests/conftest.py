@@ -1,4 +1,4 @@
-"""What tests of real jobs share: tiny real media, and the table of faults."""
+"""Fixtures for tests of real jobs: small real media. Also loads the report of tried faults."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def media(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """A real face for a second, a real voice for a second, and files that cannot be rendered."""
+    """A real face and a real voice of one second, and files that cannot be rendered."""
     from heygemd.demo import clips
 
     folder, sample_voice = tmp_path_factory.mktemp("media"), Path(clips.__file__).with_name("voice.m4a")

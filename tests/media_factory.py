@@ -1,4 +1,4 @@
-"""Tiny real media made at test time by ffmpeg itself; nothing is downloaded or kept."""
+"""Small real media files, made by ffmpeg when a test runs; nothing is downloaded or kept."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 CLIPS = Path(os.environ.get("HEYGEMD_CLIPS", Path(__file__).parents[2] / "shared" / "clips"))
-"""Recordings of real people for tests on the developers' machines; absent elsewhere."""
+"""Recordings of real people, for tests on the developers' machines."""
 VOICE = Path(__file__).parents[1] / "heygemd" / "demo" / "voice.m4a"
 
 
@@ -25,7 +25,7 @@ def video(
     filters: str = "null",
     sound: bool = False,
 ) -> Path:
-    """A moving test picture, with or without a tone."""
+    """Make a video of a moving test pattern, with or without a tone."""
     tone = ["-f", "lavfi", "-i", "sine=440:r=44100", "-shortest"] if sound else []
     source = f"testsrc2=s={size}:r={rate}:d={seconds},{filters}"
     ffmpeg("-f", "lavfi", "-i", source, *tone, "-t", str(seconds), *options, path)
@@ -33,7 +33,7 @@ def video(
 
 
 def audio(path: Path, seconds: float = 1, rate: int = 44100, options: Sequence[str] = ()) -> Path:
-    """A syllable-like tone: 440 Hz that swells four times a second."""
+    """Make a tone that is like syllables: 440 Hz, rising and falling four times a second."""
     tone = f"aevalsrc=0.5*sin(2*PI*440*t)*(0.5-0.5*cos(2*PI*4*t)):s={rate}:d={seconds}"
     ffmpeg("-f", "lavfi", "-i", tone, *options, path)
     return path

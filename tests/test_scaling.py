@@ -1,4 +1,4 @@
-"""The simulation behind docs/scaling.md: against what is known of queues, and the document against it."""
+"""The simulation behind docs/scaling.md, checked against queueing theory; the document, checked against it."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ def scaling() -> ModuleType:
     return module
 
 
-def test_alone_a_video_takes_what_its_steps_take(scaling: ModuleType) -> None:
+def test_without_load_a_video_takes_the_sum_of_its_steps(scaling: ModuleType) -> None:
     costs = replace(scaling.TODAY, spread=0.01)
     files_s = scaling.io_s(costs, costs.video_mib + costs.result_mib) + costs.probe_s
     steps = files_s + costs.render_s + costs.head_s
     assert math.isclose(scaling.simulate(costs, 1000, 100)[0], steps, rel_tol=0.02)
 
 
-def test_one_place_waits_as_the_queue_m_m_1_does(scaling: ModuleType) -> None:
-    """Median of the time in an M/M/1 system at 60 %: ln 2 / (mu - lambda); moving files costs nothing here."""
+def test_one_server_waits_like_an_m_m_1_queue(scaling: ModuleType) -> None:
+    """The median time in an M/M/1 system at 60 % load is ln 2 / (mu - lambda). Moving files costs nothing here."""
     costs = replace(scaling.TODAY, spread=1.0, copy_mib_s=1e9, share_mib_s=1e9, head_s=0.0, probe_s=0.0)
     videos = int(0.6 * scaling.DAY_S / costs.render_s)
     medians = [scaling.simulate(costs, 1, videos, seed)[0] for seed in range(40)]
@@ -40,13 +40,13 @@ def test_one_place_waits_as_the_queue_m_m_1_does(scaling: ModuleType) -> None:
     assert math.isclose(sum(medians) / len(medians), wanted, rel_tol=0.2)
 
 
-def test_a_full_station_shows_in_the_waiting(scaling: ModuleType) -> None:
+def test_overload_shows_in_the_waiting_time(scaling: ModuleType) -> None:
     assert not scaling.keeps_up(scaling.TODAY, 1, 3000)
     assert scaling.simulate(scaling.TODAY, 1, 3000)[1] > 100 * scaling.TODAY.render_s
     assert scaling.keeps_up(scaling.TODAY, 10, 3000)
 
 
-def test_the_document_has_its_figures_and_plots(scaling: ModuleType, tmp_path: Path) -> None:
+def test_the_document_has_the_figures_and_plots(scaling: ModuleType, tmp_path: Path) -> None:
     text = (DOCS / "scaling.md").read_text("utf-8")
     for row in (*scaling.table(), *scaling.limits()):
         assert row in text, row

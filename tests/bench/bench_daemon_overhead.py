@@ -1,10 +1,10 @@
-"""What the daemon itself costs for each video, rendering apart: probing, claiming, copying, recording, publishing.
+"""The daemon's own cost for each video without rendering: probing, claiming, copying, recording, publishing.
 
 python -m tests.bench.bench_daemon_overhead [FOLDERS VIDEOS MIB SECONDS]     defaults: 20 4 256 20
 
-FOLDERS folders of VIDEOS one-second videos go through a whole daemon with eight places, in which a finished file is
-handed over at once. Then a file of MIB is copied as copying in and publishing do it: written, synced, read back. Last,
-for comparison, a face of 1080 x 1080 pixels is rendered for SECONDS (0: not) by the default engine.
+FOLDERS folders of VIDEOS one-second videos go through a daemon with eight slots, each of which returns a finished file
+at once. Then a file of MIB is copied as for copy-in and publishing: written, synced, read back. Last, for comparison,
+the default engine renders SECONDS of a face of 1080 x 1080 pixels (0: skip this).
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from tests.media_factory import audio, video
 from tests.render.anna import film
 
 MIB = 1 << 20
-PLACES = 8
+SLOTS = 8
 EVENTS = 30
-"""Progress events a video: about one each two seconds."""
+"""Progress events for each video, about one every two seconds."""
 
 
-class HandsOver(Executor):
-    """Renders nothing: reports as a renderer does and gives a file that is there."""
+class FakeExecutor(Executor):
+    """Renders nothing: reports progress like a renderer and links an existing file as the result."""
 
-    slots = PLACES
+    slots = SLOTS
 
     def __init__(self, made: Path) -> None:
         self.made = made
@@ -76,18 +76,18 @@ def seconds() -> tuple[float, float, float]:
     return time.perf_counter(), time.process_time(), children.ru_utime + children.ru_stime
 
 
-def pass_through(root: Path, folders: int, videos: int) -> None:
+def measure_daemon(root: Path, folders: int, videos: int) -> None:
     site = Site(root)
     made = drop(site, folders, videos)
-    service.executor = lambda _: HandsOver(made)  # type: ignore[assignment]
+    service.executor = lambda _: FakeExecutor(made)  # type: ignore[assignment]
     before = seconds()
     status = service.run(loader.load(site.config), site.config, once=True)
     wall, own, probes = (after - first for after, first in zip(seconds(), before, strict=True))
     site.close()
     number = folders * videos
     assert status == 0 and len(list((site.share / "done").iterdir())) == folders
-    print(f"{number} videos in {folders} folders: {1000 * wall / number:.0f} ms each from end to end,")
-    print(f"  {1000 * own / number:.1f} ms of processor in the daemon, {1000 * probes / number:.0f} ms in ffprobe")
+    print(f"{number} videos in {folders} folders: {1000 * wall / number:.0f} ms each, end to end,")
+    print(f"  {1000 * own / number:.1f} ms of CPU time in the daemon, {1000 * probes / number:.0f} ms in ffprobe")
 
 
 def copy(root: Path, size_mib: int) -> None:
@@ -108,7 +108,7 @@ def render(root: Path, length_s: int) -> None:
 
 def main(folders: int = 20, videos: int = 4, size_mib: int = 256, length_s: int = 20) -> None:
     with tempfile.TemporaryDirectory(prefix="bench-head-") as folder:
-        pass_through(Path(folder), folders, videos)
+        measure_daemon(Path(folder), folders, videos)
         copy(Path(folder), size_mib)
         if length_s:
             render(Path(folder), length_s)

@@ -1,10 +1,10 @@
-"""What a Ray cluster costs for each video, against the same renderer started by the daemon itself.
+"""The overhead of a Ray cluster for each video, against the same renderer started by the daemon itself.
 
 python -m tests.bench.bench_executor [VIDEOS]     default: 4
 
-The same one-second video is rendered VIDEOS times, one after the other, by each executor; every time with an input that
-no cache knows. The cluster is a real one: a head and a node with one processor, on this machine. The first video on it,
-for which Ray starts a worker process, is told apart.
+Each executor renders VIDEOS one-second videos, one after the other, none of which is in a cache. The cluster is real: a
+head and a node with one processor, on this machine. The first video, for which Ray starts a worker process, is reported
+separately.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ def measure(place: Place, videos: int) -> list[float]:
     return found
 
 
-def told(name: str, found: list[float]) -> float:
-    middle = statistics.median(found)
-    print(f"{name}: {middle:.2f} s a video ({min(found):.2f} to {max(found):.2f}, {len(found)} videos)")
-    return middle
+def report(name: str, found: list[float]) -> float:
+    median = statistics.median(found)
+    print(f"{name}: {median:.2f} s a video ({min(found):.2f} to {max(found):.2f}, {len(found)} videos)")
+    return median
 
 
 def main(videos: int = 4) -> None:
     with tempfile.TemporaryDirectory(prefix="bench-executor-") as folder:
         (here := Path(folder) / "local").mkdir()
-        alone = told("local", measure(Place(here, {"workers": 1}), videos))
+        alone = report("local", measure(Place(here, {"workers": 1}), videos))
         (there := Path(folder) / "ray").mkdir()
         with cluster(1) as started:
             work = {"workers": 1, "executor": "ray", "ray": settings(started, there / "node")}
             found = measure(Place(there, work), videos + 1)
         print(f"ray, the first, with the connection and a new worker process: {found[0]:.2f} s")
-        clustered = told("ray", found[1:])
+        clustered = report("ray", found[1:])
         print(f"overhead: {clustered - alone:+.2f} s a video")
 
 

@@ -1,4 +1,4 @@
-"""The idle daemon's memory and processor share, over a minute, with a few waiting folders; its memory after a job."""
+"""The idle daemon's memory and CPU load over a minute, with a few waiting folders, and its memory after a job."""
 
 import tempfile
 import time
@@ -37,7 +37,7 @@ def resident_mb(process: psutil.Process) -> float:
 
 
 def work(site: Site) -> None:
-    """Let it render one small video and write the report."""
+    """Let the daemon render one small video and write the report."""
     clip = clips.Clip("anna.mp4", 160, 160, Fraction(25), 1.0, 200)
     clips.write(clip, clips.frames(clip, clips.portrait()), site.root)
     site.drop("job", anna__mp4=site.root / clip.name, voice__m4a=Path(clips.__file__).with_name("voice.m4a"))

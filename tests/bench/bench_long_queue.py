@@ -27,11 +27,11 @@ from tests.media_factory import audio, video
 QUIET_S = 40
 PATIENCE_S = 1800
 SLACK = 1.5
-"""How much more than in proportion a cost may grow before it counts: one measurement is never exact."""
+"""Tolerance for the growth of a cost, because one measurement is never exact."""
 
 
 def fill(site: Site, queued: int, done: int) -> None:
-    """Put whole jobs into the inbox and finished folders, with their records, into done/."""
+    """Put complete jobs into the inbox, and finished folders with their records into done/."""
     voice, face = audio(site.root / "voice.wav", 1), video(site.root / "face.mp4", 1, "160x160")
     (site.share / "inbox" / "PAUSE").touch()
     for number in range(queued):
@@ -60,20 +60,20 @@ def _finished(name: str, number: int) -> Job:
 
 
 def measure(queued: int, done: int) -> dict[str, float]:
-    """Return seconds and megabytes of a daemon with that much to look at."""
+    """Return times and memory of a daemon with that many folders."""
     with tempfile.TemporaryDirectory(prefix="heygemd-bench-") as root:
         site = Site(Path(root), inbox={"poll_s": 5, "settle_local_s": 2}, pages={"refresh_s": 5})
         fill(site, queued, done)
         began = time.monotonic()
         process = psutil.Process(site.start().pid)
-        wait_for(lambda: "READY=1" in site.notes, "READY", PATIENCE_S)
+        wait_for(lambda: "READY=1" in site.notifications, "READY", PATIENCE_S)
         ready_s = time.monotonic() - began
 
-        def judged() -> bool:
+        def classified() -> bool:
             return sum(job["state"] == "ready" for job in site.status()["queue"]) == queued
 
-        wait_for(judged, "the queue judged", PATIENCE_S)
-        judged_s = time.monotonic() - began
+        wait_for(classified, "the queue classified", PATIENCE_S)
+        classified_s = time.monotonic() - began
         time.sleep(10)
         before = sum(process.cpu_times()[:2])
         time.sleep(QUIET_S)
@@ -81,20 +81,20 @@ def measure(queued: int, done: int) -> dict[str, float]:
         memory_mb = process.memory_info().rss / 1e6
         site.close()
     return {
-        "ready_s": round(ready_s, 2), "judged_s": round(judged_s, 1), "memory_mb": round(memory_mb, 1),
+        "ready_s": round(ready_s, 2), "classified_s": round(classified_s, 1), "memory_mb": round(memory_mb, 1),
         "quiet_percent": round(100 * used_s / QUIET_S, 2),
     }  # fmt: skip
 
 
 def main(queued: int = 1000, done: int = 10_000) -> int:
-    """Measure at a tenth and in full, with and without a queue; compare."""
+    """Measure a tenth and the full number, with and without a queue, and compare."""
     good = True
     found = {}
     for size in ((0, done), (queued // 10, done // 10), (queued, done)):
         found[size] = measure(*size)
         print(f"{size[0]} queued, {size[1]} done:", json.dumps(found[size]), flush=True)
     small, large = found[queued // 10, done // 10], found[queued, done]
-    for cost in ("judged_s", "quiet_percent", "memory_mb"):
+    for cost in ("classified_s", "quiet_percent", "memory_mb"):
         growth = large[cost] / max(small[cost], 0.01)
         print(f"{cost}: {growth:.1f} times for ten times as much")
         good &= growth <= 10 * SLACK

@@ -1,10 +1,10 @@
-"""Peak memory against length: of the renderer and its ffmpegs apart, and of the daemon that hands the files on.
+"""Peak memory against video length: of the renderer, of its ffmpeg processes, and of the daemon.
 
 python -m tests.bench.bench_memory [SHORT_S LONG_S LOOPED_S]     defaults: 10 600 60 seconds of 1080p
 
 Three renders: SHORT_S and LONG_S of video under a voice as long, LOOPED_S of video under a voice of LONG_S (ping-pong).
-The daemon gets SHORT_S and LONG_S of video under four seconds of voice: it copies, probes and publishes either.
-Exit status 1 if peaks differ by more than 15 %.
+The daemon gets SHORT_S and LONG_S of video under four seconds of voice; it copies, probes and publishes both.
+The exit status is 1 if the peaks differ by more than 15 %.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from .. import media_factory
 from ..e2e.harness import Site
 from ..render.anna import X264, film
 
-MOST_APART = 0.15
+MAX_DIFFERENCE = 0.15
 SAMPLE_EVERY_S = 0.1
 MIB = 1 << 20
 
@@ -45,16 +45,16 @@ def presenter(path: Path, seconds: float, rate: str = "25") -> Path:
     return path
 
 
-def rss(process: psutil.Process) -> int:
-    """Memory of its own: pages of files that others could share too count in part (PSS)."""
+def pss(process: psutil.Process) -> int:
+    """Return a process's memory in bytes (PSS: shared pages count in part)."""
     try:
         return int(process.memory_full_info().pss)
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return 0
 
 
-def listen(fd: int, said: list[Event | None], ready: list[float]) -> None:
-    """Keep what the renderer says, and when it was ready: a full pipe would stop it."""
+def read_events(fd: int, said: list[Event | None], ready: list[float]) -> None:
+    """Keep the renderer's events and the time of its Ready. They must be read, because a full pipe would stop it."""
     with os.fdopen(fd, "rb") as events:
         for line in events:
             said.append(parse(line))
@@ -66,9 +66,9 @@ def measure(
     folder: Path, voice: Path, video: Path, settings: Render | None = None, models: Path | None = None,
     every_s: float = SAMPLE_EVERY_S,
 ) -> dict[str, Any]:  # fmt: skip
-    """Render in a renderer process and watch it; a second time in the same folder, the track is there.
+    """Render in a renderer process and sample its memory. A second run in the same folder finds the face track cached.
 
-    every_s  between looks at its memory, each of which takes processor time
+    every_s  seconds between samples, each of which takes CPU time
     """
     request, (reading, writing) = folder / "request.json", os.pipe()
     shutil.rmtree(folder / "scratch", ignore_errors=True)
@@ -87,21 +87,21 @@ def measure(
     ready: list[float] = []
     with subprocess.Popen(argv, pass_fds=(writing,)) as child:
         os.close(writing)
-        listener = threading.Thread(target=listen, args=(reading, said, ready))
-        listener.start()
+        reader = threading.Thread(target=read_events, args=(reading, said, ready))
+        reader.start()
         watched = psutil.Process(child.pid)
         while child.poll() is None:
             try:
                 helpers = [p for p in watched.children(recursive=True)]
             except psutil.NoSuchProcess:
                 break
-            now, phase = rss(watched), next((e.phase for e in reversed(said) if isinstance(e, Progress)), "start")
+            now, phase = pss(watched), next((e.phase for e in reversed(said) if isinstance(e, Progress)), "start")
             by_phase[phase] = max(by_phase.get(phase, 0), now)
             peaks["renderer"] = max(peaks["renderer"], now)
-            peaks["ffmpeg"] = max(peaks["ffmpeg"], sum(rss(p) for p in helpers))
+            peaks["ffmpeg"] = max(peaks["ffmpeg"], sum(pss(p) for p in helpers))
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(every_s)
-    listener.join()
+    reader.join()
     last = said[-1]
     if isinstance(last, Failed):
         raise SystemExit(f"{last.code} {last.fields} {last.detail}")
@@ -115,13 +115,13 @@ def measure(
 
 
 def _children_cpu_s() -> float:
-    """Processor time of the processes that have ended: the renderer and all it started."""
+    """Return the CPU time of the ended child processes: the renderer and all that it started."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def daemon(video_s: float) -> int:
-    """Return the peak memory in MiB of a daemon that has served one job, its video `video_s` long."""
+    """Return the peak memory in MiB of a daemon that has finished one job with a video of `video_s`."""
     with tempfile.TemporaryDirectory(prefix="heygemd-bench-") as temp, contextlib.closing(Site(Path(temp))) as site:
         voice, video = media_factory.audio(site.root / "voice.wav", 4.0), presenter(site.root / "anna.mp4", video_s)
         process = site.start()
@@ -147,7 +147,7 @@ def main(short_s: float = 10, long_s: float = 600, looped_s: float = 60) -> int:
     apart = {part: max(each) / min(each) - 1 for part, each in peaks.items()}
     for part, each in peaks.items():
         print(f"{part}: {' '.join(map(str, each))} MiB, {apart[part]:.0%} apart")
-    return 0 if max(apart["renderer"], apart["daemon"]) <= MOST_APART else 1
+    return 0 if max(apart["renderer"], apart["daemon"]) <= MAX_DIFFERENCE else 1
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
 python -m tests.bench.bench_speed [SECONDS | VIDEO VOICE]     default: 30 seconds of the demo's presenter and voice
 
-Wall time of the whole renderer process: start, probe, track, render, encode, measure. A daemon starts it before the
-video's copy, so that the start costs a job no time where the copy takes longer: both rates are told. The transcode has
-the same encoder settings: it is the floor.
+Wall time of the complete renderer process: start, probe, track, render, encode, measure. A daemon starts the process
+before it copies the video, so a job often does not wait for the start; the rate is reported with and without it. The
+transcode uses the same encoder settings and is the lower bound.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ def main(*given: str) -> None:
         for name in ("first render", "second render"):
             facts = measure(folder, voice, video, every_s=1.0)
             seconds, start_s = facts["seconds"], facts["start_s"]
-            whole, started = facts["frames"] / seconds, facts["frames"] / (seconds - start_s)
-            print(f"{name}: {facts['frames']} frames in {seconds} s, {whole:.1f} fps,", end=" ")
+            total, started = facts["frames"] / seconds, facts["frames"] / (seconds - start_s)
+            print(f"{name}: {facts['frames']} frames in {seconds} s, {total:.1f} fps,", end=" ")
             print(f"{started:.1f} fps after the {start_s} s of its start;", end=" ")
-            print(f"{facts['cpu_s']} s of processor time; {facts['phases']}", flush=True)
+            print(f"{facts['cpu_s']} s of CPU time; {facts['phases']}", flush=True)
         print(f"plain transcode: {floor_s:.1f} s")
 
 

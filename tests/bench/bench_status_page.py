@@ -1,4 +1,4 @@
-"""What the page on the share costs with many jobs: python -m tests.bench.bench_status_page [JOBS]"""
+"""The cost of the share's status page with many jobs: python -m tests.bench.bench_status_page [JOBS]"""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROUNDS = 20
 
 
 def snapshot(jobs: int) -> Snapshot:
-    """Half of the jobs queued, half waiting for something, three videos each."""
+    """Return a snapshot in which half of the jobs are queued and half are waiting, with three videos each."""
     languages = Config().pages.languages
     videos = tuple(VideoView(name=f"presenter {n}.mp4", state="waiting") for n in range(3))
     queue = tuple(JobView(id=f"q{n}", name=f"job {n}", state="ready", videos=videos) for n in range(jobs // 2))
@@ -28,7 +28,7 @@ def snapshot(jobs: int) -> Snapshot:
 
 
 def milliseconds(work: Callable[[], object]) -> float:
-    """Return the processor time, median of some rounds: it hardly depends on what else the machine does."""
+    """Return the median CPU time of some rounds in ms, which hardly depends on the machine's other load."""
     times = []
     for _ in range(ROUNDS):
         began = time.process_time()

@@ -1,11 +1,12 @@
-"""Wav2Lip: the generator's speed, whole renders against the reference program's figures, and memory against length.
+"""Wav2Lip: the generator's speed, full renders against the reference program's figures, memory against length.
 
 python -m tests.bench.bench_wav2lip [generator | reference [NUMBER] | length [SHORT_S LONG_S [RATE]]]
-                                                            defaults: all; both clips; 10 and 40 s at 25 frames a second
+                                                            defaults: all; both clips; 10 and 40 s at 25 fps
 
-The weights are made here (speed does not depend on them). The reference's figures are another machine's (two cores),
-its detector switched off, so compare the line "ready" (face track in the cache); the generators' fp32 rates scale them.
-Exit status 1 if the renderer's peak memory at LONG_S exceeds that at SHORT_S by more than 15 %.
+The weights are made here, because speed does not depend on them. The reference's figures come from another machine (two
+cores) with its detector switched off, so compare them with the line "ready" (face track in the cache); the ratio of the
+generators' fp32 rates scales them. The exit status is 1 if the renderer's peak memory at LONG_S exceeds that at SHORT_S
+by more than 15 %.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ from heygemd.render.engines.wav2lip.batching import bf16_is_fast
 
 from .. import media_factory
 from ..render import wav2lip_weights
-from .bench_memory import MOST_APART, measure, presenter
+from .bench_memory import MAX_DIFFERENCE, measure, presenter
 
 BATCH, ROUNDS = 8, 6
 CORES, REFERENCE_FPS = 2, 21.0
-"""Of the machine of the reference's figures, and what its generator made there in fp32, channels_last."""
+"""Cores of the machine of the reference's figures, and its generator's rate there in fp32, channels_last."""
 VOICE = "SadTalker__driven_audio_chinese_news_168e9.opus"
 REFERENCE = {
     "Kedreamix_Linly-Talker__data_video_sun_musev_30221a.mp4": (26.2, 2440),
@@ -42,7 +43,7 @@ REFERENCE = {
 
 
 def generator() -> float:
-    """Print frames a second of the network alone, whole face and lower face; return fp32's in a core second."""
+    """Print the network's rate for the full and the lower face; return the frames per core second in fp32."""
     plain, cores = 0.0, len(os.sched_getaffinity(0))
     torch.set_num_threads(cores)
     made = network.Generator(wav2lip_weights.state())
@@ -53,8 +54,8 @@ def generator() -> float:
         face = face.contiguous(memory_format=torch.channels_last)
         rates = {lower: _rate(made, mel, face, lower) for lower in (False, True)}
         plain = plain or rates[False][1]
-        whole, lower = (f"{rates[k][0]:.1f} fps, {rates[k][1]:.1f} frames a core second" for k in (False, True))
-        print(f"generator, {cores} cores, {dtype}: {whole}; lower face {lower}", flush=True)
+        full, lower = (f"{rates[k][0]:.1f} fps, {rates[k][1]:.1f} frames per core second" for k in (False, True))
+        print(f"generator, {cores} cores, {dtype}: full face {full}; lower face {lower}", flush=True)
     return plain
 
 
@@ -76,7 +77,7 @@ def _weights() -> Iterator[Path]:
 
 
 def reference(number: str = "") -> None:
-    """Real clips and a real voice, cold and with the track in the cache: all, or the first or second clip."""
+    """Render real clips with a real voice, cold and with the track in the cache: all clips or one of them."""
     if not media_factory.CLIPS.is_dir():
         print("reference: the recordings of real people are not here (HEYGEMD_CLIPS)")
         return
@@ -92,17 +93,17 @@ def reference(number: str = "") -> None:
 
 
 def _compared(got: dict[str, Any], seconds: float, peak: float, slower: float) -> str:
-    """`slower`: how much longer a core takes for a frame of the generator here than there."""
+    """`slower`: the generator's time per frame and core here, relative to the reference machine."""
     wall, cpu = (slower * there / here for there, here in ((seconds, got["seconds"]), (CORES * seconds, got["cpu_s"])))
     memory = peak / (got["peak_mib"]["renderer"] * 1.048576)
     return (
         f"reference {seconds} s (at most {CORES * seconds:.0f} core seconds), {peak} MB; scaled by {slower:.2f}: "
-        f"{wall:.1f} times as fast, {cpu:.1f} times less processor time, {memory:.1f} times less memory"
+        f"{wall:.1f} times as fast, {cpu:.1f} times less CPU time, {memory:.1f} times less memory"
     )
 
 
 def length(short_s: str = "10", long_s: str = "40", rate: str = "25") -> bool:
-    """Peak memory of a 1080p render against its length; at a lower rate there is less to calculate."""
+    """Compare the peak memory of 1080p renders of two lengths. A lower rate takes less time."""
     peaks = {}
     with _weights() as models:
         for seconds in map(float, (short_s, long_s)):
@@ -113,9 +114,9 @@ def length(short_s: str = "10", long_s: str = "40", rate: str = "25") -> bool:
                     presenter(folder / "video.mp4", seconds, rate),
                 )
                 got = measure(folder, *files, Render(engine="wav2lip", quality="draft"), models)
-            print(f"{seconds:g} s of 1080p at {rate} frames a second {json.dumps(got)}", flush=True)
+            print(f"{seconds:g} s of 1080p at {rate} fps {json.dumps(got)}", flush=True)
             peaks[seconds] = got["peak_mib"]["renderer"]
-    return peaks[float(long_s)] <= peaks[float(short_s)] * (1 + MOST_APART)
+    return peaks[float(long_s)] <= peaks[float(short_s)] * (1 + MAX_DIFFERENCE)
 
 
 def main(what: str = "", *options: str) -> int:

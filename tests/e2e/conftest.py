@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.invariants import Accounted
+from tests.faults.invariants import LedgerSite
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Accounted]:
-    made = Accounted(tmp_path)
+def site(tmp_path: Path) -> Iterator[LedgerSite]:
+    made = LedgerSite(tmp_path)
     yield made
     made.close()

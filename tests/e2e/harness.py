@@ -1,4 +1,4 @@
-"""A real daemon as a real process on tiny real media, with a share of its own and a notify socket that listens."""
+"""A real daemon process on tiny real media, with its own share and a socket for its systemd notifications."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from heygemd.storage import share_layout
 
 CHECKOUT = Path(__file__).parents[2]
 PATIENCE = float(os.environ.get("HEYGEMD_PATIENCE", "1"))
-"""How much more patience than usual a loaded machine gets, in every wait and every timeout."""
+"""Factor by which every wait and every timeout is longer, for a loaded machine."""
 PATIENCE_S = 120.0
 FOLDERS = share_layout.FOLDERS
 
 
 def wait_for(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
-    """Return the first true value of `condition`, or fail naming what was waited for.
+    """Return the first true value of `condition`, or fail with the name of what was waited for.
 
-    A file or a process that goes away while the condition looks at it makes it false, not an error.
+    A file or process that disappears while the condition is evaluated makes it false, not an error.
     """
     deadline = time.monotonic() + patience_s * PATIENCE
     while time.monotonic() < deadline:
@@ -42,12 +42,12 @@ def wait_for(condition: Callable[[], Any], what: str, patience_s: float = PATIEN
 
 
 class Site:
-    """A share with its configuration and records, and the daemons started on it."""
+    """A share with its configuration and job records, and the daemons started on it."""
 
     def __init__(self, root: Path, **sections: dict[str, Any]) -> None:
         self.root = root
         self.share = root / "share"
-        self.notes: list[str] = []
+        self.notifications: list[str] = []
         self.processes: list[subprocess.Popen[bytes]] = []
         self.prefix: list[str] = []
         self.module = "heygemd"
@@ -55,8 +55,8 @@ class Site:
         self.configure(**sections)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._socket.bind(str(root / "notify"))
-        self._ear = threading.Thread(target=self._listen, daemon=True)
-        self._ear.start()
+        self._receiver = threading.Thread(target=self._receive, daemon=True)
+        self._receiver.start()
 
     def configure(self, **sections: dict[str, Any]) -> None:
         settings: dict[str, dict[str, Any]] = {
@@ -91,12 +91,12 @@ class Site:
 
     @property
     def fired_once(self) -> Path:
-        """Made by the fault when it fires; the renderer may write nowhere but in its scratch and cache."""
+        """Created by the fault when it fires. It lies in the cache, where the renderer may write."""
         return self.root / "cache" / "analysis" / "fault-fired"
 
-    def _listen(self) -> None:
-        while note := self._socket.recv(4096):
-            self.notes.append(note.decode())
+    def _receive(self) -> None:
+        while message := self._socket.recv(4096):
+            self.notifications.append(message.decode())
 
     def start(self, *verb: str, fault: str = "", **environment: str) -> subprocess.Popen[bytes]:
         """Start `heygemd run` (or another verb); `fault` fires once per site."""
@@ -111,7 +111,7 @@ class Site:
         return process
 
     def drop(self, name: str, **files: Path) -> Path:
-        """Put a folder into the inbox as staff do: file by file. Keyword `anna__mp4` becomes anna.mp4."""
+        """Copy a folder into the inbox file by file, as staff do. The keyword `anna__mp4` becomes anna.mp4."""
         folder = self.share / "inbox" / name
         folder.mkdir()
         for keyword, source in files.items():
@@ -119,11 +119,11 @@ class Site:
         return folder
 
     def place_of(self, name: str) -> list[str]:
-        """Return the share folders in which the job lies now."""
+        """Return the share's folders that hold the job now."""
         return [place for place in FOLDERS if (self.share / place / name).is_dir()]
 
     def finished(self, name: str, place: str = "done", patience_s: float = PATIENCE_S) -> Path:
-        """Wait until the job lies in `place` and return it there."""
+        """Wait until the job is in `place`; return its folder there."""
 
         def there() -> Path | None:
             where = self.place_of(name)
@@ -157,19 +157,19 @@ class Site:
                 process.kill()
                 process.wait()
         self._socket.shutdown(socket.SHUT_RDWR)
-        self._ear.join()
+        self._receiver.join()
         self._socket.close()
 
 
 def offspring(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """Return all living descendants."""
+    """Return all descendants that are alive."""
     with contextlib.suppress(psutil.NoSuchProcess):
         return psutil.Process(process.pid).children(recursive=True)
     return []
 
 
 def workers(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
-    """Return the renderers that the daemon runs now; what ends while it is looked at is none."""
+    """Return the renderers that the daemon runs now, without those that end meanwhile."""
     found = []
     for child in offspring(process):
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -184,7 +184,7 @@ def worker(process: subprocess.Popen[bytes]) -> psutil.Process | None:
 
 
 def living(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Return those that still run (a zombie does not)."""
+    """Return the processes that still run; zombies do not count."""
     found = []
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -194,7 +194,7 @@ def living(processes: list[psutil.Process]) -> list[psutil.Process]:
 
 
 def duration_s(path: Path, stream: str = "v:0") -> float:
-    """Return a stream's length as ffprobe tells it."""
+    """Return a stream's duration as reported by ffprobe."""
     entry = "-show_entries", "stream=duration", "-of", "csv=p=0"
     out = subprocess.run(
         ["ffprobe", "-v", "error", "-select_streams", stream, *entry, path], capture_output=True, check=True
@@ -203,7 +203,7 @@ def duration_s(path: Path, stream: str = "v:0") -> float:
 
 
 def frame_count(path: Path) -> int:
-    """Decode the whole file and return its number of frames."""
+    """Decode all of a file; return its number of frames."""
     entry = "-count_frames", "-show_entries", "stream=nb_read_frames", "-of", "csv=p=0"
     out = subprocess.run(
         ["ffprobe", "-v", "error", "-select_streams", "v:0", *entry, path], capture_output=True, check=True

@@ -1,7 +1,7 @@
-"""A real systemd for a test: its own processes, mounts and host name, private /run /tmp /var /srv /mnt, a copy of /etc.
+"""A real systemd in its own namespaces: processes, mounts, host name, private /run /tmp /var /srv /mnt, a copy of /etc.
 
-What the tests start in it is this checkout, run by this interpreter, reachable for a service that may not look into
-anybody's home. Needs root. Everything in it dies with the context.
+Tests start this checkout in it with this interpreter, both bound below /run/code, because a confined service cannot
+read home folders. Needs root. Everything in it ends with the context.
 """
 
 from __future__ import annotations
@@ -26,14 +26,15 @@ Wants=systemd-journald.service
 After=systemd-journald.service
 AllowIsolate=yes
 """
-# No devices are looked for and no settings of the kernel are touched: it is the host's.
+# The kernel is the host's: no device scan, no kernel settings.
 MASKED = (
     "systemd-udevd.service",
     "systemd-udev-trigger.service",
     "systemd-sysctl.service",
     "systemd-modules-load.service",
 )
-# Mounts are made shared, as on a machine: a late mount reaches a service that way. In a container systemd does not.
+# Mounts are shared, as on a real machine, so that a late mount reaches a running service. systemd does not do this in a
+# container.
 INSIDE = """\
 set -e
 mount --make-rprivate /
@@ -57,7 +58,7 @@ exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb \\
 
 
 class System:
-    """A booted systemd. `run` runs a command in it."""
+    """A booted systemd; `run` runs a command in it."""
 
     def __init__(self, checkout: Path, units: dict[str, str]) -> None:
         """`units`: unit files and drop-ins by their path below the unit folder."""

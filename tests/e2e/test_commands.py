@@ -1,4 +1,4 @@
-"""What an administrator asks of a running daemon: real commands, a real share, a real render."""
+"""The administrator's commands against a running daemon: a real share and a real render."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def heygemd(site: Site, *words: str, status: int = 0) -> str:
 
 
 @pytest.mark.slow
-def test_a_day_of_somebody_who_knows_only_the_terminal(site: Site, media: SimpleNamespace) -> None:
-    # Paused: what is dropped stays where it is, and the status says why.
+def test_pause_status_resume_history_logs_retry_and_cancel(site: Site, media: SimpleNamespace) -> None:
+    # Paused: a dropped folder stays in the inbox, and the status says why.
     assert "No daemon has run" in heygemd(site, "status", status=1)
     assert "paused" in heygemd(site, "pause")
     site.drop("spring", voice__m4a=media.voice, anna__mp4=media.face, empty__mp4=media.no_face)
@@ -35,7 +35,7 @@ def test_a_day_of_somebody_who_knows_only_the_terminal(site: Site, media: Simple
     assert site.place_of("spring") == ["inbox"]
     assert json.loads(heygemd(site, "history", "--json")) == []
 
-    # It goes on; history and the job's own log tell what became of it, also after the daemon has gone.
+    # Resumed: history and the job's own log show the result, also after the daemon has ended.
     assert "going on" in heygemd(site, "resume")
     assert "it was not paused" in heygemd(site, "resume")
     site.finished("spring")
@@ -51,7 +51,7 @@ def test_a_day_of_somebody_who_knows_only_the_terminal(site: Site, media: Simple
         assert "anna.mp4: rendered" in log and "empty.mp4: failed: no_face" in log
     assert 'There is no job "winter"' in heygemd(site, "logs", "winter", status=4)
 
-    # Asked for while nobody runs: it waits in the inbox for the next start.
+    # No daemon runs: the retried folder waits in the inbox for the next start.
     assert f"moved to {site.share}/inbox/spring" in heygemd(site, "retry", "spring")
     heygemd(site, "cancel", "spring")
     assert (site.share / "inbox" / "spring" / "CANCEL").exists()
@@ -59,7 +59,7 @@ def test_a_day_of_somebody_who_knows_only_the_terminal(site: Site, media: Simple
 
 
 @pytest.mark.slow
-def test_what_the_page_shows_in_line_is_worked_on_in_that_order(site: Site, media: SimpleNamespace) -> None:
+def test_jobs_run_in_the_order_that_the_page_shows(site: Site, media: SimpleNamespace) -> None:
     heygemd(site, "pause")
     for name, priority in (("plain", 0), ("later", -1), ("!urgent", 0), ("soon", 3), ("春季", 0)):
         folder = site.drop(name, voice__m4a=media.voice, empty__mp4=media.no_face)

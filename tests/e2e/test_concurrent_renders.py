@@ -1,4 +1,4 @@
-"""Two renderers at once on one machine: both at work, and the daemon's end blames neither."""
+"""Two renderers at once on one machine: both work, and a killed daemon counts against neither video."""
 
 import signal
 

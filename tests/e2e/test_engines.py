@@ -1,4 +1,4 @@
-"""Engines through the daemon: somebody else's program on its good and bad days, and what is not installed yet."""
+"""Engines through the daemon: external programs that work, fail or hang, and engines that are not installed yet."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ARGV = ["{video}", "{audio}", "{output}", "{fps}"]
 
 
 def programs(*modes: str, **options: Any) -> dict[str, dict[str, Any]]:
-    """Sections of the settings: engines named after what the program shall do."""
+    """Return settings sections: one engine for each mode of the test program, named after it."""
     return {
         f"render.command.{mode}": {"argv": [sys.executable, str(PROGRAM), mode, *ARGV], "time_limit_s": 5, **options}
         for mode in modes
@@ -39,7 +39,7 @@ def test_a_job_is_rendered_by_a_program(site, media):
 
 
 @pytest.mark.slow
-def test_a_program_that_fails_hangs_or_leaves_garbage_ends_in_failed_with_its_reason(site, media):
+def test_a_program_that_fails_hangs_or_writes_garbage_goes_to_failed_with_its_reason(site, media):
     reasons = {
         "fail": "failed (status 3)",
         "hang": "took longer than 5 s and was stopped",
@@ -62,8 +62,8 @@ def test_a_program_that_fails_hangs_or_leaves_garbage_ends_in_failed_with_its_re
 
 @pytest.mark.slow
 def test_work_waits_for_weights_and_goes_on_by_itself(site, media):
-    """The renderer is not even started for what a file's first bytes tell; a closer look is the renderer's."""
-    site.module = "tests.faults.fault_injection"  # pauses are a second
+    """The daemon rejects a wrong file by its first bytes, without a renderer; only the renderer reads the weights."""
+    site.module = "tests.faults.fault_injection"  # with pauses of one second
     site.configure(render={"engine": "wav2lip"})
     weights = site.root / "models" / "wav2lip.pth"
     weights.parent.mkdir()
@@ -81,9 +81,9 @@ def test_work_waits_for_weights_and_goes_on_by_itself(site, media):
     first = next(line for line in site.log().splitlines() if "ERROR" in line)
     assert "heygemd models add wav2lip_gan.pth" in first and site.log().index(first) < site.log().index("claimed")
     weights.write_text("<!DOCTYPE html>")
-    wait_for(lambda: said("is a web page"), "a web page told")
+    wait_for(lambda: said("is a web page"), "a web page reported")
     torch.save({"conv1_1.weight": torch.zeros(1)}, weights)
-    wait_for(lambda: said("is a face detector"), "another network told")
+    wait_for(lambda: said("is a face detector"), "another network reported")
     assert site.place_of("j") == ["processing"]
     wait_for(lambda: attempts() == 0, "no attempt counted")
     wav2lip_weights.write(weights.with_suffix(".part")).replace(weights)
@@ -93,7 +93,7 @@ def test_work_waits_for_weights_and_goes_on_by_itself(site, media):
 
 
 @pytest.mark.slow
-def test_a_folder_that_asks_for_what_is_not_installed_lets_the_others_go(site, media):
+def test_a_folder_whose_engine_is_not_installed_does_not_block_others(site, media):
     site.module = "tests.faults.fault_injection"
     program = site.root / "lipsync.py"
     argv = {"argv": [str(program), "plain", *ARGV]}
@@ -113,7 +113,7 @@ def test_a_folder_that_asks_for_what_is_not_installed_lets_the_others_go(site, m
     assert {job["videos"][0]["attempts"] for job in site.records()} == {1}
 
 
-def test_once_does_not_wait_for_what_nobody_installs(site, media):
+def test_once_does_not_wait_for_missing_weights(site, media):
     site.configure(render={"engine": "wav2lip"})
     site.drop("j", voice__m4a=media.voice, anna__mp4=media.face)
     assert site.start("once").wait(150) == 69
@@ -121,7 +121,7 @@ def test_once_does_not_wait_for_what_nobody_installs(site, media):
     assert site.place_of("j") == ["inbox"]
 
 
-def test_once_does_not_wait_for_a_folder_that_asks_for_what_is_not_installed(site, media):
+def test_once_does_not_wait_for_a_folder_whose_engine_is_not_installed(site, media):
     site.configure(**{"render.command.mine": {"argv": ["/opt/nowhere/sync", *ARGV]}})
     folder = site.drop("wish", voice__m4a=media.voice, anna__mp4=media.face)
     (folder / "job.toml").write_text('engine = "mine"\n')

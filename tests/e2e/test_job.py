@@ -1,4 +1,4 @@
-"""The main promise: a dropped folder comes back, nothing in it lost, each failure explained."""
+"""The main promise: a dropped folder comes back with its results, no file is lost, every failure is explained."""
 
 import hashlib
 import os
@@ -44,7 +44,7 @@ def test_a_folder_comes_back_with_results_and_explanations(site, media):
     wait_for(lambda: "done/spring%20" in (site.share / "status.js").read_text(), "the page's link")
 
 
-def test_nothing_but_the_missing_is_rendered_when_dragged_back(site, media):
+def test_a_done_folder_dragged_back_renders_only_what_is_missing(site, media):
     site.drop("j", voice__m4a=media.voice, anna__mp4=media.face, ben__mp4=media.no_face)
     site.start()
     done = site.finished("j")
@@ -89,13 +89,13 @@ def test_waiting_is_explained_in_the_folder_and_the_note_goes_away(site, media):
     (site.share / "inbox" / "loose.mp4").unlink()
     wait_for(lambda: not (site.share / "inbox" / LOOSE_NOTE).exists(), "the note gone")
 
-    # It is written again when its words change, and only then.
+    # It is rewritten only when its text changes.
     written = note.stat().st_ino
     time.sleep(2)
     assert note.stat().st_ino == written
     for name in ("a.m4a", "voice.m4a"):
         (folder / name).write_bytes(media.voice.read_bytes())
-    wait_for(lambda: "2 audio files" in note.read_text("utf-8-sig"), "other words")
+    wait_for(lambda: "2 audio files" in note.read_text("utf-8-sig"), "the new text")
     (folder / "a.m4a").unlink()
     done = site.finished("half")
     assert not (done / WAITING_NOTE).exists()
@@ -165,7 +165,7 @@ def test_cancel_by_a_file_stops_within_seconds(site, media):
     assert not (failed / "CANCEL").exists()
 
 
-def test_what_can_only_be_explained_goes_first_then_priority_then_arrival(site, media):
+def test_jobs_without_work_go_first_then_priority_then_arrival(site, media):
     (site.share / "inbox" / "PAUSE").write_bytes(b"")
     for name in ("b", "a", "!urgent"):
         site.drop(name, voice__m4a=media.voice, anna__mp4=media.face)
@@ -177,7 +177,7 @@ def test_what_can_only_be_explained_goes_first_then_priority_then_arrival(site, 
     wait_for(lambda: re.findall(r"job=(\S+) claimed", site.log()) == ["hopeless", "!urgent"], "two claims")
 
 
-def test_the_results_are_staffs_to_move_and_delete(site, media):
+def test_staff_may_move_and_delete_the_results(site, media):
     site.drop("j", voice__m4a=media.voice, anna__mp4=media.face)
     site.start()
     done = site.finished("j")
@@ -187,7 +187,7 @@ def test_the_results_are_staffs_to_move_and_delete(site, media):
         assert path.stat().st_gid == (site.share / "inbox").stat().st_gid
 
 
-def test_staff_hold_and_pause_by_names_and_get_one_archive(site, media):
+def test_names_hold_and_pause_jobs_and_results_come_as_one_archive(site, media):
     site.configure(render={"zip_results": True})
     (site.share / "inbox" / "PAUSE").write_bytes(b"")
     held = site.drop("j-wip", voice__m4a=media.voice, anna__mp4=media.face)
@@ -204,7 +204,7 @@ def test_staff_hold_and_pause_by_names_and_get_one_archive(site, media):
         assert archive.namelist() == ["anna.mp4"]
 
 
-def test_what_stays_incomplete_or_can_never_be_a_job_goes_to_failed_with_its_reason(site, media):
+def test_folders_that_stay_incomplete_or_can_never_be_a_job_go_to_failed_with_the_reason(site, media):
     site.configure(inbox={"waiting_fail_after_h": 0.0006})
     site.drop("no voice", anna__mp4=media.face)
     linked = site.drop("linked", voice__m4a=media.voice)

@@ -1,4 +1,4 @@
-"""SIGKILL at every phase, of daemon and renderer: no file lost, no finished video rendered twice, the job completes."""
+"""SIGKILL of daemon and renderer at every phase: no file is lost, nothing is rendered twice, the job completes."""
 
 import re
 import signal
@@ -27,14 +27,14 @@ PACKAGE = Path(heygemd.__file__).parent
 
 
 def test_every_point_is_tried():
-    """The points in the code are those below: no transition without a kill."""
+    """Every fault point in the code is listed here, so every transition gets its kill."""
     named = {n for path in PACKAGE.rglob("*.py") for n in re.findall(r'\bpoint\(f?"([^"]+)"\)', path.read_text())}
     daemon = {re.sub("^daemon-.*", "daemon-{event.phase}", n) for n in (*BEFORE_ANY_RESULT, *WITH_A_RESULT)}
     assert named == daemon | set(CHILD_POINTS)
 
 
-def everything(site):
-    """Names of the job's inputs wherever they lie."""
+def all_inputs(site):
+    """Return the names of the job's inputs wherever they are on the share."""
     found = [p.name for place in FOLDERS for p in (site.share / place).rglob("*") if p.is_file()]
     return {n for n in found if not n.startswith((".", "HEYGEMD", "report"))}
 
@@ -47,7 +47,7 @@ def test_the_daemon_dies_and_the_next_one_finishes(site, media, point):
     first = site.start(fault=point)
     assert first.wait(90 * PATIENCE) == -signal.SIGKILL
     assert len(site.place_of("j")) == 1
-    assert {"voice.m4a", *titles} <= everything(site)
+    assert {"voice.m4a", *titles} <= all_inputs(site)
     site.start()
     done = site.finished("j")
     assert sorted(p.name for p in (done / "originals").iterdir()) == [*titles, "voice.m4a"]
@@ -71,8 +71,8 @@ def test_the_renderer_dies_and_the_video_is_tried_again(site, media, point):
 
 @pytest.mark.fault("F9")
 @pytest.mark.timeout(600)
-def test_a_poisoned_video_ends_after_its_attempts_and_takes_no_other_with_it(site, media):
-    """The decoder itself dies by SIGSEGV on the third of six videos: five results."""
+def test_a_video_that_crashes_the_decoder_fails_alone_after_its_attempts(site, media):
+    """The decoder dies by SIGSEGV on the third of six videos; the other five are rendered."""
     shim = site.root / "bin"
     shim.mkdir()
     for tool in ("ffmpeg", "ffprobe"):
@@ -92,7 +92,7 @@ def test_a_poisoned_video_ends_after_its_attempts_and_takes_no_other_with_it(sit
 
 
 @pytest.mark.fault("F10")
-def test_a_machine_that_dies_twice_on_a_video_gives_it_up(site, media):
+def test_a_video_that_ends_the_daemon_twice_is_given_up(site, media):
     site.drop("j", voice__m4a=media.voice, anna__mp4=media.face)
     for round_ in range(2):
         site.fired_once.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Folders dropped by somebody else: the daemon runs as a user of its own, as under systemd."""
+"""Folders dropped by another user: the daemon runs as its own user, as under systemd."""
 
 import os
 import shutil
@@ -13,12 +13,12 @@ from .harness import Site, wait_for
 DAEMON_UID, STAFF_UID, GROUP = 1, 2, 100
 AS_DAEMON = ["setpriv", f"--reuid={DAEMON_UID}", f"--regid={GROUP}", "--clear-groups"]
 READS_ALL = ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]
-"""Lets the daemon reach a Python that lies in root's home; writing and moving stay what its user may."""
+"""Lets the daemon read a Python in root's home. It may still write and move only what its user may."""
 
 
 @pytest.fixture
 def foreign():
-    """A site whose daemon is not root, in a place that other users may enter."""
+    """A site whose daemon is not root, in a folder that other users may enter."""
     if os.geteuid() != 0:
         pytest.skip("needs root to act as two users")
     root = Path(tempfile.mkdtemp(prefix="heygemd-", dir="/var/tmp"))
@@ -53,7 +53,7 @@ def test_a_group_writable_folder_of_another_user_is_served(foreign, media):
 
 @pytest.mark.root
 @pytest.mark.fault("F12")
-def test_a_folder_that_may_not_be_moved_is_explained_and_served_once_mended(foreign, media):
+def test_a_folder_that_may_not_be_moved_is_explained_and_served_once_fixed(foreign, media):
     folder = foreign.drop("locked", voice__m4a=media.voice, anna__mp4=media.face)
     own(folder, 0o755)
     foreign.start()

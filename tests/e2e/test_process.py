@@ -1,4 +1,4 @@
-"""Signals, systemd's socket, a second daemon, orphans: the life of the processes."""
+"""The life of the processes: signals, notifications to systemd, a second daemon, orphans."""
 
 import asyncio
 import os
@@ -17,16 +17,16 @@ from heygemd.storage import share_fs
 from .harness import living, offspring, wait_for, worker
 
 
-def test_systemd_hears_ready_status_watchdog_and_stopping(site, media):
+def test_systemd_is_notified_of_ready_status_watchdog_and_stopping(site, media):
     site.drop("j", voice__m4a=media.voice, anna__mp4=media.face)
     process = site.start()
-    wait_for(lambda: "READY=1" in site.notes, "READY")
+    wait_for(lambda: "READY=1" in site.notifications, "READY")
     site.finished("j")
-    wait_for(lambda: site.notes.count("WATCHDOG=1") >= 3, "pings")
+    wait_for(lambda: site.notifications.count("WATCHDOG=1") >= 3, "pings")
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0
-    wait_for(lambda: "STOPPING=1" in site.notes, "STOPPING")
-    assert any(re.match(r"STATUS=j: \d of 1 done, anna.mp4 \d+%", n) for n in site.notes)
+    wait_for(lambda: "STOPPING=1" in site.notifications, "STOPPING")
+    assert any(re.match(r"STATUS=j: \d of 1 done, anna.mp4 \d+%", n) for n in site.notifications)
 
 
 @pytest.mark.fault("F26")
@@ -63,7 +63,7 @@ def test_no_process_of_ours_outlives_a_kill(site, media, victim):
 @pytest.mark.fault("F27")
 def test_a_second_daemon_is_refused_with_a_clear_message(site):
     site.start()
-    wait_for(lambda: "READY=1" in site.notes, "READY")
+    wait_for(lambda: "READY=1" in site.notifications, "READY")
     second = site.start()
     assert second.wait(20) == Exit.SECOND_DAEMON
     assert "another heygemd already runs" in (site.root / "stderr").read_text()
@@ -93,7 +93,7 @@ def test_two_daemons_with_records_of_their_own_share_the_inbox_without_doing_a_j
 @pytest.mark.fault("F26")
 def test_sighup_reads_the_settings_again_and_a_mistake_changes_nothing(site):
     process = site.start()
-    wait_for(lambda: "READY=1" in site.notes, "READY")
+    wait_for(lambda: "READY=1" in site.notifications, "READY")
     site.configure(render={"crf": 30})
     process.send_signal(signal.SIGHUP)
     wait_for(lambda: "settings reloaded" in site.log(), "reload")
@@ -148,7 +148,7 @@ def test_a_share_that_hangs_is_reported_and_no_second_thread_is_tried(site, monk
     release.set()
     assert threads == 1
     assert states[-2][1] == "share-unavailable"
-    assert any("share-unavailable" in n for n in site.notes)
+    assert any("share-unavailable" in n for n in site.notifications)
 
 
 @pytest.mark.fault("F13")
@@ -157,7 +157,7 @@ def test_the_share_may_be_away_at_the_start_and_come_back(site, media):
     site.share.rename(away)
     site.share.mkdir()
     site.start()
-    wait_for(lambda: "READY=1" in site.notes, "READY")
+    wait_for(lambda: "READY=1" in site.notifications, "READY")
     wait_for(lambda: site.status()["state"] == "share-unavailable", "status")
     assert os.listdir(site.share) == []
     site.share.rmdir()

@@ -1,4 +1,4 @@
-"""`heygemd render` and `heygemd sync`: one video, no folders, no daemon, the same pipeline."""
+"""`heygemd render` and `heygemd sync`: one video through the same pipeline, without folders and daemon."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ def test_one_video_without_a_daemon_or_a_cache(site, media, tmp_path):
     assert duration_s(tmp_path / "out.mp4") == duration_s(tmp_path / "out.mp4", "a:0") == 1
 
 
-def test_what_cannot_be_rendered_is_said_plainly_and_leaves_no_file(site, media, tmp_path):
+def test_a_video_without_a_face_is_explained_and_leaves_no_file(site, media, tmp_path):
     done = render(site, media.voice, media.no_face, tmp_path / "out.mp4")
     assert done.returncode == Exit.INPUT
     assert "No face was found" in done.stderr
@@ -47,7 +47,7 @@ def sync(site, video, *more):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)  # a render and four measurements
-def test_a_finished_video_is_judged_and_a_late_or_foreign_sound_is_flagged(site, tmp_path):
+def test_sync_accepts_a_finished_video_and_flags_late_or_foreign_sound(site, tmp_path):
     face, made, late, foreign = (tmp_path / f"{name}.mp4" for name in ("face", "made", "late", "foreign"))
     done = render(site, VOICE, anna.film(face, 12), made)
     assert done.returncode == Exit.OK, done.stderr
@@ -67,7 +67,7 @@ def test_a_finished_video_is_judged_and_a_late_or_foreign_sound_is_flagged(site,
     assert sync(site, foreign, "--audio", str(VOICE))[0] == Exit.OK
 
 
-def test_what_has_no_sound_cannot_be_judged(site, media):
+def test_sync_refuses_a_video_without_sound(site, media):
     command = [sys.executable, "-m", "heygemd", "sync", str(media.face), "--config", str(site.config)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == Exit.INPUT

@@ -1,4 +1,4 @@
-"""The shipped unit under a real systemd: ready, status, reload, priorities, late mounts, stop, bad configuration."""
+"""The shipped units under a real systemd: ready, status, reload, priorities, late mounts, stop, bad configuration."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STOP_LIMIT_S = 45
 
 
 def can_boot() -> bool:
-    """Whether a systemd can be booted here; in CI that is not a question but a duty."""
+    """Whether a systemd can be booted here. In CI it must be possible: the tests fail instead of being skipped."""
     tools = all(shutil.which(tool) for tool in ("unshare", "nsenter", "systemctl"))
     return bool(os.environ.get("CI")) or (os.geteuid() == 0 and tools and Path("/lib/systemd/systemd").exists())
 
@@ -87,7 +87,7 @@ def start(system: System) -> None:
     assert done.returncode == 0, f"{done.stderr}\n{journal(system)}"
 
 
-def test_a_day_of_the_service(system: System) -> None:
+def test_start_status_reload_and_stop(system: System) -> None:
     system.heygemd("init", SHARE)
     start(system)
     assert show(system, "ActiveState") == "active"
@@ -100,14 +100,14 @@ def test_a_day_of_the_service(system: System) -> None:
     wait_for_status(system, "1 waiting")
     until(lambda: owner(system, f"{SHARE}/status.html") == "heygemd:heygemd 660", system)
 
-    # A mistake in the configuration is an error in the journal, and changes nothing.
+    # A mistake in the configuration is logged as an error and changes nothing.
     system.run("sh", "-c", f"printf '[render]\\ncrf = 99\\n' >> {CONFIG}")
     system.run("systemctl", "reload", "heygemd")
     until(lambda: "settings not reloaded" in journal(system, "-p", "err"), system)
     assert "serves" not in journal(system, "-p", "err")
     assert "serves" in journal(system)
 
-    # The log is a file as well, which administrators may read.
+    # The log is also a file that administrators may read.
     assert owner(system, "/var/log/heygemd/heygemd.log") == "heygemd:adm 640"
 
     pid = show(system, "MainPID")
@@ -120,7 +120,7 @@ def test_a_day_of_the_service(system: System) -> None:
 
 @pytest.fixture
 def job() -> Iterator[Path]:
-    """A short real job, in a folder that the system sees."""
+    """A short real job in a folder that the system can see."""
     with tempfile.TemporaryDirectory(prefix="heygemd-job-", dir="/var/tmp") as folder:
         made = Path(folder) / "hello"
         made.mkdir()
@@ -148,7 +148,7 @@ def test_a_job_is_rendered_inside_the_confinement(system: System, job: Path) -> 
     system.run("runuser", "-u", "anna", "--", "rm", "-r", finished)
 
 
-def test_a_share_may_come_late_and_go_again(system: System) -> None:
+def test_a_share_may_be_mounted_late_and_unmounted(system: System) -> None:
     system.heygemd("init", SHARE)
     system.run("sh", "-c", f"rm -rf {SHARE}/*  {SHARE}/.heygemd-share")
     start(system)
@@ -164,7 +164,7 @@ def test_a_share_may_come_late_and_go_again(system: System) -> None:
     assert show(system, "NRestarts") == "0"
 
 
-def test_bad_configuration_stops_the_service_for_good(system: System) -> None:
+def test_bad_configuration_is_not_restarted(system: System) -> None:
     system.run("sh", "-c", f"printf '[render]\\nengine = \"mash\"\\ncrf = 99\\n' > {CONFIG}")
     assert system.run("systemctl", "start", "heygemd", check=False).returncode != 0
     time.sleep(1)
@@ -195,7 +195,7 @@ def drop_in(system: System, text: str) -> None:
 @pytest.mark.slow
 @pytest.mark.fault("F26")
 @pytest.mark.timeout(600)
-def test_a_hung_loop_a_stop_and_a_crash_cost_no_job(
+def test_a_hung_loop_and_a_stop_cost_no_job(
     system: System, job: Path, record_property: Callable[[str, object], None]
 ) -> None:
     drop_in(system, "WatchdogSec=12")
@@ -211,7 +211,7 @@ def test_a_hung_loop_a_stop_and_a_crash_cost_no_job(
     anna(f"cp -r {job} {SHARE}/inbox/")
     wait_for_status(system, "hello: 0 of 1 done", seconds=120)
 
-    # The main loop hangs: systemd ends it and starts it anew, and the job goes on.
+    # The main loop hangs: systemd restarts the daemon, and the job goes on.
     system.run("kill", "-STOP", show(system, "MainPID"))
     began = time.monotonic()
     until(lambda: show(system, "NRestarts") == "1" and show(system, "ActiveState") == "active", system, seconds=90)
@@ -219,7 +219,7 @@ def test_a_hung_loop_a_stop_and_a_crash_cost_no_job(
     assert "watchdog" in system.run("journalctl", "--no-pager", "-u", "heygemd").stdout.lower()
     wait_for_status(system, "hello: 0 of 1 done", seconds=120)
 
-    # A stop in the middle of the render is quick and leaves nothing running.
+    # A stop during the render is quick and leaves no process.
     began = time.monotonic()
     system.run("systemctl", "stop", "heygemd")
     stop_s = time.monotonic() - began
@@ -227,7 +227,7 @@ def test_a_hung_loop_a_stop_and_a_crash_cost_no_job(
     assert show(system, "Result") == "success"
     assert system.run("pgrep", "-u", "heygemd", check=False).stdout == ""
 
-    # A folder that cannot be rendered is an error in the journal; the other one is done.
+    # A folder that cannot be rendered is logged as an error; the other one is finished.
     anna(f"mkdir {SHARE}/inbox/bad && cp {job}/voice.m4a {SHARE}/inbox/bad/ && echo noise > {SHARE}/inbox/bad/x.mov")
     start(system)
     until(lambda: owner(system, f"{SHARE}/done/hello/astronaut-wide.mp4") != "", system, seconds=300)
@@ -237,8 +237,8 @@ def test_a_hung_loop_a_stop_and_a_crash_cost_no_job(
     rotated = system.run("sh", "-c", "stat -c '%U:%G %a' /var/log/heygemd/*.gz").stdout.split("\n")
     assert set(rotated) == {"heygemd:adm 660", ""}
     print(system.run("journalctl", "-u", "heygemd", "-o", "short", "--no-pager", "--no-hostname").stdout)
-    told = f"unit: restarted by the watchdog (12 s) within {restart_s:.0f} s, stopped mid-render in {stop_s:.1f} s"
-    record_property("summary", f"{told}, {len(rotated) - 1} rotated logs, job done, bad one in journalctl -p err")
+    summary = f"unit: restarted by the watchdog (12 s) within {restart_s:.0f} s, stopped mid-render in {stop_s:.1f} s"
+    record_property("summary", f"{summary}, {len(rotated) - 1} rotated logs, job done, bad one in journalctl -p err")
 
 
 TRIALS = """\
@@ -263,7 +263,7 @@ print("TRIALS", {
 
 
 def test_the_sandbox_holds(system: System) -> None:
-    """What the unit allows and refuses, tried by a program in the very same confinement."""
+    """What the unit allows and refuses, tried by a program that runs in the same confinement."""
     system.heygemd("init", SHARE)
     script = (TRIALS % {"share": SHARE}).replace("'", "'\\''")
     system.run("sh", "-c", f"printf '%s' '{script}' > /run/code/trials.py")
@@ -275,7 +275,7 @@ def test_the_sandbox_holds(system: System) -> None:
     assert allowed == {"state", "cache", "share", "logs"}, found
 
 
-def test_it_installs_examines_and_removes_itself() -> None:
+def test_service_install_doctor_and_uninstall() -> None:
     with System(CHECKOUT, {}) as booted:
         drop_in = "/etc/systemd/system/heygemd.service.d"
         environment = "".join(f"Environment={key}={value}\\n" for key, value in booted.environment.items())
@@ -297,8 +297,8 @@ def test_it_installs_examines_and_removes_itself() -> None:
         assert booted.run("test", "-e", "/etc/heygemd/config.toml", check=False).returncode == 0
 
 
-def test_news_leave_the_machine_by_the_second_unit_alone() -> None:
-    """The daemon has no network; what it puts into its outbox is sent by the path-activated unit."""
+def test_only_the_notify_unit_sends_notifications() -> None:
+    """The daemon has no network. The path-activated unit sends what lies in the outbox folder."""
     with Hook() as hook, System(CHECKOUT, {}) as booted:
         thread = threading.Thread(target=hook.serve_forever)
         thread.start()

@@ -11,25 +11,25 @@ from typing import Any
 
 import pytest
 
-from tests.faults.invariants import Accounted
+from tests.faults.invariants import LedgerSite
 
 NEXT = "the next healthy job"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Try only the first and the last variant of each fault on a daemon, unless HEYGEMD_FAULTS says "all"."""
+    """Run only the first and the last variant of each daemon fault, unless HEYGEMD_FAULTS is "all"."""
     if os.environ.get("HEYGEMD_FAULTS") == "all":
         return
     families = defaultdict(list)
     for item in items:
         if "faulty" in getattr(item, "fixturenames", ()):
             families[item.nodeid.partition("[")[0]].append(item)
-    spared = [item for family in families.values() for item in family[1:-1]]
-    config.hook.pytest_deselected(items=spared)
-    items[:] = [item for item in items if item not in spared]
+    skipped = [item for family in families.values() for item in family[1:-1]]
+    config.hook.pytest_deselected(items=skipped)
+    items[:] = [item for item in items if item not in skipped]
 
 
-class Faulty(Accounted):
+class Faulty(LedgerSite):
     """A site whose daemon's calls to the share can be made to fail."""
 
     def __init__(self, root: Path, media: SimpleNamespace, **sections: dict[str, Any]) -> None:
@@ -55,20 +55,20 @@ class Faulty(Accounted):
         draft.replace(self.rules)
 
     def fired(self) -> list[str]:
-        """Return which calls were made to fail."""
+        """Return the calls that failed by injection."""
         path = Path(f"{self.rules}.fired")
         return path.read_text().splitlines() if path.exists() else []
 
     def check(self, **bounds: int) -> None:
-        """Assert that the next healthy job is rendered (I4), and all other invariants."""
+        """Assert that the next healthy job is rendered (I4) and that all other invariants hold."""
         self.healthy(NEXT)
         self.finished(NEXT)
         self.ledger.check(**bounds)
 
-    # --- a share on a mount of the daemon's own, which can go away under it ----------------------------------------
+    # --- a share on a mount in the daemon's own namespace, which can disappear -------------------------------------
 
     def on_mount(self) -> None:
-        """Let the daemon see the share through a mount; the tests see what lies behind it."""
+        """Let the daemon see the share through a bind mount; the tests use the folder behind it."""
         behind, point = self.root / "nas", self.share
         self.share.rename(behind)
         point.mkdir()
@@ -79,7 +79,7 @@ class Faulty(Accounted):
         subprocess.run(["nsenter", "-t", str(process.pid), "-m", *map(str, command)], check=True)
 
     def unmount(self, process: subprocess.Popen[bytes]) -> None:
-        """The share goes away: an empty folder is left where it was."""
+        """Unmount the share; an empty folder remains in its place."""
         self.in_namespace(process, "umount", "--lazy", self.point)
 
     def mount(self, process: subprocess.Popen[bytes]) -> None:
@@ -94,14 +94,14 @@ def faulty(tmp_path: Path, media: SimpleNamespace) -> Iterator[Faulty]:
 
 
 def needs_root() -> pytest.MarkDecorator:
-    """Mounts need root; in CI that is not a question but a duty."""
+    """Skip without root, which mounts need. CI never skips: there the tests fail instead."""
     able = bool(os.environ.get("CI")) or os.geteuid() == 0
     return pytest.mark.skipif(not able, reason="needs root to make mounts")
 
 
 @pytest.fixture
 def disk() -> Iterator[Callable[[Path, str], None]]:
-    """Mount a small disk of its own at an existing folder, with what lay there."""
+    """Mount a small file system over a folder; the files in it are copied into the mount."""
     mounted: list[Path] = []
 
     def make(path: Path, size: str) -> None:
@@ -119,7 +119,7 @@ def disk() -> Iterator[Callable[[Path, str], None]]:
 
 
 class Clock:
-    """The daemon's wall clock."""
+    """The daemon's wall clock, which a test can set."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -127,7 +127,7 @@ class Clock:
         self.jump(0)
 
     def jump(self, seconds: float) -> None:
-        """Set the clock to this far from the true time."""
+        """Set the clock to the true time plus `seconds`."""
         draft = self.path.with_suffix(".draft")
         draft.write_text(str(seconds))
         draft.replace(self.path)

@@ -1,16 +1,17 @@
 """Start heygemd with injected faults in its file system calls: python -m tests.faults.fault_injection VERB ...
 
-HEYGEMD_INJECT names a JSON file of rules, read again whenever it changes; each firing is a line in FILE.fired. A rule:
+HEYGEMD_INJECT names a JSON file of rules, read again when it changes. Each injected fault adds a line to FILE.fired. A
+rule has these keys:
 
-    call    name of an os function, "read" for reading an open file, "change" for all that alter a disk, "" for all
-    where   "share" (default): calls of the share's I/O thread; "any": of every thread
-    error   errno name to fail with; or "hang" (for `seconds`), or "kill" (SIGKILL before the call)
-    after   calls to let pass first
-    times   how often it fires; 0: always
+    call    name of an os function, "read" for reads of an open file, "change" for all that alter a disk, "" for all
+    where   "share" (default): calls on the share's I/O thread; "any": calls on every thread
+    error   name of the errno to fail with, "hang" (for `seconds`) or "kill" (SIGKILL before the call)
+    after   number of matching calls that pass first
+    times   number of calls that fail; 0: all
 
-HEYGEMD_CLOCK names a file with seconds by which the daemon's wall clock is wrong.
+HEYGEMD_CLOCK names a file with the number of seconds to add to the daemon's wall clock.
 
-The daemon's pauses are shortened, so that recovery is seen within a test; nothing else differs from `heygemd`.
+The daemon's pauses are shortened, so that a test sees the recovery. Nothing else differs from `heygemd`.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-LOOKS = ["scandir", "listdir", "stat", "lstat", "statvfs"]
+READS = ["scandir", "listdir", "stat", "lstat", "statvfs"]
 CHANGES = ["mkdir", "rmdir", "unlink", "rename", "replace", "write", "fsync", "chmod"]
-CALLS = [*LOOKS, "open", *CHANGES]
+CALLS = [*READS, "open", *CHANGES]
 
 
 class Rules:
-    """The rules of the file and how often each has matched."""
+    """The rules in the file, and how often each has matched."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -44,8 +45,8 @@ class Rules:
         self._rules: list[dict[str, Any]] = []
         self._lock = threading.RLock()
 
-    def meet(self, call: str) -> None:
-        """Fail, hang or die here if a rule says so."""
+    def apply(self, call: str) -> None:
+        """Fail, hang or kill the process if a rule matches this call."""
         with self._lock:
             rule = next((rule for rule in self._current() if self._due(rule, call)), None)
         if rule is None:
@@ -72,14 +73,14 @@ class Rules:
         here = rule.get("where") == "any" or threading.current_thread().name == "share"
         if call not in wanted or not here:
             return False
-        rule["met"] = rule.get("met", 0) + 1
-        nth = rule["met"] - rule.get("after", 0)
+        rule["matched"] = rule.get("matched", 0) + 1
+        nth = rule["matched"] - rule.get("after", 0)
         times = rule.get("times", 0)
         return nth > 0 and (times == 0 or nth <= times)
 
 
 def install(rules: Rules) -> None:
-    """Put the rules in front of the os functions."""
+    """Wrap the os functions so that each call passes the rules first."""
     accessor = getattr(pathlib, "_NormalAccessor", None)  # Python 3.10 keeps its own references
     inside = threading.local()
 
@@ -88,7 +89,7 @@ def install(rules: Rules) -> None:
             if not getattr(inside, "rule", False):
                 inside.rule = True
                 try:
-                    rules.meet(name)
+                    rules.apply(name)
                 finally:
                     inside.rule = False
             return real(*args, **kwargs)
@@ -97,11 +98,11 @@ def install(rules: Rules) -> None:
 
     class Reading(io.FileIO):
         def read(self, size: int = -1) -> bytes:  # type: ignore[override]
-            rules.meet("read")
+            rules.apply("read")
             return super().read(size)
 
-        def readinto(self, buffer: Any) -> int | None:  # what a buffered reader calls
-            rules.meet("read")
+        def readinto(self, buffer: Any) -> int | None:  # called by a buffered reader
+            rules.apply("read")
             return super().readinto(buffer)
 
     def fdopen(fd: int, mode: str = "r", buffering: int = -1, *rest: Any, **more: Any) -> Any:
@@ -119,7 +120,7 @@ def install(rules: Rules) -> None:
 
 
 def set_clock(path: Path) -> None:
-    """Let the daemon's wall clock go wrong by as many seconds as the file says at the moment."""
+    """Shift the daemon's wall clock by the number of seconds in the file, read at each call."""
     true_time = time.time
     time.time = lambda: true_time() + float(path.read_text())
 

@@ -1,4 +1,4 @@
-"""A pytest plugin: the table of faults, how often each was tried in this run and how that ended."""
+"""A pytest plugin that reports how often each known fault was tried in this run, and with what outcome."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ FAULTS = {
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> object:  # type: ignore[misc]
-    """Let a test's faults travel with its report, also from a worker process."""
+    """Attach the test's faults to its report, so that they also arrive from a worker process."""
     outcome = yield
     report = outcome.get_result()
     for mark in item.iter_markers("fault"):
@@ -55,7 +55,7 @@ def pytest_runtest_makereport(item: pytest.Item) -> object:  # type: ignore[misc
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print a line for each fault that this run could have tried."""
+    """Print a line for each fault that was tried, and the names of the others."""
     tried: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     notes: list[str] = []
     for outcome in ("passed", "failed"):
@@ -71,8 +71,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for name, what in FAULTS.items():
         held, broken = tried[name]
         if held + broken:
-            verdict = "BROKEN" if broken else "held"
-            terminalreporter.write_line(f"{name:<6} {what:<66} {held:>5} {broken:>3}  {verdict}")
+            outcome = "BROKEN" if broken else "held"
+            terminalreporter.write_line(f"{name:<6} {what:<66} {held:>5} {broken:>3}  {outcome}")
     terminalreporter.write_line(f"not tried: {' '.join(name for name in FAULTS if not sum(tried[name])) or 'none'}")
     for note in notes:
         terminalreporter.write_line(note)

@@ -1,7 +1,7 @@
-"""Mutated media through the daemon's judgement and a short render: python -m tests.faults.fuzz_media FOLDER SEED COUNT
+"""Mutated media through the daemon's checks and a short render: python -m tests.faults.fuzz_media FOLDER SEED COUNT
 
-The judgement (container walk, ffprobe) runs in this process, as in the daemon; each render in a forked, confined child,
-so that the renderer's imports are paid once. Prints one JSON object: how often each outcome was met, and what is wrong.
+The checks (container, ffprobe) run in this process, as in the daemon. Each render runs in a forked, confined child, so
+that the renderer is imported only once. Prints one JSON object with the count of each outcome and a list of failures.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from tests.media_factory import ffmpeg
 
 LIMITS = Limits(probe_timeout_s=20, max_audio_s=60, max_video_s=60, max_pixels=1920 * 1080, free_scratch_gib=0)
 HANG_S = 240.0 * PATIENCE
-"""More than any stage may take on a loaded machine; the daemon's own limits are larger still."""
+"""Longer than any stage takes on a loaded machine, but below the daemon's own limits."""
 
 Bytes = bytearray
 
@@ -79,7 +79,7 @@ def zeros(data: Bytes, rng: random.Random, other: bytes) -> Bytes:
 
 
 def huge_sizes(data: Bytes, rng: random.Random, other: bytes) -> Bytes:
-    """Tamper with the size of a box: four bytes before a name of four letters."""
+    """Change the size of a box: the four bytes before a name of four letters."""
     names = [i for i in range(4, min(len(data) - 4, 200_000)) if data[i : i + 4].isalpha()]
     for at in rng.sample(names, min(2, len(names))):
         data[at - 4 : at] = rng.choice([b"\0\0\0\0", b"\0\0\0\1", b"\x7f\xff\xff\xff", b"\xff\xff\xff\xff"])
@@ -92,7 +92,7 @@ MUTATIONS: list[Callable[[Bytes, random.Random, bytes], Bytes]] = [
 
 
 def sources(folder: Path) -> list[Path]:
-    """Make what is mutated: real faces and voices in every container."""
+    """Make the files to mutate: real faces and voices in every container."""
     found = [*sample_media.videos(folder), *sample_media.voices(folder)]
     first = found[0]
     for ending, codec in {
@@ -105,8 +105,8 @@ def sources(folder: Path) -> list[Path]:
     return found
 
 
-def judge(path: Path) -> str:
-    """What the daemon concludes; the kind of media, or the code of a typed fault."""
+def classify(path: Path) -> str:
+    """Return what the daemon concludes: the kind of media, or the code of a typed error."""
     try:
         completeness.examine(path)
         return probe.probe(path, LIMITS).kind or "no media"
@@ -115,7 +115,7 @@ def judge(path: Path) -> str:
 
 
 def render(voice: Path, shown: Path, folder: Path) -> str:
-    """Render in a forked child; its outcome in a word, "hang" or the signal that ended it."""
+    """Render in a forked child. Return "rendered", an error's code, "hang", or "died" with the wait status."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
@@ -159,20 +159,20 @@ def _outcome(voice: Path, shown: Path, folder: Path) -> str:
 def main(folder: Path, seed: int, count: int) -> None:
     cv2.setNumThreads(1)
     rng, outcomes, wrong = random.Random(seed), collections.Counter[str](), []
-    whole = sources(folder)
+    originals = sources(folder)
     voice, face = folder / "v.wav", folder / "bundled-0.mp4"
     for number in range(count):
-        source, other = rng.choice(whole), rng.choice(whole)
+        source, other = rng.choice(originals), rng.choice(originals)
         mutation = rng.choice(MUTATIONS)
         mutant = folder / f"mutant{rng.choice([source, other]).suffix}"
         mutant.write_bytes(mutation(bytearray(source.read_bytes()), rng, other.read_bytes()))
-        kind, room = judge(mutant), folder / "room"
+        kind, job_folder = classify(mutant), folder / "job"
         word = kind
         if kind in ("audio", "video"):
-            room.mkdir()
+            job_folder.mkdir()
             pair = (mutant, face) if kind == "audio" else (voice, mutant)
-            word = render(*pair, room)
-            shutil.rmtree(room)
+            word = render(*pair, job_folder)
+            shutil.rmtree(job_folder)
         outcomes[word.split(" ")[0]] += 1
         if word.startswith(("untyped", "hang", "died")):
             kept = folder / f"found-{number}{mutant.suffix}"

@@ -1,4 +1,7 @@
-"""Coverage-guided fuzzing of what strangers can write: python -m tests.faults.fuzz_parsers TARGET [LIBFUZZER OPTION]"""
+"""Coverage-guided fuzzing of the parsers that read untrusted bytes.
+
+python -m tests.faults.fuzz_parsers TARGET [LIBFUZZER OPTION]
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ FOLDER = Path(tempfile.mkdtemp(prefix="heygemd-fuzz-"))
 
 
 def examine(data: bytes) -> None:
-    """The container walk: a judgement or NotReady."""
+    """The container check: returns or raises NotReady."""
     path = FOLDER / "media"
     path.write_bytes(data)
     try:
@@ -38,7 +41,7 @@ def examine(data: bytes) -> None:
 
 
 def settings(data: bytes) -> None:
-    """A job.toml: settings or InputError."""
+    """A job.toml: yields settings or raises InputError."""
     try:
         job_toml.load_job(data).apply(Render())
     except InputError as error:
@@ -46,7 +49,7 @@ def settings(data: bytes) -> None:
 
 
 def record(data: bytes) -> None:
-    """A job record: read or set aside, never lost."""
+    """A job record: is read or set aside, never lost."""
     records = job_store.Store(FOLDER)
     for path in records.folder.iterdir():
         path.unlink()
@@ -55,8 +58,8 @@ def record(data: bytes) -> None:
         assert list(records.folder.glob("*.corrupt-*"))
 
 
-def remembered(data: bytes) -> None:
-    """A finished folder's manifest: what it claims leads to a job with harmless names, or to none."""
+def earlier_manifest(data: bytes) -> None:
+    """A finished folder's manifest: leads to a job with harmless names, or to no job."""
     earlier = manifest.parse(data)
     members = [Entry("v.wav", "file", 5, 1), Entry("a.mov", "file", 6, 1), Entry("a.mp4", "file", 60, 1)]
     seen = classify.sort_members(Folder("job", tuple(members), 1))
@@ -71,12 +74,12 @@ def remembered(data: bytes) -> None:
 
 
 def event(data: bytes) -> None:
-    """A line of the renderer: an event or None."""
+    """A line from the renderer: an event or None."""
     protocol.parse(data)
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    "examine": examine, "settings": settings, "record": record, "remembered": remembered, "event": event,
+    "examine": examine, "settings": settings, "record": record, "earlier_manifest": earlier_manifest, "event": event,
 }  # fmt: skip
 
 if __name__ == "__main__":

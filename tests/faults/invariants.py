@@ -1,4 +1,4 @@
-"""What must hold after every fault (I1 to I6), checked on the share and the records as they are found."""
+"""The invariants that hold after every fault (I1 to I6), checked on the share and the job records."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def digest(path: Path) -> str:
 
 
 def contents(folder: Path) -> Counter[str]:
-    """Return how often each content lies below a folder."""
+    """Return the number of files below a folder by the digest of their content."""
     return Counter(digest(path) for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
-def ours(path: Path) -> bool:
-    """Whether the daemon wrote it in an earlier round and may write it anew; results are kept."""
+def written_by_daemon(path: Path) -> bool:
+    """Whether the daemon wrote the file in an earlier run and may replace it. Results do not count."""
     return (
         path.parent.name == HIDDEN
         or path.name == "report.html"
@@ -35,27 +35,27 @@ def ours(path: Path) -> bool:
 
 
 class Ledger:
-    """Remembers what staff put into the share, so that nothing of it can be missing afterwards."""
+    """Records the files that staff put into the share, to find out later whether one is missing."""
 
     def __init__(self, site: Site) -> None:
         self.site = site
         self.jobs: dict[str, Counter[str]] = {}
 
     def note(self, folder: Path) -> None:
-        """Take down a folder's files as they are now; again after each change that staff make."""
+        """Record a folder's files as they are now; call it again after each change by staff."""
         files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
-        self.jobs[folder.name] = Counter(digest(path) for path in files if not ours(path))
+        self.jobs[folder.name] = Counter(digest(path) for path in files if not written_by_daemon(path))
 
     def forget(self, name: str) -> None:
-        """Staff took the folder away."""
+        """Drop a folder that staff took away."""
         del self.jobs[name]
 
     def check(self, max_attempts: int = 3) -> None:
-        """Assert I1, I2, I3, I5 and I6; I4 is a job that is rendered afterwards."""
+        """Assert I1, I2, I3, I5 and I6. I4, a job rendered afterwards, is up to the caller."""
         self.one_place_each()
         self.nothing_lost()
         for folder in (self.site.share / "done").iterdir():
-            whole(folder)
+            assert_complete(folder)
         for folder in (self.site.share / "failed").iterdir():
             assert (folder / WHY_NOTE).stat().st_size > 20, f"I6: no reason in failed/{folder.name}"
         for job in self.site.records():
@@ -75,8 +75,8 @@ class Ledger:
             assert not wanted - found, f"I2: {name} lost {sum((wanted - found).values())} files"
 
 
-class Accounted(Site):
-    """A site that takes down what is dropped, to be checked after a fault."""
+class LedgerSite(Site):
+    """A site with a ledger of all that is dropped, to be checked after a fault."""
 
     def __init__(self, root: Path, **sections: dict[str, Any]) -> None:
         super().__init__(root, **sections)
@@ -88,8 +88,8 @@ class Accounted(Site):
         return folder
 
 
-def whole(folder: Path) -> None:
-    """Assert that a folder in done/ holds finished results only, each decodable to its end."""
+def assert_complete(folder: Path) -> None:
+    """Assert that a folder in done/ has only finished results, each decodable to its end."""
     parts = [p for p in folder.rglob("*") if p.name.endswith((".part", "heygemd-part"))]
     assert not parts, f"I3: {parts}"
     results = [p for p in folder.glob("[!.]*.mp4") if p.is_file()]

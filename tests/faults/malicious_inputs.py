@@ -1,5 +1,5 @@
 # ruff: noqa: E501  a table
-"""Hostile and broken inputs: each attack puts files into a job folder that otherwise lacks nothing but a video."""
+"""Malicious and broken inputs. Each attack puts files into a job folder that has a voice and needs a video."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from types import SimpleNamespace
 from tests.media_factory import audio, ffmpeg
 
 Attack = Callable[[Path, SimpleNamespace], object]
-"""Called with the job's folder and the media; `media.secret` is a video that must not be read, `media.port` a trap."""
+"""Called with the job's folder and the media. `media.secret` must not be read, and nobody may connect to `media.port`."""
 
 X264 = ["-c:v", "libx264", "-preset", "ultrafast"]
 
@@ -28,7 +28,7 @@ def text(content: str, name: str = "anna.mp4") -> Attack:
     return attack
 
 
-def made(*arguments: str, name: str = "anna.mp4") -> Attack:
+def generated(*arguments: str, name: str = "anna.mp4") -> Attack:
     return lambda folder, media: ffmpeg(*arguments, folder / name)
 
 
@@ -42,7 +42,7 @@ def device(folder: Path, media: SimpleNamespace) -> None:
 
 def unix_socket(folder: Path, media: SimpleNamespace) -> None:
     where = os.open(folder, os.O_PATH)
-    with socket.socket(socket.AF_UNIX) as server:  # by its descriptor: socket paths are short
+    with socket.socket(socket.AF_UNIX) as server:  # by its descriptor, because socket paths are limited in length
         server.bind(f"/proc/self/fd/{where}/anna.mp4")
     os.close(where)
 
@@ -81,7 +81,7 @@ def silence_bomb(folder: Path, media: SimpleNamespace) -> None:
 
 
 def cover_art(folder: Path, media: SimpleNamespace) -> None:
-    """A song whose only picture is its cover: a second sound file, not a video."""
+    """A song whose only picture is its cover art. It counts as a second sound file, not as a video."""
     cover = folder / "cover.jpg"
     ffmpeg("-f", "lavfi", "-i", "color=red:s=64x64", "-frames:v", "1", cover)
     maps = ["-map", "0:a", "-map", "1:v", "-c:v", "copy", "-disposition:v", "attached_pic"]
@@ -147,14 +147,14 @@ REFUSED: dict[str, tuple[Attack, set[str]]] = {
     "one byte": (data(b"\0"), {"file_incomplete", "media_unreadable"}),
     "zeros": (data(bytes(300_000)), {"file_incomplete", "media_unreadable"}),
     "noise": (lambda folder, media: (folder / "anna.mp4").write_bytes(os.urandom(200_000)), {"media_unreadable"}),
-    "picture as video": (made("-f", "lavfi", "-i", "color=red:s=64x64", "-frames:v", "1", "-f", "image2", "-c:v", "png"),
+    "picture as video": (generated("-f", "lavfi", "-i", "color=red:s=64x64", "-frames:v", "1", "-f", "image2", "-c:v", "png"),
                          {"media_unreadable", "needs_video"}),
     "zip bomb as video": (data(b"PK\3\4" + bytes(50_000)), {"media_unreadable", "file_incomplete"}),
-    "pixel bomb": (made("-f", "lavfi", "-i", "color=s=16000x9000:d=0.1", *X264), {"too_many_pixels"}),
-    "thin picture": (made("-f", "lavfi", "-i", "testsrc2=s=16384x2:d=0.2", "-c:v", "ffv1", "-f", "matroska"),
+    "pixel bomb": (generated("-f", "lavfi", "-i", "color=s=16000x9000:d=0.1", *X264), {"too_many_pixels"}),
+    "thin picture": (generated("-f", "lavfi", "-i", "testsrc2=s=16384x2:d=0.2", "-c:v", "ffv1", "-f", "matroska"),
                      {"no_face", "engine_error", "picture_too_small", "no_face_found", "face_too_small"}),
-    "duration bomb": (made("-f", "lavfi", "-i", "color=s=16x16:r=1/20:d=18000", *X264), {"video_too_long"}),
-    "rate bomb": (made("-f", "lavfi", "-i", "color=s=16x16:r=1000:d=0.2", *X264), {"frame_rate_too_high"}),
+    "duration bomb": (generated("-f", "lavfi", "-i", "color=s=16x16:r=1/20:d=18000", *X264), {"video_too_long"}),
+    "rate bomb": (generated("-f", "lavfi", "-i", "color=s=16x16:r=1000:d=0.2", *X264), {"frame_rate_too_high"}),
     "silence bomb": (silence_bomb, {"audio_too_long"}),
     "stream flood": (stream_flood, {"too_many_streams"}),
     "pipe": (lambda folder, media: os.mkfifo(folder / "anna.mp4"), {"needs_video"}),
@@ -185,7 +185,7 @@ REFUSED: dict[str, tuple[Attack, set[str]]] = {
     "deep manifest": (lambda folder, media: _manifest(folder, "[" * 200_000), {"needs_video"}),
     "wrong manifest": (lambda folder, media: _manifest(folder, json.dumps({"made": [None], "voice": 3})), {"needs_video"}),
 }  # fmt: skip
-"""By name: the attack and the codes of which one must be the reason."""
+"""By name: the attack, and the codes of which one must be the reason."""
 
 
 def _manifest(folder: Path, content: str) -> None:
@@ -194,7 +194,7 @@ def _manifest(folder: Path, content: str) -> None:
 
 
 def subtitles_and_tags(folder: Path, media: SimpleNamespace) -> None:
-    """Hostile words in everything that is not picture or sound."""
+    """Scripts and escape sequences in everything that is not picture or sound."""
     script = "<script>alert(1)</script>\x1b]0;owned\x07"
     (folder / "x.srt").write_text(f"1\n00:00:00,000 --> 00:00:01,000\n{script}\n")
     tags = ["-metadata", f"title={script}", "-metadata", f"comment={'A' * 100_000}"]
@@ -225,4 +225,4 @@ SERVED: dict[str, Attack] = {
     "folder named as the result": folder_named_as_the_result,
     "our names": our_names,
 }
-"""Odd, but they are videos: these are rendered."""
+"""Unusual but valid videos, which are rendered."""

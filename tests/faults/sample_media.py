@@ -1,4 +1,4 @@
-"""Videos and voices of a second: bundled ones, and recordings of real people where there are some."""
+"""Videos and voices one second long: bundled ones, and recordings of real people where available."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ FACES = (
     "av/*_lip-read__data_s1_brbg3s*",
     "silent/FuxiVirtualH_styletalk__style_clips_video_*talk1_clip1*",
 )
-"""Recordings in which a face is seen in the first second."""
+"""Patterns of recordings that show a face in their first second."""
 ENDINGS = (".mp4", ".mov", ".mkv")
 
 
 def videos(folder: Path) -> list[Path]:
-    """Make the videos: faces, 160 pixels wide, a second long, in several containers."""
+    """Make videos of faces in several containers, each 160 pixels wide and one second long."""
     made = []
     portrait = clips.portrait()
     for number, clip in enumerate(clips.CLIPS):
@@ -40,7 +40,7 @@ def videos(folder: Path) -> list[Path]:
 
 
 def voices(folder: Path) -> list[Path]:
-    """Make the voices: a second of speech in several codecs."""
+    """Make one second of speech in several codecs."""
     source, made = Path(clips.__file__).with_name("voice.m4a"), []
     for number, name in enumerate(("v.m4a", "v.wav", "v.mp3", "v.flac", "v.ogg")):
         ffmpeg("-ss", str(0.4 + 0.3 * number), "-t", str(SECONDS), "-i", source, folder / name)

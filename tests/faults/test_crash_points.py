@@ -1,6 +1,6 @@
-"""kill -9 before every single change that the daemon makes to a disk, from the claim to the finished folder.
+"""kill -9 before each change that the daemon makes to a disk, from the claim to the finished folder.
 
-HEYGEMD_CRASH_STRIDE (default 6; `make faults` takes 1): every how many changes.
+HEYGEMD_CRASH_STRIDE (default 6; `make faults` uses 1): the number of changes from one kill to the next.
 """
 
 import os
@@ -15,7 +15,7 @@ STRIDE = int(os.environ.get("HEYGEMD_CRASH_STRIDE", "6"))
 
 
 def recorded(site, name):
-    """Whether the job is done and its record says so: between the two a kill may still come."""
+    """Whether the job is done and its record says so. A kill may still happen between the two."""
     ends = [job["phase"] for job in site.records() if job["name"] == name]
     return site.place_of(name) == ["done"] and set(ends) == {"finished"}
 
@@ -24,7 +24,7 @@ def recorded(site, name):
 @pytest.mark.fault("CRASH")
 @pytest.mark.timeout(3600)
 def test_a_kill_before_any_change_of_the_disk_loses_nothing(faulty, media, record_property):
-    """The folder's results are there already: all is claimed, judged and published, nothing is rendered."""
+    """The folder already has its results, so it is claimed, classified and published, but nothing is rendered."""
     faulty.configure(attempts={"daemon_crash_limit": 3})
     folder = faulty.drop("first", voice__m4a=media.voice, anna__mp4=media.face)
     (folder / "notes.txt").write_text("for Ben")

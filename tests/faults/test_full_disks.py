@@ -1,4 +1,4 @@
-"""Full disks, really full: small file systems mounted where the daemon writes."""
+"""Full disks: small file systems, mounted where the daemon writes."""
 
 import os
 
@@ -17,7 +17,7 @@ pytestmark = [
 
 
 def fill(folder):
-    """Leave no room on a disk, also after something of it was removed; returns what to remove to have room again."""
+    """Fill a disk to the last byte; return the file to remove to make room again."""
     ballast = folder / ".ballast"
     with open(ballast, "ab", buffering=0) as file:
         try:
@@ -28,7 +28,7 @@ def fill(folder):
 
 
 def paused(site):
-    # The log first: on a full disk of records there may never have been a status.
+    # The log first: with a full records disk there may never have been a status.
     return lambda: "paused" in site.log() or site.status()["state"] in ("paused", "share-unavailable")
 
 
@@ -67,9 +67,9 @@ def test_a_full_disk_of_records_pauses_until_there_is_room(faulty, disk):
     state = faulty.root / "state"
     disk(state, "200k")
     faulty.start()
-    wait_for(lambda: "READY=1" in faulty.notes, "ready")
+    wait_for(lambda: "READY=1" in faulty.notifications, "ready")
     faulty.healthy("j")
-    wait_for(lambda: fill(state) and paused(faulty)(), "pause")  # what the daemon replaces leaves a page free
+    wait_for(lambda: fill(state) and paused(faulty)(), "pause")  # a file that the daemon replaces frees a page
     assert len(faulty.place_of("j")) == 1
     (state / ".ballast").unlink()
     faulty.finished("j")
@@ -86,7 +86,7 @@ def test_a_full_disk_of_logs_stops_nothing(faulty, disk):
     faulty.check()
 
 
-def test_too_little_room_on_the_share_waits_before_anything_is_begun(faulty):
+def test_too_little_room_on_the_share_delays_the_start_of_a_job(faulty):
     faulty.configure(limits={"free_share_gib": 1e6})
     faulty.healthy("j")
     process = faulty.start()

@@ -46,7 +46,7 @@ def test_no_mutated_file_crashes_or_hangs_anything(tmp_path, record_property):
 
 
 def seeds(folder):
-    """A corpus: one whole thing of each kind."""
+    """Return the seed corpus: valid examples for each target."""
     job = Job(id="x", name="n", arrived=1.0, folder="n", voice=Media(name="v.wav", size=5, mtime_ns=1), videos=[
         Video(source=Media(name="a.mov", size=6, mtime_ns=1), output="a.mp4", state="done")])  # fmt: skip
     records = job_store.Store(folder)
@@ -61,13 +61,13 @@ def seeds(folder):
         "examine": [wav, wav.replace(b"RIFF", b"RF64"), boxes, *media],
         "settings": [b'engine = "mesh"\npriority = 3\n', b"[a.b]\nx = [{y = 1979-05-27T07:32:00Z}]\n"],
         "record": [record],
-        "remembered": [kept],
+        "earlier_manifest": [kept],
         "event": [event.model_dump_json().encode() for event in said],
     }
 
 
-@pytest.mark.parametrize("target", ["examine", "settings", "record", "remembered", "event"])
-def test_what_reads_bytes_of_strangers_knows_what_to_do_with_all_of_them(tmp_path, target, record_property):
+@pytest.mark.parametrize("target", ["examine", "settings", "record", "earlier_manifest", "event"])
+def test_parsers_of_untrusted_bytes_handle_all_of_them(tmp_path, target, record_property):
     if not os.environ.get("CI"):
         pytest.importorskip("atheris", reason="atheris has no wheel for this Python")
     corpus = tmp_path / "corpus"

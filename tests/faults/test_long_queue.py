@@ -1,6 +1,6 @@
-"""A long queue: all of it is judged, what is urgent goes first, and the daemon stays small.
+"""A long queue: all of it is classified, an urgent job goes first, and the daemon stays small.
 
-HEYGEMD_QUEUED (default 100; `make faults` takes 1000): how many folders wait. tests/bench/bench_long_queue.py measures.
+HEYGEMD_QUEUED (default 100; `make faults` uses 1000): the number of folders. See also tests/bench/bench_long_queue.py.
 """
 
 import os
@@ -28,9 +28,9 @@ def test_an_urgent_job_overtakes_a_long_queue(faulty, media, record_property):
         faulty.ledger.note(folder)
     process = psutil.Process(faulty.start().pid)
     ready = lambda: sum(job["state"] == "ready" for job in faulty.status()["queue"])  # noqa: E731
-    wait_for(lambda: ready() == QUEUED, "the queue judged", 60 + QUEUED)
+    wait_for(lambda: ready() == QUEUED, "the queue classified", 60 + QUEUED)
     faulty.healthy("!urgent")
-    wait_for(lambda: ready() == QUEUED + 1, "the urgent one too")
+    wait_for(lambda: ready() == QUEUED + 1, "the urgent job too")
     (faulty.share / "inbox" / "PAUSE").unlink()
     faulty.finished("!urgent")
     assert process.memory_info().rss < MEMORY_LIMIT

@@ -1,4 +1,4 @@
-"""Every attack at once on one daemon: nothing outside the job is touched, nothing hangs, each gets its reason."""
+"""All attacks at once on one daemon: nothing outside the job is touched, nothing hangs, each gets its reason."""
 
 import contextlib
 import os
@@ -23,28 +23,28 @@ MEMORY_LIMIT = 2 << 30
 
 @pytest.fixture
 def trap(media, tmp_path):
-    """The media, a secret video outside the share, and a port on which nobody must call."""
+    """The media, a secret video outside the share, and a port to which nobody may connect."""
     outside = tmp_path / "outside"
     outside.mkdir()
-    calls = []
+    connections = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 
-        def listen():
+        def accept_all():
             with contextlib.suppress(OSError):
                 while True:
-                    calls.append(server.accept())
+                    connections.append(server.accept())
 
-        threading.Thread(target=listen, daemon=True).start()
+        threading.Thread(target=accept_all, daemon=True).start()
         beside = tmp_path / "beside.mp4"
         shutil.copyfile(media.face, beside)
         secret = video(outside / "secret.mp4")
         os.utime(secret, (1, 1))
-        made = SimpleNamespace(secret=secret, port=server.getsockname()[1], calls=calls, face_beside=beside)
+        made = SimpleNamespace(secret=secret, port=server.getsockname()[1], connections=connections, face_beside=beside)
         yield SimpleNamespace(**vars(media), **vars(made))
 
 
 class Watcher(threading.Thread):
-    """Samples the memory of the daemon and all its processes."""
+    """Samples the memory of the daemon and its child processes."""
 
     def __init__(self, process):
         super().__init__(daemon=True)
@@ -83,7 +83,7 @@ def test_attacks_get_their_reason_and_nothing_else(faulty, trap, record_property
         if faulty.place_of(name) != ["failed"] or not found or not found <= codes:
             wrong[name] = (faulty.place_of(name), problems)
     assert not wrong, "\n".join(f"{k}: {v}" for k, v in wrong.items())
-    assert trap.calls == [], "somebody was called"
+    assert trap.connections == [], "something connected to the port"
     assert trap.secret.stat().st_atime == 1, "the secret was read"
     assert sorted(os.listdir(trap.secret.parent)) == ["secret.mp4"]
     assert max(watcher.peaks.values()) < MEMORY_LIMIT, watcher.peaks
@@ -97,9 +97,9 @@ def test_attacks_get_their_reason_and_nothing_else(faulty, trap, record_property
 def check_served(site):
     shown = ["-show_entries", "format_tags:stream=codec_type", "-of", "csv=p=0"]
     result = site.share / "done" / "subtitles and tags" / "anna.mp4"
-    told = subprocess.run(["ffprobe", "-v", "error", *shown, result], capture_output=True, text=True, check=True).stdout
-    assert sorted(line for line in told.split() if line in ("video", "audio", "subtitle")) == ["audio", "video"]
-    assert "script" not in told
+    out = subprocess.run(["ffprobe", "-v", "error", *shown, result], capture_output=True, text=True, check=True).stdout
+    assert sorted(line for line in out.split() if line in ("video", "audio", "subtitle")) == ["audio", "video"]
+    assert "script" not in out
     beside = site.share / "done" / "folder named as the result"
     assert (beside / "anna.mp4" / "notes.txt").read_text() == "mine"
     ours = site.share / "done" / "our names"
@@ -131,8 +131,8 @@ def test_videos_of_any_name_are_rendered_and_results_have_names_for_every_system
 
 
 @pytest.mark.fault("F19")
-def test_folders_of_any_name_come_out_again_twice(faulty, media, record_property):
-    """The second of a name gets a number, also when the name is as long as names can be."""
+def test_folders_of_any_name_come_back_twice(faulty, media, record_property):
+    """The second folder of a name gets a number, even if the name has the maximum length."""
     names = [*NAMES, os.fsdecode(b"caf\xe9"), "y" * 255]
     faulty.start()
     for expected in (len(names), 2 * len(names)):
@@ -155,7 +155,7 @@ def test_folders_of_any_name_come_out_again_twice(faulty, media, record_property
 
 
 @pytest.mark.fault("F18")
-def test_a_link_put_in_place_of_our_folder_while_rendering_leads_nowhere(faulty, trap):
+def test_a_link_in_place_of_our_folder_while_rendering_is_not_followed(faulty, trap):
     faulty.healthy("j")
     process = faulty.start(fault="rendered:hang")
     wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, "rendered")

@@ -1,4 +1,4 @@
-"""Damaged records, logs that others touch, clocks that jump, names that are taken."""
+"""Damaged records, logs moved or deleted by others, clocks that jump, names that are taken."""
 
 import json
 import os
@@ -90,7 +90,7 @@ def test_a_clock_that_jumps_while_a_job_is_rendered_and_waits_for_its_retry(faul
 @pytest.mark.fault("F17")
 def test_a_name_that_is_taken_gets_a_number_in_done_and_in_failed(faulty, media):
     for ours in (faulty.share / "status.json", faulty.share / "inbox" / LOOSE_NOTE):
-        ours.mkdir()  # nothing can be written there: done without
+        ours.mkdir()  # a folder blocks the file, and the daemon goes on without it
     (faulty.share / "inbox" / "loose.mp4").touch()
     for place in ("done", "failed", "processing"):
         for name in ("good", "BAD"):

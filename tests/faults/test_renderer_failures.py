@@ -1,4 +1,4 @@
-"""Renderers that hang, run out of memory or lie, and a daemon that is told to stop at a bad moment."""
+"""Renderers that hang, run out of memory or end without a result, and a daemon that is stopped at a bad moment."""
 
 import signal
 
@@ -9,7 +9,7 @@ from tests.e2e.harness import PATIENCE, wait_for, worker
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 IMPATIENT = {"stall_s": 25 * PATIENCE, "retry_backoff_s": [0.1], "stop_grace_s": 1}
-"""A healthy renderer's imports alone may take some seconds of the stall limit."""
+"""The stall limit leaves room for the imports of a healthy renderer, which take some seconds."""
 
 
 @pytest.mark.fault("F8")
@@ -47,8 +47,8 @@ def test_a_renderer_that_ends_without_a_result_is_tried_again(faulty, act):
 
 
 @pytest.mark.fault("F9")
-def test_a_renderer_that_gets_no_memory_fails_its_video_only(faulty, media):
-    """Real: the address space is limited to what the daemon needs and a renderer does not get by with."""
+def test_a_renderer_without_memory_fails_only_its_video(faulty, media):
+    """The address space is really limited: enough for the daemon, too little for a renderer."""
     faulty.configure(attempts={"max_attempts": 2, "retry_backoff_s": [0.1]})
     faulty.prefix = ["prlimit", f"--as={700 << 20}"]
     faulty.healthy("j")

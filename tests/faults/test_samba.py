@@ -1,4 +1,4 @@
-"""The inbox as staff reach it: a real SMB server, and mounts on which no file event is ever raised."""
+"""The inbox as staff reach it: over a real SMB server, and on mounts that raise no file events."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ FOLDERS = ("private dir", "lock directory", "state directory", "cache directory"
 
 
 class Samba:
-    """smbd on loopback with everything it keeps in a folder of the test."""
+    """smbd on loopback, with all its files in a folder of the test."""
 
     def __init__(self, base, share):
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -57,13 +57,13 @@ class Samba:
         return ["smbclient", "//127.0.0.1/share", *where]
 
     def client(self, commands, check=True, **options):
-        """Do something as staff's computer does; returns when it is done."""
+        """Run smbclient commands, as a staff computer would; return when they are done."""
         done = subprocess.run(self.argv(commands), capture_output=True, check=check, timeout=60, **options)
         print(f"smb: {commands}\n{done.stdout.decode(errors='replace')}", end="")
         return done
 
     def slowly(self, commands):
-        """Start a copy from standard input, which the caller feeds."""
+        """Start smbclient with a copy from its standard input, which the caller writes."""
         null = subprocess.DEVNULL
         return subprocess.Popen(self.argv(commands), stdin=subprocess.PIPE, stdout=null, stderr=null, bufsize=0)
 
@@ -87,7 +87,7 @@ pytestmark = [
 
 @pytest.fixture
 def samba(faulty):
-    with tempfile.TemporaryDirectory(prefix="smb") as short:  # smbd's sockets lie in it: 107 characters at most
+    with tempfile.TemporaryDirectory(prefix="smb") as short:  # the paths of smbd's sockets are limited
         made = Samba(Path(short), faulty.share)
         yield made
         print(faulty.log())
@@ -142,16 +142,16 @@ def test_slow_interrupted_and_renamed_copies_are_waited_for(faulty, samba, media
     faulty.check()
 
 
-def test_the_litter_of_macos_and_synology_is_left_alone(faulty, samba, media, tmp_path):
-    litter = tmp_path / "litter"
-    litter.write_bytes(b"\0\5\x16\7" + bytes(100))
-    samba.client(f'cd inbox; mkdir promo; cd promo; put "{litter}" .DS_Store; put "{litter}" ._voice.m4a')
-    samba.client(f'cd inbox/promo; put "{media.voice}" voice.m4a; put "{litter}" ._anna.mp4; mkdir @eaDir')
-    samba.client(f'cd inbox/promo; put "{media.face}" anna.mp4; cd @eaDir; put "{litter}" anna.mp4@SynoEAStream')
+def test_junk_files_of_macos_and_synology_are_ignored(faulty, samba, media, tmp_path):
+    junk = tmp_path / "junk"
+    junk.write_bytes(b"\0\5\x16\7" + bytes(100))
+    samba.client(f'cd inbox; mkdir promo; cd promo; put "{junk}" .DS_Store; put "{junk}" ._voice.m4a')
+    samba.client(f'cd inbox/promo; put "{media.voice}" voice.m4a; put "{junk}" ._anna.mp4; mkdir @eaDir')
+    samba.client(f'cd inbox/promo; put "{media.face}" anna.mp4; cd @eaDir; put "{junk}" anna.mp4@SynoEAStream')
     samba.client(f'cd inbox; mkdir @eaDir; mkdir #recycle; cd #recycle; put "{media.face}" anna.mp4', check=False)
     faulty.start()
     for _ in range(10):
-        samba.client(f'cd inbox/promo; put "{litter}" ._anna.mp4; put "{litter}" .DS_Store', check=False)
+        samba.client(f'cd inbox/promo; put "{junk}" ._anna.mp4; put "{junk}" .DS_Store', check=False)
     done = faulty.finished("promo")
     assert [p.name for p in done.glob("[!.]*.mp4")] == ["anna.mp4"]
     faulty.check()
@@ -159,7 +159,7 @@ def test_the_litter_of_macos_and_synology_is_left_alone(faulty, samba, media, tm
 
 @pytest.fixture
 def without_events(faulty):
-    """The daemon sees the share through a mount on which changes made behind it raise no event."""
+    """The daemon sees the share through a mount that raises no events for changes behind it."""
     behind, point = faulty.root / "nas", faulty.share
     behind.parent.mkdir(exist_ok=True)
     point.rename(behind)
@@ -174,7 +174,7 @@ def test_a_mount_that_raises_no_events_is_scanned(without_events, media):
     site = without_events
     site.configure(inbox={"poll_s": 2, "settle_network_s": 3, "settle_local_s": 600})
     site.start()
-    wait_for(lambda: "READY=1" in site.notes, "ready")
+    wait_for(lambda: "READY=1" in site.notifications, "ready")
     time.sleep(1)
     site.healthy("promo")
     began = time.monotonic()
@@ -183,4 +183,4 @@ def test_a_mount_that_raises_no_events_is_scanned(without_events, media):
     assert frame_count(site.finished("promo") / "anna.mp4") == 25
     assert "no file events" not in site.log()
     site.ledger.check()
-    assert seen_s < (2 * 2 + 4) * PATIENCE, "two scans, and the second in which the status is written"
+    assert seen_s < (2 * 2 + 4) * PATIENCE, "two scans, and one second until the status is written"

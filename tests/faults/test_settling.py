@@ -1,4 +1,4 @@
-"""Folders that are still being copied, changed or taken away while the daemon looks at them."""
+"""Folders that are copied, changed or removed while the daemon watches them."""
 
 import contextlib
 import os
@@ -14,8 +14,8 @@ from tests.media_factory import ffmpeg
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
-def pour(source, target, pauses, before_last=lambda: None):
-    """Write a file in pieces with a pause after each."""
+def write_slowly(source, target, pauses, before_last=lambda: None):
+    """Write a file in pieces, with a pause after each."""
     data = source.read_bytes()
     size = len(data) // len(pauses) + 1
     with open(target, "wb", buffering=0) as file:
@@ -27,17 +27,17 @@ def pour(source, target, pauses, before_last=lambda: None):
 
 
 @pytest.mark.fault("F1")
-def test_pauses_longer_than_settling_do_not_make_half_a_file_whole(faulty, media):
+def test_pauses_longer_than_settling_do_not_let_half_a_file_through(faulty, media):
     folder = faulty.drop("slow", voice__m4a=media.voice)
     faulty.start()
-    pour(media.face, folder / "anna.mp4", [1.5, 0.2, 1.5, 0.1])
+    write_slowly(media.face, folder / "anna.mp4", [1.5, 0.2, 1.5, 0.1])
     faulty.ledger.note(folder)
     assert frame_count(faulty.finished("slow") / "anna.mp4") == 25
     faulty.check()
 
 
 @pytest.mark.fault("F1")
-def test_a_copy_that_was_cut_short_is_waited_for_unless_staff_say_go_on(faulty, media):
+def test_an_interrupted_copy_is_waited_for_unless_staff_say_ready(faulty, media):
     faulty.configure(inbox={"settle_zero_tail_s": 1, "incomplete_fail_after_h": 1})
     half = media.face.read_bytes()[: media.face.stat().st_size // 2]
     folders = [faulty.healthy(name) for name in ("resumed", "given up")]
@@ -74,9 +74,9 @@ def test_a_file_written_after_the_claim_puts_the_folder_back(faulty, media):
 
 @pytest.mark.fault("F2")
 def test_half_of_a_preallocated_voice_is_not_taken_for_silence(faulty, media, tmp_path):
-    whole = tmp_path / "whole.wav"
-    ffmpeg("-i", media.voice, "-ar", "48000", whole)
-    data = whole.read_bytes()
+    complete = tmp_path / "complete.wav"
+    ffmpeg("-i", media.voice, "-ar", "48000", complete)
+    data = complete.read_bytes()
     faulty.configure(inbox={"settle_zero_tail_s": 300})
     folder = faulty.drop("prealloc", anna__mp4=media.face)
     (folder / "voice.wav").write_bytes(data[: len(data) // 4].ljust(len(data), b"\0"))
@@ -107,7 +107,7 @@ def test_a_second_file_starts_the_settling_again(faulty, media):
 def test_a_folder_may_be_renamed_or_deleted_while_it_settles(faulty, media):
     faulty.configure(inbox={"settle_local_s": 1.5})
     faulty.start()
-    wait_for(lambda: "READY=1" in faulty.notes, "ready")
+    wait_for(lambda: "READY=1" in faulty.notifications, "ready")
     renamed, gone = faulty.healthy("old name"), faulty.healthy("gone")
     time.sleep(0.8)
     faulty.ledger.forget("old name")
@@ -151,8 +151,8 @@ def test_a_start_while_a_copy_is_under_way(faulty, media):
 
     (folder / "anna.mp4").write_bytes(media.face.read_bytes()[:3000])
     faulty.start()
-    wait_for(lambda: "READY=1" in faulty.notes, "ready")
-    pour(media.face, folder / "anna.mp4", [0.3] * 6, start)
+    wait_for(lambda: "READY=1" in faulty.notifications, "ready")
+    write_slowly(media.face, folder / "anna.mp4", [0.3] * 6, start)
     assert begun == [["inbox"]]
     faulty.ledger.note(folder)
     assert frame_count(faulty.finished("early") / "anna.mp4") == 25
@@ -168,7 +168,7 @@ JUNK_FOLDERS = ["@eaDir", "#recycle", ".Trashes", "__MACOSX", "$RECYCLE.BIN", "S
 
 
 @pytest.mark.fault("F20")
-def test_junk_that_never_rests_neither_delays_nor_joins_a_job(faulty, media):
+def test_junk_that_keeps_changing_neither_delays_nor_joins_a_job(faulty, media):
     faulty.configure(inbox={"settle_local_s": 1.5})
     folder = faulty.healthy("promo")
     for name in JUNK_FOLDERS:
@@ -179,7 +179,7 @@ def test_junk_that_never_rests_neither_delays_nor_joins_a_job(faulty, media):
     deadline = time.monotonic() + 8 * PATIENCE
     while time.monotonic() < deadline and faulty.place_of("promo") == ["inbox"]:
         for name in JUNK:
-            with contextlib.suppress(FileNotFoundError):  # claimed between two of them
+            with contextlib.suppress(FileNotFoundError):  # claimed meanwhile
                 (folder / name).write_bytes(os.urandom(50))
         time.sleep(0.2)
     assert faulty.place_of("promo") != ["inbox"]

@@ -1,4 +1,4 @@
-"""The share goes away, fills up, lies, hangs, or is not one file system."""
+"""The share disappears, becomes read-only, returns errors, hangs, or spans several file systems."""
 
 import shutil
 import time
@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 def stopped_at(site, point):
-    """Start a daemon that stops at a point; returns it when it has."""
+    """Start a daemon that stops itself at a fault point; return it once it has stopped."""
     process = site.start(fault=f"{point}:hang")
     wait_for(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED, point)
     return process
@@ -72,7 +72,7 @@ ERRORS = ["ESTALE", "EIO", "EHOSTDOWN", "ETIMEDOUT", "EBUSY", "EDQUOT", "ENOTCON
 @pytest.mark.fault("F14")
 @pytest.mark.parametrize("call", CALLS)
 def test_errors_of_a_network_share_are_waited_out(faulty, call, record_property):
-    """A real job under the first error; then, for each error, a folder whose results are there already."""
+    """A real job under the first error, then a folder with finished results for each of the others."""
     faulty.healthy("first")
     faulty.inject({"call": call, "error": ERRORS[0], "after": 1, "times": 3})
     faulty.start()
@@ -105,16 +105,16 @@ def test_errors_while_a_job_is_rendered_cost_no_attempt(faulty, call, error):
 
 
 @pytest.mark.fault("F15")
-def test_a_call_that_does_not_return_is_told_while_the_watchdog_is_fed(faulty):
+def test_a_call_that_hangs_is_reported_while_the_watchdog_is_fed(faulty):
     faulty.configure(inbox={"io_deadline_s": 1})
     faulty.start()
-    wait_for(lambda: any(note.startswith("STATUS=idle") for note in faulty.notes), "idle")
+    wait_for(lambda: any(note.startswith("STATUS=idle") for note in faulty.notifications), "idle")
     faulty.inject({"call": "scandir", "error": "hang", "seconds": 8, "times": 1})
     faulty.healthy("j")
-    wait_for(unavailable(faulty), "told", 6)
-    pings = faulty.notes.count("WATCHDOG=1")
+    wait_for(unavailable(faulty), "reported", 6)
+    pings = faulty.notifications.count("WATCHDOG=1")
     time.sleep(3)
-    assert faulty.notes.count("WATCHDOG=1") >= pings + 2
+    assert faulty.notifications.count("WATCHDOG=1") >= pings + 2
     faulty.finished("j")
     faulty.check()
 
@@ -123,7 +123,7 @@ def test_a_call_that_does_not_return_is_told_while_the_watchdog_is_fed(faulty):
 @pytest.mark.root
 @pytest.mark.fault("F16")
 @pytest.mark.parametrize("place", ["done", "processing", "inbox"])
-def test_places_on_different_file_systems_are_joined_by_verified_copies(faulty, disk, place):
+def test_folders_on_different_file_systems_are_moved_by_verified_copies(faulty, disk, place):
     disk(faulty.share / place, "50m")
     faulty.healthy("j")
     faulty.start()
@@ -134,7 +134,7 @@ def test_places_on_different_file_systems_are_joined_by_verified_copies(faulty, 
 
 @pytest.mark.root
 @pytest.mark.fault("F12")
-def test_a_done_that_may_not_be_written_is_explained_and_used_once_mended(foreign, media):  # noqa: F811
+def test_a_read_only_done_is_explained_and_used_once_fixed(foreign, media):  # noqa: F811
     own(foreign.drop("j", voice__m4a=media.voice, anna__mp4=media.face), 0o2770)
     (foreign.share / "done").chmod(0o555)
     foreign.start()

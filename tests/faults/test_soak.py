@@ -1,6 +1,7 @@
-"""A long bad day: jobs of every kind under random kills, outages, clock jumps and slow writers, from a printed seed.
+"""A soak test: jobs of every kind under random kills, outages, clock jumps and slow writers.
 
-HEYGEMD_SOAK_JOBS (default 16; `make faults` runs 200) and HEYGEMD_SOAK_SEED (default: random, printed) choose another.
+HEYGEMD_SOAK_JOBS sets the number of jobs (default 16; `make faults` runs 200), HEYGEMD_SOAK_SEED the seed (default:
+random). The seed is printed.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ JOBS = int(os.environ.get("HEYGEMD_SOAK_JOBS", "16"))
 SEED = int(os.environ.get("HEYGEMD_SOAK_SEED", random.randrange(1 << 32)))
 IN_FLIGHT = 5
 SECONDS_EACH = 60
-"""Patience for each job, so that the whole is bounded in time on a loaded machine too."""
+"""Time limit for each job, so that the test is bounded in time on a loaded machine too."""
 ATTEMPTS = 40
-"""Kills strike the same video again and again by chance; here that must not make it fail."""
+"""High, because random kills hit the same video repeatedly, which must not make it fail here."""
 WARM_UP = "warm up"
 OUTAGE_ERRORS = ["ESTALE", "EIO", "EHOSTDOWN", "ETIMEDOUT", "EBUSY", "EDQUOT", "ENOTCONN"]
 
 
 class Soak:
-    """Staff who drop jobs, and a world that goes wrong; one step at a time."""
+    """Drops jobs as staff do and makes things go wrong, one step at a time."""
 
     def __init__(self, site, clock, folder):
         self.random = random.Random(SEED)
@@ -45,7 +46,7 @@ class Soak:
         self.done: collections.Counter[str] = collections.Counter()
         self.writers: list[Iterator[None]] = []
         self.restart()
-        self.acts = [
+        self.faults = [
             (6, self.kill_daemon),
             (6, self.kill_renderer),
             (4, self.stop_and_start),
@@ -58,30 +59,30 @@ class Soak:
     def run(self) -> None:
         until = time.monotonic() + JOBS * SECONDS_EACH * PATIENCE
         pace_s = self.warm_up()
-        next_act = 0.0
+        next_fault = 0.0
         while len(self.expected) < JOBS or self.writers:
             assert time.monotonic() < until, f"out of time, seed {SEED}"
             if len(self.expected) < JOBS and self.in_flight() < IN_FLIGHT:
                 self.new_job()
             self.writers = [writer for writer in self.writers if next(writer, "end") is None]
-            if time.monotonic() > next_act:
-                next_act = time.monotonic() + pace_s * self.random.uniform(0.2, 4)
-                [act] = self.random.choices([a for _, a in self.acts], [w for w, _ in self.acts])
-                self.done[act.__name__] += 1
-                act()
+            if time.monotonic() > next_fault:
+                next_fault = time.monotonic() + pace_s * self.random.uniform(0.2, 4)
+                [fault] = self.random.choices([f for _, f in self.faults], [w for w, _ in self.faults])
+                self.done[fault.__name__] += 1
+                fault()
             time.sleep(self.random.uniform(0.05, 0.6))
         self.site.inject()
         wait_for(lambda: not self.in_flight(), f"all jobs to end, seed {SEED}", max(60, until - time.monotonic()))
 
     def warm_up(self) -> float:
-        """Render one job in peace; return how long this machine takes for it, which sets the pace of what follows."""
+        """Render one job undisturbed; return the seconds it takes on this machine, which set the pace of the faults."""
         began = time.monotonic()
         self.site.healthy(WARM_UP)
         self.site.finished(WARM_UP)
         return time.monotonic() - began
 
     def in_flight(self) -> int:
-        """Count the jobs without an end; one that ended wrongly ends the day."""
+        """Return the number of unfinished jobs; fail if one ended in the wrong folder."""
         ends = [set(self.site.place_of(name)) & {"done", "failed"} for name in self.expected]
         wrong = [(n, end) for (n, (place, _)), end in zip(self.expected.items(), ends, strict=True) if end - {place}]
         assert not wrong, f"{wrong}, seed {SEED}"
@@ -105,7 +106,7 @@ class Soak:
         self.writers.append(self.write(name, files))
 
     def write(self, name: str, files: list[tuple[Path, str]]) -> Iterator[None]:
-        """Copy a job in, at once or in pieces under temporary names: between two of them anything may happen."""
+        """Copy a job in, at once or in pieces under temporary names. Faults may happen between the pieces."""
         folder = self.site.share / "inbox" / name
         pieces = self.random.choice([1, 1, 3, 8])
         names = {stem: folder / f"{stem}{source.suffix}" for source, stem in files}
@@ -125,10 +126,10 @@ class Soak:
             part.rename(target)
         self.site.ledger.jobs[name] = collections.Counter(digest(source) for source, _ in files)
 
-    # --- the world -----------------------------------------------------------------------------------------------
+    # --- faults --------------------------------------------------------------------------------------------------
 
     def restart(self) -> None:
-        self.ready_before = self.site.notes.count("READY=1")
+        self.ready_before = self.site.notifications.count("READY=1")
         self.process = self.site.start(**self.clock.environment)
 
     def kill_daemon(self) -> None:
@@ -143,7 +144,7 @@ class Soak:
 
     def stop_and_start(self) -> None:
         self.process.terminate()
-        assert self.process.wait(60 * PATIENCE) in (0, -signal.SIGTERM), "the latter before it has its handlers"
+        assert self.process.wait(60 * PATIENCE) in (0, -signal.SIGTERM), "the latter only before it has its handlers"
         self.restart()
 
     def share_errors(self) -> None:
@@ -152,7 +153,7 @@ class Soak:
         self.site.inject(rule)
 
     def unmount_share(self) -> None:
-        with contextlib.suppress(Exception):  # just started: not mounted yet
+        with contextlib.suppress(Exception):  # just started, not mounted yet
             self.site.unmount(self.process)
             time.sleep(self.random.uniform(0.1, 1.5))
             self.site.mount(self.process)
@@ -161,10 +162,10 @@ class Soak:
         self.clock.jump(self.random.choice([0, -86_400, 86_400, -3600, 400 * 86_400]))
 
     def reload(self) -> None:
-        if self.site.notes.count("READY=1") > self.ready_before:  # earlier it would be the default: to die
+        if self.site.notifications.count("READY=1") > self.ready_before:  # before READY the signal would end it
             self.process.send_signal(signal.SIGHUP)
 
-    # --- the evening ---------------------------------------------------------------------------------------------
+    # --- result --------------------------------------------------------------------------------------------------
 
     def check(self) -> str:
         renders = 0
@@ -181,8 +182,8 @@ class Soak:
         twice = [what for what, times in collections.Counter(said).items() if times > 1]
         assert not twice, f"rendered twice: {twice}, seed {SEED}"
         assert renders == 1 + sum(good for _, good in self.expected.values())
-        acts = ", ".join(f"{count} x {act}" for act, count in sorted(self.done.items()))
-        return f"soak: seed {SEED}, {len(self.expected)} jobs, {renders} real renders, none lost, none twice; {acts}"
+        faults = ", ".join(f"{count} x {name}" for name, count in sorted(self.done.items()))
+        return f"soak: seed {SEED}, {len(self.expected)} jobs, {renders} real renders, none lost, none twice; {faults}"
 
 
 @needs_root()
@@ -197,7 +198,7 @@ def test_nothing_is_lost_and_nothing_done_twice(faulty, clock, tmp_path, record_
         attempts=attempts, inbox={"settle_local_s": 0.5, "settle_zero_tail_s": 1}, log={"rotation_mb": 500}
     )
     faulty.on_mount()
-    folder = tmp_path / "people"
+    folder = tmp_path / "sample media"
     folder.mkdir()
     print(f"seed {SEED}")
     soak = Soak(faulty, clock, folder)

@@ -16,19 +16,19 @@ import pytest
 
 from tests.daemon.executors.clusters import CHECKOUT, cluster, hung_node_of, kill_node_of, renderers, settings
 from tests.e2e.harness import wait_for
-from tests.faults.invariants import Accounted
+from tests.faults.invariants import LedgerSite
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Accounted]:
-    made = Accounted(tmp_path)
+def site(tmp_path: Path) -> Iterator[LedgerSite]:
+    made = LedgerSite(tmp_path)
     yield made
     made.close()
 
 
-def on(site: Accounted, started: Any, workers: int = 2, **more: Any) -> None:
+def on(site: LedgerSite, started: Any, workers: int = 2, **more: Any) -> None:
     ray = settings(started, site.root / "node", **more)
     site.configure(work={"executor": "ray", "workers": workers, "ray": ray})
 
@@ -39,17 +39,17 @@ def frames(path: Path) -> str:
     return done.stdout.decode()
 
 
-def drop_all(site: Accounted, media: SimpleNamespace, suffix: str) -> None:
+def drop_all(site: LedgerSite, media: SimpleNamespace, suffix: str) -> None:
     site.drop(f"two-{suffix}", voice__m4a=media.voice, anna__mp4=media.face, ben__mp4=media.face)
     site.drop(f"long-{suffix}", voice__wav=media.long_voice, anna__mp4=media.face)
 
 
-def busy(site: Accounted) -> Any:
+def busy(site: LedgerSite) -> Any:
     """Return a renderer that is decoding or encoding."""
     return wait_for(lambda: next((p for p in renderers(site.root) if p.children()), None), "a renderer at work")
 
 
-def test_the_same_results_as_on_one_machine_though_a_node_dies(site: Accounted, media: SimpleNamespace) -> None:
+def test_the_same_results_as_on_one_machine_though_a_node_dies(site: LedgerSite, media: SimpleNamespace) -> None:
     drop_all(site, media, "local")
     process = site.start("once")
     assert process.wait(300) == 0
@@ -77,7 +77,7 @@ def test_the_same_results_as_on_one_machine_though_a_node_dies(site: Accounted, 
 
 @pytest.mark.parametrize("act", ["hang", "memory"])
 def test_a_node_that_hangs_or_has_no_memory_costs_nothing_but_time(
-    site: Accounted, media: SimpleNamespace, act: str
+    site: LedgerSite, media: SimpleNamespace, act: str
 ) -> None:
     with cluster(2) as started, contextlib.ExitStack() as stack:
         on(site, started, workers=1, node_timeout_s=20)
@@ -93,7 +93,7 @@ def test_a_node_that_hangs_or_has_no_memory_costs_nothing_but_time(
         assert "a node was lost" in site.log()
 
 
-def test_a_node_with_other_weights_is_not_used_and_said(site: Accounted, media: SimpleNamespace) -> None:
+def test_a_node_with_other_weights_is_not_used_and_said(site: LedgerSite, media: SimpleNamespace) -> None:
     other = site.root / "other"
     shutil.copytree(CHECKOUT / "heygemd", other / "heygemd", ignore=shutil.ignore_patterns("__pycache__"))
     weights = other / "heygemd" / "render" / "assets" / "lips.safetensors"
@@ -112,7 +112,7 @@ def test_a_node_with_other_weights_is_not_used_and_said(site: Accounted, media: 
         assert [v["attempts"] for v in site.records()[0]["videos"]] == [1]
 
 
-def test_the_heads_end_costs_no_attempt_and_the_daemon_goes_on(site: Accounted, media: SimpleNamespace) -> None:
+def test_the_heads_end_costs_no_attempt_and_the_daemon_goes_on(site: LedgerSite, media: SimpleNamespace) -> None:
     with cluster(1) as started:
         on(site, started, workers=1)
         process = site.start()
