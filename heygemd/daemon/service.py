@@ -127,18 +127,18 @@ class Service:
         loop = asyncio.get_running_loop()
         self.store = Store(self.config.paths.state)
         self.thread = ShareThread(self.config.paths.share, self.config.inbox.io_deadline_s)
-        self.guard = ShareAvailability(self.config.paths.share, self.thread)
+        self.share = ShareAvailability(self.config.paths.share, self.thread)
         self.watch = Watch(lambda: loop.call_soon_threadsafe(self.wake.set))
         self.state = QueueState()
-        self.inbox = Inbox(self.config, self.state, self.guard, self.watch)
+        self.inbox = Inbox(self.config, self.state, self.share, self.watch)
         instance = _instance(self.config.paths.state)
-        claimer = Claimer(self.state, self.store, self.guard, instance)
+        claimer = Claimer(self.state, self.store, self.share, instance)
         self.executor = factory.create(self.config)
-        self.running = Running(self.config, self.state, self.store, self.guard, claimer, self.executor)
-        self.publisher = Publisher(self.config, self.state, self.store, self.guard)
-        self.scheduler = Scheduler(self.config, self.state, self.guard, claimer, self.running, self.publisher)
-        self.orphans = recovery.OrphanedFolders(self.state, self.guard, instance)
-        self.board = builder.Board(self.config, self.state, self.guard)
+        self.running = Running(self.config, self.state, self.store, self.share, claimer, self.executor)
+        self.publisher = Publisher(self.config, self.state, self.store, self.share)
+        self.scheduler = Scheduler(self.config, self.state, self.share, claimer, self.running, self.publisher)
+        self.orphans = recovery.OrphanedFolders(self.state, self.share, instance)
+        self.board = builder.Board(self.config, self.state, self.share)
         self.notices = retention.Notices()
 
     def _catch_signals(self) -> None:
@@ -172,7 +172,7 @@ class Service:
 
     def _tick(self) -> None:
         """One pass of the main loop: report the state to systemd and the command line. Touches local files only."""
-        self.guard.notice_hang()
+        self.share.notice_hang()
         snapshot = self.board.snapshot()
         if self.stopping.is_set():
             snapshot = snapshot.model_copy(update={"state": "stopped", "current": None, "beside": ()})
@@ -183,7 +183,7 @@ class Service:
             logger.warning("cannot write the status: {}", describe(error))
         if self.observe is not None:
             self.observe(snapshot)
-        self.herald.notice(self.state.finished, self.guard.problem or self.state.paused_by, time.time())
+        self.herald.notice(self.state.finished, self.share.problem or self.state.paused_by, time.time())
         self._write_metrics(snapshot)
         if self.once and self._nothing_left():
             self.stopping.set()
@@ -191,7 +191,7 @@ class Service:
 
     async def _apply_retention(self) -> None:
         """Delete or archive old folders if the configuration asks for it; only while the share is there."""
-        if self.scanned and self.guard.problem is None and retention.wanted(self.config):
+        if self.scanned and self.share.problem is None and retention.wanted(self.config):
             steps = await self.thread.drain(retention.plan(self.config, time.time()))
             for step in self.notices.due(self.config, steps, time.monotonic()):
                 await self.thread.drain(retention.carry_out(self.config, step))
@@ -215,7 +215,7 @@ class Service:
             try:
                 await part()
             except (InfrastructureError, NotReady, OSError) as error:
-                pause_queue(self.state, self.guard, error)
+                pause_queue(self.state, self.share, error)
                 await asyncio.sleep(TICK_S)
             except Exception:
                 logger.exception("unexpected error in {}; continuing in {} s", part.__name__, UNEXPECTED_ERROR_PAUSE_S)
@@ -224,7 +224,7 @@ class Service:
     async def _scan(self) -> None:
         """Check the share and scan the inbox, then wait for the next time or an event."""
         self.wake.clear()
-        if await self.guard.check():
+        if await self.share.check():
             self._watch_inbox()
             await self.inbox.scan()
             await self.orphans.check()
@@ -232,7 +232,7 @@ class Service:
         await _sleep_or(self.wake, self.config.inbox.poll_s)
 
     def _watch_inbox(self) -> None:
-        mount = self.guard.mount
+        mount = self.share.mount
         if mount is not None and not mount.network and not self.watch.running:
             self.watch.start(self.inbox.path)
 
@@ -253,7 +253,7 @@ class Service:
         snapshot = self.board.snapshot()
         timeless = snapshot.model_copy(update={"updated": ""})
         due = timeless != self._shown or time.monotonic() - self._shown_at > builder.HEARTBEAT_S
-        if self.guard.problem is None and self.scanned and due:
+        if self.share.problem is None and self.scanned and due:
             try:
                 await self._write_page(snapshot)
                 self._shown, self._shown_at = timeless, time.monotonic()
@@ -264,18 +264,18 @@ class Service:
 
     async def _look_for_moved(self) -> None:
         """Learn which finished folders were moved away: the page must not link to them."""
-        if self.guard.problem is None and self.scanned:
+        if self.share.problem is None and self.scanned:
             recent = self.state.finished[-builder.RECENT :]
             with contextlib.suppress(NotReady):  # the next time looks again
-                self.board.gone = await self.thread.call(builder.gone, self.guard.root, recent)
+                self.board.gone = await self.thread.call(builder.gone, self.share.root, recent)
 
     async def _write_page(self, snapshot: Snapshot) -> None:
         content = builder.share_files(snapshot, self.config)
-        await self.thread.call(builder.write_share, self.guard.root, self._on_share, content, self.guard.group)
+        await self.thread.call(builder.write_share, self.share.root, self._on_share, content, self.share.group)
 
     async def _write_last_page(self) -> None:
         """Let the page say that the daemon stopped, if the share answers at once."""
-        if self.guard.problem is None and not self.thread.hung and self.scanned:
+        if self.share.problem is None and not self.thread.hung and self.scanned:
             snapshot = self.board.snapshot().model_copy(update={"state": "stopped"})
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(self._write_page(snapshot), LAST_PAGE_S)

@@ -24,11 +24,11 @@ STILL_CHANGING = ("changed_after_claim", "changed_while_copying")
 class Claimer:
     """Takes folders out of the inbox, and gives back one that was not ready after all."""
 
-    def __init__(self, state: QueueState, store: Store, guard: ShareAvailability, instance: str) -> None:
+    def __init__(self, state: QueueState, store: Store, share: ShareAvailability, instance: str) -> None:
         """`instance`: this installation's id, written into the folders it claims."""
         self.state = state
         self.store = store
-        self.guard = guard
+        self.share = share
         self.instance = instance
 
     async def claim_next(self, settled: bool = False, before: OrderKey | None = None) -> bool:
@@ -46,14 +46,14 @@ class Claimer:
         return False
 
     async def _claim(self, folder: PendingFolder, job: Job) -> bool:
-        thread, share = self.guard.thread, self.guard.root
-        taken = {filename_rules.fold(n) for n in await thread.call(share_fs.names, share / "processing")}
+        thread, root = self.share.thread, self.share.root
+        taken = {filename_rules.fold(n) for n in await thread.call(share_fs.names, root / "processing")}
         job.folder = filename_rules.free_name(job.name, taken, job.id)
         job.started = time.time()
         self.store.save(job)
         self.state.active.append(job)  # if the share fails now, `confirm` finds out whether the rename happened
         try:
-            await thread.drain(move_to_processing(share, job, self.instance, self.guard.group))
+            await thread.drain(move_to_processing(root, job, self.instance, self.share.group))
         except FileNotFoundError:
             self._forget(job)
             self.state.pending.pop(folder.name, None)
@@ -82,9 +82,9 @@ class Claimer:
 
     async def confirm(self, job: Job) -> None:
         """Finish a claim that a crash or an outage interrupted: the folder's place tells whether it was moved."""
-        call, share = self.guard.thread.call, self.guard.root
-        if await call(was_moved, share, job):
-            await call(mark_owned, share / "processing" / job.folder, self.instance, self.guard.group)
+        call, root = self.share.thread.call, self.share.root
+        if await call(was_moved, root, job):
+            await call(mark_owned, root / "processing" / job.folder, self.instance, self.share.group)
             self._claimed(job)
         else:
             self._forget(job)
@@ -95,7 +95,7 @@ class Claimer:
             return False
         if any(video.state in ("rendered", "done") for video in job.videos):
             return False
-        back = await self.guard.thread.drain(move_to_inbox(self.guard.root, job))
+        back = await self.share.thread.drain(move_to_inbox(self.share.root, job))
         logger.bind(job=job.name, id=job.id).warning("still changing, put back as inbox/{}: {}", back, describe(error))
         self._forget(job)
         return True

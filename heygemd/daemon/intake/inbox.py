@@ -42,11 +42,11 @@ PROBES = 2
 class Inbox:
     """Scans inbox/ and writes into the queue's state which folders are there and what each waits for."""
 
-    def __init__(self, config: Config, state: QueueState, guard: ShareAvailability, watch: Watch) -> None:
-        """`guard`: the share; `watch`: local file events, which only delay or wake, never decide."""
+    def __init__(self, config: Config, state: QueueState, share: ShareAvailability, watch: Watch) -> None:
+        """`watch`: local file events; they only delay or wake, scans decide."""
         self.config = config
         self.state = state
-        self.guard = guard
+        self.share = share
         self.watch = watch
         self.path = config.paths.share / "inbox"
         self._watched: dict[str, WatchedFolder] = {}
@@ -62,7 +62,7 @@ class Inbox:
             self.state.claims_wait_until = 0.0
 
     async def _scan(self) -> None:
-        found, loose = await self.guard.thread.call(share_fs.scan, self.path, filename_rules.skip_dir)
+        found, loose = await self.share.thread.call(share_fs.scan, self.path, filename_rules.skip_dir)
         now = time.monotonic()
         self.state.inbox_paused = any(filename_rules.control(n) == filename_rules.PAUSE for n in loose)
         point("discover")
@@ -121,7 +121,7 @@ class Inbox:
             await self._classify(folder, now)
 
     def _settle_s(self) -> float:
-        return settle_s(self.config.inbox, self.guard.mount)
+        return settle_s(self.config.inbox, self.share.mount)
 
     async def _classify(self, folder: WatchedFolder, now: float) -> None:
         """Read a settled folder's contents and decide: a job, a rejection, or what it waits for."""
@@ -161,12 +161,12 @@ class Inbox:
         if not members.job_toml:
             return JobSettings()
         path = self.path / pending.name / members.job_toml
-        text = await self.guard.thread.call(share_fs.read, path, CONTROL_FILE_BYTES)
+        text = await self.share.thread.call(share_fs.read, path, CONTROL_FILE_BYTES)
         return load_job(text, self.config.render.command)
 
     async def _presenters(self, pending: PendingFolder, members: Members, settings: JobSettings) -> list[Entry]:
         """Return the presenters from templates/ that the folder asks for by name."""
-        call, wanted = self.guard.thread.call, list(settings.presenters)
+        call, wanted = self.share.thread.call, list(settings.presenters)
         if members.presenters:
             path = self.path / pending.name / members.presenters
             wanted += presenter_library.listed(await call(share_fs.read, path, CONTROL_FILE_BYTES))
@@ -177,7 +177,7 @@ class Inbox:
     async def _manifest(self, pending: PendingFolder) -> Manifest | None:
         try:
             path = self.path / pending.name / share_fs.HIDDEN / MANIFEST_FILE
-            return parse(await self.guard.thread.call(share_fs.read, path, 4 << 20))
+            return parse(await self.share.thread.call(share_fs.read, path, 4 << 20))
         except (FileNotFoundError, NotADirectoryError, NotReady):
             return None
 
@@ -186,11 +186,11 @@ class Inbox:
         path, unchanged_s = self.path / folder.pending.name / entry.name, folder.unchanged_s(now)
         early = unchanged_s < self.config.inbox.settle_zero_tail_s
         try:
-            complete = await self.guard.thread.call(share_fs.on_share(completeness.examine), path)
+            complete = await self.share.thread.call(share_fs.on_share(completeness.examine), path)
             if complete.zero_tail and early:
                 raise NotReady("zero_tail", name=entry.name)
             limits = self.config.limits
-            info = await self.guard.thread.call_slow(PROBES * limits.probe_timeout_s, probe.probe, path, limits)
+            info = await self.share.thread.call_slow(PROBES * limits.probe_timeout_s, probe.probe, path, limits)
             return Classified(entry, info.kind) if info.kind else None
         except NotReady as error:
             if early or error.code in ("no_permission", "held_open"):
@@ -210,7 +210,7 @@ class Inbox:
     async def _confirm(self, folder: WatchedFolder, entry: Entry, error: HeygemdError) -> None:
         """Raise NotReady unless the file failed before: the share may have gone away during the first look."""
         name = folder.pending.name
-        await self.guard.thread.call(share_fs.fingerprint, self.path / name / entry.name)
+        await self.share.thread.call(share_fs.fingerprint, self.path / name / entry.name)
         if entry not in folder.doubted or os.strerror(errno.ENOENT) in error.detail:
             folder.doubted.add(entry)
             folder.classified_at = 0.0
@@ -259,9 +259,9 @@ class Inbox:
         """Write or remove a note; where that is not allowed, folders are processed without notes."""
         try:
             if note is None:
-                await self.guard.thread.call(share_fs.remove, path)
+                await self.share.thread.call(share_fs.remove, path)
             else:
-                await self.guard.thread.call(share_fs.write, path, note, self.guard.group, durable=False)
+                await self.share.thread.call(share_fs.write, path, note, self.share.group, durable=False)
         except (NotReady, OSError) as error:
             logger.bind(job=path.parent.name).debug("cannot write a note: {}", describe(error))
 

@@ -31,11 +31,11 @@ _COPYING: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
 class Attempt:
     """Everything between choosing a video and its verified result in the job's folder on the share."""
 
-    def __init__(self, config: Config, store: Store, guard: ShareAvailability, job: Job, video: Video) -> None:
+    def __init__(self, config: Config, store: Store, share: ShareAvailability, job: Job, video: Video) -> None:
         """Nothing starts before `run`."""
         self.config = config
         self.store = store
-        self.guard = guard
+        self.share = share
         self.job = job
         self.video = video
         self.folder = config.paths.share / "processing" / job.folder
@@ -108,11 +108,11 @@ class Attempt:
         if not self.rendered.exists():
             self.video.state = "waiting"
             return
-        group = self.guard.group
+        group = self.share.group
         steps = publish.keep_result(self.rendered, self.folder, self.video, group)
-        self.video.output_digest = await self.guard.thread.drain(steps)
+        self.video.output_digest = await self.share.thread.drain(steps)
         hidden = self.folder / share_fs.HIDDEN
-        await self.guard.thread.call(preview_store.leave, self._preview, hidden, self.video, group)
+        await self.share.thread.call(preview_store.leave, self._preview, hidden, self.video, group)
         point("keep")
         self.video.state = "done"
         self.store.save(self.job)
@@ -153,10 +153,10 @@ class Attempt:
 
     async def _copy(self, media: Media, target: Path) -> None:
         source = self.folder / media.name
-        if await self.guard.thread.call(share_fs.fingerprint, source) != (media.size, media.mtime_ns):
+        if await self.share.thread.call(share_fs.fingerprint, source) != (media.size, media.mtime_ns):
             raise NotReady("changed_after_claim", name=media.title)
         try:
-            media.digest = await self.guard.thread.drain(transfer.copy_in(source, target))
+            media.digest = await self.share.thread.drain(transfer.copy_in(source, target))
         except LocalDiskError as error:
             if error.code == "disk_full":
                 raise LocalDiskError("scratch_full", path=str(target)) from None
@@ -186,10 +186,10 @@ class Attempt:
         state = self.config.paths.state
         if (free := mounts.local_free_bytes(state)) < limits.free_state_mib * MIB:
             raise LocalDiskError("state_low", path=str(state), free_gib=_gib(free))
-        share = self.config.paths.share
+        root = self.config.paths.share
         need = 1.5 * estimate + limits.free_share_gib * GIB
-        if (free := await self.guard.thread.call(mounts.share_free_bytes, share)) < need:
-            raise ShareError("share_low", path=str(share), free_gib=_gib(free), need_gib=_gib(need))
+        if (free := await self.share.thread.call(mounts.share_free_bytes, root)) < need:
+            raise ShareError("share_low", path=str(root), free_gib=_gib(free), need_gib=_gib(need))
 
 
 def _gib(size: float) -> float:

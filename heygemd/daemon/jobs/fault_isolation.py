@@ -21,13 +21,13 @@ FOLDER_CODES = {"no_permission": "folder_no_permission", "held_open": "folder_op
 """What a fault of a file is called when it stops the whole folder."""
 
 
-def pause_queue(state: QueueState, guard: ShareAvailability, error: BaseException) -> None:
+def pause_queue(state: QueueState, share: ShareAvailability, error: BaseException) -> None:
     """Start nothing for a while. Where the share cannot be used at all, its availability says when to continue."""
     if isinstance(error, OSError) and not share_fs.of_one_path(error):
         error = atomic.translate(error)  # faults of the share are typed already
     of_share = isinstance(error, ShareError) and error.code not in NO_SPACE_ON_SHARE
     if not isinstance(error, InfrastructureError) or of_share:
-        guard.lost(error)
+        share.lost(error)
         return
     if state.paused_by is None or state.paused_by.code != error.code:
         logger.warning("paused: {}", describe(error))
@@ -35,7 +35,7 @@ def pause_queue(state: QueueState, guard: ShareAvailability, error: BaseExceptio
     state.paused_until = time.monotonic() + PAUSE_S
 
 
-async def run_isolated(state: QueueState, guard: ShareAvailability, job: Job, work: Awaitable[None]) -> None:
+async def run_isolated(state: QueueState, share: ShareAvailability, job: Job, work: Awaitable[None]) -> None:
     """Await `work`; after a fault that concerns only this job it backs off and the others go on.
 
     Raises InfrastructureError.
@@ -46,13 +46,13 @@ async def run_isolated(state: QueueState, guard: ShareAvailability, job: Job, wo
     except InfrastructureError:
         raise
     except Exception as error:
-        if isinstance(error, FileNotFoundError) and await _was_removed(guard, job):
+        if isinstance(error, FileNotFoundError) and await _was_removed(share, job):
             return
         _back_off(state, job, error)
 
 
-async def _was_removed(guard: ShareAvailability, job: Job) -> bool:
-    removed = await guard.thread.call(cancellation, guard.root, job) == "removed"
+async def _was_removed(share: ShareAvailability, job: Job) -> bool:
+    removed = await share.thread.call(cancellation, share.root, job) == "removed"
     if removed:
         mark_cancelled(job, "removed")
     return removed

@@ -22,16 +22,16 @@ from .attempt import Attempt
 class Publisher:
     """Stores results of finished videos, and publishes jobs whose videos are all settled."""
 
-    def __init__(self, config: Config, state: QueueState, store: Store, guard: ShareAvailability) -> None:
+    def __init__(self, config: Config, state: QueueState, store: Store, share: ShareAvailability) -> None:
         """Nothing is touched before a call."""
         self.config = config
         self.state = state
         self.store = store
-        self.guard = guard
+        self.share = share
 
     async def store_result(self, job: Job, video: Video) -> None:
         """Copy a rendered video into the job's folder on the share."""
-        await Attempt(self.config, self.store, self.guard, job, video).store_result()
+        await Attempt(self.config, self.store, self.share, job, video).store_result()
 
     async def publish(self, job: Job) -> None:
         """Move a settled job's folder to done/ or failed/. Repeatable after a crash at any point."""
@@ -52,7 +52,7 @@ class Publisher:
 
     async def _choose_destination(self, job: Job) -> bool:
         """Fix where the folder goes; False if results are missing and must be rendered again."""
-        call, folder = self.guard.thread.call, self.guard.root / "processing" / job.folder
+        call, folder = self.share.thread.call, self.share.root / "processing" / job.folder
         # Nothing can be missing in a folder that was removed: asking would only find it gone again.
         removed = job.problem is not None and job.problem.code == "removed"
         for video in [] if removed else await call(publish.missing_results, folder, job):
@@ -60,20 +60,20 @@ class Publisher:
             say.warning("{}: its result was removed, rendering it again", video.output)
             video.state, video.kept = "waiting", False
         if job.settled:
-            job.destination = await call(publish.destination, self.guard.root, job)
+            job.destination = await call(publish.destination, self.share.root, job)
             job.phase, job.finished = "publishing", time.time()
         self.store.save(job)
         return job.settled
 
     async def _move(self, job: Job) -> None:
-        root, render = self.guard.root, self.config.render
-        previews = await self.guard.thread.call(preview_store.read, root / "processing" / job.folder, job)
+        root, render = self.share.root, self.config.render
+        previews = await self.share.thread.call(preview_store.read, root / "processing" / job.folder, job)
         # A copy, because records belong to the main loop; in a thread, because charts and pages take seconds.
         copy, log_file = job.model_copy(deep=True), self.store.log_file(job)
         papers = await asyncio.to_thread(report.papers, copy, self.config, log_file, previews)
         settings = result_settings(job.settings, render)
-        steps = publish.publish(root, job, papers, settings, render.zip_results, self.guard.group)
-        await self.guard.thread.drain(steps)
+        steps = publish.publish(root, job, papers, settings, render.zip_results, self.share.group)
+        await self.share.thread.drain(steps)
 
     def _finish(self, job: Job) -> None:
         job.phase = "finished"

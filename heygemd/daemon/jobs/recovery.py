@@ -58,10 +58,10 @@ class OrphanedFolders:
     One that carries our mark or none, and was seen a minute ago too, goes back to the inbox. Another daemon's stays.
     """
 
-    def __init__(self, state: QueueState, guard: ShareAvailability, instance: str) -> None:
+    def __init__(self, state: QueueState, share: ShareAvailability, instance: str) -> None:
         """`instance`: this installation's id, which its folders carry."""
         self.state = state
-        self.guard = guard
+        self.share = share
         self.instance = instance
         self._seen: set[str] = set()
         self._reported: set[str] = set()
@@ -73,14 +73,14 @@ class OrphanedFolders:
             return
         self._next = time.monotonic() + ORPHAN_S
         known = {job.folder for job in self.state.active}
-        names = await self.guard.thread.call(share_fs.names, self.guard.root / "processing")
+        names = await self.share.thread.call(share_fs.names, self.share.root / "processing")
         orphaned = {name for name in names if name not in known and not _ignored(name)}
         for name in orphaned & self._seen:
             await self._put_back(name)
         self._seen = orphaned
 
     async def _put_back(self, name: str) -> None:
-        thread, root = self.guard.thread, self.guard.root
+        thread, root = self.share.thread, self.share.root
         owner = await thread.call(_owner, root / "processing" / name)
         if owner not in ("", self.instance):
             if name not in self._reported:

@@ -35,7 +35,7 @@ class Running:
         config: Config,
         state: QueueState,
         store: Store,
-        guard: ShareAvailability,
+        share: ShareAvailability,
         claimer: Claimer,
         executor: Executor,
     ) -> None:
@@ -43,7 +43,7 @@ class Running:
         self.config = config
         self.state = state
         self.store = store
-        self.guard = guard
+        self.share = share
         self.claimer = claimer
         self.executor = executor
         self.ended = asyncio.Event()
@@ -78,19 +78,19 @@ class Running:
         others = list(self.state.running)
         run = RunningVideo(job, video)
         self.state.running.append(run)
-        attempt = Attempt(self.config, self.store, self.guard, job, video)
+        attempt = Attempt(self.config, self.store, self.share, job, video)
         task = self._tasks[run] = asyncio.create_task(self._run(run, attempt, others))
         task.add_done_callback(lambda _: self._remove(run))
 
     async def _run(self, run: RunningVideo, attempt: Attempt, others: list[RunningVideo]) -> None:
         try:
-            await run_isolated(self.state, self.guard, run.job, self._attempt(run, attempt, others))
+            await run_isolated(self.state, self.share, run.job, self._attempt(run, attempt, others))
         except (InfrastructureError, NotReady, OSError) as error:
             if isinstance(error, InfrastructureError) and error.code in SPACE_FAULTS and len(self.state.running) > 1:
                 run.lacked_space = self._waiting_for_space = True
                 logger.debug("waiting until other videos free disk space: {}", describe(error))
             else:
-                pause_queue(self.state, self.guard, error)
+                pause_queue(self.state, self.share, error)
 
     def _remove(self, run: RunningVideo) -> None:
         del self._tasks[run]
@@ -133,9 +133,9 @@ class Running:
     async def poll_cancellations(self) -> None:
         """Stop the videos of jobs that users cancelled or whose folder they took away."""
         for job in {run.job.id: run.job for run in self.state.running}.values():
-            if job.problem is None and self.guard.problem is None:
+            if job.problem is None and self.share.problem is None:
                 with contextlib.suppress(HeygemdError, OSError):
-                    if code := await self.guard.thread.call(cancellation, self.guard.root, job):
+                    if code := await self.share.thread.call(cancellation, self.share.root, job):
                         mark_cancelled(job, code)
             if job.problem is not None:
                 await self._stop(run for run in self.state.running_of(job) if not run.concluding)

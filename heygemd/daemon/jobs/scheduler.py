@@ -26,7 +26,7 @@ class Scheduler:
         self,
         config: Config,
         state: QueueState,
-        guard: ShareAvailability,
+        share: ShareAvailability,
         claimer: Claimer,
         running: Running,
         publisher: Publisher,
@@ -34,7 +34,7 @@ class Scheduler:
         """`claimer`, `running`, `publisher`: do what is decided here."""
         self.config = config
         self.state = state
-        self.guard = guard
+        self.share = share
         self.claimer = claimer
         self.running = running
         self.publisher = publisher
@@ -42,18 +42,18 @@ class Scheduler:
     async def step(self) -> bool:
         """Do the next thing; return whether there was one. Faults of share and disk pause the queue, never raise."""
         state = self.state
-        if self.guard.problem is not None or time.monotonic() < state.paused_until:
+        if self.share.problem is not None or time.monotonic() < state.paused_until:
             return False
         state.slots = self.running.slots
         try:
             for job in state.awake():
                 if job.phase == "claiming":
-                    await run_isolated(state, self.guard, job, self.claimer.confirm(job))
+                    await run_isolated(state, self.share, job, self.claimer.confirm(job))
             worked = await self._publish_next() or await self.claimer.claim_next(settled=True)
             if not worked and self.running.free:
                 worked = await self._claim_earlier() or self._render_next() or await self.claimer.claim_next()
         except (InfrastructureError, NotReady, OSError) as error:
-            pause_queue(state, self.guard, error)
+            pause_queue(state, self.share, error)
             return False
         if not state.running:  # a video that was started has still to show that the fault is gone
             state.paused_by = None
@@ -64,10 +64,10 @@ class Scheduler:
         for job in self.state.awake():
             for video in job.videos:
                 if video.state == "rendered" and job.problem is None:
-                    await run_isolated(self.state, self.guard, job, self.publisher.store_result(job, video))
+                    await run_isolated(self.state, self.share, job, self.publisher.store_result(job, video))
                     return True
             if job.settled and not self.state.running_of(job):
-                await run_isolated(self.state, self.guard, job, self.publisher.publish(job))
+                await run_isolated(self.state, self.share, job, self.publisher.publish(job))
                 return True
         return False
 

@@ -40,11 +40,11 @@ GPUS = Path("/proc/driver/nvidia/gpus")
 class Board:
     """Makes snapshots of the queue and of the share's state."""
 
-    def __init__(self, config: Config, state: QueueState, guard: ShareAvailability) -> None:
-        """`state` and `guard` are only read."""
+    def __init__(self, config: Config, state: QueueState, share: ShareAvailability) -> None:
+        """`state` and `share` are only read."""
         self.config = config
         self.state = state
-        self.guard = guard
+        self.share = share
         self.gpus = gpus()
         self.gone: frozenset[str] = frozenset()
         """Finished jobs whose folder staff took away since; see `gone`."""
@@ -71,8 +71,8 @@ class Board:
         )
 
     def _state(self) -> tuple[State, Text]:
-        problem = self.guard.problem or self.state.paused_by
-        if self.guard.problem:
+        problem = self.share.problem or self.state.paused_by
+        if self.share.problem:
             state: State = "share-unavailable"
         elif self.state.running:
             state = "working"
@@ -85,7 +85,7 @@ class Board:
         return state, self._texts("paused_by_file", {}) if self.state.inbox_paused else {}
 
     def _health(self) -> Health:
-        mount = self.guard.mount
+        mount = self.share.mount
         return Health(
             gpus=self.gpus,
             share_free_gib=_gib(mount.free_bytes) if mount else None,

@@ -78,13 +78,13 @@ class Floor:
         self.executor = Puppet()
         share_layout.create(root / "share")
         self.thread = ShareThread(root / "share", 10)
-        self.guard = ShareAvailability(root / "share", self.thread)
+        self.share = ShareAvailability(root / "share", self.thread)
         self.store = Store(root / "state")
         self.state = QueueState()
-        claimer = claim.Claimer(self.state, self.store, self.guard, "me")
-        self.running = Running(self.config, self.state, self.store, self.guard, claimer, self.executor)
-        publisher = Publisher(self.config, self.state, self.store, self.guard)
-        self.scheduler = Scheduler(self.config, self.state, self.guard, claimer, self.running, publisher)
+        claimer = claim.Claimer(self.state, self.store, self.share, "me")
+        self.running = Running(self.config, self.state, self.store, self.share, claimer, self.executor)
+        publisher = Publisher(self.config, self.state, self.store, self.share)
+        self.scheduler = Scheduler(self.config, self.state, self.share, claimer, self.running, publisher)
 
     def job(self, name: str, videos: int, arrived: float = 0, size: int = 5) -> Job:
         folder = self.config.paths.share / "processing" / name
@@ -135,7 +135,7 @@ def story(tmp_path: Path) -> Iterator[Callable[[Callable[[Floor], Awaitable[None
 
     async def told(tale: Callable[[Floor], Awaitable[None]]) -> None:
         floor = Floor(tmp_path, voice)
-        assert await floor.guard.check()
+        assert await floor.share.check()
         try:
             await tale(floor)
         finally:
@@ -169,7 +169,7 @@ def test_the_picture_shows_all_that_is_rendered(story):
         floor.executor.slots = 3
         floor.job("a", 2, arrived=0), floor.job("b", 1, arrived=100)
         await floor.begun("a/1", "a/2", "b/1")
-        snapshot = Board(floor.config, floor.state, floor.guard).snapshot()
+        snapshot = Board(floor.config, floor.state, floor.share).snapshot()
         assert (snapshot.current.name, [job.name for job in snapshot.beside], snapshot.queue) == ("a", ["b"], ())
         assert [v.percent for v in snapshot.running] == [25, 25, 25]
         assert "v1.mp4 25% and 2 more videos" in snapshot.line()
