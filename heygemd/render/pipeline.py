@@ -20,8 +20,7 @@ from ..fault_points import point
 from ..protocol import Notice, RenderRequest, Result
 from . import analysis, engines
 from .analysis import Analysis
-from .audio import load
-from .audio.load import Voice
+from .audio.load import Voice, load_voice, speech_findings
 from .audio.mel import VOICE_RATE_HZ
 from .cache import Cache
 from .engines import file_engine_adapter
@@ -34,6 +33,7 @@ from .progress import Phases, Report
 from .scene import Finding, Timeline
 from .stages import Ahead, Behind
 from .sync import av_offset
+from .sync.output_check import ExpectedOutput, check_output
 from .video import decode, encode_mux, frame_order, preview, timeline
 from .video.decode import Frame, Picture
 
@@ -77,12 +77,12 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Scene:
     engine.check()
     with ThreadPoolExecutor(1) as beside:
         described = beside.submit(decode.describe, request.video, limits)
-        voice = load.load(request.voice, request.voice_digest, limits, cache, scratch)
+        voice = load_voice(request.voice, request.voice_digest, limits, cache, scratch)
         picture = described.result()
     _tell(report, [*voice.findings, *decode.findings(picture)])
     limit = analysis.window(picture, float(voice.duration_s), whole=settings.audio_shorter == "keep")
     with ThreadPoolExecutor(1) as beside:  # it computes on its own while frames are waited for
-        heard = beside.submit(load.listen, voice, request.voice_digest, cache, scratch)
+        heard = beside.submit(speech_findings, voice, request.voice_digest, cache, scratch)
         found = analysis.analyse(
             picture, request.video_digest, limit, tracker, settings.min_face_fraction, cache, scratch / "track", phases
         )
@@ -169,14 +169,14 @@ def _measure(request: RenderRequest, scene: _Scene, phases: Phases) -> Result:
     picture, plan, settings = scene.picture, scene.plan, request.settings
     phases.begin("measure", min(plan.frames, round(av_offset.SAMPLE_S * picture.fps)))
     point("measure")
-    expected = av_offset.Expected(plan.frames, picture.fps, picture.width, picture.height, plan.sound_s)
+    expected = ExpectedOutput(plan.frames, picture.fps, picture.width, picture.height, plan.sound_s)
     voice = scene.voice.samples
     with ThreadPoolExecutor(1) as beside:
         described = beside.submit(decode.describe, request.output, request.limits)
-        seen = av_offset.gate(request.output, expected, request.limits)
+        seen = check_output(request.output, expected, request.limits)
         made = described.result()
-    lips, verdict = av_offset.watch(made, voice, scene.tracker, request.scratch, phases.done)
-    if av_offset.wrong(verdict, picture.fps, settings.max_offset_frames):
+    lips, verdict = av_offset.measure_video(made, voice, scene.tracker, request.scratch, phases.done)
+    if av_offset.is_out_of_sync(verdict, picture.fps, settings.max_offset_frames):
         request.output.unlink()
         raise EngineError("out_of_sync", offset_ms=verdict.offset_ms, confidence=verdict.offset_confidence)
     found = scene.found.track, scene.line

@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
         request = _request(request_path)
         limit_file_size(int(request.limits.max_file_gib * GIB))
         if isinstance(request, SyncRequest):
-            report(Done(result=sync_check.judge(request, report)))
+            report(Done(result=sync_check.check_sync(request, report)))
         else:
             report(Done(result=pipeline.render(request, report)))
     except BrokenPipeError:

@@ -50,7 +50,7 @@ def sound(path: Path) -> F32:
     with tempfile.TemporaryDirectory() as folder:
         cache = Cache(Path(folder) / "cache", CACHE_BYTES)
         try:
-            return np.array(audio.load(path, "sound", Limits(), cache, Path(folder) / "sound").samples)
+            return np.array(audio.load_voice(path, "sound", Limits(), cache, Path(folder) / "sound").samples)
         except InputError as error:
             if error.code != "no_audio":
                 raise

@@ -41,12 +41,12 @@ def spoken(examples: Sequence[Example]) -> list[Pair]:
     """Return synthesised speech with its known lips."""
     long = [e for e in examples if len(e.lips) > CROP_FRAMES + 2 * REACH]
     heard = [(features.log_mel(e.sound), movement(e.lips)) for e in long]
-    return [Pair(features.level(mel, features.speaking(mel)), moved) for mel, moved in heard]
+    return [Pair(features.normalise(mel, features.energy_vad(mel)), moved) for mel, moved in heard]
 
 
 def filmed(clips: Sequence[Clip]) -> list[Pair]:
     """Return real people with their own sound, as it is: a constant offset of a clip cancels over many clips."""
-    found = [(features.listen(clip.voice)[0], quantities(clip)) for clip in clips]
+    found = [(features.normalised_mel(clip.voice), quantities(clip)) for clip in clips]
     pairs = [Pair(mel[: 2 * len(rows)], movement(rows[: len(mel) // 2])) for mel, rows in found if rows is not None]
     return [pair for pair in pairs if len(pair.moved) >= CROP_FRAMES]
 
@@ -94,14 +94,14 @@ def shifts(net: SyncNet, clip: Clip) -> dict[float, list[float]]:
     length = len(seen) / clip.fps - 2 * max(SHIFTS_S) - 0.04
     for wanted in LENGTHS_S:
         seconds = min(wanted, length)
-        if seconds < av_offset.SHORTEST_S or (wanted < av_offset.SAMPLE_S and seconds < wanted):
+        if seconds < av_offset.MIN_SPEECH_S or (wanted < av_offset.SAMPLE_S and seconds < wanted):
             continue
         first, last = (round((max(SHIFTS_S) + 0.02 + s) * clip.fps) for s in (0.0, seconds))
 
         def estimate(shift_s: float, first: int = first, last: int = last) -> float:
             low, high = (round((k / clip.fps - shift_s) * features.VOICE_RATE_HZ) for k in (first, last))
             fps = Fraction(clip.fps).limit_denominator(1001)
-            curve = av_offset.agreement(seen[first:last], fps, clip.voice[max(low, 0) : high], net)
+            curve = av_offset.correlation_curve(seen[first:last], fps, clip.voice[max(low, 0) : high], net)
             return av_offset.peak_ms(curve) if len(curve) else math.nan
 
         still = estimate(0.0)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..render.audio import mel as features
-from ..render.audio.vad import SpeechNet
+from ..render.audio.vad import VadNet
 from ..render.scene import F32
 from .synthetic_corpus import rough
 from .train_lips import disguise, schedule
@@ -42,7 +42,7 @@ def lessons(voices: Sequence[F32], behind: Sequence[F32], count: int, seed: int)
 def _lesson(voices: Sequence[F32], behind: Sequence[F32], noise: np.random.Generator) -> Lesson:
     clean = _spoken(voices, noise) if noise.random() > SILENT_SHARE else np.zeros(LESSON_S * RATE_HZ, np.float32)
     spoken = bool(clean.any())
-    talk = features.speaking(features.log_mel(clean)) if spoken else np.zeros(LESSON_S * features.RATE_HZ, bool)
+    talk = features.energy_vad(features.log_mel(clean)) if spoken else np.zeros(LESSON_S * features.RATE_HZ, bool)
     sound = rough(clean, noise, np.zeros(1, np.float32)) if spoken else clean
     if not spoken or noise.random() > QUIET_SHARE:
         piece = rough(_piece(behind, noise), noise, np.zeros(1, np.float32))
@@ -51,7 +51,9 @@ def _lesson(voices: Sequence[F32], behind: Sequence[F32], noise: np.random.Gener
         sound = sound + piece * np.sqrt(power / (float(np.mean(piece**2)) + 1e-12) * 10 ** (-apart / 10))
     mel = features.log_mel(np.asarray(sound, np.float32))
     count = min(len(mel), len(talk)) // 2
-    return Lesson(features.level(mel, features.speaking(mel))[: 2 * count], talk[: 2 * count : 2].astype(np.float32))
+    return Lesson(
+        features.normalise(mel, features.energy_vad(mel))[: 2 * count], talk[: 2 * count : 2].astype(np.float32)
+    )
 
 
 def _spoken(voices: Sequence[F32], noise: np.random.Generator) -> F32:
@@ -71,10 +73,10 @@ def _piece(behind: Sequence[F32], noise: np.random.Generator) -> F32:
     return np.resize(whole[start : start + LESSON_S * RATE_HZ], LESSON_S * RATE_HZ)
 
 
-def fit(learnt: Sequence[Lesson], steps: int, seed: int = 0) -> SpeechNet:
+def fit(learnt: Sequence[Lesson], steps: int, seed: int = 0) -> VadNet:
     """Return a trained network; AdamW on cross-entropy."""
     torch.manual_seed(seed)
-    noise, net = np.random.default_rng(seed), SpeechNet().train()
+    noise, net = np.random.default_rng(seed), VadNet().train()
     adam = torch.optim.AdamW(net.parameters(), RATE, weight_decay=0.01)
     for step in range(steps):
         schedule(adam, RATE, step, steps)
@@ -99,12 +101,16 @@ def _batch(learnt: Sequence[Lesson], noise: np.random.Generator) -> tuple[torch.
     return torch.from_numpy(mels), torch.from_numpy(talks)
 
 
-def missed(net: SpeechNet, learnt: Sequence[Lesson]) -> tuple[float, float]:
+def missed(net: VadNet, learnt: Sequence[Lesson]) -> tuple[float, float]:
     """Return the shares of speech taken for none, and of no speech taken for some."""
-    from ..render.audio.vad import MAY_SPEAK, SPEAKS, chance
+    from ..render.audio.vad import ENTER_PROBABILITY, LEAVE_PROBABILITY, speech_probability
 
     said: list[NDArray[np.bool_]] = []
     for lesson in learnt:
-        said.append(features.steady(chance(net, lesson.mel), SPEAKS, MAY_SPEAK)[::2][: len(lesson.talk)])
+        said.append(
+            features.hysteresis(speech_probability(net, lesson.mel), ENTER_PROBABILITY, LEAVE_PROBABILITY)[::2][
+                : len(lesson.talk)
+            ]
+        )
     heard, true = np.concatenate(said), np.concatenate([lesson.talk for lesson in learnt]) > 0
     return float((~heard[true]).mean()), float(heard[~true].mean())

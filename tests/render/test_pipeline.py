@@ -305,7 +305,7 @@ def test_a_damaged_tail_is_rendered_and_told(bench: Bench, tmp_path: Path, voice
 def test_a_wrong_offset_is_no_delivery(
     bench: Bench, anna: Path, voices: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("heygemd.render.sync.av_offset.offset", lambda *args: (200.0, 3.0))
+    monkeypatch.setattr("heygemd.render.sync.av_offset.estimate_offset", lambda *args: (200.0, 3.0))
     with pytest.raises(HeygemdError) as caught:
         bench.render(voices("v.wav"), anna)
     assert caught.value.code == "out_of_sync"

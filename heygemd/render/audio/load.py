@@ -1,4 +1,4 @@
-"""The voice: decoded once to 16 kHz mono on disk, its exact length, and what is wrong with the recording."""
+"""Loads the voice: decoded once to 16 kHz mono on disk, with its exact length and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import soxr
-from numpy.typing import NDArray
 
 from ...config.schema import Limits
 from ...errors import InputError
@@ -22,27 +21,25 @@ from ..cache import Cache, through
 from ..scene import Finding
 from . import vad
 from .mel import VOICE_RATE_HZ
+from .quality import QualityMeter, Samples
 
 VERSION = "5"
 BLOCK_S, CONTEXT_S = 20, 1
-LEVEL_FRAME, LEVEL_HOP = 400, 320  # 25 ms and 20 ms at 16 kHz
 MIN_VOICE_S = 0.2
 PADDING_SAMPLES = 2048
 """AAC fills its last frame of 1024 samples (2048 with SBR)."""
-SILENT_DB, QUIET_DB = -60.0, -38.0
-NOISY_SPREAD_DB = 18.0
-"""Speech at 0 dB over babble spreads by 11 to 16 dB, at 10 dB by 21, clean recordings by 26 and more."""
-FULL_SCALE, CLIP_RUN, CLIPPED_SHARE = 0.99, 3, 5e-4
-Samples = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Voice:
     """A voice recording.
 
-    path      the file as staff gave it, for the output's sound track
-    samples   (n,) float32 mono at VOICE_RATE_HZ, memory-mapped; n = round(duration_s * VOICE_RATE_HZ)
+    path        the file as it was dropped, for the output's sound track
+    container   its format, as ffprobe names it
+    stream      the audio stream in it
+    samples     (n,) float32 mono at VOICE_RATE_HZ, memory-mapped; n = round(duration_s * VOICE_RATE_HZ)
     duration_s  exact: decoded samples over the recording's own rate, without a codec's padding
+    findings    what people should know about its quality
     """
 
     path: Path
@@ -53,10 +50,10 @@ class Voice:
     findings: list[Finding]
 
 
-def load(path: Path, digest: str, limits: Limits, cache: Cache, scratch: Path) -> Voice:
+def load_voice(path: Path, digest: str, limits: Limits, cache: Cache, scratch: Path) -> Voice:
     """Decode and measure a voice, or take it from the cache.
 
-    Raises InputError("no_audio" | "audio_too_short" | "media_unreadable" ...), as `probe`.
+    Raise InputError("no_audio" | "audio_too_short" | "media_unreadable") and what `probe` raises.
     """
     info = probe(path, limits)
     stream = info.audio
@@ -76,8 +73,8 @@ def load(path: Path, digest: str, limits: Limits, cache: Cache, scratch: Path) -
     return Voice(path, info.container, stream, samples, Fraction(*facts["duration_s"]), findings)
 
 
-def listen(voice: Voice, digest: str, cache: Cache, scratch: Path) -> list[Finding]:
-    """Return what speech there is in the voice, see `speech.findings`, or take it from the cache."""
+def speech_findings(voice: Voice, digest: str, cache: Cache, scratch: Path) -> list[Finding]:
+    """Return `vad.findings` of a voice, computed or taken from the cache."""
     file = scratch / "speech" / "speech.json"
 
     def make() -> list[Path]:
@@ -89,14 +86,14 @@ def listen(voice: Voice, digest: str, cache: Cache, scratch: Path) -> list[Findi
 
 
 def _decode(path: Path, stream: AudioStream, limits: Limits, target: Path) -> dict[str, Any]:
-    """Write the samples at VOICE_RATE_HZ to `target`; return length and findings."""
+    """Write the samples at VOICE_RATE_HZ to `target`; return the exact duration and the findings."""
     source = ffmpeg.media(path, t=limits.max_audio_s + 1)[str(stream.index)]
     output = ffmpeg.to_pipe(source, format="f32le", acodec="pcm_f32le", ac=1, ar=stream.rate)
-    meter = _Meter()
+    meter = QualityMeter()
     with Reader(ffmpeg.command(output, media_s=limits.max_audio_s)) as reader, open(target, "wb") as file:
-        for block in _resampled(meter.native(_blocks(reader, stream.rate)), stream.rate):
+        for block in _resampled(meter.count_clipped(_blocks(reader, stream.rate)), stream.rate):
             file.write(block.astype("<f4").tobytes())
-            meter.level(block)
+            meter.add_levels(block)
         ended = reader.wait()
     duration_s = _without_padding(Fraction(meter.count, stream.rate), stream)
     if not meter.count:
@@ -104,12 +101,12 @@ def _decode(path: Path, stream: AudioStream, limits: Limits, target: Path) -> di
     if duration_s < Fraction(MIN_VOICE_S):
         raise InputError("audio_too_short", seconds=round(float(duration_s), 3))
     _fit(target, round(duration_s * VOICE_RATE_HZ))
-    findings = [*meter.findings(), *_damage(ended, float(duration_s), stream.duration_s)]
+    findings = [*meter.findings(), *_damage_findings(ended, float(duration_s), stream.duration_s)]
     return {"duration_s": duration_s.as_integer_ratio(), "findings": findings}
 
 
 def _without_padding(decoded_s: Fraction, stream: AudioStream) -> Fraction:
-    """Return the length that players give: ffmpeg decodes the last frame's padding as well."""
+    """Return the duration that players show: ffmpeg also decodes the padding of the last frame."""
     stated_s = Fraction(round(stream.duration_s * stream.rate), stream.rate)
     return stated_s if 0 < decoded_s - stated_s <= Fraction(PADDING_SAMPLES, stream.rate) else decoded_s
 
@@ -122,7 +119,7 @@ def _blocks(reader: Reader, rate: int) -> Iterator[Samples]:
 
 
 def _resampled(blocks: Iterator[Samples], rate: int) -> Iterator[Samples]:
-    """Resample block by block, each with CONTEXT_S of its neighbours: no seam is heard, memory is bounded."""
+    """Resample block by block, each with CONTEXT_S of its neighbours, so that blocks join without a seam."""
     context, cut = CONTEXT_S * rate, CONTEXT_S * VOICE_RATE_HZ
     before = np.zeros(0, np.float32)
     current = next(blocks, None)
@@ -142,49 +139,7 @@ def _fit(path: Path, samples: int) -> None:
         file.truncate(samples * 4)
 
 
-class _Meter:
-    """Levels and clipping of a recording, block by block."""
-
-    def __init__(self) -> None:
-        self.count = self.clipped = 0
-        self._levels: list[Samples] = []
-
-    def native(self, blocks: Iterator[Samples]) -> Iterator[Samples]:
-        """Pass the blocks through, counting samples and those in runs at full scale."""
-        for block in blocks:
-            self.count += len(block)
-            loud = np.abs(block) >= FULL_SCALE
-            run = np.convolve(loud, np.ones(CLIP_RUN), "same") >= CLIP_RUN
-            self.clipped += int(run.sum())
-            yield block
-
-    def level(self, block: Samples) -> None:
-        """Take the loudness of a block at VOICE_RATE_HZ."""
-        if len(block) >= LEVEL_FRAME:
-            frames = np.lib.stride_tricks.sliding_window_view(np.square(block), LEVEL_FRAME)[::LEVEL_HOP]
-            self._levels.append(np.sqrt(frames.mean(1)))
-        elif len(block):
-            self._levels.append(np.sqrt(np.mean(np.square(block), keepdims=True)))
-
-    def findings(self) -> list[Finding]:
-        """Return what people should know about the recording."""
-        levels = 20 * np.log10(np.maximum(np.concatenate(self._levels), 1e-9))
-        loud = float(np.percentile(levels, 95))
-        if float(levels.max()) < SILENT_DB:
-            return [Finding("audio_silent", {"level_db": round(float(levels.max()), 1)})]
-        found = []
-        if loud < QUIET_DB:
-            found.append(Finding("audio_quiet", {"level_db": round(loud, 1)}))
-        share = self.clipped / self.count
-        if share > CLIPPED_SHARE:
-            found.append(Finding("audio_clipped", {"share": round(share, 5)}))
-        spread = loud - float(np.percentile(levels, 10))
-        if spread < NOISY_SPREAD_DB and len(levels) > 100:  # speech pauses; what never falls is noise or music
-            found.append(Finding("audio_noisy", {"spread_db": round(spread, 1)}))
-        return found
-
-
-def _damage(ended: ProcessEnd, got_s: float, promised_s: float) -> list[Finding]:
+def _damage_findings(ended: ProcessEnd, got_s: float, promised_s: float) -> list[Finding]:
     if ended.status == 0 and (not ended.lines or got_s > 0.98 * promised_s):
         return []
     return [Finding("audio_damaged", {"duration_s": round(got_s, 2), "promised_s": round(promised_s, 2)})]

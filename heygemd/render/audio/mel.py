@@ -1,4 +1,4 @@
-"""Log-mel frames as the networks for speech and for sync hear them, levelled, and where there may be speech at all."""
+"""Log-mel spectrograms for the voice activity and sync networks, and speech told by level alone."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import binary_propagation
 
-from ..scene import F32
+from ..scene import F32, spans
 
 VOICE_RATE_HZ = 16_000
+"""Samples per second of the voice, wherever it is an array."""
 RATE_HZ = 100
 HOP = VOICE_RATE_HZ // RATE_HZ
 FFT = 512
@@ -17,24 +19,24 @@ WINDOW = 400
 BANDS = 40
 LOW_HZ, HIGH_HZ = 60, 7_600
 LINEAR_HZ, MELS_PER_HZ, LOG_STEP = 1000.0, 3 / 200, np.log(6.4) / 27
-"""The mel scale: even up to the first, then each mel a step of the logarithm."""
+"""Slaney's mel scale: linear up to the first, logarithmic above."""
 CHUNK_S = 20
 FLOOR = 1e-8
 SPEECH_OPEN_DB, SPEECH_CLOSE_DB = -30.0, -36.0
-"""Under the loud parts of the recording (95th percentile of frame level): speech begins and ends here."""
+"""Speech begins and ends here, relative to the loud parts of the recording (95th percentile of frame level)."""
 NOISE_MARGIN_DB = 6.0
-QUIET_S = 0.12
-"""Shorter pauses (the closure of a stop, say) are part of speech."""
+MAX_PAUSE_S = 0.12
+"""Pauses up to this long (the closure of a plosive, say) are part of speech."""
 SPEECH_BANDS = slice(4, 34)
-SPREAD = 2.0
-LIMIT = 3.0
+SPREAD, LIMIT = 2.0, 3.0
+"""Normalised features are departures from the mean over the first, limited to the second."""
 
 
 @cache
 def mel_filters(fft: int, bands: int, low_hz: float, high_hz: float) -> F32:
     """Return (bands, fft // 2 + 1) float32 triangles of equal area on Slaney's mel scale (Auditory Toolbox, 1998).
 
-    The same as librosa's; importing that takes longer than all that is done with it here.
+    The same as librosa.filters.mel, as a test checks; importing that would cost each render a second of CPU.
     """
     edges = _hertz(np.linspace(_mel(low_hz), _mel(high_hz), bands + 2))[:, None]
     bins = np.arange(fft // 2 + 1) * VOICE_RATE_HZ / fft
@@ -82,8 +84,10 @@ def log_mel(voice: NDArray[np.float32]) -> F32:
     return rows
 
 
-def speaking(mel: F32) -> NDArray[np.bool_]:
-    """Return (T,) bool, true where someone speaks: level with hysteresis, above the recording's own noise.
+def energy_vad(mel: F32) -> NDArray[np.bool_]:
+    """Return (T,) bool, true where it is loud enough for speech.
+
+    The level has hysteresis and must lie above the recording's own noise.
 
     mel  (T, BANDS) from `log_mel`
     """
@@ -94,36 +98,26 @@ def speaking(mel: F32) -> NDArray[np.bool_]:
     loud, noise = float(np.percentile(level, 95)), float(np.percentile(level, 5))
     enter = max(loud + SPEECH_OPEN_DB, min(noise + NOISE_MARGIN_DB, loud - 12), -75.0)
     leave = max(loud + SPEECH_CLOSE_DB, min(noise + NOISE_MARGIN_DB / 2, loud - 16), -78.0)
-    return steady(level, enter, leave)
+    return hysteresis(level, enter, leave)
 
 
-def steady(level: NDArray[np.floating], enter: float, leave: float) -> NDArray[np.bool_]:
-    """Return where (T,) values are above `enter`, or above `leave` beside such a stretch; short pauses are bridged."""
-    over = level > leave
-    group = np.cumsum(np.diff(over.astype(np.int8), prepend=0) == 1) * over
-    keep = np.unique(group[(level > enter) & over])
-    return _bridge(over & np.isin(group, keep))
+def hysteresis(level: NDArray[np.floating], enter: float, leave: float) -> NDArray[np.bool_]:
+    """Return (T,) bool, where values are above `leave` in a stretch that exceeds `enter`; short pauses are bridged."""
+    flags = np.asarray(binary_propagation(level > enter, mask=level > leave), bool)
+    for start, stop in spans(~flags):
+        if stop - start <= round(MAX_PAUSE_S * RATE_HZ) and start > 0 and stop < len(flags):
+            flags[start:stop] = True
+    return flags
 
 
-def _bridge(flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    limit = round(QUIET_S * RATE_HZ)
-    edges = np.flatnonzero(np.diff(np.concatenate(([1], flags.astype(np.int8), [1]))))
-    out = flags.copy()
-    for a, b in zip(edges[::2], edges[1::2], strict=True):
-        if b - a <= limit and a > 0 and b < len(flags):
-            out[a:b] = True
-    return np.asarray(out, bool)
-
-
-def level(mel: F32, speech: NDArray[np.bool_]) -> F32:
-    """Return mel levelled for gain and for the microphone's and room's colour: each band's speech mean becomes 0."""
+def normalise(mel: F32, speech: NDArray[np.bool_]) -> F32:
+    """Return (T, BANDS) mel without gain, microphone and room: each band's mean over the speech becomes 0."""
     heard = mel[speech] if speech.any() else mel
     centre = heard.mean(0) if len(heard) else np.zeros(BANDS, np.float32)
     return np.clip((mel - centre) / SPREAD, -LIMIT, LIMIT).astype(np.float32)
 
 
-def listen(voice: NDArray[np.float32]) -> tuple[F32, NDArray[np.bool_]]:
-    """Return ((T, BANDS) float32 levelled features, (T,) bool speech) at RATE_HZ."""
+def normalised_mel(voice: NDArray[np.float32]) -> F32:
+    """Return (T, BANDS) float32 normalised log-mel at RATE_HZ of (samples,) voice at 16 kHz, speech told by level."""
     mel = log_mel(voice)
-    speech = speaking(mel)
-    return level(mel, speech), speech
+    return normalise(mel, energy_vad(mel))

@@ -22,6 +22,7 @@ from .mesh_indices import (
     OUTER_LOWER_LIP_MIDDLE,
     OUTER_UPPER_LIP_MIDDLE,
 )
+from .pose import align
 
 MOUTH_PARAMS = ("open", "width", "jaw", "upper", "lower")
 OPEN, WIDTH, JAW, UPPER, LOWER = range(len(MOUTH_PARAMS))
@@ -36,3 +37,12 @@ def measure_mouth(shapes: F32) -> F32:
     width = shapes[:, left, 0] - shapes[:, right, 0]
     upper, lower = y[:, OUTER_UPPER_LIP_MIDDLE].mean(1), y[:, OUTER_LOWER_LIP_MIDDLE].mean(1)
     return np.stack([opening, width, y[:, CHIN], upper, lower], 1).astype(np.float32)
+
+
+def measure_meshes(points: F32) -> F32:
+    """Return (T, 5) float32 mouth parameters of (T, 468, 3) meshes in the picture; NaN where the mesh is."""
+    params = np.full((len(points), len(MOUTH_PARAMS)), np.nan, np.float32)
+    seen = np.flatnonzero(np.isfinite(points[:, 0, 0]))
+    if len(seen):
+        params[seen] = measure_mouth(align(points[seen]).to_face(points[seen]))
+    return params

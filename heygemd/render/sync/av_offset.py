@@ -1,9 +1,12 @@
-"""The finished file judged by itself: its counts and times, and whether the lips move with the voice."""
+"""Measures the offset between lips and voice in a finished video.
+
+Two correlations are added at each lag within MAX_LAG_S: that of lip opening and loudness, which share the rhythm of
+syllables (Chandrasekaran 2009), and that of SyncNet's embeddings of mouth and voice.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from itertools import islice
@@ -12,13 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...config.schema import Limits
-from ...errors import EngineError, InputError
-from ...media import probe
+from ...errors import InputError
 from ...protocol import CONTROL_MS, SyncMeasurement
+from ..audio.loudness import loudness
 from ..audio.mel import VOICE_RATE_HZ
-from ..face.mouth_params import MOUTH_PARAMS, OPEN, measure_mouth
-from ..face.pose import align
+from ..face.mouth_params import MOUTH_PARAMS, OPEN, measure_meshes
 from ..face.tracker import Tracker
 from ..scene import F32, Image
 from ..video import decode as video
@@ -27,87 +28,56 @@ from . import syncnet
 from .syncnet import SyncNet
 
 RATE_HZ = syncnet.RATE_HZ
-BAND_HZ = (2.0, 8.0)
-REACH_S = 0.4
+SYLLABLES_HZ = (2.0, 8.0)
+MAX_LAG_S = 0.4
 STEP_S, SAMPLE_S = 4.0, 60.0
-SHORTEST_S = 2.5
-SOUND_SLACK_S = 0.07
-"""An AAC packet is 21 to 64 ms of sound; the last one is padded."""
-ONE_PEAK = 5
+MIN_SPEECH_S = 2.5
+PEAK_STEPS = 5
 """Steps to either side that belong to one peak."""
-RHYTHM, LEAST_DOUBT = 0.5, 0.2
-SURE, CERTAIN = 1.0, 2.0
-"""Confidence from which an offset is told, and from which it can fail a video.
+RHYTHM_WEIGHT = 0.5
+MIN_RIVAL = 0.2
+"""Correlation below which a rival of the peak counts for no less."""
+MIN_CONFIDENCE, FAIL_CONFIDENCE = 1.0, 2.0
+"""Confidence from which an offset is reported, and from which it can fail a video.
 
-On 132 clips of people and their own voice the median of the sure offsets is 0 ms; with another person's voice 0.8 %
-give a sure offset beyond 120 ms and 0.13 % a certain one (778 pairs; see models/sync.md)."""
-SHORTEST_FRAME_MS = 40.0
+On 132 clips of people and their own voice the median of the reported offsets is 0 ms. With another person's voice 0.8 %
+get a reported offset beyond 120 ms, and 0.13 % one that could fail (778 pairs; see models/sync.md)."""
+MIN_FRAME_MS = 40.0
+POINTS_FRAMES = 256
 
 Signal = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class Expected:
-    """What the finished file must be."""
-
-    frames: int
-    fps: Fraction
-    width: int
-    height: int
-    sound_s: Fraction
-
-
-def gate(path: Path, expected: Expected, limits: Limits) -> probe.RenderedInfo:
-    """Return the file's measures. Raises EngineError("output_invalid", reason=...) if they are not as expected."""
-    try:
-        seen = probe.measure(path, limits)
-    except InputError as error:
-        raise EngineError("output_invalid", reason="unreadable", detail=error.detail) from None
-    frame_s = float(1 / expected.fps)
-    video_s, sound_s = expected.frames * frame_s, float(expected.sound_s)
-    checks = {
-        "streams": seen.codecs == ("h264", "aac"),
-        "frames": seen.frames == expected.frames,
-        "size": (seen.width, seen.height) == (expected.width, expected.height),
-        "fps": abs(seen.fps / expected.fps - 1) < 1e-4,
-        "video_start": abs(seen.video_start_s) < frame_s / 2,
-        "audio_start": abs(seen.audio_start_s) < SOUND_SLACK_S,
-        "video_duration": abs(seen.video_s - video_s) < frame_s / 2,
-        "audio_duration": abs(seen.audio_s - sound_s) < max(frame_s, SOUND_SLACK_S),
-    }
-    wrong = [name for name, good in checks.items() if not good]
-    if wrong:
-        raise EngineError("output_invalid", reason=", ".join(wrong), detail=f"{seen} instead of {expected}")
-    return seen
-
-
-def watch(
+def measure_video(
     picture: Picture, voice: NDArray[np.float32], tracker: Tracker, scratch: Path,
     progress: Callable[[int], None],
 ) -> tuple[F32, SyncMeasurement]:  # fmt: skip
-    """Look at a video's first STEP_S, and on until its offset is certain, SAMPLE_S at most.
+    """Measure a video's first STEP_S, and on until the offset is certain, SAMPLE_S at most.
 
-    Return (T, 5) float32 quantities of the mouth (see mouth.py), NaN without a face, and what `judge` says of them.
+    voice     (samples,) float32 at 16 kHz
+    progress  called with the number of frames seen
+
+    Return (T, 5) float32 mouth parameters, NaN without a face, and their `measure`.
     """
     images, decode = video.small_frames(picture, round(SAMPLE_S * picture.fps))
     step, size = round(STEP_S * picture.fps), (picture.width, picture.height)
-    lips = np.zeros((0, len(MOUTH_PARAMS)), np.float32)
+    params = np.zeros((0, len(MOUTH_PARAMS)), np.float32)
     try:
         while True:
-            note = partial(lambda before, count: progress(before + count), len(lips))
-            part = _mouth(islice(images, step), tracker, size, picture.fps, scratch, note)
-            lips = np.concatenate([lips, part])
-            if len(part) < step or offset(lips, picture.fps, voice)[1] >= CERTAIN:
-                return lips, judge(lips, picture.fps, voice)
+            note = partial(lambda before, count: progress(before + count), len(params))
+            part = _mouth_params(islice(images, step), tracker, size, picture.fps, scratch, note)
+            params = np.concatenate([params, part])
+            if len(part) < step or estimate_offset(params, picture.fps, voice)[1] >= FAIL_CONFIDENCE:
+                return params, measure(params, picture.fps, voice)
     finally:
         decode.close()
 
 
-def _mouth(
+def _mouth_params(
     images: Iterator[Image], tracker: Tracker, size: tuple[int, int], fps: Fraction, scratch: Path,
     progress: Callable[[int], None],
 ) -> F32:  # fmt: skip
-    """Return (T, 5) quantities of all the images."""
+    """Return (T, 5) float32 mouth parameters of all the images, NaN without a face."""
     count = 0
 
     def note(number: int) -> None:
@@ -117,105 +87,99 @@ def _mouth(
 
     try:
         track, _ = tracker.track(images, size, fps, scratch / "measured.f32", note, min_share=0.0)
-    except InputError:  # no face at all is nothing to measure; who may show none was decided before
+    except InputError:  # without a face there is nothing to measure; the source was checked before
         return np.full((count, len(MOUTH_PARAMS)), np.nan, np.float32)
-    quantities = np.full((len(track), len(MOUTH_PARAMS)), np.nan, np.float32)
-    for start in range(0, len(track), 256):
-        points = track.points(start, min(start + 256, len(track)))
-        seen = np.flatnonzero(np.isfinite(points[:, 0, 0]))
-        if len(seen):
-            quantities[start + seen] = measure_mouth(align(points[seen]).to_face(points[seen]))
-    return quantities
+    starts = range(0, len(track), POINTS_FRAMES)
+    return np.concatenate([measure_meshes(track.points(k, min(k + POINTS_FRAMES, len(track)))) for k in starts])
 
 
-def offset(quantities: F32, fps: Fraction, voice: NDArray[np.float32]) -> tuple[float | None, float]:
+def estimate_offset(params: F32, fps: Fraction, voice: NDArray[np.float32]) -> tuple[float | None, float]:
     """Return (lips behind the voice in ms or None, confidence).
 
-    Two measures are correlated over +-REACH_S and added: the opening of the lips against the loudness of the voice,
-    which share the rhythm of syllables (Chandrasekaran 2009), and what `syncnet` sees against what it hears.
-    Confidence compares the peak with what the same signals give at shifts that cannot be true; from SURE on, an offset
-    counts. quantities (T, 5) float32 from `watch` at `fps` · voice (samples,) float32 at 16 kHz
+    Confidence compares the peak with what the same signals give at lags that cannot be true; from MIN_CONFIDENCE on
+    there is an offset.
+
+    params  (T, 5) float32 mouth parameters at `fps`
+    voice   (samples,) float32 at 16 kHz
     """
-    curve = agreement(quantities, fps, voice)
+    curve = correlation_curve(params, fps, voice)
     if not len(curve):
         return None, 0.0
-    lags = _near()
+    lags = _lags()
     near, far = curve[lags], np.delete(curve, lags)
     best = int(near.argmax())
-    rivals = np.delete(near, np.s_[max(0, best - ONE_PEAK) : best + ONE_PEAK + 1])
-    doubt = max(np.quantile(far, 0.999) if len(far) > 50 else 1.0, rivals.max(), LEAST_DOUBT)
-    confidence = round(max(0.0, 2 * float(near[best] / doubt) - 2), 3)
-    return (peak_ms(curve) if confidence >= SURE else None), confidence
+    others = np.delete(near, np.s_[max(0, best - PEAK_STEPS) : best + PEAK_STEPS + 1])
+    rival = max(np.quantile(far, 0.999) if len(far) > 50 else 1.0, others.max(), MIN_RIVAL)
+    confidence = round(max(0.0, 2 * float(near[best] / rival) - 2), 3)
+    return (peak_ms(curve) if confidence >= MIN_CONFIDENCE else None), confidence
 
 
-def agreement(quantities: F32, fps: Fraction, voice: NDArray[np.float32], net: SyncNet | None = None) -> Signal:
-    """Return (n,) how well lips and voice agree with the lips k steps of RATE_HZ behind, circular; (0,) if short."""
-    seconds = min(len(quantities) / float(fps), len(voice) / VOICE_RATE_HZ)
-    moved = _at_rate(quantities, fps)[: int(seconds * RATE_HZ)]
+def correlation_curve(params: F32, fps: Fraction, voice: NDArray[np.float32], net: SyncNet | None = None) -> Signal:
+    """Return (n,) float64 correlation of lips and voice with the lips k steps of RATE_HZ behind, circular.
+
+    It is (0,) if they are too short.
+
+    params  (T, 5) float32 mouth parameters at `fps`
+    voice   (samples,) float32 at 16 kHz
+    """
+    seconds = min(len(params) / float(fps), len(voice) / VOICE_RATE_HZ)
+    mouth = _resampled(params, fps)[: int(seconds * RATE_HZ)]
     sound = loudness(voice, seconds, RATE_HZ)
-    length = min(len(moved), len(sound))
-    if length < SHORTEST_S * RATE_HZ or np.ptp(sound) == 0 or np.ptp(moved[:, OPEN]) == 0:
+    length = min(len(mouth), len(sound))
+    if length < MIN_SPEECH_S * RATE_HZ or np.ptp(sound) == 0 or np.ptp(mouth[:, OPEN]) == 0:
         return np.zeros(0)
-    heard, seen = syncnet.embed(voice[: int(seconds * VOICE_RATE_HZ)], moved, net)
+    heard, seen = syncnet.embed(voice[: int(seconds * VOICE_RATE_HZ)], mouth, net)
     length = min(length, len(seen))
-    rhythm = _correlation(_band(moved[:length, OPEN])[:, None], _band(sound[:length])[:, None])
-    return _correlation(seen[:length], heard[:length]) + RHYTHM * rhythm
+    rhythm = _correlation(_syllable_band(mouth[:length, OPEN])[:, None], _syllable_band(sound[:length])[:, None])
+    return _correlation(seen[:length], heard[:length]) + RHYTHM_WEIGHT * rhythm
 
 
 def peak_ms(curve: Signal) -> float:
-    """Return where within REACH_S the agreement is best."""
-    lags = _near()
+    """Return the lag in ms, within MAX_LAG_S, at which a `correlation_curve` is highest."""
+    lags = _lags()
     return 1000.0 * int(lags[curve[lags].argmax()]) / RATE_HZ
 
 
-def _near() -> NDArray[np.intp]:
-    reach = round(REACH_S * RATE_HZ)
+def _lags() -> NDArray[np.intp]:
+    reach = round(MAX_LAG_S * RATE_HZ)
     return np.arange(-reach, reach + 1)
 
 
-def judge(quantities: F32, fps: Fraction, voice: NDArray[np.float32]) -> SyncMeasurement:
-    """Return `offset` and its controls: with the sound CONTROL_MS earlier, and with the sound backwards."""
-    offset_ms, confidence = offset(quantities, fps, voice)
-    shifted_ms, _ = offset(quantities, fps, voice[CONTROL_MS * VOICE_RATE_HZ // 1000 :])
-    _, backwards = offset(quantities, fps, voice[: int(len(quantities) / fps * VOICE_RATE_HZ)][::-1])
+def measure(params: F32, fps: Fraction, voice: NDArray[np.float32]) -> SyncMeasurement:
+    """Return `estimate_offset` and its controls: with the sound CONTROL_MS earlier, and with the sound reversed."""
+    offset_ms, confidence = estimate_offset(params, fps, voice)
+    shifted_ms, _ = estimate_offset(params, fps, voice[CONTROL_MS * VOICE_RATE_HZ // 1000 :])
+    _, reversed_confidence = estimate_offset(params, fps, voice[: int(len(params) / fps * VOICE_RATE_HZ)][::-1])
     return SyncMeasurement(
         fps=f"{fps.numerator}/{fps.denominator}",
         offset_ms=offset_ms,
         offset_confidence=confidence,
         control_shift_ms=None if shifted_ms is None or offset_ms is None else shifted_ms - offset_ms,
-        reversed_confidence=backwards,
+        reversed_confidence=reversed_confidence,
     )
 
 
-def wrong(verdict: SyncMeasurement, fps: Fraction, max_frames: int) -> bool:
-    """Whether the lips are certainly off by more than `max_frames` (of 25 fps where the video has more)."""
-    limit_ms = max_frames * max(SHORTEST_FRAME_MS, 1000 / float(fps))
-    return verdict.offset_confidence >= CERTAIN and abs(verdict.offset_ms or 0.0) > limit_ms
+def is_out_of_sync(measured: SyncMeasurement, fps: Fraction, max_frames: int) -> bool:
+    """Return whether the lips are certainly off by more than `max_frames` (of 25 fps where the video has more)."""
+    limit_ms = max_frames * max(MIN_FRAME_MS, 1000 / float(fps))
+    return measured.offset_confidence >= FAIL_CONFIDENCE and abs(measured.offset_ms or 0.0) > limit_ms
 
 
-def _at_rate(quantities: F32, fps: Fraction) -> F32:
-    """Return the quantities at RATE_HZ; holes are bridged."""
-    seen = np.flatnonzero(np.isfinite(quantities[:, OPEN]))
+def _resampled(params: F32, fps: Fraction) -> F32:
+    """Return (n, 5) float32 parameters at RATE_HZ, interpolated over frames without a face."""
+    seen = np.flatnonzero(np.isfinite(params[:, OPEN]))
     if len(seen) < 2:
         return np.zeros((0, len(MOUTH_PARAMS)), np.float32)
-    times = (np.arange(len(quantities)) + 0.5) / float(fps)
-    grid = (np.arange(int(len(quantities) / float(fps) * RATE_HZ)) + 0.5) / RATE_HZ
-    return np.stack([np.interp(grid, times[seen], column[seen]) for column in quantities.T], 1).astype(np.float32)
+    times = (np.arange(len(params)) + 0.5) / float(fps)
+    grid = (np.arange(int(len(params) / float(fps) * RATE_HZ)) + 0.5) / RATE_HZ
+    return np.stack([np.interp(grid, times[seen], column[seen]) for column in params.T], 1).astype(np.float32)
 
 
-def loudness(voice: NDArray[np.float32], seconds: float, rate_hz: int) -> Signal:
-    """Return the root loudness of the first `seconds` of a voice, at `rate_hz`."""
-    hop = VOICE_RATE_HZ // rate_hz
-    count = min(len(voice), int(seconds * VOICE_RATE_HZ)) // hop
-    power = np.square(voice[: count * hop].astype(np.float64)).reshape(count, hop).mean(1)
-    return np.asarray(power**0.25)
-
-
-def _band(signal: NDArray[np.floating]) -> Signal:
-    """Return the part of the signal within BAND_HZ, without delay; the edges of the band are soft."""
+def _syllable_band(signal: NDArray[np.floating]) -> Signal:
+    """Return the signal's part within SYLLABLES_HZ: a fourth-order Butterworth gain without phase."""
     if len(signal) < RATE_HZ:
         return np.zeros(0)
-    low, high = BAND_HZ
+    low, high = SYLLABLES_HZ
     hertz = np.fft.rfftfreq(2 * len(signal), 1 / RATE_HZ)
     gain = 1 / np.sqrt(1 + (low / np.maximum(hertz, 1e-9)) ** 8) / np.sqrt(1 + (hertz / high) ** 8)
     mirrored = np.concatenate([signal, signal[::-1]]) - signal.mean()

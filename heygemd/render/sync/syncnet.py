@@ -1,7 +1,7 @@
-"""How well a mouth and a voice belong together, moment by moment: two small towers into one space.
+"""SyncNet: two small networks that embed a mouth's movement and a voice in one space, where matching ones correlate.
 
-Trained contrastively (after SyncNet, Chung and Zisserman 2016) by `heygemd.training`; see models/sync.md. It shares
-nothing with the network that makes lips.
+Trained contrastively (after Chung and Zisserman 2016) by heygemd.training; see models/sync.md. It shares nothing with
+the network that predicts the lips.
 """
 
 from __future__ import annotations
@@ -19,28 +19,33 @@ from ..scene import F32
 
 RATE_HZ = 50
 SLOW_S = 0.6
-LEAST_SPREAD = np.array([0.004, 0.004, 0.004, 0.002, 0.004], np.float32)
-"""A mouth that moves less than this (eye distances) does not speak: its noise is not made large."""
-SHARED, VOICE_CHANNELS, MOUTH_CHANNELS = 16, 64, 32
+"""Movement slower than this (standard deviation of a Gaussian) is removed."""
+MIN_SPREAD = np.array([0.004, 0.004, 0.004, 0.002, 0.004], np.float32)
+"""In eye distances. The noise of a mouth that moves less, and so does not speak, is not amplified."""
+MAX_MOVEMENT = 4.0
+EMBEDDING, VOICE_CHANNELS, MOUTH_CHANNELS = 16, 64, 32
 
 
 class SyncNet(nn.Module):
-    """Towers to (N, SHARED, T) at RATE_HZ, of zero mean and unit power over time."""
+    """Embeds voices and mouths as (N, EMBEDDING, T) at RATE_HZ, of zero mean and unit power over time.
+
+    The names of the layers are the keys of sync.safetensors.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         size = VOICE_CHANNELS
         self.hear = nn.Conv1d(features.BANDS, size, 5, stride=2, padding=2)
         self.listen = nn.ModuleList(nn.Conv1d(size, size, 3, padding=d, dilation=d) for d in (1, 2, 4))
-        self.heard = nn.Conv1d(size, SHARED, 1)
+        self.heard = nn.Conv1d(size, EMBEDDING, 1)
         self.see = nn.Conv1d(len(MOUTH_PARAMS), MOUTH_CHANNELS, 5, padding=2)
         self.watch = nn.Conv1d(MOUTH_CHANNELS, MOUTH_CHANNELS, 5, padding=4, dilation=2)
-        self.seen = nn.Conv1d(MOUTH_CHANNELS, SHARED, 1)
+        self.seen = nn.Conv1d(MOUTH_CHANNELS, EMBEDDING, 1)
         self.drop = nn.Dropout(0.15)
         self.sharpness = nn.Parameter(torch.tensor(2.5))
 
     def voice(self, mel: Tensor) -> Tensor:
-        """Embed (N, BANDS, 2T) levelled log-mel at 100 Hz."""
+        """Embed (N, BANDS, 2T) normalised log-mel at 100 Hz."""
         x = nn.functional.gelu(self.hear(mel))
         for layer in self.listen:
             x = x + nn.functional.gelu(layer(self.drop(x)))
@@ -57,28 +62,29 @@ def _unit(x: Tensor) -> Tensor:
     return x / (x.pow(2).mean((1, 2), keepdim=True).sqrt() + 1e-5)
 
 
-def movement(quantities: F32) -> F32:
-    """Return (T, 5) at RATE_HZ without what is slow, in units of each quantity's own spread, limited to 4."""
-    fast = quantities - gaussian_smooth(quantities, SLOW_S * RATE_HZ)
-    return np.asarray((fast / np.maximum(fast.std(0), LEAST_SPREAD)).clip(-4, 4), np.float32)
+def movement(params: F32) -> F32:
+    """Return (T, 5) float32 mouth parameters at RATE_HZ, high-passed, over their own spread and clipped."""
+    fast = params - gaussian_smooth(params, SLOW_S * RATE_HZ)
+    return np.asarray((fast / np.maximum(fast.std(0), MIN_SPREAD)).clip(-MAX_MOVEMENT, MAX_MOVEMENT), np.float32)
 
 
 def load() -> SyncNet:
-    """Return the shipped network, ready to use."""
+    """Return the shipped network in evaluation mode."""
     net = SyncNet()
     net.load_state_dict(tensors("sync.safetensors"))
     return net.eval()
 
 
-def embed(voice: NDArray[np.float32], quantities: F32, net: SyncNet | None = None) -> tuple[F32, F32]:
-    """Return what is heard and what is seen, (T, SHARED) each.
+def embed(voice: NDArray[np.float32], params: F32, net: SyncNet | None = None) -> tuple[F32, F32]:
+    """Return the embeddings of voice and mouth, (T, EMBEDDING) float32 each, as long as the shorter of the two.
 
-    voice (samples,) float32 at 16 kHz · quantities (T, 5) float32 at RATE_HZ, see mouth.py; the shorter one counts
+    voice   (samples,) float32 at 16 kHz
+    params  (T, 5) float32 mouth parameters at RATE_HZ
     """
     net = net or load()
-    mel, _ = features.listen(voice)
-    count = min(len(mel) // 2, len(quantities))
+    mel = features.normalised_mel(voice)
+    count = min(len(mel) // 2, len(params))
     with torch.inference_mode():
         heard = net.voice(torch.from_numpy(mel[: 2 * count].T.copy())[None])[0].T
-        seen = net.mouth(torch.from_numpy(movement(quantities[:count]).T.copy())[None])[0].T
+        seen = net.mouth(torch.from_numpy(movement(params[:count]).T.copy())[None])[0].T
     return heard.numpy(), seen.numpy()

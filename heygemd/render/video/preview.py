@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...protocol import Preview
+from ..audio.loudness import loudness
 from ..face.mesh_indices import INNER_LIPS
 from ..face.pose import eye_distance
 from ..scene import F32, Image, Timeline, Track
-from ..sync.av_offset import loudness
 from . import compositing, decode
 from .decode import Picture
 

@@ -18,7 +18,7 @@ from ... import media_factory
 
 def load(path: Path, digest: str = "d") -> audio.Voice:
     folder = path.parent / f"scratch-{path.name}"
-    return audio.load(path, digest, Limits(), Cache(path.parent / "cache", 1 << 30), folder)
+    return audio.load_voice(path, digest, Limits(), Cache(path.parent / "cache", 1 << 30), folder)
 
 
 def lavfi(path: Path, source: str, *options: str) -> Path:

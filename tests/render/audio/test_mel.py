@@ -18,7 +18,7 @@ def test_one_row_every_ten_milliseconds() -> None:
     assert mel.log_mel(hum(1.234)).shape == (123, mel.BANDS)
     for samples in (0, 1, 159, 160, 161):
         assert mel.log_mel(np.zeros(samples, np.float32)).shape == (samples // 160, mel.BANDS)
-        mel.listen(np.zeros(samples, np.float32))
+        mel.normalised_mel(np.zeros(samples, np.float32))
 
 
 @pytest.mark.parametrize(("fft", "bands", "low", "high"), [(512, 40, 60, 7600), (800, 80, 55, 7600)])
@@ -47,17 +47,17 @@ def test_speech_is_told_from_silence(noise: float) -> None:
     quiet = np.zeros(RATE, np.float32)
     voice = np.concatenate([quiet, hum(1.0), np.zeros(int(0.06 * RATE), np.float32), hum(1.0), quiet])
     voice = voice + np.random.default_rng(0).normal(0, noise, len(voice)).astype(np.float32)
-    speech = mel.speaking(mel.log_mel(voice))
+    speech = mel.energy_vad(mel.log_mel(voice))
     assert not speech[:95].any() and not speech[-95:].any()
     assert speech[105:300].all()
 
 
 def test_silence_is_silence() -> None:
-    assert not mel.speaking(mel.log_mel(np.zeros(RATE, np.float32))).any()
+    assert not mel.energy_vad(mel.log_mel(np.zeros(RATE, np.float32))).any()
 
 
 def test_level_does_not_matter() -> None:
     sound = np.concatenate([hum(1.0), hum(1.0, 0.03)])
     sound += np.random.default_rng(0).normal(0, 0.003, len(sound)).astype(np.float32)
-    loud, soft = (mel.listen(sound * gain)[0] for gain in (np.float32(2), np.float32(0.2)))
+    loud, soft = (mel.normalised_mel(sound * gain) for gain in (np.float32(2), np.float32(0.2)))
     assert np.abs(loud - soft).max() < 0.1

@@ -32,13 +32,13 @@ def voice() -> Sound:
 
 
 def test_a_voice_is_speech(voice: Sound) -> None:
-    loud = mel.speaking(mel.log_mel(voice))
-    assert vad.listen(voice)[1][loud].mean() > 0.95
+    loud = mel.energy_vad(mel.log_mel(voice))
+    assert vad.detect_speech(voice)[loud].mean() > 0.95
     assert vad.findings(voice) == []
 
 
 def test_music_is_no_speech_and_is_told(voice: Sound) -> None:
-    assert vad.listen(music(6))[1].mean() < 0.3 * mel.speaking(mel.log_mel(music(6))).mean()
+    assert vad.detect_speech(music(6)).mean() < 0.3 * mel.energy_vad(mel.log_mel(music(6))).mean()
     t = np.arange(6 * RATE) / RATE
     tone = (0.1 * np.sin(2 * np.pi * 440 * t)).astype(np.float32)
     assert [finding.code for finding in vad.findings(tone)] == ["no_speech"]
@@ -59,10 +59,10 @@ def test_silence_is_nothing_to_tell() -> None:
 
 
 def test_chunks_join_without_a_trace(voice: Sound, monkeypatch: pytest.MonkeyPatch) -> None:
-    heard, _ = mel.listen(voice)
-    whole = vad.chance(vad.load(), heard)
+    heard = mel.normalised_mel(voice)
+    whole = vad.speech_probability(vad.load(), heard)
     monkeypatch.setattr(vad, "CHUNK_S", 1)
-    assert np.allclose(vad.chance(vad.load(), heard), whole, atol=1e-5)
+    assert np.allclose(vad.speech_probability(vad.load(), heard), whole, atol=1e-5)
 
 
 def test_two_voices_are_told(voice: Sound) -> None:

@@ -8,9 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from heygemd.config.schema import Limits
-from heygemd.errors import EngineError
 from heygemd.protocol import CONTROL_MS, SyncMeasurement
-from heygemd.render.audio import load
+from heygemd.render.audio.load import load_voice
 from heygemd.render.cache import Cache
 from heygemd.render.engines.mesh import viseme_net
 from heygemd.render.face.registry import create_tracker
@@ -39,25 +38,25 @@ def mouth_of(voice: NDArray[np.float32], late_ms: float = 0) -> NDArray[np.float
 
 @pytest.mark.parametrize("late_ms", [-240, -80, 0, 120, 320])
 def test_a_known_offset_is_measured(late_ms: float, voice: NDArray[np.float32]) -> None:
-    verdict = av_offset.judge(mouth_of(voice, late_ms), FPS, voice)
-    assert verdict.offset_ms == pytest.approx(late_ms, abs=40)
-    assert verdict.offset_confidence >= av_offset.CERTAIN
-    assert av_offset.wrong(verdict, FPS, 3) == (abs(late_ms) > 160)
+    measured = av_offset.measure(mouth_of(voice, late_ms), FPS, voice)
+    assert measured.offset_ms == pytest.approx(late_ms, abs=40)
+    assert measured.offset_confidence >= av_offset.FAIL_CONFIDENCE
+    assert av_offset.is_out_of_sync(measured, FPS, 3) == (abs(late_ms) > 160)
 
 
 def test_the_controls_tell_that_the_measure_measures(voice: NDArray[np.float32]) -> None:
-    verdict = av_offset.judge(mouth_of(voice, 40), FPS, voice)
-    assert verdict.control_shift_ms == pytest.approx(CONTROL_MS, abs=20)
-    assert verdict.reversed_confidence < av_offset.SURE
-    assert verdict.offset_frames == pytest.approx(1, abs=1)
+    measured = av_offset.measure(mouth_of(voice, 40), FPS, voice)
+    assert measured.control_shift_ms == pytest.approx(CONTROL_MS, abs=20)
+    assert measured.reversed_confidence < av_offset.MIN_CONFIDENCE
+    assert measured.offset_frames == pytest.approx(1, abs=1)
 
 
 def test_what_does_not_belong_together_gives_no_answer(voice: NDArray[np.float32]) -> None:
     seen = mouth_of(voice)
-    answers = [av_offset.offset(seen, FPS, np.roll(voice, int(s * 16_000))) for s in np.arange(1.5, 10, 0.5)]
-    verdicts = [SyncMeasurement(fps="25/1", offset_ms=ms, offset_confidence=sure) for ms, sure in answers]
-    assert sum(v.offset_ms is not None for v in verdicts) <= 3
-    assert not any(av_offset.wrong(v, FPS, 3) for v in verdicts)
+    answers = [av_offset.estimate_offset(seen, FPS, np.roll(voice, int(s * 16_000))) for s in np.arange(1.5, 10, 0.5)]
+    measured = [SyncMeasurement(fps="25/1", offset_ms=ms, offset_confidence=sure) for ms, sure in answers]
+    assert sum(v.offset_ms is not None for v in measured) <= 3
+    assert not any(av_offset.is_out_of_sync(v, FPS, 3) for v in measured)
 
 
 @pytest.mark.parametrize(("strange", "looked_at_s"), [(False, int(av_offset.STEP_S)), (True, 22)])
@@ -66,25 +65,27 @@ def test_it_looks_until_it_is_certain(
 ) -> None:
     twice = np.concatenate([voice, voice])[: 22 * 16_000]
     rows = iter(mouth_of(np.roll(twice, 4 * 16_000) if strange else twice))
-    monkeypatch.setattr(av_offset, "_mouth", lambda images, *_: np.array([next(rows) for _ in images]).reshape(-1, 5))
+    monkeypatch.setattr(
+        av_offset, "_mouth_params", lambda images, *_: np.array([next(rows) for _ in images]).reshape(-1, 5)
+    )
     clip = media_factory.video(tmp_path / "v.mp4", 22, size="64x36")
     tracker = create_tracker("auto", tmp_path)
-    seen, verdict = av_offset.watch(decode.describe(clip, Limits()), twice, tracker, tmp_path, lambda n: None)
+    seen, measured = av_offset.measure_video(decode.describe(clip, Limits()), twice, tracker, tmp_path, lambda n: None)
     assert len(seen) == looked_at_s * 25
-    assert (verdict.offset_confidence >= av_offset.CERTAIN) != strange
+    assert (measured.offset_confidence >= av_offset.FAIL_CONFIDENCE) != strange
 
 
 def test_nothing_to_measure(voice: NDArray[np.float32]) -> None:
     six = voice[:96_000]
-    assert av_offset.offset(np.full((150, 5), np.nan, np.float32), FPS, six) == (None, 0.0)
-    assert av_offset.offset(mouth_of(six), FPS, np.zeros(96_000, np.float32)) == (None, 0.0)
-    assert av_offset.offset(mouth_of(voice[:16_000]), FPS, voice[:16_000]) == (None, 0.0)
-    assert av_offset.offset(np.zeros((0, 5), np.float32), FPS, np.zeros(0, np.float32)) == (None, 0.0)
+    assert av_offset.estimate_offset(np.full((150, 5), np.nan, np.float32), FPS, six) == (None, 0.0)
+    assert av_offset.estimate_offset(mouth_of(six), FPS, np.zeros(96_000, np.float32)) == (None, 0.0)
+    assert av_offset.estimate_offset(mouth_of(voice[:16_000]), FPS, voice[:16_000]) == (None, 0.0)
+    assert av_offset.estimate_offset(np.zeros((0, 5), np.float32), FPS, np.zeros(0, np.float32)) == (None, 0.0)
 
 
 def test_fast_video_is_not_judged_by_its_short_frames() -> None:
     def wrong(offset_ms: float, fps: int) -> bool:
-        return av_offset.wrong(
+        return av_offset.is_out_of_sync(
             SyncMeasurement(fps=f"{fps}/1", offset_ms=offset_ms, offset_confidence=5.0), Fraction(fps), 3
         )
 
@@ -93,31 +94,13 @@ def test_fast_video_is_not_judged_by_its_short_frames() -> None:
     assert not wrong(170, 12)
 
 
-def test_the_gate_names_what_is_wrong(tmp_path: Path) -> None:
-    options = ["-c:v", "libx264", "-preset", "ultrafast", "-c:a", "aac"]
-    path = media_factory.video(tmp_path / "v.mp4", 2, options=options, sound=True)
-    good = av_offset.Expected(50, FPS, 320, 180, Fraction(2))
-    assert av_offset.gate(path, good, Limits()).frames == 50
-    for bad, word in (
-        (av_offset.Expected(51, FPS, 320, 180, Fraction(2)), "frames"),
-        (av_offset.Expected(50, FPS, 322, 180, Fraction(2)), "size"),
-        (av_offset.Expected(50, FPS, 320, 180, Fraction(3)), "audio_duration"),
-    ):
-        with pytest.raises(EngineError) as caught:
-            av_offset.gate(path, bad, Limits())
-        assert caught.value.code == "output_invalid" and word in caught.value.fields["reason"]
-    path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(EngineError):
-        av_offset.gate(path, good, Limits())
-
-
 @pytest.mark.skipif(not media_factory.CLIPS.exists(), reason="needs recordings of real people (HEYGEMD_CLIPS)")
 def test_real_people_are_in_time_and_a_shift_is_seen(tmp_path: Path) -> None:
     clip = media_factory.CLIPS / "av" / "KwaiVGI_LivePortrait__examples_driving_d6_df80c6.mp4"
-    voice = load.load(clip, "d", Limits(), Cache(tmp_path / "cache", 0), tmp_path / "scratch")
+    voice = load_voice(clip, "d", Limits(), Cache(tmp_path / "cache", 0), tmp_path / "scratch")
     fps = decode.describe(clip, Limits()).fps
-    _, verdict = av_offset.watch(
+    _, measured = av_offset.measure_video(
         decode.describe(clip, Limits()), voice.samples, create_tracker("auto", tmp_path), tmp_path, lambda n: None
     )
-    assert not av_offset.wrong(verdict, fps, 3)
-    assert verdict.control_shift_ms is None or verdict.control_shift_ms == pytest.approx(CONTROL_MS, abs=40)
+    assert not av_offset.is_out_of_sync(measured, fps, 3)
+    assert measured.control_shift_ms is None or measured.control_shift_ms == pytest.approx(CONTROL_MS, abs=40)

@@ -66,7 +66,7 @@ def speak(voice: NDArray[np.float32], net: nn.Module | None = None) -> F32:
     voice  (samples,) float32 at 16 kHz
     """
     said = speech_encoder.through(net or load(), voice) * UNIT
-    speaks = vad.listen(voice)[1][: 2 * len(said)]
+    speaks = vad.detect_speech(voice)[: 2 * len(said)]
     return np.asarray(said * openness(speaks)[::2, None], np.float32)
 
 

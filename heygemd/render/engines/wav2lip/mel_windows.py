@@ -62,7 +62,7 @@ def starts(outputs: Starts, fps: Fraction, lead_s: float) -> Starts:
 
 def gate(voice: NDArray[np.float32]) -> F32:
     """Return (T,) float32 at features.RATE_HZ: 1 in speech, 0 in pauses, soft between."""
-    speaks = vad.listen(voice)[1].astype(np.float32)
+    speaks = vad.detect_speech(voice).astype(np.float32)
     return gaussian_smooth(speaks[:, None], GATE_SOFT_S * SPEECH_RATE_HZ)[:, 0] if len(speaks) else speaks
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from heygemd.config.schema import Limits
-from heygemd.render.audio import load
+from heygemd.render.audio.load import load_voice
 from heygemd.render.audio.mel import VOICE_RATE_HZ
 from heygemd.render.cache import Cache
 from heygemd.render.engines.mesh import MeshEngine
@@ -29,7 +29,7 @@ SAID_S = {
 def spoken(name: str, folder: Path) -> np.ndarray:
     """The clip at 16 kHz, both equally loud (RMS of what is not silence)."""
     path = DATA / f"{name}.opus"
-    samples = load.load(path, name, Limits(), Cache(folder / "cache", 1 << 30), folder / name).samples
+    samples = load_voice(path, name, Limits(), Cache(folder / "cache", 1 << 30), folder / name).samples
     loud = samples[np.abs(samples) > 0.02]
     return np.asarray(samples * (LOUDNESS / np.sqrt(np.mean(loud**2))), np.float32)
 
