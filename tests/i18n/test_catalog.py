@@ -18,7 +18,7 @@ SOURCES = [path for path in PACKAGE.rglob("*.py") if path != Path(catalog.__file
 FAULTS = {"InputError", "EngineError", "InfrastructureError", "NotReady", "WorkerLost", "DeadlineExceeded",
           "ConfigError", "Finding", "ShareError", "LocalDiskError"}  # fmt: skip
 LATE = {"name"}
-"""Facts that are added where the words are shown."""
+"""Fields that are added where the message is shown."""
 JARGON = re.compile(r"traceback|exception|codec|stderr|stdout|null|CUDA|errno|mutex|i/o", re.I)
 
 
@@ -27,7 +27,7 @@ SETTINGS = {
     for name, values in (("quality", Quality), ("audio_longer", AudioLonger), ("audio_shorter", AudioShorter))
     for value in get_args(values)
 }
-"""What the report says of settings."""
+"""Codes that the report makes from settings."""
 
 
 def read(language):
@@ -40,7 +40,7 @@ CODES = [message.id if isinstance(message.id, str) else message.id[0] for messag
 
 
 def forms(language, code):
-    """The words for a code: one text, or one for each plural form."""
+    """The message of a code: one text, or one for each plural form."""
     words = CATALOGUES[language][code].string
     return [words] if isinstance(words, str) else list(words)
 
@@ -50,7 +50,7 @@ def fields(template):
 
 
 @pytest.mark.parametrize("language", catalog.languages())
-def test_a_catalogue_is_complete_and_speaks_of_the_same_facts(language):
+def test_every_language_has_all_messages_with_the_same_fields(language):
     catalogue = CATALOGUES[language]
     assert {m.id if isinstance(m.id, str) else m.id[0] for m in catalogue if m.id} == set(CODES)
     for code in CODES:
@@ -59,7 +59,7 @@ def test_a_catalogue_is_complete_and_speaks_of_the_same_facts(language):
         assert several == isinstance(CATALOGUES["en"][code].id, tuple), code
         assert len(words) == (catalogue.num_plurals if several else 1), code
         for template in words:
-            assert template, f"{code} has no words in {language}"
+            assert template, f"{code} has no message in {language}"
             assert fields(template) <= fields(english[-1]), code
             assert template.count("\n") == english[-1].count("\n") <= 1, code
         assert fields(words[-1]) == fields(english[-1]), code
@@ -80,7 +80,7 @@ def test_no_jargon(language):
 
 
 def raised():
-    """(code, facts given, or None when they are not written out) wherever a fault is made."""
+    """(code, fields given, or None when they are not literal, file) wherever a fault is made."""
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in FAULTS or not node.args:
@@ -105,7 +105,7 @@ def codes_of(argument):
     return []
 
 
-def test_every_fault_has_words_and_brings_the_facts_they_speak_of():
+def test_every_fault_has_a_message_and_the_fields_that_it_needs():
     found = list(raised())
     assert len(found) > 60
     assert {code for code, _, _ in found} - set(CODES) - set(catalog.ALIASES) == set()
@@ -117,7 +117,7 @@ def test_every_fault_has_words_and_brings_the_facts_they_speak_of():
     assert short == []
 
 
-def test_no_words_are_left_over():
+def test_every_message_is_used():
     sources = [p.read_text() for p in (*SOURCES, *PACKAGE.rglob("*.html"))]
     built = {code for code in CODES if code.startswith("page_")} | SETTINGS
     built |= {f"notify_{event}" for event in get_args(NotifyEvent)}
@@ -125,7 +125,7 @@ def test_no_words_are_left_over():
     assert [c for c in CODES if c not in built and not any(f'"{c}"' in s for s in sources)] == []
 
 
-def test_counts_numbers_and_lists_read_as_people_write_them():
+def test_counts_numbers_and_lists_are_formatted_for_the_language():
     assert "There are 2 audio files: a.wav and b.wav." in catalog.text(
         "too_many_audio", {"count": 2, "names": ["a.wav", "b.wav"]}
     )
@@ -136,12 +136,12 @@ def test_counts_numbers_and_lists_read_as_people_write_them():
     assert catalog.text("audio_quiet", {}) == "The voice recording is very quiet."
 
 
-def test_what_happened_and_what_to_do_are_told_apart():
+def test_a_message_says_what_happened_and_what_to_do():
     assert catalog.what_and_advice("no_video", {}) == ("The file has no video track.", "Use a video file.")
     assert catalog.text("no_video", {}, "zh") == "文件没有视频轨。请使用视频文件。"
 
 
-def test_missing_facts_and_unknown_codes_still_say_something():
+def test_missing_fields_and_unknown_codes_still_give_a_text():
     assert "?" in catalog.text("file_too_big", {})
     assert catalog.text("brand_new", {"a": 1}, "zh") == "brand_new (a: 1)"
 

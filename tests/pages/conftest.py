@@ -22,7 +22,7 @@ expect.set_options(timeout=5_000 * PATIENCE)
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Ends with this package's tests: while it lives, its event loop holds the thread that others run theirs in."""
+    """A browser that ends with this package: while it runs, its event loop occupies the thread that other tests use."""
     if CHROMIUM is None:
         assert not os.environ.get("CI"), "chromium is missing: .ci/setup installs it"
         pytest.skip("needs chromium")
@@ -34,8 +34,8 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(browser: Browser) -> Iterator[Open]:
-    """Opens a file as a reader with a language, a colour scheme and a width would; nothing may go wrong in it."""
-    troubles: list[str] = []
+    """Opens a file in a language, a colour scheme and a width; the test fails if the page reports an error."""
+    errors: list[str] = []
     contexts = []
 
     def opened(path: Path, language: str = "en-GB", scheme: str = "light", width: int = 1100) -> Page:
@@ -45,25 +45,25 @@ def open_page(browser: Browser) -> Iterator[Open]:
         contexts.append(context)
         context.set_default_timeout(30_000 * PATIENCE)
         page = context.new_page()
-        page.on("console", lambda said: None if picture_missing(said) else troubles.append(said.text))
-        page.on("pageerror", lambda error: troubles.append(str(error)))
-        page.on("dialog", lambda dialog: troubles.append(dialog.message))
+        page.on("console", lambda message: None if missing_thumbnail(message) else errors.append(message.text))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("dialog", lambda dialog: errors.append(dialog.message))
         page.goto(path.as_uri())
         return page
 
     yield opened
     for context in contexts:
         context.close()
-    assert troubles == []
+    assert errors == []
 
 
-def picture_missing(said: ConsoleMessage) -> bool:
-    """Whether a browser complains of a small picture that is not there: the page does without it."""
-    return said.location.get("url", "").endswith(".jpg")
+def missing_thumbnail(message: ConsoleMessage) -> bool:
+    """Whether the browser reports a thumbnail that is not there: the page works without it."""
+    return message.location.get("url", "").endswith(".jpg")
 
 
 def assert_accessible(page: Page) -> None:
-    """No finding of axe-core, and nothing wider than the window."""
+    """axe-core finds nothing, and nothing is wider than the window."""
     found = Axe().run(page)
     assert found.violations_count == 0, found.generate_report()
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")

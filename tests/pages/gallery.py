@@ -1,7 +1,7 @@
-"""Takes every page in every state, as staff see it: python -m tests.pages.gallery FOLDER [a_day | many]
+"""Takes screenshots of every page in every state: python -m tests.pages.gallery FOLDER [a_day | many]
 
-A real daemon works on real recordings (HEYGEMD_CLIPS); each page is taken for a desk and a phone, in each language,
-light and dark. The pictures show people who were not asked: they are for looking at, never kept with the project.
+A real daemon renders real recordings (HEYGEMD_CLIPS). Each page is taken at desktop and phone width, in each language,
+light and dark. The screenshots show people who were not asked: look at them, but never add them to the project.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ ODD_NAMES = (
 
 
 class Gallery:
-    """Keeps pictures of pages in `folder`."""
+    """Takes screenshots of pages into `folder`."""
 
     def __init__(self, browser: Browser, folder: Path) -> None:
         self.browser = browser
         self.folder = folder
 
     def take(self, page_file: Path, name: str, ready: str = "main .card") -> None:
-        """Take a page in every way that people see it, whole."""
+        """Take the full page in every width, language and colour scheme."""
         for device, language, scheme in product(WIDTHS, catalog.languages(), ("light", "dark")):
             with self.opened(page_file, device, language, scheme) as page:
                 page.locator(ready).first.wait_for()
-                page.wait_for_timeout(1500)  # small pictures, charts, and players that look for their video
+                page.wait_for_timeout(1500)  # thumbnails, charts, and video players
                 self.keep(page, f"{name}-{device}-{language}-{scheme}")
 
     @contextmanager
@@ -104,7 +104,7 @@ def a_day(site: Site, gallery: Gallery) -> None:
 
 
 def many(site: Site, gallery: Gallery) -> None:
-    """The page with 500 folders in line and one at work."""
+    """The page with 500 folders in the queue and one in progress."""
     page = site.share / "status.html"
     (site.share / "inbox" / "PAUSE").touch()
     for number in range(MANY + 1):
@@ -112,7 +112,7 @@ def many(site: Site, gallery: Gallery) -> None:
         site.drop(name, voice__wav=CLIPS / LONG_VOICE, ben__mp4=CLIPS / BEN)
     wait_for(lambda: len(site.status()["queue"]) > MANY, "the queue", PATIENCE_S)
     (site.share / "inbox" / "PAUSE").unlink()
-    wait_for(lambda: rendering(site), "one of them at work", PATIENCE_S)
+    wait_for(lambda: rendering(site), "one of them in progress", PATIENCE_S)
     gallery.take(page, "status-500", "#queue li")
     for device in WIDTHS:
         with gallery.opened(page, device) as opened:
@@ -121,7 +121,7 @@ def many(site: Site, gallery: Gallery) -> None:
 
 
 def drop_all(site: Site) -> None:
-    """Two good videos; one good, one damaged and one that shows nobody; none at all; and what must wait."""
+    """Drop a job that succeeds, one that partly fails, one that fails, and folders that have to wait."""
     made = site.root / "made"
     made.mkdir()
     nobody, several = video(made / "nobody.mp4", 3, "640x360"), made / "several.mp4"

@@ -1,6 +1,6 @@
-"""Takes the HOW-TO page's pictures from the demo: python -m tests.pages.pictures [DEMO_FOLDER]
+"""Makes the HOW-TO page's images from the demo: python -m tests.pages.pictures [DEMO_FOLDER]
 
-Runs the demo, takes the status page while it works and a report's mouths, in each language.
+Runs the demo, takes screenshots of the status page in each language while it renders, and the mouths of a report.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ QUALITY = 70
 def main(folder: Path) -> None:
     PICTURES.mkdir(exist_ok=True)
     for name in ("mouths", *(f"status-{language}" for language in catalog.languages())):
-        if not (PICTURES / f"{name}.webp").exists():  # the daemon's page wants some
+        if not (PICTURES / f"{name}.webp").exists():  # the HOW-TO page of the demo needs the files
             keep(name, np.full((2, 2, 3), 127, np.uint8))
     demo = subprocess.Popen([sys.executable, "-m", "heygemd", "demo", "--folder", str(folder)])
     with sync_playwright() as playwright:
@@ -39,12 +39,12 @@ def main(folder: Path) -> None:
             shoot(browser, folder / "share" / "status.html", language)
         browser.close()
     assert demo.wait(PATIENCE_S) == 0
-    proof = json.loads(next((folder / "share" / "done").glob("*/.heygemd/astronaut-wide.mp4.json")).read_text())
-    keep("mouths", cv2.imdecode(np.frombuffer(base64.b64decode(proof["strip"]), np.uint8), cv2.IMREAD_COLOR))
+    preview = json.loads(next((folder / "share" / "done").glob("*/.heygemd/astronaut-wide.mp4.json")).read_text())
+    keep("mouths", cv2.imdecode(np.frombuffer(base64.b64decode(preview["strip"]), np.uint8), cv2.IMREAD_COLOR))
 
 
 def until_rendering(status: Path) -> None:
-    """Wait until one video is done, another well under way and its end in sight."""
+    """Wait until one video is done and another has a remaining time."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         if status.exists():

@@ -26,7 +26,7 @@ HOSTILE = "<img src=x onerror=alert(1)>\u202e'\"&amp; ]]> {name} ${1}"
 Write = Callable[[Snapshot], Path]
 
 
-def told(code: str, **fields: object) -> catalog.Text:
+def message(code: str, **fields: object) -> catalog.Text:
     return catalog.texts(code, fields, LANGUAGES)
 
 
@@ -50,12 +50,12 @@ def busy(percent: float = 10, age_s: float = 0, name: str = "spring 春") -> Sna
     videos = (
         VideoView(name="anna.mp4", state="done", percent=100),
         VideoView(name="ben.mov", state="running", phase="render", percent=percent, fps=26.4, eta_s=75),
-        VideoView(name="carl.mp4", state="failed", text=told("no_face")),
+        VideoView(name="carl.mp4", state="failed", text=message("no_face")),
         VideoView(name="dora.mp4", state="waiting"),
     )
     current = JobView(id="1", name=name, state="claimed", folder="processing", videos=videos)
     queue = (JobView(id="2", name="next one", state="ready"),)
-    waiting = (JobView(id="3", name="half", state="waiting", text=told("needs_audio")),)
+    waiting = (JobView(id="3", name="half", state="waiting", text=message("needs_audio")),)
     health = Health(gpus=("NVIDIA H200",), share_free_gib=1234.0, disk_free_gib=3.5)
     return Snapshot(
         state="working", current=current, queue=queue, waiting=waiting, recent=finished(), health=health,
@@ -65,7 +65,7 @@ def busy(percent: float = 10, age_s: float = 0, name: str = "spring 春") -> Sna
 
 def finished() -> tuple[JobView, ...]:
     good = VideoView(name="a.mp4", state="done", link="done/a%20b/a.mp4", thumbnail="done/a%20b/.heygemd/a.mp4.jpg")
-    bad = VideoView(name="b.mp4", state="failed", text=told("media_unreadable", name="b.mp4"))
+    bad = VideoView(name="b.mp4", state="failed", text=message("media_unreadable", name="b.mp4"))
     half = (good.model_copy(update={"thumbnail": ""}), bad)
     return (
         JobView(id="8", name="a b", state="done", link="done/a%20b/report.html", videos=(good,), finished=stamp()),
@@ -133,7 +133,7 @@ def test_a_link_leads_through_any_name(write: Write, open_page: Open, tmp_path: 
     expect(page).to_have_title("here")
 
 
-def test_what_was_moved_away_is_told_without_a_link(write: Write, open_page: Open) -> None:
+def test_a_folder_that_was_moved_away_has_no_link(write: Write, open_page: Open) -> None:
     job = JobView(id="1", name="gone", state="done", finished=stamp())
     page = open_page(write(busy().model_copy(update={"recent": (job,)})))
     expect(page.locator("#recent")).to_contain_text("The folder has since been moved away.", timeout=SOON_MS)
@@ -148,14 +148,14 @@ def test_names_chosen_by_people_are_inert(write: Write, open_page: Open) -> None
     assert page.locator("main img[src=x]").count() == 0
 
 
-def test_silence_is_told(write: Write, open_page: Open) -> None:
+def test_an_outdated_page_says_so(write: Write, open_page: Open) -> None:
     page = open_page(write(busy(age_s=3600)))
     expect(page.locator("#state")).to_contain_text("No update since", timeout=SOON_MS)
     write(busy())
     expect(page.locator("#state")).not_to_contain_text("No update since", timeout=SOON_MS)
 
 
-def test_silence_while_the_page_is_open_is_told(write: Write, open_page: Open) -> None:
+def test_a_page_that_gets_no_updates_says_so(write: Write, open_page: Open) -> None:
     page = open_page(write(busy()))
     expect(page.locator("#state")).to_contain_text("Working", timeout=SOON_MS)
     page.evaluate("lastUpdateAt -= 1000 * 1000")
@@ -164,7 +164,7 @@ def test_silence_while_the_page_is_open_is_told(write: Write, open_page: Open) -
 
 @pytest.mark.parametrize("state", ["idle", "paused", "share-unavailable", "stopped"])
 def test_every_state_has_a_name(state: str, write: Write, open_page: Open) -> None:
-    page = open_page(write(Snapshot(state=state, updated=stamp(), detail=told("share_full"))))
+    page = open_page(write(Snapshot(state=state, updated=stamp(), detail=message("share_full"))))
     expect(page.locator("#state")).to_contain_text(catalog.text(f"page_{state.replace('-', '_')}", {}), timeout=SOON_MS)
     expect(page.locator("#state")).to_contain_text("The share is full.")
 
@@ -196,7 +196,7 @@ def test_a_job_of_many_videos_leaves_room_for_the_rest(write: Write, open_page: 
 
 @pytest.mark.parametrize(("language", "scheme", "width"), [("en", "light", 1100), ("zh", "dark", 360)])
 def test_it_can_be_used_by_everybody(language: str, scheme: str, width: int, write: Write, open_page: Open) -> None:
-    long = JobView(id="l", name="a_very_long_name_without_a_single_space_" * 4, state="waiting", text=told("held"))
+    long = JobView(id="l", name="a_very_long_name_without_a_single_space_" * 4, state="waiting", text=message("held"))
     snapshot = busy()
     page = open_page(write(snapshot.model_copy(update={"waiting": (long, *snapshot.waiting)})), language, scheme, width)
     expect(page.locator("#now li")).to_have_count(4, timeout=SOON_MS)

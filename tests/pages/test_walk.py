@@ -1,6 +1,6 @@
-"""A user who knows only the share: from nothing to a result, a mistake put right, a failure tried again by dragging.
+"""A user who knows only the share: a first result, a corrected mistake, and a failure that is tried again.
 
-With HEYGEMD_SCREENS=docs/walkthrough it keeps its screens there, for docs/walkthrough.md.
+With HEYGEMD_SCREENS=docs/walkthrough it saves its screenshots there, for docs/walkthrough.md.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def sees(page: Page, *words: str) -> None:
 
 
 def keep(page: Page, name: str) -> None:
-    """Keep what is on the screen now, where that is asked for."""
+    """Save a screenshot, if HEYGEMD_SCREENS is set."""
     if folder := os.environ.get("HEYGEMD_SCREENS"):
         page.set_viewport_size({"width": 900, "height": TALLEST})
         page.wait_for_timeout(500)
@@ -44,7 +44,7 @@ def keep(page: Page, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def speech(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """A presenter and a voice long enough for something to be seen: the demo's, some seconds of them."""
+    """Some seconds of the demo's presenter and voice, long enough to watch the progress."""
     folder = tmp_path_factory.mktemp("speech")
     clip = dataclasses.replace(clips.CLIPS[0], name="anna.mp4", width=640, height=360)
     clips.write(clip, clips.frames(clip, clips.portrait()), folder)
@@ -100,7 +100,7 @@ def test_a_day_of_somebody_who_knows_only_the_share(
     read_the_report(page)
     page.go_back()
 
-    # A failure: nobody in the video. The report says what to do; the folder is put right and dragged back.
+    # A failure: nobody in the video. The report says what to do; the folder is corrected and dragged back.
     site.drop("summer", voice__m4a=media.voice, empty__mp4=media.no_face)
     sees(page, "empty.mp4: No face was found in the video. Use a video that shows the presenter's face.")
     page.get_by_role("link", name="summer", exact=True).click()
@@ -114,7 +114,7 @@ def test_a_day_of_somebody_who_knows_only_the_share(
     done: Path = site.finished("summer", patience_s=PATIENCE_MS / 1000)
     assert (done / "anna.mp4").exists()
     expect(page.locator("#recent li").first).to_contain_text("Done", timeout=PATIENCE_MS)
-    # What it was before is told still; no link leads to where it no longer lies.
+    # The first attempt is still listed, without a link: its folder is no longer there.
     before = page.locator("#recent li").nth(1)
     expect(before).to_contain_text("Failed")
     expect(before).to_contain_text("The folder has since been moved away.", timeout=PATIENCE_MS)
