@@ -1,4 +1,4 @@
-"""What the exit status of the command line says."""
+"""The exit statuses of the command line."""
 
 from __future__ import annotations
 
@@ -8,29 +8,49 @@ from .errors import ConfigError, HeygemdError, InfrastructureError, InputError
 
 
 class Exit(enum.IntEnum):
-    """Exit statuses; the last ones are those of sysexits.h."""
+    """Exit statuses; those from 69 to 78 are named after sysexits.h."""
 
     OK = 0
-    PROBLEM = 1  # a bug in heygemd, or `doctor`, `models verify` or `status` found something wrong
-    USAGE = 2  # the command line cannot be understood
-    SOME_FAILED = 3  # `once`, `demo`: the work is done, but not every video could be made
-    INPUT = 4  # a file or name that was given cannot be used; the same again cannot help
-    ENGINE = 5  # rendering failed on our side
-    UNAVAILABLE = 69  # the share, a disk, the GPU or a program is not available now
-    SECOND_DAEMON = 75  # another daemon already works with these records
-    CONFIG = 78  # the configuration is wrong; systemd does not restart on this one
+    PROBLEM = 1
+    USAGE = 2
+    SOME_FAILED = 3
+    INPUT = 4
+    ENGINE = 5
+    UNAVAILABLE = 69
+    SECOND_DAEMON = 75
+    CONFIG = 78
     INTERRUPTED = 130
 
 
-WORDS = (
-    "Exit status: 0 done · 1 something is wrong (doctor, models verify, status), or a bug · 2 wrong usage · "
-    "3 some videos failed · 4 an input cannot be used · 5 rendering failed · 69 share, disk, GPU or ffmpeg not "
-    "available · 75 another daemon runs · 78 bad configuration · 130 interrupted"
-)
+MEANINGS = {
+    Exit.OK: "success",
+    Exit.PROBLEM: (
+        "doctor, models verify: a problem was found; sync: out of sync, or it\n"
+        "cannot be measured; status: no daemon has run with this configuration;\n"
+        "notify: something was not sent; any command: a bug"
+    ),
+    Exit.USAGE: "wrong usage",
+    Exit.SOME_FAILED: "once, demo: some videos failed",
+    Exit.INPUT: "an input file or name cannot be used",
+    Exit.ENGINE: "rendering failed",
+    Exit.UNAVAILABLE: "the share, a disk, the GPU or a program is not available",
+    Exit.SECOND_DAEMON: "another daemon is running with the same records",
+    Exit.CONFIG: "the configuration is wrong (systemd does not restart the daemon)",
+    Exit.INTERRUPTED: "interrupted",
+}
+
+
+def table() -> str:
+    """Return the statuses and their meanings for `--help`, in at most 78 columns."""
+    lines = ["Exit status:"]
+    for status, meaning in MEANINGS.items():
+        first, *more = meaning.split("\n")
+        lines += [f"  {status.value:>3}  {first}", *(f"{'':7}{line}" for line in more)]
+    return "\n".join(lines)
 
 
 def of(error: HeygemdError) -> Exit:
-    """Return the exit status that stands for a fault."""
+    """Return the exit status for an error."""
     if isinstance(error, ConfigError):
         return Exit.CONFIG
     if isinstance(error, InputError):

@@ -6,9 +6,9 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from loguru import logger
-from heygemd import log
-from heygemd.config import Log
-log.setup(Log(level="DEBUG"), Path(sys.argv[1]))
+from heygemd import logging_setup
+from heygemd.config.schema import Log
+logging_setup.setup(Log(level="DEBUG"), Path(sys.argv[1]))
 logger.bind(job="spring\\nforged", id="7").warning("name with\\nnewline")
 try:
     1 / 0

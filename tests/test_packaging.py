@@ -83,11 +83,11 @@ def test_wheel_reads_its_resources_away_from_the_checkout(tmp_path: Path) -> Non
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     shutil.unpack_archive(wheel, tmp_path / "site", "zip")
     code = (
-        "import heygemd; from heygemd import resources, modelstore\n"
+        "import heygemd; from heygemd import package_data; from heygemd.weights import registry\n"
         "assert 'site' in heygemd.__file__, heygemd.__file__\n"
-        "assert resources.example_config() and modelstore.register()\n"
-        "assert (resources.units() / 'heygemd.service').exists()\n"
-        "assert (resources.PACKAGE / 'demo' / 'voice.m4a').exists()\n"
+        "assert package_data.example_config() and registry.register()\n"
+        "assert (package_data.units() / 'heygemd.service').exists()\n"
+        "assert (package_data.PACKAGE / 'demo' / 'voice.m4a').exists()\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True)

@@ -1,15 +1,16 @@
-"""The verbs about jobs: what is being done, what was done, and what an administrator may ask."""
+"""The commands about jobs: status, history, logs, retry, cancel, pause, resume, retention."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..exit_codes import Exit
+from .options import AsJson, ConfigFile, load
+from .panels import ADMINISTRATION, DAEMON, JOBS
 
 if TYPE_CHECKING:
     from ..config.schema import Config
@@ -17,62 +18,72 @@ if TYPE_CHECKING:
 
 app = typer.Typer(rich_markup_mode=None)
 
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", envvar="HEYGEMD_CONFIG", help="Settings. Default: /etc/heygemd/config.toml"),
-]
-JobName = Annotated[str, typer.Argument(help="The job folder's name.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Everything, as JSON.")]
+JobName = Annotated[str, typer.Argument(help="The name of the job folder.")]
+REFRESH_S = 1.0
 FOLLOW_S = 0.5
-NO_DAEMON = "No daemon has run with this configuration (or its state folder may not be read)."
+NO_DAEMON = "No daemon has run with this configuration, or its state folder cannot be read."
 
 
-def load(path: Path | None) -> Config:
-    """Return the settings; every verb begins with it."""
-    from ..config import loader
-
-    return loader.load(path)
-
-
-@app.command()
+@app.command(rich_help_panel=DAEMON)
 def status(
     config: ConfigFile = None,
     as_json: AsJson = False,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Stay and keep it up to date, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep updating until Ctrl-C.")] = False,
 ) -> None:
-    """Show what the daemon is doing. Exit status 1 when none has run with this configuration."""
-    from ..daemon.status import builder as pictures
+    """Show what the daemon is doing.
+
+    Exit status 1: no daemon has run with this configuration. A paused or stopped daemon gives 0; its state is part of
+    the output.
+    """
+    from ..daemon.status import builder
     from . import tables
 
     settings = load(config)
-    snapshot = pictures.read(settings)
+    snapshot = builder.read(settings)
     if snapshot is None:
         typer.echo(NO_DAEMON, err=True)
         raise typer.Exit(Exit.PROBLEM)
     if as_json:
         typer.echo(snapshot.model_dump_json(indent=2))
     elif watch:
-        tables.watch(_pictures(settings, snapshot))
+        tables.watch(_snapshots(settings, snapshot))
     else:
-        tables.show(snapshot)
+        tables.print_status(snapshot)
 
 
-def _pictures(settings: Config, snapshot: Snapshot) -> Iterator[Snapshot]:
-    from ..daemon.status import builder as pictures
+def _snapshots(settings: Config, snapshot: Snapshot) -> Iterator[Snapshot]:
+    from ..daemon.status import builder
 
     while True:
         yield snapshot
-        time.sleep(1)
-        snapshot = pictures.read(settings) or snapshot
+        time.sleep(REFRESH_S)
+        snapshot = builder.read(settings) or snapshot
 
 
-@app.command()
+@app.command(rich_help_panel=DAEMON)
+def pause(config: ConfigFile = None) -> None:
+    """Start no new videos. Running ones are finished."""
+    from ..daemon import admin
+
+    admin.pause(load(config))
+    typer.echo("paused: no new video starts until `heygemd resume`")
+
+
+@app.command(rich_help_panel=DAEMON)
+def resume(config: ConfigFile = None) -> None:
+    """Continue after a pause, whoever paused the daemon."""
+    from ..daemon import admin
+
+    typer.echo("resumed" if admin.resume(load(config)) else "was not paused")
+
+
+@app.command(rich_help_panel=JOBS)
 def history(
     config: ConfigFile = None,
-    number: Annotated[int, typer.Option("-n", min=1, help="How many jobs, the newest first.")] = 20,
+    number: Annotated[int, typer.Option("-n", min=1, help="How many jobs, newest first.")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """List finished jobs: when, how many videos came out, how long it took, why not."""
+    """List finished jobs, with durations and reasons for failures."""
     import json
 
     from ..daemon import admin
@@ -82,16 +93,16 @@ def history(
     if as_json:
         typer.echo(json.dumps([job.model_dump(mode="python") for job in jobs], indent=2))
     else:
-        tables.history(jobs)
+        tables.print_history(jobs)
 
 
-@app.command()
+@app.command(rich_help_panel=JOBS)
 def logs(
     name: JobName,
     config: ConfigFile = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Stay and print what comes, until Ctrl-C.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until Ctrl-C.")] = False,
 ) -> None:
-    """Print a job's own log, of the latest job of that name."""
+    """Print a job's log. If several jobs share the name, the latest."""
     from ..daemon import admin
 
     with admin.log_file(load(config), name).open("rb") as log:
@@ -102,43 +113,26 @@ def logs(
             time.sleep(FOLLOW_S)
 
 
-@app.command()
+@app.command(rich_help_panel=JOBS)
 def retry(name: JobName, config: ConfigFile = None) -> None:
-    """Move a finished folder back to the inbox: what is missing or changed is rendered again."""
+    """Move a finished job back to the inbox. Only videos that are missing or changed are rendered again."""
     from ..daemon import admin
 
     typer.echo(f"moved to {admin.retry(load(config), name)}")
 
 
-@app.command()
+@app.command(rich_help_panel=JOBS)
 def cancel(name: JobName, config: ConfigFile = None) -> None:
-    """Stop a job, waiting or running; its folder goes to failed/ with everything that was in it."""
+    """Stop a queued or running job and move its folder to failed."""
     from ..daemon import admin
 
     admin.cancel(load(config), name)
     typer.echo(f"asked the daemon to stop {name}")
 
 
-@app.command()
-def pause(config: ConfigFile = None) -> None:
-    """Let nothing new begin; what is being worked on is finished."""
-    from ..daemon import admin
-
-    admin.pause(load(config))
-    typer.echo("paused: nothing new begins until `heygemd resume`")
-
-
-@app.command()
-def resume(config: ConfigFile = None) -> None:
-    """Go on after a pause, whoever asked for it."""
-    from ..daemon import admin
-
-    typer.echo("going on" if admin.resume(load(config)) else "it was not paused")
-
-
-@app.command()
+@app.command(rich_help_panel=ADMINISTRATION)
 def retention(config: ConfigFile = None) -> None:
-    """Show which finished folders would be put away now, by [retention] in the settings; does nothing."""
+    """List the folders that [retention] would archive or delete now."""
     from ..daemon.publish import retention as rules
     from ..storage import transfer
 
@@ -147,4 +141,4 @@ def retention(config: ConfigFile = None) -> None:
     for step in steps:
         typer.echo(f"{step.action}  {step}")
     if not steps:
-        typer.echo("nothing would be put away")
+        typer.echo("nothing to archive or delete")

@@ -1,11 +1,12 @@
-"""The command line. Verbs import what they need when they run, so that `--help` and `run` start at once.
+"""The command line. Commands import what they need when they run, so that `--help` and `run` start at once.
 
-Exit codes: see `exits`. Faults are shown in plain words; HEYGEMD_DEBUG=1 adds the traceback of a bug.
+Exit statuses are in `exit_codes`. Errors are shown as plain messages; HEYGEMD_DEBUG=1 shows the traceback of a bug.
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import sys
@@ -14,32 +15,33 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from .. import exit_codes
+from .. import __version__, exit_codes
 from ..errors import HeygemdError, describe
 from ..exit_codes import Exit
 from . import jobs, models
-from . import service as cli_service
-from .jobs import ConfigFile, load
+from . import service as service_commands
+from .options import AsJson, ConfigFile, load
+from .panels import ADMINISTRATION, DAEMON, ONE_VIDEO, PanelGroup
 
 if TYPE_CHECKING:
     from ..config.schema import Config
-    from ..protocol import Event
-
+    from ..protocol import Event, Result
 
 app = typer.Typer(
-    help="Presenters' videos say a new voice recording: drop both into a folder.",
-    epilog=exit_codes.WORDS,
+    cls=PanelGroup,
+    help="Lip-sync presenters' videos to a new voice recording: drop both into a folder.",
+    epilog=f"\b\n{exit_codes.table()}",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 app.add_typer(jobs.app)
-app.add_typer(models.app, name="models")
-app.add_typer(cli_service.app, name="service")
+app.add_typer(models.app, name="models", rich_help_panel=ADMINISTRATION)
+app.add_typer(service_commands.app, name="service", rich_help_panel=ADMINISTRATION)
 
 
 def main() -> NoReturn:
-    """Run the command line; every end has its exit status and no fault shows a traceback."""
+    """Run the command line and exit. No error shows a traceback."""
     try:
         app()
     except HeygemdError as error:
@@ -52,7 +54,7 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         sys.exit(Exit.INTERRUPTED)
     except PermissionError as error:
-        print(f"{error.filename}: {error.strerror}. `heygemd doctor` says how to mend it.", file=sys.stderr)
+        print(f"{error.filename}: {error.strerror}. `heygemd doctor` shows how to fix it.", file=sys.stderr)
         sys.exit(Exit.UNAVAILABLE)
     except Exception as error:
         if os.environ.get("HEYGEMD_DEBUG"):
@@ -62,56 +64,91 @@ def main() -> NoReturn:
     sys.exit(Exit.OK)
 
 
-@app.command()
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"heygemd {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Declare the options that come before a command; they act through their callbacks."""
+
+
+@app.command(rich_help_panel=DAEMON)
 def run(config: ConfigFile = None) -> None:
-    """Watch the share and work, until told to stop (what the systemd unit starts)."""
+    """Watch the share and process jobs until stopped. systemd runs this."""
     settings = load(config)
     from ..daemon import service
 
     raise typer.Exit(service.run(settings, config))
 
 
-@app.command()
+@app.command(rich_help_panel=DAEMON)
 def once(config: ConfigFile = None) -> None:
-    """Work off the inbox with a progress bar for each video, then exit."""
+    """Process the inbox with progress bars, then exit."""
     settings = load(config)
     from .. import terminal
     from ..daemon import service
     from ..weights import requirements
+    from . import tables
 
-    requirements.require(settings.render, settings.paths.models)  # a daemon would wait for it
+    requirements.require(settings.render, settings.paths.models)  # a daemon would wait until they are met
     with terminal.Bars() as bars:
-        status = service.run(settings, config, once=True, observe=bars.show)
+        status = service.run(settings, config, once=True, observe=functools.partial(tables.update_bars, bars))
     raise typer.Exit(status)
 
 
-@app.command()
+@app.command(rich_help_panel=DAEMON)
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where to work. It is emptied each time.")] = Path("demo-share"),
+) -> None:
+    """Run the daemon on a sample job.
+
+    The job has three clips made from a public-domain portrait, a recorded voice, and one video that shows nobody.
+    """
+    from .. import terminal
+    from ..demo import run as sample
+    from . import tables
+
+    with terminal.Bars() as bars:
+        succeeded = sample.run(folder, bars.print, functools.partial(tables.update_bars, bars))
+    raise typer.Exit(Exit.OK if succeeded else Exit.SOME_FAILED)
+
+
+@app.command(rich_help_panel=ONE_VIDEO)
 def render(
     audio: Annotated[Path, typer.Option(help="The voice recording.")],
     video: Annotated[Path, typer.Option(help="The presenter's video.")],
-    out: Annotated[Path, typer.Option(help="The MP4 to make; replaced if it exists.")],
+    out: Annotated[Path, typer.Option(help="The MP4 file to write. An existing file is replaced.")],
     engine: Annotated[str, typer.Option(help="Short for --set engine=NAME.")] = "",
     tracker: Annotated[str, typer.Option(help="Short for --set tracker=NAME.")] = "",
     assignments: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any setting of [render]; may be repeated."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Any setting of [render]. May be repeated."),
     ] = None,
     config: ConfigFile = None,
 ) -> None:
-    """Render one video with one voice: no folders, no daemon."""
+    """Render one video with one voice recording, without the daemon."""
     from .. import logging_setup
     from . import render_one
 
-    wishes = list(assignments or [])
-    wishes += [f"engine={engine}"] if engine else []
-    wishes += [f"tracker={tracker}"] if tracker else []
+    overrides = list(assignments or [])
+    overrides += [f"engine={engine}"] if engine else []
+    overrides += [f"tracker={tracker}"] if tracker else []
     settings = load(config)
-    settings = settings.model_copy(update={"render": render_one.override(settings.render, wishes)})
+    settings = settings.model_copy(update={"render": render_one.override(settings.render, overrides)})
     logging_setup.setup(settings.log.model_copy(update={"level": "WARNING"}), None)
-    _render_with_bar(settings, audio, video, out)
+    result = _render_with_bar(settings, audio, video, out)
+    size = f"{result.width}x{result.height} at {result.fps} fps"
+    typer.echo(f"{out}: {result.frames} frames, {size}, {result.duration_s:.2f} s")
 
 
-def _render_with_bar(settings: Config, audio: Path, video: Path, out: Path) -> None:
+def _render_with_bar(settings: Config, audio: Path, video: Path, out: Path) -> Result:
     from .. import terminal
     from ..i18n import catalog
     from . import render_one
@@ -120,25 +157,28 @@ def _render_with_bar(settings: Config, audio: Path, video: Path, out: Path) -> N
 
         def report(event: Event) -> None:
             if event.type == "progress":
-                bars.video(video.name, out.name, "running", event.percent, f"{event.phase} {event.fps:.0f} fps")
+                bars.update(video.name, out.name, "running", event.percent, f"{event.phase} {event.fps:.0f} fps")
             elif event.type == "notice":
-                words = catalog.text(event.code, event.fields, terminal.language())
-                bars.console.print(words, markup=False, soft_wrap=True)
+                bars.print(catalog.text(event.code, event.fields, terminal.language()))
 
         result = asyncio.run(render_one.render(settings, audio, video, out, report))
-        bars.video(video.name, out.name, "done", 100, "")
-    size = f"{result.width}x{result.height} at {result.fps} fps"
-    typer.echo(f"{out}: {result.frames} frames, {size}, {result.duration_s:.2f} s")
+        bars.update(video.name, out.name, "done", 100)
+    return result
 
 
-@app.command()
+@app.command(rich_help_panel=ONE_VIDEO)
 def sync(
-    video: Annotated[Path, typer.Argument(help="Any video of someone talking.")],
-    audio: Annotated[Path | None, typer.Option(help="Judge it against this sound instead of its own.")] = None,
-    as_json: jobs.AsJson = False,
+    video: Annotated[Path, typer.Argument(help="Any video of a talking person.")],
+    audio: Annotated[
+        Path | None, typer.Option(help="Compare with this recording instead of the video's sound.")
+    ] = None,
+    as_json: AsJson = False,
     config: ConfigFile = None,
 ) -> None:
-    """Measure whether a video's lips move with its sound. Exit status 1 if they do not, or it cannot be told."""
+    """Measure whether the lips in a video match its sound.
+
+    Exit status 1: they are further apart than render.max_offset_frames, or the offset cannot be measured.
+    """
     from .. import logging_setup, terminal
     from . import render_one, tables
 
@@ -148,29 +188,32 @@ def sync(
 
         def report(event: Event) -> None:
             if event.type == "progress":
-                bars.video("sync", video.name, "running", event.percent, f"{event.fps:.0f} fps")
+                bars.update("sync", video.name, "running", event.percent, f"{event.fps:.0f} fps")
 
-        verdict = asyncio.run(render_one.judge(settings, video, audio, report))
-        bars.video("sync", video.name, "done", 100, "")
+        measured = asyncio.run(render_one.measure_sync(settings, video, audio, report))
+        bars.update("sync", video.name, "done", 100)
     if as_json:
-        typer.echo(json.dumps({**verdict.model_dump(), "offset_frames": verdict.offset_frames}, indent=2))
+        typer.echo(json.dumps({**measured.model_dump(), "offset_frames": measured.offset_frames}, indent=2))
     else:
-        typer.echo(tables.verdict(verdict))
-    frames = verdict.offset_frames
-    in_step = frames is not None and abs(frames) <= settings.render.max_offset_frames
-    raise typer.Exit(Exit.OK if in_step else Exit.PROBLEM)
+        typer.echo(tables.describe_sync(measured))
+    frames = measured.offset_frames
+    in_sync = frames is not None and abs(frames) <= settings.render.max_offset_frames
+    raise typer.Exit(Exit.OK if in_sync else Exit.PROBLEM)
 
 
-@app.command()
+@app.command(rich_help_panel=ADMINISTRATION)
 def init(
     share: Annotated[Path, typer.Argument(help="The folder that staff will see.")],
     config: ConfigFile = None,
     group: Annotated[
         str | None,
-        typer.Option(help="The group that shares the folders. Default: heygemd, if there is one."),
+        typer.Option(help="The group that owns the folders. Default: heygemd, if it exists."),
     ] = None,
 ) -> None:
-    """Make a share (folders, marker, permissions) and a configuration outside it. Safe to repeat."""
+    """Create a share and its configuration. Safe to repeat.
+
+    The share gets its folders, a marker file and permissions; the configuration is written outside it.
+    """
     from ..setup import init_share
 
     for line in init_share.initialise(share, config, group):
@@ -180,7 +223,7 @@ def init(
     typer.echo(f"Next: heygemd doctor{option}, then heygemd run{option}")
 
 
-@app.command("config")
+@app.command("config", rich_help_panel=ADMINISTRATION)
 def show_config(config: ConfigFile = None) -> None:
     """Print the settings in force and where each comes from."""
     from ..config import loader
@@ -198,52 +241,46 @@ def _toml(value: object) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(_toml, value))}]"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{key} = {_toml(words)}' for key, words in value.items())}}}"
-    return json.dumps(value, ensure_ascii=False, default=str)  # a path as its name, a secret as asterisks
+        return f"{{{', '.join(f'{key} = {_toml(item)}' for key, item in value.items())}}}"
+    return json.dumps(value, ensure_ascii=False, default=str)  # paths as strings, secrets as asterisks
 
 
-@app.command()
+@app.command(rich_help_panel=ADMINISTRATION)
 def doctor(
     config: ConfigFile = None,
     inside_unit: Annotated[
-        bool, typer.Option("--inside-unit", help="As the service's user, under the installed unit's confinement.")
+        bool,
+        typer.Option("--inside-unit", help="Check as the service's user, with the restrictions of the systemd unit."),
     ] = False,
 ) -> None:
-    """Check this machine and the share; every problem comes with its mend. Exit status 1 if something is broken."""
+    """Check this machine and the share, and show how to fix problems.
+
+    Exit status 1: something is broken.
+    """
     if inside_unit:
         from ..setup import systemd_units
 
-        said = systemd_units.examine_inside()
-        typer.echo(said, nl=False)
-        raise typer.Exit(Exit.PROBLEM if "BROKEN" in said else Exit.OK)
+        output = systemd_units.run_doctor_inside_unit()
+        typer.echo(output, nl=False)
+        raise typer.Exit(Exit.PROBLEM if "BROKEN" in output else Exit.OK)
     from ..doctor import checks
 
-    rows = checks.examine(load(config), config)
-    for row in rows:
-        mark = {"ok": "ok     ", "warning": "WARNING", "broken": "BROKEN "}[row.state]
-        typer.echo(f"{mark} {row.subject}: {row.finding}")
-        for line in row.mend.splitlines() if row.state != "ok" else ():
+    results = checks.examine(load(config), config)
+    for result in results:
+        mark = {"ok": "ok     ", "warning": "WARNING", "broken": "BROKEN "}[result.state]
+        typer.echo(f"{mark} {result.subject}: {result.text}")
+        for line in result.fix.splitlines() if result.state != "ok" else ():
             typer.echo(f"{'':>10}{line}")
-    if any(row.state == "broken" for row in rows):
+    if any(result.state == "broken" for result in results):
         raise typer.Exit(Exit.PROBLEM)
 
 
-@app.command()
+@app.command(rich_help_panel=ADMINISTRATION)
 def notify(config: ConfigFile = None) -> None:
-    """Send the notifications that the daemon put into its outbox (what systemd starts when there are some)."""
+    """Send waiting notifications. systemd runs this."""
     settings = load(config)
     from .. import logging_setup
-    from ..daemon.status import send_notifications as post
+    from ..daemon.status import send_notifications
 
     logging_setup.setup(settings.log, None)
-    raise typer.Exit(Exit.OK if post.deliver(settings) else Exit.PROBLEM)
-
-
-@app.command()
-def demo(
-    folder: Annotated[Path, typer.Option(help="Made afresh each time.")] = Path("demo-share"),
-) -> None:
-    """Let the daemon work on a sample job: three clips of a real portrait, a recorded voice, one bad video."""
-    from ..demo import run as show
-
-    raise typer.Exit(Exit.OK if show.run(folder) else Exit.SOME_FAILED)
+    raise typer.Exit(Exit.OK if send_notifications.deliver(settings) else Exit.PROBLEM)

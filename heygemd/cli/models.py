@@ -1,4 +1,4 @@
-"""The verbs about network weights."""
+"""`heygemd models`: list, verify, add and download model weights."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from typing import Annotated
 import typer
 
 from ..exit_codes import Exit
-from .jobs import ConfigFile, load
+from .options import ConfigFile, load
 
 app = typer.Typer(rich_markup_mode=None)
 
 
 @app.callback(invoke_without_command=True)
 def models(context: typer.Context) -> None:
-    """List, check, add or fetch optional network weights."""
+    """List, verify, add or download model weights."""
     if context.invoked_subcommand is None:
         models_list()
 
 
 @app.command("list")
 def models_list(config: ConfigFile = None) -> None:
-    """List the weights that heygemd knows and whether they are here (unread; see verify)."""
+    """List all known weights and which are installed. Does not check their contents; see verify."""
     from ..weights import registry
 
     folder = load(config).paths.models
     for model in registry.register():
-        here = "shipped" if model.shipped else "here" if model.path(folder).exists() else "not here"
-        typer.echo(f"{model.name:<16} {here:<9} {model.purpose} ({model.licence})")
-        if here == "not here":
-            how = f"heygemd models fetch {model.name}" if model.url else "then heygemd models add FILE"
+        state = "shipped" if model.shipped else "installed" if model.path(folder).exists() else "missing"
+        typer.echo(f"{model.name:<16} {state:<9} {model.purpose} ({model.licence})")
+        if state == "missing":
+            how = f"heygemd models fetch {model.name}" if model.url else "heygemd models add FILE"
             typer.echo(f"{'':<26} from {model.source}: {how}")
     typer.echo(f"folder: {folder}")
 
 
 @app.command("verify")
 def models_verify(config: ConfigFile = None) -> None:
-    """Read every file again and compare it with its hash. Exit status 1 if one is damaged."""
+    """Check every installed file against its hash. Exit status 1: one is damaged."""
     from ..weights import registry
 
     folder = load(config).paths.models
@@ -49,8 +49,10 @@ def models_verify(config: ConfigFile = None) -> None:
 
 
 @app.command("add")
-def models_add(file: Annotated[Path, typer.Argument(help="Known by its content.")], config: ConfigFile = None) -> None:
-    """Copy a file of weights that you have into the models folder."""
+def models_add(
+    file: Annotated[Path, typer.Argument(help="The file, under any name.")], config: ConfigFile = None
+) -> None:
+    """Copy a downloaded weights file into the models folder."""
     from ..weights import registry
 
     folder = load(config).paths.models
@@ -60,7 +62,7 @@ def models_add(file: Annotated[Path, typer.Argument(help="Known by its content."
 
 @app.command("fetch")
 def models_fetch(name: str, config: ConfigFile = None) -> None:
-    """Download weights by name, checked against their hash."""
+    """Download weights by name and check their hash."""
     from .. import terminal
     from ..weights import registry
 
@@ -71,8 +73,8 @@ def models_fetch(name: str, config: ConfigFile = None) -> None:
 
         def report(done: int) -> None:
             percent = 100 * done / size if size else 0
-            bars.video("models", name, "running", percent, f"{done >> 20} MiB")
+            bars.update("models", name, "running", percent, f"{done >> 20} MiB")
 
         registry.fetch(model, folder, report)
-        bars.video("models", name, "done", 100, "")
+        bars.update("models", name, "done", 100)
     typer.echo(f"{model.name}: {model.path(folder)}")

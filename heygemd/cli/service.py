@@ -1,4 +1,4 @@
-"""The verbs that make heygemd a service of this machine, and undo it."""
+"""`heygemd service`: install heygemd as a systemd service, and remove it."""
 
 from __future__ import annotations
 
@@ -6,16 +6,20 @@ from typing import Annotated
 
 import typer
 
-from .jobs import ConfigFile, load
+from .options import ConfigFile, load
 
-app = typer.Typer(rich_markup_mode=None, no_args_is_help=True, help="Make heygemd a service of this machine.")
+app = typer.Typer(
+    rich_markup_mode=None, no_args_is_help=True, help="Install heygemd as a systemd service, or uninstall it."
+)
+
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")]
 
 
 @app.command("install")
 def service_install(
     config: ConfigFile = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    now: Annotated[bool, typer.Option("--now", help="Start it, now and at boot.")] = False,
+    yes: Yes = False,
+    now: Annotated[bool, typer.Option("--now", help="Start the service now and at boot.")] = False,
 ) -> None:
     """Show the systemd units for this machine, then write them."""
     from ..setup import systemd_units
@@ -27,15 +31,12 @@ def service_install(
         typer.echo(f"WARNING {warning}", err=True)
     if yes or typer.confirm("Write these files?"):
         systemd_units.install(files, now)
-        typer.echo("Installed." if now else "Installed. Start it: systemctl enable --now heygemd heygemd-notify.path")
+        typer.echo("Installed." if now else "Installed. To start: systemctl enable --now heygemd heygemd-notify.path")
 
 
 @app.command("uninstall")
-def service_uninstall(
-    config: ConfigFile = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-) -> None:
-    """Show the service's files, then stop it and remove them. Configuration, records and the share stay."""
+def service_uninstall(config: ConfigFile = None, yes: Yes = False) -> None:
+    """Stop the service and remove its units. Configuration, job records and the share are kept."""
     from ..setup import systemd_units
 
     files = systemd_units.plan(load(config), config)

@@ -1,4 +1,4 @@
-"""What the verbs about jobs show: a live picture with progress bars, and the list of finished jobs."""
+"""What `status`, `history`, `sync` and `once` print: snapshots as tables, plain lines or progress bars."""
 
 from __future__ import annotations
 
@@ -23,82 +23,122 @@ if TYPE_CHECKING:
     from ..job import Job
     from ..protocol import SyncMeasurement
 
-SHOWN_JOBS = 10
+MAX_JOBS = 10
+"""Jobs that a table of the status shows."""
 BAR_WIDTH = 24
 COLOURS = {"done": "green", "failed": "red", "running": "cyan"}
 
 
-def show(snapshot: Snapshot) -> None:
-    """Print the picture; on a pipe as plain lines, one for each thing."""
+def print_status(snapshot: Snapshot) -> None:
+    """Print the snapshot; without a terminal as plain lines, one for each item."""
     console = Console()
     if console.is_terminal:
-        console.print(picture(snapshot))
+        console.print(status_tables(snapshot))
         return
-    for line in terminal.picture(snapshot):
+    for line in status_lines(snapshot):
         console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def watch(snapshots: Iterable[Snapshot]) -> None:
-    """Show each picture in place of the one before."""
+    """Show each snapshot in place of the one before."""
     with Live(auto_refresh=False, screen=False) as live:
         for snapshot in snapshots:
-            live.update(picture(snapshot), refresh=True)
+            live.update(status_tables(snapshot), refresh=True)
 
 
-def picture(snapshot: Snapshot) -> RenderableType:
-    """Return everything on one screen: what is done now with bars, what follows, what waits, what was finished."""
+def status_lines(snapshot: Snapshot) -> list[str]:
+    """Return the snapshot as plain lines."""
+    lines = [f"{snapshot.state}  (as of {snapshot.updated})"]
+    if snapshot.detail:
+        lines.append(f"  {terminal.translated(snapshot.detail)}")
+    groups: tuple[tuple[str, tuple[JobView, ...]], ...] = (
+        ("now", snapshot.working),
+        ("next", snapshot.queue),
+        ("not ready", snapshot.waiting),
+        ("recent", snapshot.recent),
+    )
+    for title, jobs in groups:
+        for job in jobs:
+            lines += _job_lines(title, job)
+    return lines
+
+
+def _job_lines(title: str, job: JobView) -> list[str]:
+    folder = f" ({job.folder})" if job.folder else ""
+    text = terminal.translated(job.text)
+    lines = [f"{title:>9}  {job.name}: {job.state}{folder}{f': {text}' if text else ''}"]
+    for video in job.videos:
+        percent = f" {video.percent:.0f}%" if video.state == "running" else ""
+        lines.append(f"{'':>13}{video.name}: {video.state}{percent} {_note(video)}".rstrip())
+    return lines
+
+
+def status_tables(snapshot: Snapshot) -> RenderableType:
+    """Return the snapshot on one screen: current jobs with bars, then queued, incomplete and finished ones."""
     head = Text.assemble((snapshot.state, "bold"), f"  as of {snapshot.updated}", style="")
     parts: list[RenderableType] = [head]
     if snapshot.detail:
-        parts.append(Text(terminal.spoken(snapshot.detail), style="yellow"))
-    parts += [_current(job) for job in snapshot.working]
+        parts.append(Text(terminal.translated(snapshot.detail), style="yellow"))
+    parts += [_current_job(job) for job in snapshot.working]
     for title, jobs in (("next", snapshot.queue), ("not ready", snapshot.waiting), ("finished", snapshot.recent)):
         if jobs:
-            parts.append(_jobs(f"{title} ({len(jobs)})", jobs))
+            parts.append(_job_table(f"{title} ({len(jobs)})", jobs))
     return Group(*parts)
 
 
-def _current(job: JobView) -> Table:
+def _current_job(job: JobView) -> Table:
     table = Table(title=f"now: {escape(job.name)}", title_justify="left", box=None, padding=(0, 1))
     for column in ("", "video", "", "", ""):
         table.add_column(column)
     for video in job.videos:
         bar = ProgressBar(total=100, completed=video.percent, width=BAR_WIDTH)
         percent = f"{video.percent:.0f} %" if video.state == "running" else ""
-        table.add_row(_mark(video), escape(video.name), bar, percent, escape(terminal.note(video)))
+        mark = terminal.MARKS.get(video.state, "·")
+        table.add_row(mark, escape(video.name), bar, percent, escape(_note(video)))
     return table
 
 
-def _mark(video: VideoView) -> str:
-    return terminal.MARKS.get(video.state, "·")
-
-
-def _jobs(title: str, jobs: tuple[JobView, ...]) -> Table:
+def _job_table(title: str, jobs: tuple[JobView, ...]) -> Table:
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1), show_header=False)
-    for job in jobs[:SHOWN_JOBS]:
+    for job in jobs[:MAX_JOBS]:
         colour = COLOURS.get(job.state, "default")
         counted = f"{job.done}/{len(job.videos)}" if job.videos else ""
-        table.add_row(
-            f"[{colour}]{job.state}[/]", escape(job.name), counted, job.finished, escape(terminal.spoken(job.text))
-        )
-    if len(jobs) > SHOWN_JOBS:
-        table.add_row("", f"… {len(jobs) - SHOWN_JOBS} more", "", "", "")
+        text = escape(terminal.translated(job.text))
+        table.add_row(f"[{colour}]{job.state}[/]", escape(job.name), counted, job.finished, text)
+    if len(jobs) > MAX_JOBS:
+        table.add_row("", f"… {len(jobs) - MAX_JOBS} more", "", "", "")
     return table
 
 
-def history(jobs: list[Job]) -> None:
-    """Print finished jobs, the newest first."""
+def update_bars(bars: terminal.Bars, snapshot: Snapshot) -> None:
+    """Bring the progress bars up to date with the snapshot."""
+    for job in (*snapshot.recent[::-1], *snapshot.working, *snapshot.queue):
+        for video in job.videos:
+            bars.update(job.name, video.name, video.state, video.percent, _note(video))
+
+
+def _note(video: VideoView) -> str:
+    """Return the text behind a video: phase, rate and remaining time while it runs, else why it failed."""
+    if video.state != "running":
+        return terminal.translated(video.text)
+    rate = f" {video.fps:.0f} fps" if video.fps else ""
+    left = f", {video.eta_s // 60:.0f}:{video.eta_s % 60:02.0f} left" if video.eta_s else ""
+    return f"{video.phase}{rate}{left}"
+
+
+def print_history(jobs: list[Job]) -> None:
+    """Print finished jobs in the given order."""
     table = Table(box=None, padding=(0, 1))
-    for column in ("finished", "state", "job", "videos", "took", "id", "why"):
+    for column in ("finished", "state", "job", "videos", "took", "id", "reason"):
         table.add_column(column, overflow="fold")
     for job in jobs:
         state = "done" if job.succeeded else "failed"
-        good = sum(video.state == "done" for video in job.videos)
-        when = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.finished))
+        done = sum(video.state == "done" for video in job.videos)
+        finished = time.strftime("%Y-%m-%d %H:%M", time.localtime(job.finished))
         took = f"{job.finished - job.started:.0f} s"
-        counted = f"{good}/{len(job.videos)}" if job.videos else ""
-        row = (counted, took, job.id, escape("; ".join(_reasons(job))))
-        table.add_row(when, f"[{COLOURS[state]}]{state}[/]", escape(printable(job.name)), *row)
+        counted = f"{done}/{len(job.videos)}" if job.videos else ""
+        rest = (counted, took, job.id, escape("; ".join(_reasons(job))))
+        table.add_row(finished, f"[{COLOURS[state]}]{state}[/]", escape(printable(job.name)), *rest)
     Console().print(table)
 
 
@@ -110,16 +150,16 @@ def _reasons(job: Job) -> list[str]:
     ]
 
 
-def verdict(found: SyncMeasurement) -> str:
-    """Return in words whether lips and sound are in step, and what the controls say of that."""
-    sure = f"confidence {found.offset_confidence}"
-    if found.offset_ms is None or found.offset_frames is None:
-        return f"It cannot be told: the lips do not move with this sound, or too little is said ({sure})."
-    where = "behind" if found.offset_ms >= 0 else "ahead of"
-    frames = f"{abs(found.offset_frames):g} frames"
-    moved = "nothing" if found.control_shift_ms is None else f"{found.control_shift_ms:.0f} ms more"
+def describe_sync(measured: SyncMeasurement) -> str:
+    """Return the offset of lips against sound in words, and the two controls of the measurement."""
+    confidence = f"confidence {measured.offset_confidence}"
+    if measured.offset_ms is None or measured.offset_frames is None:
+        return f"No offset found: the lips do not match this sound, or there is too little speech ({confidence})."
+    direction = "behind" if measured.offset_ms >= 0 else "ahead of"
+    frames = f"{abs(measured.offset_frames):g} frames"
+    shift = "no offset" if measured.control_shift_ms is None else f"{measured.control_shift_ms:.0f} ms more"
     return (
-        f"The lips are {abs(found.offset_ms):.0f} ms ({frames}) {where} the sound, {sure}.\n"
-        f"Controls: of the sound moved by {CONTROL_MS} ms it measures {moved}; of the sound played backwards "
-        f"the confidence is {found.reversed_confidence}."
+        f"The lips are {abs(measured.offset_ms):.0f} ms ({frames}) {direction} the sound ({confidence}).\n"
+        f"Controls: with the sound shifted by {CONTROL_MS} ms, the measurement gives {shift}; with the sound reversed, "
+        f"its confidence is {measured.reversed_confidence}."
     )

@@ -76,11 +76,18 @@ def _conflicts(config: Config) -> Iterator[str]:
 def parse(model: type[M], text: str, context: dict[str, Any] | None = None) -> tuple[M | None, list[str]]:
     """Return the settings in the TOML `text` and no mistakes, or None and the mistakes (cut to a readable size)."""
     try:
-        return model.model_validate(tomli.loads(text), context=context), []
-    except ValidationError as error:
-        return None, [_mistake(model, e)[:MAX_MISTAKE_CHARS] for e in error.errors()[:MAX_MISTAKES]]
+        data = tomli.loads(text)
     except (ValueError, RecursionError) as error:  # tomli's own; very long numbers; very deep nesting
         return None, [f"not valid TOML: {error}"[:MAX_MISTAKE_CHARS]]
+    return validate(model, data, context)
+
+
+def validate(model: type[M], data: dict[str, Any], context: dict[str, Any] | None = None) -> tuple[M | None, list[str]]:
+    """Return the settings in `data` and no mistakes, or None and the mistakes."""
+    try:
+        return model.model_validate(data, context=context), []
+    except ValidationError as error:
+        return None, [_mistake(model, e)[:MAX_MISTAKE_CHARS] for e in error.errors()[:MAX_MISTAKES]]
 
 
 def _mistake(model: type[Section], error: ErrorDetails) -> str:

@@ -1,1 +1,1 @@
-"""A sample job that needs nothing from outside: a public-domain portrait set in motion, and a recorded voice."""
+"""The sample job of `heygemd demo`: clips made from a public-domain portrait, and a recorded voice."""

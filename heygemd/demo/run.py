@@ -1,13 +1,11 @@
-"""`heygemd demo`: a share of its own, a sample job dropped into it, the real daemon at work until it is done."""
+"""`heygemd demo`: creates a share, drops a sample job into it and runs the real daemon until the job is finished."""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
-from rich.console import Console
-
-from .. import terminal
 from ..config.schema import Config, InboxSettings, Pages, Paths
 from ..daemon import service
 from ..errors import InputError
@@ -18,36 +16,37 @@ JOB = "welcome"
 SETTLE_S = 1.0
 POLL_S = 0.5
 
+Say = Callable[[str], None]
 
-def run(folder: Path) -> bool:
-    """Run the demo in `folder`, made afresh; return whether the expected videos came out.
 
-    Raises InputError("demo_not_ours") rather than delete a folder that something else made.
+def run(folder: Path, say: Say, observe: service.Observer) -> bool:
+    """Run the demo in `folder`, which is emptied first; return whether all expected videos were made.
+
+    `say` gets each line to print, `observe` a snapshot every second. Raises InputError("demo_not_ours") rather than
+    delete a folder that something else made.
     """
-    console = Console()
-    share = _fresh(folder.absolute())
-    console.print("Making three clips from NASA's portrait of Eileen Collins (public domain) ...")
-    _drop(share)
-    console.print(f"Dropped the job '{JOB}' into {share / 'inbox'}; the daemon takes over.", soft_wrap=True)
-    with terminal.Bars(console) as bars:
-        service.run(_settings(share), None, once=True, observe=bars.show)
-    return _tell(console, share)
+    share = _create_share(folder.absolute())
+    say("Making three clips from NASA's portrait of Eileen Collins (public domain) ...")
+    _drop_job(share)
+    say(f"Dropped the job '{JOB}' into {share / 'inbox'}. The daemon takes over.")
+    service.run(_settings(share), None, once=True, observe=observe)
+    return _report(share, say)
 
 
-def _fresh(folder: Path) -> Path:
+def _create_share(folder: Path) -> Path:
     if folder.exists():
         if not (folder / MARKER).exists() and any(folder.iterdir()):
             raise InputError("demo_not_ours", path=str(folder))
         shutil.rmtree(folder)
     share = folder / "share"
     share.mkdir(parents=True)
-    (folder / MARKER).write_text("heygemd demo removes this folder and makes it again.\n")
+    (folder / MARKER).write_text("heygemd demo deletes and recreates this folder.\n")
     share_layout.create(share)
     return share
 
 
-def _drop(share: Path) -> None:
-    """Put the job together beside the share and move it in, as a finished copy arrives."""
+def _drop_job(share: Path) -> None:
+    """Assemble the job beside the share and move it in, so that it arrives complete."""
     from . import clips
 
     job = share.parent / JOB
@@ -59,29 +58,26 @@ def _drop(share: Path) -> None:
 
 def _settings(share: Path) -> Config:
     local = share.parent / "local"
-    names = ("state", "cache", "log", "models")
+    folders = {name: local / name for name in ("state", "cache", "log", "models")}
+    settle = dict.fromkeys(("settle_local_s", "settle_network_s", "settle_nfs_cached_s"), SETTLE_S)
     return Config(
-        paths=Paths(share=share, **{name: local / name for name in names}),
-        inbox=InboxSettings(
-            poll_s=POLL_S, settle_local_s=SETTLE_S, settle_network_s=SETTLE_S, settle_nfs_cached_s=SETTLE_S
-        ),
-        pages=Pages(refresh_s=1),
+        paths=Paths(share=share, **folders), inbox=InboxSettings(poll_s=POLL_S, **settle), pages=Pages(refresh_s=1)
     )
 
 
-def _tell(console: Console, share: Path) -> bool:
+def _report(share: Path, say: Say) -> bool:
     from . import clips
 
     done = share / "done" / JOB
-    finished = [done / Path(clip.name).with_suffix(".mp4") for clip in clips.CLIPS]
-    missing = [path.name for path in finished if not path.exists()]
+    expected = [done / Path(clip.name).with_suffix(".mp4") for clip in clips.CLIPS]
+    missing = [path.name for path in expected if not path.exists()]
     if missing:
-        console.print(f"Not every video came out ({', '.join(missing)}). See {share / 'failed'}.", soft_wrap=True)
-        console.print(f"The log: {share.parent / 'local' / 'log' / 'heygemd.log'}", soft_wrap=True)
+        say(f"Some videos were not made: {', '.join(missing)}. See {share / 'failed'}.")
+        say(f"The log: {share.parent / 'local' / 'log' / 'heygemd.log'}")
         return False
-    console.print(f"Done: {done}", soft_wrap=True)
+    say(f"Done: {done}")
     for path in sorted(done.iterdir()):
         if not path.name.startswith("."):
-            console.print(f"  {path.name}{'/' if path.is_dir() else ''}", markup=False)
-    console.print(f"({clips.NO_FACE.name} shows nobody, on purpose: report.html says so.)", soft_wrap=True)
+            say(f"  {path.name}{'/' if path.is_dir() else ''}")
+    say(f"({clips.NO_FACE.name} shows nobody, on purpose; report.html says so.)")
     return True

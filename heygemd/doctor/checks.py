@@ -1,6 +1,6 @@
-"""`heygemd doctor`: looks at everything heygemd stands on and says how to mend what is wrong.
+"""`heygemd doctor`: checks everything that heygemd depends on and says how to fix what is wrong.
 
-Each check returns rows; a check that fails itself becomes a row too, so that one surprise hides nothing else.
+Each check returns results. A check that fails itself becomes a result too, so that the others are still shown.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from pathlib import Path
 from .. import package_data
 from ..config.schema import GIB, MIB, Config
 from ..errors import HeygemdError, describe, printable
-from ..finding import Row, existing, unwritable
 from ..i18n import catalog
 from ..media import ffmpeg, process
+from ..path_checks import nearest_existing, unwritable
 from ..weights import registry, requirements
 from . import share_checks
+from .check_result import CheckResult
 
-FFMPEG_MAJOR = 5
+MIN_FFMPEG_MAJOR = 5
 TRIAL_S = 20
 GPU_TRIAL_S = 120
-WATCHES_WANTED = 8192
-CLOCK_FLOOR = 1_750_000_000  # mid-2025: a clock before this was never set
+MIN_INOTIFY_WATCHES = 8192
+MIN_CLOCK = 1_750_000_000  # mid-2025: an earlier time means that the clock was never set
 CONTAINERS = {"mov", "matroska", "avi", "mpegts", "wav", "mp3", "flac", "ogg", "aac", "asf", "flv"}
 ENCODERS = {"libx264", "aac"}
 GPU_TRIAL = (
@@ -38,17 +39,16 @@ GPU_TRIAL = (
     "p = torch.cuda.get_device_properties(0); print(p.name, p.total_memory >> 30, 'GiB')"
 )
 
+Check = Callable[[], Iterator[CheckResult]]
 
-Check = Callable[[], Iterator[Row]]
 
-
-def examine(config: Config, config_path: Path | None = None) -> list[Row]:
-    """Return the findings of every check, in the order in which to mend them."""
+def examine(config: Config, config_path: Path | None = None) -> list[CheckResult]:
+    """Run every check; return the results in the order in which to fix them."""
     option = f" --config {config_path}" if config_path else ""
     checks: tuple[tuple[str, Check], ...] = (
         ("user", _user),
         ("programs", _programs),
-        ("own folders", lambda: _own_folders(config)),
+        ("local folders", lambda: _local_folders(config)),
         ("share", lambda: share_checks.check(config, option)),
         ("models", lambda: _models(config)),
         ("engine", lambda: _engines(config)),
@@ -56,163 +56,157 @@ def examine(config: Config, config_path: Path | None = None) -> list[Row]:
         ("inotify", _inotify),
         ("clock", _clock),
     )
-    return [row for subject, check in checks for row in _safely(subject, check)]
+    return [result for subject, check in checks for result in _safely(subject, check)]
 
 
-def _safely(subject: str, check: Check) -> Iterator[Row]:
+def _safely(subject: str, check: Check) -> Iterator[CheckResult]:
     try:
         yield from check()
     except Exception as error:
-        yield Row("broken", subject, f"could not be checked: {describe(error)}", "Report this as a bug.")
+        yield CheckResult("broken", subject, f"could not be checked: {describe(error)}", "Please report this as a bug.")
 
 
-def _user() -> Iterator[Row]:
-    """Root may write everywhere, so root's findings say little about the service's."""
+def _user() -> Iterator[CheckResult]:
+    """Warn about root, who may write everywhere: its results say little about the service's user."""
     if os.geteuid() == 0:
         with contextlib.suppress(KeyError):
             pwd.getpwnam("heygemd")
-            mend = "runuser -u heygemd -- heygemd doctor"
-            yield Row("warning", "user", "you are root; what the service may do shows when its user asks", mend)
+            text = "you are root, so missing permissions of the service are not found"
+            yield CheckResult("warning", "user", text, "runuser -u heygemd -- heygemd doctor")
 
 
-def _programs() -> Iterator[Row]:
-    found = shutil.which("ffmpeg")
-    if found is None or shutil.which("ffprobe") is None:
-        yield Row("broken", "ffmpeg", "ffmpeg or ffprobe is missing", "apt-get install ffmpeg")
+def _programs() -> Iterator[CheckResult]:
+    program = shutil.which("ffmpeg")
+    if program is None or shutil.which("ffprobe") is None:
+        yield CheckResult("broken", "ffmpeg", "ffmpeg or ffprobe is missing", "apt-get install ffmpeg")
         return
-    version = _ask(found, "-version").split("\n")[0].removeprefix("ffmpeg version ").split(" ")[0]
+    version = _output(program, "-version").split("\n")[0].removeprefix("ffmpeg version ").split(" ")[0]
     major = version.lstrip("n").split(".")[0]
-    if major.isdigit() and int(major) < FFMPEG_MAJOR:
-        yield Row(
-            "warning", "ffmpeg", f"version {version} is older than tested", f"Install ffmpeg {FFMPEG_MAJOR} or later."
-        )
+    if major.isdigit() and int(major) < MIN_FFMPEG_MAJOR:
+        fix = f"Install ffmpeg {MIN_FFMPEG_MAJOR} or later."
+        yield CheckResult("warning", "ffmpeg", f"version {version} is older than the tested versions", fix)
     else:
-        yield Row("ok", "ffmpeg", f"version {version}")
-    missing = CONTAINERS - _column(_ask(found, "-demuxers")) | ENCODERS - _column(_ask(found, "-encoders"))
+        yield CheckResult("ok", "ffmpeg", f"version {version}")
+    missing = CONTAINERS - _names(_output(program, "-demuxers")) | ENCODERS - _names(_output(program, "-encoders"))
     if missing:
-        mend = "Install your distribution's full ffmpeg (not a minimal or 'free' build)."
-        yield Row("broken", "ffmpeg", f"cannot do {', '.join(sorted(missing))}", mend)
+        fix = "Install your distribution's full ffmpeg (not a minimal or 'free' build)."
+        yield CheckResult("broken", "ffmpeg", f"lacks support for {', '.join(sorted(missing))}", fix)
     for name, path in ffmpeg.limiters().items():
         if path is None:
-            mend = "apt-get install util-linux" if name != "nice" else "apt-get install coreutils"
-            yield Row("warning", name, "is missing, so ffmpeg runs with fewer limits on hostile files", mend)
-    yield from _confined_trial()
+            fix = "apt-get install util-linux" if name != "nice" else "apt-get install coreutils"
+            yield CheckResult(
+                "warning", name, "is missing, so ffmpeg runs with fewer limits against hostile files", fix
+            )
+    yield from _limits_trial()
 
 
-def _confined_trial() -> Iterator[Row]:
+def _limits_trial() -> Iterator[CheckResult]:
     """Probe the sample voice exactly as the renderer would: a sandbox may forbid what the limits need."""
     sample = package_data.PACKAGE / "demo" / "voice.m4a"
     try:
         process.run(ffmpeg.probe_command(sample, "-show_format"), TRIAL_S, reading=False)
     except HeygemdError as error:
-        mend = (
-            "In a sandbox of your own, allow the system calls that prlimit, setpriv and nice need (capset among them)."
-        )
-        yield Row(
-            "broken", "ffmpeg", f"does not run under its limits: {printable(error.detail) or describe(error)}", mend
-        )
+        reason = printable(error.detail) or describe(error)
+        fix = "If you use your own sandbox, allow the system calls of prlimit, setpriv and nice, including capset."
+        yield CheckResult("broken", "ffmpeg", f"does not run with its limits: {reason}", fix)
     else:
-        yield Row("ok", "ffmpeg", "runs under its limits")
+        yield CheckResult("ok", "ffmpeg", "runs with its limits")
 
 
-def _ask(program: str, question: str) -> str:
-    return process.run([program, "-hide_banner", question], TRIAL_S, reading=False).decode("utf-8", "replace")
+def _output(program: str, option: str) -> str:
+    return process.run([program, "-hide_banner", option], TRIAL_S, reading=False).decode("utf-8", "replace")
 
 
-def _column(listing: str) -> set[str]:
-    """Return the names in ffmpeg's tables (`D  mov,mp4,m4a  QuickTime`)."""
+def _names(listing: str) -> set[str]:
+    """Return the names in a table of ffmpeg's (`D  mov,mp4,m4a  QuickTime`)."""
     rows = (line.split() for line in listing.splitlines())
     return {name for row in rows if len(row) > 1 for name in row[1].split(",")}
 
 
-def _own_folders(config: Config) -> Iterator[Row]:
-    wanted = {
+def _local_folders(config: Config) -> Iterator[CheckResult]:
+    needed = {
         "state": config.limits.free_state_mib * MIB,
         "cache": config.limits.free_scratch_gib * GIB,
         "log": config.limits.free_state_mib * MIB,
     }
-    for name, need in wanted.items():
+    for name, need in needed.items():
+        subject = f"paths.{name}"
         path: Path = getattr(config.paths, name)
-        if why := unwritable(path):
-            mend = f"mkdir -p {path} && chown heygemd: {path}    (or choose another paths.{name})"
-            yield Row("broken", f"paths.{name}", f"{path} {why}", mend)
-        elif (free := shutil.disk_usage(existing(path)).free) < need:
-            yield Row(
-                "broken", f"paths.{name}", f"{path} has {free / GIB:.1f} GiB free", f"Free {need / GIB:.1f} GiB there."
-            )
+        if reason := unwritable(path):
+            fix = f"mkdir -p {path} && chown heygemd: {path}    (or choose another paths.{name})"
+            yield CheckResult("broken", subject, f"{path} {reason}", fix)
+        elif (free := shutil.disk_usage(nearest_existing(path)).free) < need:
+            text = f"{path} has {free / GIB:.1f} GiB free"
+            yield CheckResult("broken", subject, text, f"Free space there: {need / GIB:.1f} GiB are needed.")
         else:
-            yield Row("ok", f"paths.{name}", f"{path}, {free / GIB:.0f} GiB free")
+            yield CheckResult("ok", subject, f"{path}, {free / GIB:.0f} GiB free")
 
 
-def _models(config: Config) -> Iterator[Row]:
+def _models(config: Config) -> Iterator[CheckResult]:
     shipped = [model for model in registry.register() if model.shipped]
     broken = [model.name for model in shipped if registry.state(model, config.paths.models) != "present"]
     if broken:
-        yield Row("broken", "models", f"shipped weights are damaged: {', '.join(broken)}", "Install heygemd again.")
-    wanted = [m for m in registry.register() if not m.shipped and m.path(config.paths.models).exists()]
-    damaged = [m.name for m in wanted if registry.state(m, config.paths.models) == "damaged"]
+        text = f"shipped weights are damaged: {', '.join(broken)}"
+        yield CheckResult("broken", "models", text, "Reinstall heygemd.")
+    installed = [m for m in registry.register() if not m.shipped and m.path(config.paths.models).exists()]
+    damaged = [m.name for m in installed if registry.state(m, config.paths.models) == "damaged"]
     for name in damaged:
-        yield Row("broken", "models", f"{name} is damaged", f"heygemd models fetch {name}")
+        yield CheckResult("broken", "models", f"{name} is damaged", f"heygemd models fetch {name}")
     if not broken and not damaged:
-        yield Row(
-            "ok", "models", f"{len(shipped)} shipped, {len(wanted)} optional ones present, all with the right hash"
-        )
+        yield CheckResult("ok", "models", f"{len(shipped)} shipped and {len(installed)} optional weights are intact")
 
 
-def _engines(config: Config) -> Iterator[Row]:
-    """Say what the chosen engine and tracker, and each configured program, lack; the renderer looks closer."""
+def _engines(config: Config) -> Iterator[CheckResult]:
+    """Check what the engine, the tracker and each [render.command] require."""
     render, models = config.render, config.paths.models
     others = [name for name in render.command if name != render.engine]
-    wishes = [render, *(render.model_copy(update={"engine": name, "tracker": "auto"}) for name in others)]
-    faults = [fault for wish in wishes for fault in requirements.lacking(wish, models)]
-    for fault in faults:
-        what = catalog.what_and_advice(fault.code, fault.fields)[0]
-        yield Row("broken", "engine", what, fault.fields.get("mend", "heygemd models"))
-    if not faults:
-        yield Row("ok", "engine", f"{render.engine}, tracker {render.tracker}")
+    variants = [render, *(render.model_copy(update={"engine": name, "tracker": "auto"}) for name in others)]
+    errors = [error for variant in variants for error in requirements.lacking(variant, models)]
+    for error in errors:
+        text = catalog.what_and_advice(error.code, error.fields)[0]
+        yield CheckResult("broken", "engine", text, error.fields.get("fix", "heygemd models"))
+    if not errors:
+        yield CheckResult("ok", "engine", f"{render.engine}, tracker {render.tracker}")
 
 
-def _gpu(config: Config) -> Iterator[Row]:
-    """Try CUDA in a process of its own: a broken driver may hang or crash."""
-    wanted = config.render.device.startswith("cuda")
+def _gpu(config: Config) -> Iterator[CheckResult]:
+    """Try CUDA in a separate process: a broken driver may hang or crash it."""
+    required = config.render.device.startswith("cuda")
     if config.render.device == "cpu":
-        yield Row("ok", "GPU", "not used (render.device is cpu)")
+        yield CheckResult("ok", "GPU", "not used (render.device is cpu)")
         return
     try:
         trial = subprocess.run([sys.executable, "-c", GPU_TRIAL], capture_output=True, text=True, timeout=GPU_TRIAL_S)
     except subprocess.TimeoutExpired:
-        yield Row(
-            "broken",
-            "GPU",
-            f"did not answer within {GPU_TRIAL_S} s",
-            "Check it with nvidia-smi; reboot if that hangs too.",
-        )
+        fix = "Check it with nvidia-smi. If that hangs too, reboot."
+        yield CheckResult("broken", "GPU", f"did not answer within {GPU_TRIAL_S} s", fix)
         return
     if trial.returncode == 0:
-        yield Row("ok", "GPU", trial.stdout.strip())
+        yield CheckResult("ok", "GPU", trial.stdout.strip())
         return
     last = (trial.stderr.strip().splitlines() or [f"exit status {trial.returncode}"])[-1]
-    if last == "none" and not wanted:
-        yield Row("ok", "GPU", "none that torch can use: rendering runs on the processor")
+    if last == "none" and not required:
+        yield CheckResult("ok", "GPU", "torch finds none: videos are rendered on the CPU")
         return
-    mend = "Check nvidia-smi and that torch was installed with CUDA. In the service, DeviceAllow= must name the card."
-    yield Row("broken" if wanted else "warning", "GPU", f"cannot be used: {last}", mend)
+    fix = "Check nvidia-smi, and that torch is a CUDA build. In the systemd unit, DeviceAllow= must include the GPU."
+    yield CheckResult("broken" if required else "warning", "GPU", f"cannot be used: {last}", fix)
 
 
-def _inotify() -> Iterator[Row]:
+def _inotify() -> Iterator[CheckResult]:
     path = Path("/proc/sys/fs/inotify/max_user_watches")
     watches = int(path.read_text()) if path.exists() else 0
-    if watches >= WATCHES_WANTED:
-        yield Row("ok", "inotify", f"{watches} watches")
+    if watches >= MIN_INOTIFY_WATCHES:
+        yield CheckResult("ok", "inotify", f"{watches} watches")
     else:
-        mend = f"echo fs.inotify.max_user_watches={WATCHES_WANTED} > /etc/sysctl.d/heygemd.conf && sysctl --system"
-        yield Row("warning", "inotify", f"only {watches} watches: new files are found by polling alone", mend)
+        setting = f"fs.inotify.max_user_watches={MIN_INOTIFY_WATCHES}"
+        fix = f"echo {setting} > /etc/sysctl.d/heygemd.conf && sysctl --system"
+        yield CheckResult("warning", "inotify", f"only {watches} watches: new files may be found by polling alone", fix)
 
 
-def _clock() -> Iterator[Row]:
-    if time.time() < CLOCK_FLOOR:
-        yield Row("broken", "clock", f"says {time.strftime('%Y-%m-%d')}", "timedatectl set-ntp true")
+def _clock() -> Iterator[CheckResult]:
+    if time.time() < MIN_CLOCK:
+        yield CheckResult("broken", "clock", f"shows {time.strftime('%Y-%m-%d')}", "timedatectl set-ntp true")
     elif Path("/run/systemd/timesync").exists() and not Path("/run/systemd/timesync/synchronized").exists():
-        yield Row("warning", "clock", "is not synchronised", "timedatectl set-ntp true")
+        yield CheckResult("warning", "clock", "is not synchronized", "timedatectl set-ntp true")
     else:
-        yield Row("ok", "clock", time.strftime("%Y-%m-%d %H:%M %Z"))
+        yield CheckResult("ok", "clock", time.strftime("%Y-%m-%d %H:%M %Z"))

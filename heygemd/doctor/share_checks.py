@@ -1,4 +1,4 @@
-"""The doctor's look at the share: is it there, may we work in it, may staff, is it one mount."""
+"""The doctor's checks of the share: it exists, is one mount, is writable, and its folders belong to the right group."""
 
 from __future__ import annotations
 
@@ -13,110 +13,115 @@ from pathlib import Path
 
 from ..config.schema import GIB, Config
 from ..errors import HeygemdError, printable
-from ..finding import Row, there, unwritable
+from ..path_checks import exists, unwritable
 from ..storage import mounts
 from ..storage.share_layout import FOLDERS, MARKER
+from .check_result import CheckResult
 
-FOREIGN_SHOWN = 5
+MAX_FOLDERS_NAMED = 5
 
 
-def check(config: Config, option: str = "") -> Iterator[Row]:
-    """Yield the findings about the share; `option` is the --config part of commands in mends."""
+def check(config: Config, option: str = "") -> Iterator[CheckResult]:
+    """Yield the results about the share; `option`: the --config part of commands that fix them."""
     share = config.paths.share
-    missing = [name for name in (*FOLDERS, MARKER) if not there(share / name)]
+    missing = [name for name in (*FOLDERS, MARKER) if not exists(share / name)]
     if missing:
-        finding = f"{share} is not there" if not there(share) else f"{share} lacks {', '.join(missing)}"
-        yield Row("broken", "share", finding, f"Is it mounted? For a new one: heygemd init {share}{option}")
+        text = f"{share} lacks {', '.join(missing)}" if exists(share) else f"{share} does not exist"
+        yield CheckResult("broken", "share", text, f"Is it mounted? To create a new one: heygemd init {share}{option}")
         return
     yield from _one_mount(share)
     yield from _writable(share)
     yield from _space(share, config.limits.free_share_gib)
     yield from _ownership(share / "inbox")
-    yield from _dropped(share / "inbox")
+    yield from _job_folders(share / "inbox")
     if share.resolve().is_relative_to("/home") and os.geteuid() != 0:
-        mend = "In a drop-in of the unit: ProtectHome=no"
-        yield Row("warning", "share", "lies under /home, which the systemd unit hides", mend)
+        fix = "In a drop-in of the unit: ProtectHome=no"
+        yield CheckResult("warning", "share", "is below /home, which the systemd unit hides", fix)
 
 
-def _one_mount(share: Path) -> Iterator[Row]:
-    found_on = {name: mounts.mount(share / name) for name in FOLDERS}
-    if len({found.device for found in found_on.values()}) > 1:
-        mend = "Mount the share as a whole, not its folders one by one: a job moves by one rename."
-        yield Row("broken", "share", "inbox, processing, done and failed lie on different mounts", mend)
+def _one_mount(share: Path) -> Iterator[CheckResult]:
+    found = {name: mounts.mount(share / name) for name in FOLDERS}
+    if len({mount.device for mount in found.values()}) > 1:
+        fix = "Mount the share as a whole, not folder by folder: jobs are moved by renaming."
+        yield CheckResult("broken", "share", "inbox, processing, done and failed are on different mounts", fix)
         return
-    kind = "a network share: events do not arrive, polling finds files" if found_on["inbox"].network else "a local disk"
-    yield Row("ok", "share", f"{share}, one mount, {kind}")
+    kind = "network share (new files are found by polling)" if found["inbox"].network else "local disk"
+    yield CheckResult("ok", "share", f"{share}, one mount, {kind}")
 
 
-def _writable(share: Path) -> Iterator[Row]:
-    """A rename between two folders needs both; the status page needs the share itself."""
+def _writable(share: Path) -> Iterator[CheckResult]:
+    """Check all folders that jobs are moved between, and the share itself, which holds the status page."""
     for folder in (share, *(share / name for name in FOLDERS)):
-        if why := unwritable(folder):
-            group = _name_of_group(folder.stat().st_gid)
-            mend = (
+        if reason := unwritable(folder):
+            group = _group_name(folder.stat().st_gid)
+            fix = (
                 f"Local disk:  chown heygemd:{group} {folder} && chmod 2770 {folder}\n"
                 f"CIFS mount:  add uid=heygemd,gid={group},file_mode=0660,dir_mode=0770 to its options\n"
-                f"NFS mount:   the service's user needs the same number on the server, or the export all_squash"
+                f"NFS mount:   give the service's user the same uid on the server, or export with all_squash"
             )
-            yield Row("broken", "share", f"{folder} {why}", mend)
+            yield CheckResult("broken", "share", f"{folder} {reason}", fix)
 
 
-def _space(share: Path, need_gib: float) -> Iterator[Row]:
+def _space(share: Path, need_gib: float) -> Iterator[CheckResult]:
     free = shutil.disk_usage(share).free / GIB
     if free < need_gib:
-        yield Row("broken", "share", f"has {free:.1f} GiB free", f"Make room: {need_gib:g} GiB are kept free.")
+        yield CheckResult(
+            "broken", "share", f"has {free:.1f} GiB free", f"Free space there: {need_gib:g} GiB are needed."
+        )
     else:
-        yield Row("ok", "share", f"{free:.0f} GiB free")
+        yield CheckResult("ok", "share", f"{free:.0f} GiB free")
 
 
-def _ownership(inbox: Path) -> Iterator[Row]:
-    """Folders that staff drop must come to belong to a group that the service is in, and be writable by it."""
+def _ownership(inbox: Path) -> Iterator[CheckResult]:
+    """Check that new folders in the inbox will belong to a group that the service is in and be writable by it."""
     facts = inbox.stat()
-    group = _name_of_group(facts.st_gid)
+    group = _group_name(facts.st_gid)
     if mounts.mount(inbox).network:
-        yield Row("ok", "ownership", f"decided by the server (group {group} here); see dropped folders below")
+        yield CheckResult(
+            "ok", "ownership", f"decided by the server (here the group is {group}); see job folders below"
+        )
     elif not facts.st_mode & stat.S_ISGID or not facts.st_mode & stat.S_IWGRP:
         mode = stat.filemode(facts.st_mode)
-        mend = _mend(inbox, group)
-        yield Row("warning", "ownership", f"{inbox} is {mode}: dropped folders keep their owner's group", mend)
+        text = f"{inbox} is {mode}: new folders keep their owner's group"
+        yield CheckResult("warning", "ownership", text, _inherit_group(inbox, group))
     elif facts.st_gid not in {os.getegid(), *os.getgroups()} and os.geteuid() != 0:
-        mend = f"usermod -aG {group} {_name_of_user(os.geteuid())}, then start the service again"
-        yield Row("broken", "ownership", f"this user is not in the inbox's group {group}", mend)
+        fix = f"usermod -aG {group} {_user_name(os.geteuid())}, then restart the service"
+        yield CheckResult("broken", "ownership", f"this user is not in the inbox's group {group}", fix)
     else:
-        yield Row("ok", "ownership", f"dropped folders get the group {group} (setgid)")
+        yield CheckResult("ok", "ownership", f"new folders get the group {group} (setgid)")
 
 
-def _dropped(inbox: Path) -> Iterator[Row]:
-    """Name folders in the inbox that this user could not take: the day-one case of a share."""
+def _job_folders(inbox: Path) -> Iterator[CheckResult]:
+    """Name the folders in the inbox that this user may not move, the usual problem of a new share."""
     stuck = []
     with contextlib.suppress(HeygemdError, OSError):
         for item in sorted(inbox.iterdir()):
             if item.is_dir() and not item.is_symlink() and not os.access(item, os.W_OK | os.X_OK):
                 facts = item.stat()
-                owner = f"{_name_of_user(facts.st_uid)}:{_name_of_group(facts.st_gid)}"
+                owner = f"{_user_name(facts.st_uid)}:{_group_name(facts.st_gid)}"
                 stuck.append(f"{printable(item.name)} ({owner} {stat.filemode(facts.st_mode)})")
     if stuck:
-        shown = ", ".join(stuck[:FOREIGN_SHOWN]) + (" …" if len(stuck) > FOREIGN_SHOWN else "")
-        mend = f"Now:   chmod -R g+rwX {inbox}/*\n{_mend(inbox, _name_of_group(inbox.stat().st_gid))}"
-        yield Row("broken", "ownership", f"these folders may not be moved by this user: {shown}", mend)
+        named = ", ".join(stuck[:MAX_FOLDERS_NAMED]) + (" …" if len(stuck) > MAX_FOLDERS_NAMED else "")
+        fix = f"Now:    chmod -R g+rwX {inbox}/*\n{_inherit_group(inbox, _group_name(inbox.stat().st_gid))}"
+        yield CheckResult("broken", "ownership", f"these folders may not be moved by this user: {named}", fix)
 
 
-def _mend(inbox: Path, group: str) -> str:
+def _inherit_group(inbox: Path, group: str) -> str:
     return (
         f"Local:  chgrp {group} {inbox} && chmod 2770 {inbox}   (new folders inherit the group)\n"
-        f"        setfacl -m d:g:{group}:rwX {inbox}            (and the group may write, whatever staff's umask)\n"
+        f"        setfacl -m d:g:{group}:rwX {inbox}            (and the group may write, whatever the umask)\n"
         f"Samba:  force user = heygemd, force group = {group}, create mask = 0660, directory mask = 2770"
     )
 
 
-def _name_of_user(uid: int) -> str:
+def _user_name(uid: int) -> str:
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return str(uid)
 
 
-def _name_of_group(gid: int) -> str:
+def _group_name(gid: int) -> str:
     try:
         return grp.getgrgid(gid).gr_name
     except KeyError:

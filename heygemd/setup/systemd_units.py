@@ -1,6 +1,6 @@
-"""`heygemd service` and the doctor inside the unit: what an administrator would do by hand, shown first.
+"""Installs and removes the systemd units, and runs the doctor with the restrictions of the unit.
 
-Everything here is root's and systemd's; nothing of staff's is touched.
+Needs root and systemd. The share is never touched.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from ..config.schema import Config, Paths
 from ..errors import ConfigError, InfrastructureError
 
 ETC, RUNTIME = Path("/etc"), Path("/run")
-TRIAL = "heygemd-doctor.service"
+DOCTOR_UNIT = "heygemd-doctor.service"
 UNITS = ("heygemd.service", "heygemd-notify.service", "heygemd-notify.path")
-STARTED = ("heygemd.service", "heygemd-notify.path")
-INSTALLED_AS = "/opt/heygemd/bin/heygemd"
-"""The program's place in the shipped units."""
-WRITTEN = "# Written by `heygemd service install` from the configuration."
-COMMAND_S = 90
+ENABLED = ("heygemd.service", "heygemd-notify.path")
+SHIPPED_PROGRAM = "/opt/heygemd/bin/heygemd"
+"""The program in the shipped units."""
+HEADER = "# Written by `heygemd service install` from the configuration."
+COMMAND_TIMEOUT_S = 90
 HOMES = (Path("/home"), Path("/root"))
-NOT_FOR_A_TRIAL = (
+NOT_FOR_DOCTOR = (
     "Type", "NotifyAccess", "ExecStart", "ExecReload", "Restart", "RestartSec", "RestartPreventExitStatus",
     "WatchdogSec", "KillMode", "TimeoutStartSec", "TimeoutStopSec", "StartLimitIntervalSec", "StartLimitBurst",
 )  # fmt: skip
 
 
 def plan(config: Config, config_path: Path | None) -> dict[Path, str]:
-    """Return the files that make heygemd a service of this machine, by where they belong."""
+    """Return the text of each file to install for this machine, by its path."""
     shipped, system = package_data.units(), ETC / "systemd" / "system"
     program = _program()
     option = f" --config {shlex.quote(str(config_path.absolute()))}" if config_path else ""
@@ -41,26 +41,27 @@ def plan(config: Config, config_path: Path | None) -> dict[Path, str]:
     for name in UNITS:
         text = (shipped / name).read_text("utf-8")
         for verb in ("run", "notify"):
-            text = text.replace(f"ExecStart={INSTALLED_AS} {verb}", f"ExecStart={program} {verb}{option}")
+            text = text.replace(f"ExecStart={SHIPPED_PROGRAM} {verb}", f"ExecStart={program} {verb}{option}")
         files[system / name] = text.replace(str(Paths().outbox), str(config.paths.outbox))
-    for unit, extra in (("heygemd.service", _own_paths(config)), ("heygemd-notify.service", _news_paths(config))):
+    drop_ins = {"heygemd.service": _daemon_drop_in(config), "heygemd-notify.service": _notify_drop_in(config)}
+    for unit, extra in drop_ins.items():
         if extra:
-            files[system / f"{unit}.d" / "paths.conf"] = f"{WRITTEN}\n[Service]\n{extra}"
+            files[system / f"{unit}.d" / "paths.conf"] = f"{HEADER}\n[Service]\n{extra}"
     files[ETC / "sysusers.d" / "heygemd.conf"] = (shipped / "sysusers.conf").read_text("utf-8")
     files[ETC / "tmpfiles.d" / "heygemd.conf"] = (shipped / "tmpfiles.conf").read_text("utf-8")
     return files
 
 
 def _program() -> str:
-    """Return how this installation is started."""
+    """Return the command that starts this installation."""
     script = Path(sys.executable).with_name("heygemd")
     return str(script) if script.exists() else f"{sys.executable} -m heygemd"
 
 
-def _own_paths(config: Config) -> str:
-    """Return a drop-in that lets the service write where this configuration wants it to, or ""."""
-    usual = Paths()
-    wanted = [str(path) for name, path in config.paths if path != getattr(usual, name)]
+def _daemon_drop_in(config: Config) -> str:
+    """Return settings that let the daemon write to this configuration's folders; "" for the default folders."""
+    default = Paths()
+    wanted = [str(path) for name, path in config.paths if path != getattr(default, name)]
     wanted += [str(Path(config.metrics.textfile).parent)] if config.metrics.textfile else []
     if not wanted:
         return ""
@@ -70,25 +71,25 @@ def _own_paths(config: Config) -> str:
     return "\n".join([*lines, ""])
 
 
-def _news_paths(config: Config) -> str:
-    """Return what the unit that sends news needs where the usual paths were changed, or ""."""
-    usual = Paths()
-    lines = [f"ReadWritePaths=-{config.paths.state}\n"] if config.paths.state != usual.state else []
-    lines += [f"InaccessiblePaths=-{config.paths.share}\n"] if config.paths.share != usual.share else []
+def _notify_drop_in(config: Config) -> str:
+    """Return settings that the sender of notifications needs for this configuration's folders; "" for the defaults."""
+    default = Paths()
+    lines = [f"ReadWritePaths=-{config.paths.state}\n"] if config.paths.state != default.state else []
+    lines += [f"InaccessiblePaths=-{config.paths.share}\n"] if config.paths.share != default.share else []
     return "".join(lines)
 
 
 def warnings(config_path: Path | None) -> Iterator[str]:
-    """Yield what would keep the service from running as installed."""
+    """Yield what would prevent the installed service from running."""
     if any(Path(sys.prefix).is_relative_to(home) for home in HOMES):
-        yield f"heygemd is installed in {sys.prefix}: the service may not look into homes. Install it in /opt/heygemd."
+        yield f"heygemd is installed in {sys.prefix}, which the service cannot read. Install it in /opt/heygemd."
     path = config_path or loader.DEFAULT_PATH
     if not path.exists():
-        yield f"there is no configuration at {path} yet: heygemd init SHARE makes one."
+        yield f"there is no configuration at {path}. Create one with heygemd init SHARE."
 
 
 def install(files: dict[Path, str], start: bool) -> None:
-    """Write the files and let systemd take them in; with `start`, start the service now and at boot.
+    """Write the files and make systemd load them; with `start`, start the service now and at boot.
 
     Raises ConfigError("root_needed"), InfrastructureError("system_command_failed").
     """
@@ -100,13 +101,13 @@ def install(files: dict[Path, str], start: bool) -> None:
     _run("systemd-tmpfiles", "--create", str(ETC / "tmpfiles.d" / "heygemd.conf"))
     _run("systemctl", "daemon-reload")
     if start:
-        _run("systemctl", "enable", "--now", *STARTED)
+        _run("systemctl", "enable", "--now", *ENABLED)
 
 
 def uninstall(files: dict[Path, str]) -> list[Path]:
-    """Stop the service and remove its files; return them. Configuration, records, share and user stay."""
-    with contextlib.suppress(InfrastructureError):  # it may never have been started
-        _run("systemctl", "disable", "--now", *STARTED)
+    """Stop the service and remove its files; return their paths. Configuration, records, share and user are kept."""
+    with contextlib.suppress(InfrastructureError):  # the units may not be installed
+        _run("systemctl", "disable", "--now", *ENABLED)
     removed = [path for path in files if path.exists()]
     for path in removed:
         with _as_root(path):
@@ -115,28 +116,28 @@ def uninstall(files: dict[Path, str]) -> list[Path]:
     return removed
 
 
-def examine_inside() -> str:
-    """Run the doctor as the service's user under the installed unit's own confinement; return what it says.
+def run_doctor_inside_unit() -> str:
+    """Run the doctor as the service's user with the installed unit's restrictions; return its output.
 
-    A unit for the moment, not systemd-run: that one needs a message bus. Raises as `install`.
+    Uses a temporary unit, because systemd-run needs a message bus. Raises the same errors as `install`.
     """
-    unit, said = RUNTIME / "systemd" / "system" / TRIAL, RUNTIME / "heygemd-doctor.txt"
-    text = _trial(_run("systemctl", "cat", STARTED[0]), said)
+    unit, output = RUNTIME / "systemd" / "system" / DOCTOR_UNIT, RUNTIME / "heygemd-doctor.txt"
+    text = _doctor_unit(_run("systemctl", "cat", UNITS[0]), output)
     with _as_root(unit):
         unit.write_text(text, "utf-8")
     try:
         _run("systemctl", "daemon-reload")
-        with contextlib.suppress(InfrastructureError):  # it ends with 1 when something is broken
-            _run("systemctl", "start", TRIAL)
-        return said.read_text("utf-8")
+        with contextlib.suppress(InfrastructureError):  # the doctor exits with 1 if something is broken
+            _run("systemctl", "start", DOCTOR_UNIT)
+        return output.read_text("utf-8")
     finally:
         unit.unlink()
-        said.unlink(missing_ok=True)
+        output.unlink(missing_ok=True)
         _run("systemctl", "daemon-reload")
 
 
-def _trial(unit: str, said: Path) -> str:
-    """Return the unit's [Service] section with the doctor in the daemon's place."""
+def _doctor_unit(unit: str, output: Path) -> str:
+    """Return a unit with the [Service] section of `unit` that runs the doctor instead of the daemon."""
     section, kept, program = "", [], ""
     for line in unit.splitlines():
         key, equals, value = line.partition("=")
@@ -144,15 +145,15 @@ def _trial(unit: str, said: Path) -> str:
             section = line
         elif section == "[Service]" and equals and not line.startswith(("#", ";")):
             program = value if key == "ExecStart" else program
-            kept += [] if key in NOT_FOR_A_TRIAL else [line]
+            kept += [] if key in NOT_FOR_DOCTOR else [line]
     doctor = shlex.join("doctor" if word == "run" else word for word in shlex.split(program))
-    own = ["Type=oneshot", f"ExecStart={doctor}", f"StandardOutput=truncate:{said}", "StandardError=inherit"]
+    own = ["Type=oneshot", f"ExecStart={doctor}", f"StandardOutput=truncate:{output}", "StandardError=inherit"]
     return "\n".join(["[Service]", *kept, *own, ""])
 
 
 @contextlib.contextmanager
 def _as_root(path: Path) -> Iterator[None]:
-    """Tell a change of `path` that is not allowed in words."""
+    """Raise ConfigError("root_needed") if changing `path` is not allowed."""
     try:
         yield
     except PermissionError:
@@ -161,7 +162,9 @@ def _as_root(path: Path) -> Iterator[None]:
 
 def _run(*command: str) -> str:
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=COMMAND_S)
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InfrastructureError("system_command_failed", command=shlex.join(command), reason=str(error)) from None
     if done.returncode != 0:

@@ -1,4 +1,4 @@
-"""What the chosen engine and tracker need beyond the package, and whether it is there, as far as files tell.
+"""What the chosen engine and tracker need beyond the package, and whether it is installed, as far as files tell.
 
 Nothing is loaded here: the daemon and the doctor ask too. What a file really holds, the renderer finds out.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import NotInstalled
-from ..finding import there
+from ..path_checks import exists
 from . import file_type, registry
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ def require(render: Render, models: Path) -> None:
 
 def wav2lip(render: Render, models: Path) -> Path:
     """Return the checkpoint. Raises NotInstalled("wav2lip_missing") or what weightfile.usable says of it."""
-    here = [models / name for name in WAV2LIP_FILES if there(models / name)]
+    here = [models / name for name in WAV2LIP_FILES if exists(models / name)]
     chosen = render.wav2lip.checkpoint
     if not here and not chosen:
         source = registry.find("wav2lip-gan").source
-        raise NotInstalled("wav2lip_missing", mend=f"heygemd models add wav2lip_gan.pth, from {source}")
+        raise NotInstalled("wav2lip_missing", fix=f"heygemd models add wav2lip_gan.pth, from {source}")
     path = Path(chosen) if chosen else here[0]
     file_type.usable(path)
     return path
@@ -55,24 +55,24 @@ def face_alignment(detector: DetectorName, models: Path) -> tuple[Path, Path]:
     Raises NotInstalled("tracker_weights_missing") or what weightfile.usable says of one.
     """
     files = models / DETECTOR_FILES[detector], models / FAN_FILE
-    missing = [path.name for path in files if not there(path)]
+    missing = [path.name for path in files if not exists(path)]
     if missing:
         names = [model.name for model in registry.register() if model.file in missing]
-        mend = "; ".join(f"heygemd models fetch {name}" for name in names)
-        raise NotInstalled("tracker_weights_missing", files=missing, mend=mend)
+        fix = "; ".join(f"heygemd models fetch {name}" for name in names)
+        raise NotInstalled("tracker_weights_missing", files=missing, fix=fix)
     for path in files:
         file_type.usable(path)
     return files
 
 
 def program(name: str, command: Command) -> None:
-    """Raise NotInstalled("command_missing") when the program or its folder is not there."""
+    """Raise NotInstalled("command_missing") when the program or its folder does not exist."""
     folder = command.folder
-    mend = f"install it, or mend render.command.{name} in the settings"
+    fix = f"install it, or correct render.command.{name} in the settings"
     if folder is not None and not folder.is_dir():
-        raise NotInstalled("command_missing", name=name, path=str(folder), mend=mend)
+        raise NotInstalled("command_missing", name=name, path=str(folder), fix=fix)
     if not command.is_installed():
-        raise NotInstalled("command_missing", name=name, path=command.argv[0], mend=mend)
+        raise NotInstalled("command_missing", name=name, path=command.argv[0], fix=fix)
 
 
 def _engine(render: Render, models: Path) -> None:

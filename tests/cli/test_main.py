@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -13,10 +14,11 @@ from types import SimpleNamespace
 
 import pytest
 import tomli
+import typer
 from rich.console import Console
 
-from heygemd import terminal
-from heygemd.cli import render_one
+from heygemd import __version__, terminal
+from heygemd.cli import main, render_one, tables
 from heygemd.config import loader, schema
 from heygemd.daemon.status import builder as pictures
 from heygemd.daemon.status.snapshot import JobView, Snapshot, VideoView
@@ -46,6 +48,11 @@ def settings(tmp_path: Path) -> Path:
     return path
 
 
+def test_version() -> None:
+    done = heygemd("--version")
+    assert (done.returncode, done.stdout) == (0, f"heygemd {__version__}\n")
+
+
 def test_every_verb_has_help() -> None:
     text = heygemd("--help").stdout
     for verb in (
@@ -64,6 +71,16 @@ def test_every_verb_has_help() -> None:
     ):
         assert f"\n  {verb} " in text
         assert heygemd(verb, "--help").returncode == 0
+
+
+def test_help_groups_all_commands_with_whole_summaries() -> None:
+    text = heygemd("--help", env={"COLUMNS": "80"}).stdout
+    lines = text[text.index("\nDaemon:\n") : text.index("  Exit status:")].splitlines()
+    assert [line for line in lines if re.match(r"\w", line)] == ["Daemon:", "Jobs:", "One video:", "Administration:"]
+    listed = [line for line in lines if line.startswith("  ")]
+    assert {line.split()[0] for line in listed} == set(typer.main.get_command(main.app).commands)  # type: ignore[attr-defined]
+    assert all(re.fullmatch(r"  [a-z]+ +[A-Z].*\.", line) and len(line) < 80 for line in listed), listed
+    assert max(map(len, text.splitlines())) < 80
 
 
 def test_help_comes_at_once() -> None:
@@ -299,7 +316,7 @@ def test_bars_on_a_pipe_are_one_line_for_each_change() -> None:
     with bars:
         for video in states:
             job = JobView(id="1", name="promo [1]", state="claimed", videos=(video,))
-            bars.show(Snapshot(state="working", current=job))
+            tables.update_bars(bars, Snapshot(state="working", current=job))
     assert [line.split(" (")[0] for line in out.getvalue().splitlines()] == [
         "promo [1]/anna.mp4: running",
         "promo [1]/anna.mp4: done",
@@ -309,8 +326,8 @@ def test_bars_on_a_pipe_are_one_line_for_each_change() -> None:
 def test_bars_on_a_terminal_survive_names_that_look_like_markup() -> None:
     out = io.StringIO()
     with terminal.Bars(Console(file=out, force_terminal=True, width=120)) as bars:
-        bars.video("[/red]", "[bold]x.mp4", "running", 30, "render [12 fps]")
-        bars.video("[/red]", "[bold]x.mp4", "done", 100, "")
+        bars.update("[/red]", "[bold]x.mp4", "running", 30, "render [12 fps]")
+        bars.update("[/red]", "[bold]x.mp4", "done", 100, "")
     assert "[bold]x.mp4" in out.getvalue()
 
 

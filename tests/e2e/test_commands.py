@@ -36,8 +36,8 @@ def test_pause_status_resume_history_logs_retry_and_cancel(site: Site, media: Si
     assert json.loads(heygemd(site, "history", "--json")) == []
 
     # Resumed: history and the job's own log show the result, also after the daemon has ended.
-    assert "going on" in heygemd(site, "resume")
-    assert "it was not paused" in heygemd(site, "resume")
+    assert "resumed" in heygemd(site, "resume")
+    assert "was not paused" in heygemd(site, "resume")
     site.finished("spring")
     daemon.terminate()
     assert daemon.wait(30) == 0

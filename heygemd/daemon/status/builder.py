@@ -14,10 +14,10 @@ from pydantic import ValidationError
 
 from ...config.schema import GIB, Config
 from ...errors import printable
-from ...finding import existing
 from ...i18n import catalog
 from ...i18n.catalog import Text
 from ...job import Job, Video
+from ...path_checks import nearest_existing
 from ...storage import atomic, share_fs
 from ...storage.availability import ShareAvailability
 from ...storage.share_layout import MARKER
@@ -89,7 +89,7 @@ class Board:
         return Health(
             gpus=self.gpus,
             share_free_gib=_gib(mount.free_bytes) if mount else None,
-            disk_free_gib=_gib(shutil.disk_usage(existing(self.config.paths.cache)).free),
+            disk_free_gib=_gib(shutil.disk_usage(nearest_existing(self.config.paths.cache)).free),
         )
 
     def _texts(self, code: str, fields: dict[str, object]) -> Text:

@@ -28,14 +28,14 @@ def test_a_file_that_is_wrong_fails_its_video(job, error):
 
 def test_what_is_not_installed_pauses_the_queue_and_costs_no_attempt(job):
     with pytest.raises(NotInstalled):
-        outcome.conclude(Attempts(), job, job.videos[0], NotInstalled("wav2lip_missing", mend=""))
+        outcome.conclude(Attempts(), job, job.videos[0], NotInstalled("wav2lip_missing", fix=""))
     assert (job.videos[0].state, job.videos[0].attempts) == ("waiting", 0)
 
 
 def test_what_only_this_folder_asked_for_lets_the_others_go_on(job):
     job.settings = JobSettings(engine="wav2lip")
     with pytest.raises(NotReady, match="wav2lip_missing"):
-        outcome.conclude(Attempts(), job, job.videos[0], NotInstalled("wav2lip_missing", mend=""))
+        outcome.conclude(Attempts(), job, job.videos[0], NotInstalled("wav2lip_missing", fix=""))
     with pytest.raises(InfrastructureError, match="scratch_low"):
         outcome.conclude(Attempts(), job, job.videos[0], InfrastructureError("scratch_low"))
     assert (job.videos[0].state, job.videos[0].attempts) == ("waiting", 0)
