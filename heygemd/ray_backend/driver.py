@@ -20,23 +20,9 @@ from typing import Any, TypeVar
 
 import ray
 
+from .. import protocol
 from ..config.schema import GIB, Ray
 from ..errors import HeygemdError, InfrastructureError, WorkerLost
-from ..protocol import (
-    DRIVER_COMMAND,
-    AttemptEvent,
-    Capacity,
-    ClusterFailure,
-    Done,
-    Event,
-    Failed,
-    LogLine,
-    StartAttempt,
-    StopAttempt,
-    failed,
-    parse,
-    send,
-)
 from ..storage.atomic import AtomicFile, blocks_of
 from . import environment_check, node
 
@@ -74,14 +60,14 @@ class Bridge:
     async def serve(self) -> None:
         """Obey until the input ends."""
         reader = asyncio.StreamReader(limit=LINE_BYTES)
-        protocol = asyncio.StreamReaderProtocol(reader)
-        await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)
+        receiver = asyncio.StreamReaderProtocol(reader)
+        await asyncio.get_running_loop().connect_read_pipe(lambda: receiver, sys.stdin)
         tell = asyncio.create_task(self._tell_capacity())
         while line := await reader.readline():
-            order = DRIVER_COMMAND.validate_json(line)
-            if isinstance(order, StartAttempt):
+            order = protocol.DRIVER_COMMAND.validate_json(line)
+            if isinstance(order, protocol.StartAttempt):
                 self._tasks[order.number] = asyncio.create_task(self._attempt(order))
-            elif isinstance(order, StopAttempt) and order.number in self._tasks:
+            elif isinstance(order, protocol.StopAttempt) and order.number in self._tasks:
                 self._tasks[order.number].cancel()
         for task in (tell, *self._tasks.values()):
             task.cancel()
@@ -89,7 +75,7 @@ class Bridge:
 
     async def _tell_capacity(self) -> None:
         while True:
-            send(self.fd, Capacity(slots=sum(self._room(each) for each in ray.nodes())))
+            protocol.send(self.fd, protocol.Capacity(slots=sum(self._room(each) for each in ray.nodes())))
             await asyncio.sleep(CAPACITY_S)
 
     def _room(self, each: dict[str, Any]) -> int:
@@ -100,21 +86,21 @@ class Bridge:
             return 0
         return int(min(each["Resources"].get(name, 0) / need for name, need in needs.items() if need))
 
-    async def _attempt(self, order: StartAttempt) -> None:
+    async def _attempt(self, order: protocol.StartAttempt) -> None:
         try:
             await self._somewhere(order)
         except HeygemdError as error:
-            self._say(order, failed(error))
+            self._say(order, protocol.failed(error))
         except Exception as error:  # Ray's own faults are no fault of the video
-            self._say(order, failed(InfrastructureError("cluster_unavailable", reason=_short(error))))
+            self._say(order, protocol.failed(InfrastructureError("cluster_unavailable", reason=_short(error))))
         finally:
             del self._tasks[order.number]
-            send(self.fd, AttemptEvent(number=order.number, event=None))
+            protocol.send(self.fd, protocol.AttemptEvent(number=order.number, event=None))
 
-    def _say(self, order: StartAttempt, event: Event) -> None:
-        send(self.fd, AttemptEvent(number=order.number, event=event))
+    def _say(self, order: protocol.StartAttempt, event: protocol.Event) -> None:
+        protocol.send(self.fd, protocol.AttemptEvent(number=order.number, event=event))
 
-    async def _somewhere(self, order: StartAttempt) -> None:
+    async def _somewhere(self, order: protocol.StartAttempt) -> None:
         """Render on one node after the other until one says how it went.
 
         Ray's own retries would replay a stream that was heard already, and count on it being the same: ours is not.
@@ -129,14 +115,14 @@ class Bridge:
             try:
                 return await self._on_a_node(order, errand, tried)
             except Different as error:
-                self._say(order, LogLine(level="WARNING", message=str(error)))
+                self._say(order, protocol.LogLine(level="WARNING", message=str(error)))
                 tried.pop()
             except Lost as error:
-                self._say(order, LogLine(level="WARNING", message=f"a node was lost: {error}"))
+                self._say(order, protocol.LogLine(level="WARNING", message=f"a node was lost: {error}"))
                 if len(tried) > self.settings.max_node_losses:
                     raise WorkerLost("nodes_lost", detail=str(error), count=len(tried)) from None
 
-    def _offer(self, order: StartAttempt) -> dict[str, list[ray.ObjectRef]]:
+    def _offer(self, order: protocol.StartAttempt) -> dict[str, list[ray.ObjectRef]]:
         """Put the input into the object store in parts; voices stay for a job's next videos."""
         request = order.request
         voice = next((parts for digest, parts in self._voices if digest == request.voice_digest), None)
@@ -160,7 +146,7 @@ class Bridge:
         strange, worn = set(self._strange), set(tried) - {""}
         return strange | worn if alive.keys() - strange - worn else strange
 
-    async def _on_a_node(self, order: StartAttempt, errand: node.Errand, tried: list[str]) -> None:
+    async def _on_a_node(self, order: protocol.StartAttempt, errand: node.Errand, tried: list[str]) -> None:
         """Render on one node, whose id is added to `tried`. Raises Lost, Different."""
         wants = self.settings
         options: dict[str, Any] = {"num_cpus": wants.num_cpus, "num_gpus": wants.num_gpus, "max_retries": 0}
@@ -183,24 +169,28 @@ class Bridge:
             await asyncio.wait_for(_drain(stream), grace_s)
 
     async def _hear(
-        self, order: StartAttempt, items: AsyncIterator[tuple[str, Any]], files: contextlib.ExitStack, tried: list[str]
+        self,
+        order: protocol.StartAttempt,
+        items: AsyncIterator[tuple[str, Any]],
+        files: contextlib.ExitStack,
+        tried: list[str],
     ) -> None:
         """Pass on what a node says until its last word; the result's files are whole before that."""
         parts: dict[str, AtomicFile] = {}
         async for kind, content in items:
             if kind == "node":
                 tried[-1] = content
-                self._say(order, LogLine(level="DEBUG", message=f"on node {content}"))
+                self._say(order, protocol.LogLine(level="DEBUG", message=f"on node {content}"))
             elif kind == "different":
                 self._strange[tried[-1]] = (time.monotonic(), content)
                 raise Different(f"node {tried[-1]} differs in {', '.join(content)}")
-            elif kind == "event" and (event := parse(content.encode())):
-                if isinstance(event, Done):
+            elif kind == "event" and (event := protocol.parse(content.encode())):
+                if isinstance(event, protocol.Done):
                     _publish(parts)
-                elif isinstance(event, Failed) and _of_the_node(event):
+                elif isinstance(event, protocol.Failed) and _of_the_node(event):
                     raise Lost(str(event.error()))
                 self._say(order, event)
-                if isinstance(event, Done | Failed):
+                if isinstance(event, protocol.Done | protocol.Failed):
                     return
             elif kind in (node.RESULT, node.EVIDENCE):
                 if kind not in parts:
@@ -215,7 +205,7 @@ def _publish(parts: dict[str, AtomicFile]) -> None:
         part.publish()
 
 
-def _of_the_node(event: Failed) -> bool:
+def _of_the_node(event: protocol.Failed) -> bool:
     """Whether the machine is at fault: its disk, its GPU, its memory (the kernel kills a renderer for want of it)."""
     return event.kind == "infrastructure" or event.fields.get("signal") == "SIGKILL"
 
@@ -274,7 +264,7 @@ def main(arguments: list[str]) -> int:
         ray.init(address=settings.address, namespace="heygemd", log_to_driver=False, configure_logging=False)
     except Exception as error:
         with contextlib.suppress(BrokenPipeError):
-            send(fd, ClusterFailure(reason=_short(error)))
+            protocol.send(fd, protocol.ClusterFailure(reason=_short(error)))
         return 1
     with contextlib.suppress(BrokenPipeError):
         asyncio.run(Bridge(settings, fd).serve())

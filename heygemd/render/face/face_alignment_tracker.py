@@ -11,7 +11,7 @@ import pickle
 import tempfile
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from functools import cached_property
 from itertools import islice
@@ -27,11 +27,11 @@ from ...config.schema import DetectorName
 from ...errors import EngineError, NotInstalled
 from ...weights import requirements
 from ..oom import exhausted
-from ..scene import F32, Finding, Image, Track
+from ..scene import F32, Image
 from .detector import FaceDetector, Square, anchors, distinct
 from .landmarks import FaceMesh
 from .multi_face_tracker import SEARCH_S
-from .tracker import MIN_FACE_SHARE, Tracker
+from .tracker import Tracker
 
 BATCHES = {"cpu": 1, "cuda": 16}
 """Frames at a time. On a CPU, batches of four would save a seventh of S3FD's time, less than unneeded frames cost."""
@@ -203,16 +203,6 @@ class FaceAlignmentTracker(Tracker):
         """Return the networks."""
         return self._detector
 
-    def track(
-        self,
-        frames: Iterator[Image],
-        full_size: tuple[int, int],
-        fps: Fraction,
-        points_file: Path,
-        progress: Callable[[int], None] | None = None,
-        min_share: float = MIN_FACE_SHARE,
-    ) -> tuple[Track, list[Finding]]:
-        """Track as Tracker.track does; the networks hold frames to come."""
-        stride = max(1, round(SEARCH_S * float(fps)))
-        seen = self._detector.prefetch(frames, stride)
-        return super().track(seen, full_size, fps, points_file, progress, min_share)
+    def prefetch(self, frames: Iterator[Image], fps: Fraction) -> Iterator[Image]:
+        """Return the frames. The networks see them ahead, in batches."""
+        return self._detector.prefetch(frames, max(1, round(SEARCH_S * float(fps))))

@@ -44,6 +44,11 @@ class Tracker(ABC):
     def face_detector(self) -> FaceDetector:
         """Return what finds faces in a small frame."""
 
+    def prefetch(self, frames: Iterator[Image], fps: Fraction) -> Iterator[Image]:
+        """Return the frames; a tracker may read ahead to detect faces in batches."""
+        del fps
+        return frames
+
     def track(
         self,
         frames: Iterator[Image],
@@ -63,6 +68,7 @@ class Tracker(ABC):
 
         Raise InputError("no_face"), InputError("few_faces", share=...) or InputError("face_never_clear").
         """
+        frames = self.prefetch(frames, fps)
         records = FaceRecords(points_file, SLOTS)
         try:
             faces = self._track_faces(frames, full_size, fps, records, progress)
