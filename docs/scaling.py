@@ -34,7 +34,7 @@ class Costs:
     copy_mib_s            of one copy with its check, `python -m tests.bench.bench_daemon_overhead`
     head_s                CPU time of the daemon for each video, the same
     probe_s               ffprobe on the share's thread for each video, the same
-    queued_s_per_s        CPU time of the daemon for each waiting folder, a second: `bench_long_queue` (docs/measured.md)
+    queued_s_per_s        CPU time of the daemon for a waiting folder, per second: `bench_long_queue` (docs/measured.md)
     page_kib              of the status page for each folder shown, each PAGE_S: `bench_status_page` (docs/measured.md)
     video_mib, result_mib the size of a video and of its result; an assumption: a minute of 1080p
     render_s, spread      of one video on one GPU and its coefficient of variation; an assumption: real time
