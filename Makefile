@@ -1,11 +1,11 @@
-# make demo    see a real presenter's video say a new voice recording (ends by itself; results in ./demo-share)
-# make test    the tests; with CI=true the slow ones too, and the fault suite's short form
-# make check   linters and types
-# make faults  the fault suite alone and at full length: kills, outages, attacks, fuzzing, a soak of 200 jobs (an hour and more)
-# make bench   measurements (minutes)
-# make install only the environment: system packages, .venv, heygemd in it
+# make demo     render the demo presenter videos with a voice recording; the results are in ./demo-share
+# make test     run the tests; with CI=true also the slow ones and the short form of the fault suite
+# make check    run linters and the type checker
+# make faults   run the fault suite alone and in full: kills, outages, attacks, fuzzing, 200 jobs of soak (over an hour)
+# make bench    run the benchmarks (minutes)
+# make install  only set up the environment: system packages, .venv, heygemd in it
 #
-# Every target sets up what it needs on a fresh Debian or Ubuntu; the second time that takes no time.
+# Each target first sets up what it needs on a fresh Debian or Ubuntu. The second time this takes no time.
 
 SHELL := /bin/bash
 VENV  ?= .venv
