@@ -1,4 +1,4 @@
-"""What a media file contains, by ffprobe: typed, told by content instead of file name, checked against the limits."""
+"""What a media file contains, read by ffprobe; its kind is known by content, not by name, and limits are checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file of weights is, told by its first bytes and its directory; nothing in it is loaded."""
+"""What a weights file is, recognised by its first bytes and its directory; nothing in it is loaded."""
 
 from __future__ import annotations
 
