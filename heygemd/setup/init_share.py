@@ -1,4 +1,4 @@
-"""`heygemd init`: a share with the right folders and permissions, and a configuration outside it."""
+"""`heygemd init`: creates a share with the right folders and permissions, and a configuration outside it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ SERVICE_USER = "heygemd"
 
 
 def initialise(share: Path, config_path: Path | None, group: str | None) -> list[str]:
-    """Make the share and write its configuration; return a line for each thing done. Safe to repeat.
+    """Create the share and write its configuration; return a line for each step taken. Safe to repeat.
 
-    Raises ConfigError("config_inside_share" | "config_other_share"), InputError("group_unknown") before anything is
-    touched, and the faults of `files`.
+    Raises ConfigError("config_inside_share" | "config_other_share") and InputError("group_unknown") before anything is
+    changed, and the errors of `share_fs`.
     """
     share = share.absolute()
     path = (config_path or default_config()).absolute()
@@ -28,41 +28,41 @@ def initialise(share: Path, config_path: Path | None, group: str | None) -> list
     existing = loader.load(path) if path.exists() else None
     if existing is not None and existing.paths.share != share:
         raise ConfigError("config_other_share", path=str(path), share=str(existing.paths.share))
-    gid = _group(group)
+    gid = _group_id(group)
     done = share_layout.create(share, gid)
-    done += _hand_over(share, gid)
+    done += _give_to_service(share, gid)
     if existing is None:
-        _write(path, share)
+        _write_config(path, share)
         done.append(f"wrote {path}")
     return done
 
 
 def default_config() -> Path:
-    """Return where a configuration belongs: /etc for root, the user's own folder for anyone else."""
+    """Return where the configuration goes: /etc for root, else the user's own folder."""
     if os.geteuid() == 0:
         return loader.DEFAULT_PATH
     base = os.environ.get("XDG_CONFIG_HOME") or "~/.config"
     return Path(base).expanduser() / "heygemd" / "config.toml"
 
 
-def _write(path: Path, share: Path) -> None:
+def _write_config(path: Path, share: Path) -> None:
     paths = {"share": share}
     if os.geteuid() != 0:
-        paths |= _own_folders()
+        paths |= _user_folders()
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("x", encoding="utf-8") as out:
         out.write(package_data.config_for(**paths))
 
 
-def _own_folders() -> dict[str, Path]:
-    """Return folders for somebody who may not write to /var."""
+def _user_folders() -> dict[str, Path]:
+    """Return the folders of a user who may not write to /var."""
     state = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "heygemd"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "heygemd"
     return {"state": state, "cache": cache, "log": state / "log", "models": state / "models"}
 
 
-def _group(name: str | None) -> int | None:
-    """Return the id of the group that shares the folders: the one asked for, else the service's if there is one."""
+def _group_id(name: str | None) -> int | None:
+    """Return the id of the group that shares the folders: `name`, else the service's group if it exists."""
     try:
         return grp.getgrnam(name or SERVICE_USER).gr_gid
     except KeyError:
@@ -71,20 +71,22 @@ def _group(name: str | None) -> int | None:
         return None
 
 
-def _hand_over(share: Path, gid: int | None) -> list[str]:
-    """Give the share to the service's user (as root): it makes the status page there and moves folders."""
+def _give_to_service(share: Path, gid: int | None) -> list[str]:
+    """Make the service's user the owner (as root): it writes the status page and moves folders there."""
     share_fs.open_to_group(share, gid)
     if os.geteuid() != 0:
         return []
     try:
         uid = pwd.getpwnam(SERVICE_USER).pw_uid
     except KeyError:
-        return [f"no user {SERVICE_USER} here yet: run this again after systemd-sysusers, or set the owner yourself"]
+        return [
+            f"there is no user {SERVICE_USER} yet: run this again after systemd-sysusers, or set the owner yourself"
+        ]
     try:
         for path in (share, *(share / name for name in (*share_layout.FOLDERS, share_layout.MARKER))):
             os.chown(path, uid, -1)
             if path.is_dir():
                 path.chmod(share_fs.FOLDER_MODE)
     except OSError as error:  # a network share, where the server or the mount decides
-        return [f"{share} keeps its owner ({error.strerror}); `heygemd doctor` says whether that will do"]
+        return [f"{share} keeps its owner ({error.strerror}); `heygemd doctor` says whether that works"]
     return [f"gave {share} to the user {SERVICE_USER}"]

@@ -1,1 +1,1 @@
-"""The share that people use and the local state, each behind one module."""
+"""The users' share behind `share_fs`, and the local disks behind `atomic`."""

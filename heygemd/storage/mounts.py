@@ -1,4 +1,4 @@
-"""What a folder lies on: local disk or network share, and how much room is left."""
+"""What a folder is mounted from: a local disk or a network share, and its free space."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NETWORK_TYPES = {"cifs", "smb3", "nfs", "nfs4", "9p", "virtiofs", "ceph", "glust
 
 
 class Mount(NamedTuple):
-    """What a path lies on, and how much an unprivileged writer may still put there."""
+    """The mount of a path; `free_bytes` is what an unprivileged writer may use."""
 
     device: int
     network: bool
@@ -25,7 +25,7 @@ class Mount(NamedTuple):
 
 @on_share
 def mount(path: Path) -> Mount:
-    """Return what `path` lies on. statvfs is asked because stat can be answered from a dead mount's cache."""
+    """Return the mount of `path`. Calls statvfs, because stat can be answered from the cache of a dead mount."""
     space = os.statvfs(path)
     facts = path.stat()
     best, kind, options = "", "", ""

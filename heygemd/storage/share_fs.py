@@ -41,7 +41,7 @@ R = TypeVar("R")
 
 
 class Entry(NamedTuple):
-    """A member of a job folder; `name` is relative to the folder and may be undecodable (surrogateescape)."""
+    """A file or folder in a job folder; `name` is relative to it and may be undecodable (surrogateescape)."""
 
     name: str
     kind: Literal["file", "dir", "link", "other"]
@@ -50,7 +50,7 @@ class Entry(NamedTuple):
 
 
 class Folder(NamedTuple):
-    """A job folder as one scan saw it; `error` is set when it could not be read."""
+    """A job folder as one scan saw it; `error` is set if it could not be read."""
 
     name: str
     entries: tuple[Entry, ...]
@@ -98,7 +98,7 @@ def retry_stale(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) 
         return function(*args, **kwargs)
 
 
-# --- looking -------------------------------------------------------------------------------------------------------
+# --- reading -------------------------------------------------------------------------------------------------------
 
 
 @on_share
@@ -111,14 +111,14 @@ def scan(root: Path, skip_dir: Callable[[str], bool]) -> tuple[list[Folder], lis
         if item.is_dir(follow_symlinks=False):
             if not skip_dir(item.name):
                 with contextlib.suppress(FileNotFoundError):
-                    folders.append(look(root / item.name, skip_dir))
+                    folders.append(read_folder(root / item.name, skip_dir))
         else:
             loose.append(item.name)
     return folders, loose
 
 
-def look(path: Path, skip_dir: Callable[[str], bool]) -> Folder:
-    """Return one job folder with its members, and theirs one level down."""
+def read_folder(path: Path, skip_dir: Callable[[str], bool]) -> Folder:
+    """Return one job folder with its entries, and those of its own folders."""
     try:
         entries = tuple(_members(path, "", skip_dir))
         return Folder(path.name, entries, path.stat().st_mtime_ns)
@@ -166,13 +166,13 @@ def size_and_mtime(path: Path) -> tuple[int, int]:
 
 @on_share
 def exists(path: Path) -> bool:
-    """Return whether something of that name is there, following no link."""
+    """Return whether something has that name; does not follow a link."""
     return os.path.lexists(path)
 
 
 @on_share
 def is_folder(path: Path) -> bool:
-    """Return whether a real folder is there; a link to one is not, it may lead anywhere."""
+    """Return whether this is a real folder; a link to one is not, because it may lead anywhere."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         return stat.S_ISDIR(path.lstat().st_mode)
     return False
@@ -180,7 +180,7 @@ def is_folder(path: Path) -> bool:
 
 @on_share
 def names(path: Path) -> list[str]:
-    """Return the names in a folder, or none when there is no such folder."""
+    """Return the names in a folder; none if it does not exist."""
     try:
         return sorted(os.listdir(path))
     except FileNotFoundError:
@@ -197,16 +197,16 @@ def read(path: Path, limit_bytes: int = 1 << 20) -> bytes:
         return file.read(limit_bytes)
 
 
-# --- changing ------------------------------------------------------------------------------------------------------
+# --- writing -------------------------------------------------------------------------------------------------------
 
 
 FOLDER_MODE, FILE_MODE = 0o2770, 0o660
 
 
 def yield_to_group(path: Path, group: int | None, mode: int | None = None) -> None:
-    """Let staff move and delete what we make: best effort, some servers refuse chmod and chown.
+    """Let users move and delete what we create: best effort, because some servers refuse chmod and chown.
 
-    Without `mode`: the group may write, and others may do what they may with the folder it lies in.
+    Without `mode` the group may write, and others may do what they may do in the parent folder.
     """
     if mode is None:
         others = path.parent.stat().st_mode & 0o007
@@ -220,7 +220,7 @@ def yield_to_group(path: Path, group: int | None, mode: int | None = None) -> No
 
 @on_share
 def make_folder(path: Path, group: int | None = None) -> None:
-    """Make a folder (parents must exist) that its group may write. Raises NotReady where a file or link is there."""
+    """Create a folder (parents must exist) that its group may write. Raises NotReady if a file or link is there."""
     try:
         path.mkdir()
     except FileExistsError:
@@ -231,7 +231,7 @@ def make_folder(path: Path, group: int | None = None) -> None:
 
 @on_share
 def open_to_group(path: Path, group: int | None) -> None:
-    """Let the group write an existing folder, where we may."""
+    """Let the group write an existing folder, if we may change that."""
     yield_to_group(path, group, FOLDER_MODE | path.stat().st_mode & 0o007)
 
 
@@ -245,14 +245,14 @@ def write(path: Path, data: bytes, group: int | None = None, mode: int | None = 
 
 @on_share
 def remove(path: Path) -> None:
-    """Remove a file of our own making, and what a crash left of making it; absent is fine."""
+    """Remove a file that we wrote, and its temporary file if a crash left one; absent is fine."""
     path.unlink(missing_ok=True)
     part_of(path).unlink(missing_ok=True)
 
 
 @on_share
 def remove_folder(path: Path) -> None:
-    """Remove a folder if it is empty."""
+    """Remove a folder if it is empty; absent is fine."""
     with contextlib.suppress(FileNotFoundError):
         try:
             path.rmdir()
@@ -265,8 +265,8 @@ def remove_folder(path: Path) -> None:
 def rename(source: Path, target: Path) -> None:
     """Rename within one mount; never replaces anything.
 
-    RENAME_NOREPLACE is refused by NFS, 9p and FUSE, so a look precedes the plain rename: we are the only writer of
-    our folders. Raises FileExistsError; OSError(EXDEV) when the two lie on different mounts.
+    NFS, 9p and FUSE refuse RENAME_NOREPLACE, so a check precedes a plain rename: we are the only writer of our
+    folders. Raises FileExistsError, and OSError(EXDEV) if the two are on different mounts.
     """
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, "exists", str(target))

@@ -1,1 +1,1 @@
-"""HTML pages, made from templates."""
+"""HTML pages, rendered from templates."""

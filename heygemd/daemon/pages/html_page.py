@@ -1,4 +1,4 @@
-"""Pages for people: self-contained HTML in all configured languages, shown in the reader's; no server, no network."""
+"""Self-contained HTML pages in all configured languages; the browser shows the reader's. No server, no network."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ...i18n.catalog import Text
 
 PREFIX = "page_"
 PICTURES = Path(__file__).parent / "templates" / "pictures"
-"""Taken by tests/pages/pictures.py from the demo."""
+"""Made from the demo by tests/pages/pictures.py."""
 
 
 @cache
 def _templates() -> Environment:
-    """Every value is escaped: names of files are chosen by people."""
+    """Every value is escaped: users choose the file names."""
     return Environment(
         loader=PackageLoader("heygemd.daemon.pages"),
         autoescape=select_autoescape(default=True),
@@ -35,10 +35,10 @@ def _templates() -> Environment:
 
 
 def page(template: str, languages: Iterable[str], **facts: Any) -> bytes:
-    """Return a page.
+    """Render a page.
 
     The template may use `say(code, **fields)`, `show(text)`, `picture(name)`, `languages`, `words`, `version`.
-    Raises EngineError("asset_missing") where the installation is incomplete.
+    Raises EngineError("asset_missing") if the installation is incomplete.
     """
     known = tuple(languages)
     try:
@@ -49,31 +49,31 @@ def page(template: str, languages: Iterable[str], **facts: Any) -> bytes:
                 languages=known,
                 words={language: _words(language) for language in known},
                 names={language: catalog.text("page_language", {}, language) for language in known},
-                say=_sayer(known),
+                say=_say_in(known),
                 show=_show,
                 picture=_picture,
                 version=__version__,
                 **facts,
             )
         )
-    except OSError as error:  # jinja's own too; elsewhere it would pass for a fault of the share
+    except OSError as error:  # jinja's errors too; untyped, it would count as a fault of a disk
         raise EngineError("asset_missing", describe(error)) from None
     return html.encode("utf-8", "replace")
 
 
 @cache
 def _picture(name: str) -> str:
-    """Return a shipped picture as a data URI: a page is one file."""
+    """Return a bundled picture as a data URI, because a page is one file."""
     data = (PICTURES / f"{name}.webp").read_bytes()
     return f"data:image/webp;base64,{base64.b64encode(data).decode()}"
 
 
 def _words(language: str) -> dict[str, str]:
-    """Return the words that the page's script fills in itself, by their codes without the prefix."""
+    """Return the texts that the page's script fills in itself, by code without the prefix."""
     return {code.removeprefix(PREFIX): words for code, words in catalog.templates_with_prefix(PREFIX, language).items()}
 
 
-def _sayer(languages: tuple[str, ...]) -> Callable[..., Markup]:
+def _say_in(languages: tuple[str, ...]) -> Callable[..., Markup]:
     def say(code: str, /, **fields: object) -> Markup:
         return _show(catalog.texts(code, fields, languages))
 
@@ -81,7 +81,7 @@ def _sayer(languages: tuple[str, ...]) -> Callable[..., Markup]:
 
 
 def _show(text: Text) -> Markup:
-    """Return a text in all its languages; style.css shows the reader's."""
+    """Return a text in all its languages; style.css shows one of them."""
     return Markup("").join(
         Markup('<span class="l" lang="{}">{}</span>').format(language, escape(words))
         for language, words in text.items()
