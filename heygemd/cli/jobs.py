@@ -35,11 +35,11 @@ def status(
     Exit status 1: no daemon has run with this configuration. A paused or stopped daemon gives 0; its state is part of
     the output.
     """
-    from ..daemon.status import builder
+    from ..daemon.status import status_file
     from . import tables
 
     settings = load(config)
-    snapshot = builder.read(settings)
+    snapshot = status_file.read(settings)
     if snapshot is None:
         typer.echo(NO_DAEMON, err=True)
         raise typer.Exit(Exit.PROBLEM)
@@ -52,12 +52,12 @@ def status(
 
 
 def _snapshots(settings: Config, snapshot: Snapshot) -> Iterator[Snapshot]:
-    from ..daemon.status import builder
+    from ..daemon.status import status_file
 
     while True:
         yield snapshot
         time.sleep(REFRESH_S)
-        snapshot = builder.read(settings) or snapshot
+        snapshot = status_file.read(settings) or snapshot
 
 
 @app.command(rich_help_panel=DAEMON)

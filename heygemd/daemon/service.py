@@ -20,7 +20,7 @@ from loguru import logger
 from .. import __version__, logging_setup
 from ..config import loader
 from ..config.schema import Config
-from ..errors import ConfigError, InfrastructureError, NotReady, describe
+from ..errors import ConfigError, InfrastructureError, LocalDiskError, NotReady, describe
 from ..exit_codes import Exit
 from ..i18n import catalog
 from ..storage import atomic
@@ -39,11 +39,12 @@ from .jobs.running import POLL_CANCELLATIONS_S, Running
 from .jobs.scheduler import Scheduler
 from .publish import retention
 from .queue_state import QueueState
-from .status import builder
+from .status import share_pages, status_file
+from .status.builder import RECENT, SnapshotBuilder
 from .status.metrics import EVERY_S, Metrics
-from .status.notifications import Herald
+from .status.notifications import Notifier
 from .status.snapshot import Snapshot
-from .status.systemd_notify import Notifier
+from .status.systemd_notify import SystemdNotify
 
 TICK_S = 1.0
 UNEXPECTED_ERROR_PAUSE_S = 30.0
@@ -79,7 +80,7 @@ class Service:
         self.config_path = config_path
         self.once = once
         self.observe = observe
-        self.notifier = Notifier()
+        self.systemd = SystemdNotify()
         self.stopping = asyncio.Event()
         self.wake = asyncio.Event()
         self.scanned = 0
@@ -95,9 +96,9 @@ class Service:
         self._catch_signals()
         recovery.restore(self.state, self.store, self.config)
         self._finished_before = len(self.state.finished)
-        self.herald = Herald(self.config, self.state.finished)
+        self.notifier = Notifier(self.config, self.state.finished)
         self.metrics = Metrics(self.state.finished) if self.config.metrics.textfile else None
-        self.notifier.ready()
+        self.systemd.ready()
         logger.info("heygemd {} serves {}", __version__, self.config.paths.share)
         self._log_missing_requirements()
         tasks = [asyncio.create_task(self._forever(part)) for part in self._parts()]
@@ -106,7 +107,7 @@ class Service:
                 self._tick()
                 await _sleep_or(self.stopping, TICK_S)
         finally:
-            self.notifier.stopping()
+            self.systemd.stopping()
             logger.info("stopping")
             for task in tasks:
                 task.cancel()
@@ -117,7 +118,7 @@ class Service:
         self._tick()
         await self._write_last_page()
         self.thread.close()
-        self.notifier.close()
+        self.systemd.close()
         return self._exit_code()
 
     def _parts(self) -> tuple[Callable[[], Awaitable[None]], ...]:
@@ -138,8 +139,8 @@ class Service:
         self.publisher = Publisher(self.config, self.state, self.store, self.share)
         self.scheduler = Scheduler(self.config, self.state, self.share, claimer, self.running, self.publisher)
         self.orphans = recovery.OrphanedFolders(self.state, self.share, instance)
-        self.board = builder.Board(self.config, self.state, self.share)
-        self.notices = retention.Notices()
+        self.snapshots = SnapshotBuilder(self.config, self.state, self.share)
+        self.announcements = retention.Announcements()
 
     def _catch_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -158,7 +159,7 @@ class Service:
             logger.warning("changes in [paths] and [work] take effect after a restart")
         self.config = fresh.model_copy(update={"paths": self.config.paths, "work": self.config.work})
         jobs = (self.running, self.publisher, self.scheduler, self.executor)
-        for part in (self.inbox, *jobs, self.board, self.herald):
+        for part in (self.inbox, *jobs, self.snapshots, self.notifier):
             part.config = self.config
         self.thread.deadline_s = self.config.inbox.io_deadline_s
         logging_setup.setup(self.config.log, self.config.paths.log)
@@ -173,27 +174,27 @@ class Service:
     def _tick(self) -> None:
         """One pass of the main loop: report the state to systemd and the command line. Touches local files only."""
         self.share.notice_hang()
-        snapshot = self.board.snapshot()
+        snapshot = self.snapshots.build()
         if self.stopping.is_set():
             snapshot = snapshot.model_copy(update={"state": "stopped", "current": None, "beside": ()})
-        self.notifier.status(snapshot.line())
+        self.systemd.status(snapshot.line())
         try:
-            builder.write_local(self.config, snapshot)
-        except (InfrastructureError, NotReady, OSError) as error:
+            status_file.write(self.config, snapshot)
+        except LocalDiskError as error:
             logger.warning("cannot write the status: {}", describe(error))
         if self.observe is not None:
             self.observe(snapshot)
-        self.herald.notice(self.state.finished, self.share.problem or self.state.paused_by, time.time())
+        self.notifier.update(self.state.finished, self.share.problem or self.state.paused_by, time.time())
         self._write_metrics(snapshot)
         if self.once and self._nothing_left():
             self.stopping.set()
-        self.notifier.alive()
+        self.systemd.alive()
 
     async def _apply_retention(self) -> None:
         """Delete or archive old folders if the configuration asks for it; only while the share is there."""
-        if self.scanned and self.share.problem is None and retention.wanted(self.config):
+        if self.scanned and self.share.problem is None and retention.enabled(self.config):
             steps = await self.thread.drain(retention.plan(self.config, time.time()))
-            for step in self.notices.due(self.config, steps, time.monotonic()):
+            for step in self.announcements.due(self.config, steps, time.monotonic()):
                 await self.thread.drain(retention.carry_out(self.config, step))
         await asyncio.sleep(retention.pause_s(self.config) if self.scanned else TICK_S)
 
@@ -250,33 +251,33 @@ class Service:
     async def _update_page(self) -> None:
         """Write the page on the share when the snapshot changed, and regularly to show that the daemon runs."""
         await self._look_for_moved()
-        snapshot = self.board.snapshot()
+        snapshot = self.snapshots.build()
         timeless = snapshot.model_copy(update={"updated": ""})
-        due = timeless != self._shown or time.monotonic() - self._shown_at > builder.HEARTBEAT_S
+        due = timeless != self._shown or time.monotonic() - self._shown_at > share_pages.HEARTBEAT_S
         if self.share.problem is None and self.scanned and due:
             try:
                 await self._write_page(snapshot)
                 self._shown, self._shown_at = timeless, time.monotonic()
             except (NotReady, OSError) as error:  # the file is open elsewhere, or a folder has its name
                 logger.warning("cannot write the page: {}", describe(error))
-                await asyncio.sleep(builder.HEARTBEAT_S)
+                await asyncio.sleep(share_pages.HEARTBEAT_S)
         await asyncio.sleep(self.config.pages.refresh_s)
 
     async def _look_for_moved(self) -> None:
         """Learn which finished folders were moved away: the page must not link to them."""
         if self.share.problem is None and self.scanned:
-            recent = self.state.finished[-builder.RECENT :]
+            recent = self.state.finished[-RECENT:]
             with contextlib.suppress(NotReady):  # the next time looks again
-                self.board.gone = await self.thread.call(builder.gone, self.share.root, recent)
+                self.snapshots.moved_away = await self.thread.call(share_pages.moved_away, self.share.root, recent)
 
     async def _write_page(self, snapshot: Snapshot) -> None:
-        content = builder.share_files(snapshot, self.config)
-        await self.thread.call(builder.write_share, self.share.root, self._on_share, content, self.share.group)
+        content = share_pages.share_files(snapshot, self.config)
+        await self.thread.call(share_pages.write, self.share.root, self._on_share, content, self.share.group)
 
     async def _write_last_page(self) -> None:
         """Let the page say that the daemon stopped, if the share answers at once."""
         if self.share.problem is None and not self.thread.hung and self.scanned:
-            snapshot = self.board.snapshot().model_copy(update={"state": "stopped"})
+            snapshot = self.snapshots.build().model_copy(update={"state": "stopped"})
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(self._write_page(snapshot), LAST_PAGE_S)
 

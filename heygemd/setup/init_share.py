@@ -79,9 +79,7 @@ def _give_to_service(share: Path, gid: int | None) -> list[str]:
     try:
         uid = pwd.getpwnam(SERVICE_USER).pw_uid
     except KeyError:
-        return [
-            f"there is no user {SERVICE_USER} yet: run this again after systemd-sysusers, or set the owner yourself"
-        ]
+        return [f"no user {SERVICE_USER} exists yet: run this again after systemd-sysusers, or set the owner yourself"]
     try:
         for path in (share, *(share / name for name in (*share_layout.FOLDERS, share_layout.MARKER))):
             os.chown(path, uid, -1)

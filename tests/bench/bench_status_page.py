@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from heygemd.config.schema import Config
-from heygemd.daemon.status import builder
+from heygemd.daemon.status import share_pages
 from heygemd.daemon.status.snapshot import JobView, Snapshot, VideoView
 from heygemd.i18n import catalog
 from heygemd.storage import share_layout
@@ -39,16 +39,16 @@ def milliseconds(work: Callable[[], object]) -> float:
 
 def main(jobs: int) -> None:
     shown, config = snapshot(jobs), Config()
-    content = builder.share_files(shown, config)
+    content = share_pages.share_files(shown, config)
     with tempfile.TemporaryDirectory() as folder:
-        made = milliseconds(lambda: builder.share_files(shown, config))
+        made = milliseconds(lambda: share_pages.share_files(shown, config))
         share_layout.create(Path(folder))
         written: dict[str, bytes] = {}
-        builder.write_share(Path(folder), written, content, None)
+        share_pages.write(Path(folder), written, content, None)
 
         def write() -> None:
             written.pop("status.js"), written.pop("status.json")
-            builder.write_share(Path(folder), written, content, None)
+            share_pages.write(Path(folder), written, content, None)
 
         wrote = milliseconds(write)
     sizes = ", ".join(f"{name} {len(data) / 1024:.0f} KiB" for name, data in content.items())

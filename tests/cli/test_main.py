@@ -20,7 +20,7 @@ from rich.console import Console
 from heygemd import __version__, terminal
 from heygemd.cli import main, render_one, tables
 from heygemd.config import loader, schema
-from heygemd.daemon.status import builder as pictures
+from heygemd.daemon.status import status_file
 from heygemd.daemon.status.snapshot import JobView, Snapshot, VideoView
 from heygemd.errors import ConfigError, EngineError, InfrastructureError, InputError
 from heygemd.exit_codes import Exit, of
@@ -209,7 +209,7 @@ def test_status_without_a_daemon(settings: Path) -> None:
 
 def test_status_shows_the_last_picture(settings: Path, tmp_path: Path) -> None:
     (tmp_path / "state").mkdir()
-    pictures.write_local(loader.load(settings), SNAPSHOT)
+    status_file.write(loader.load(settings), SNAPSHOT)
     done = heygemd("status", "--config", settings)
     assert done.returncode == 0
     assert "anna.mp4: running 40% render 12 fps, 1:05 left" in done.stdout

@@ -28,7 +28,7 @@ def picture(height: int, width: int) -> str:
     return base64.b64encode(data.tobytes()).decode()
 
 
-def proof(seconds: int = 4) -> Preview:
+def preview(seconds: int = 4) -> Preview:
     curve = tuple(round(0.5 + 0.5 * float(np.sin(n / 3)), 3) for n in range(25 * seconds))
     return Preview(
         moments_s=(0.5, 2.0), strip=picture(288, 288), thumbnail=picture(180, 320), curve_hz=25,
@@ -70,9 +70,9 @@ def mixed() -> Job:
 @pytest.fixture
 def report(tmp_path: Path):
     def made(record: Job) -> Path:
-        proofs = {video.output: proof() for video in record.videos if video.state == "done"}
-        papers = reports.papers(record, Config(), tmp_path / "log", proofs)
-        (tmp_path / "report.html").write_bytes(papers.report)
+        previews = {video.output: preview() for video in record.videos if video.state == "done"}
+        files = reports.make(record, Config(), tmp_path / "log", previews)
+        (tmp_path / "report.html").write_bytes(files.report)
         return tmp_path / "report.html"
 
     return made
@@ -118,9 +118,9 @@ def test_a_chart_of_the_start_alone_says_so(tmp_path: Path) -> None:
     long = Video(
         source=media("a.mp4"), output="a.mp4", state="done", result=result().model_copy(update={"duration_s": 90})
     )
-    told = reports.papers(job(long), Config(), tmp_path / "log", {"a.mp4": proof(60)}).report.decode()
+    told = reports.make(job(long), Config(), tmp_path / "log", {"a.mp4": preview(60)}).report.decode()
     assert "the first 60 s" in told
-    whole = reports.papers(mixed(), Config(), tmp_path / "log", {"anna.mp4": proof()}).report.decode()
+    whole = reports.make(mixed(), Config(), tmp_path / "log", {"anna.mp4": preview()}).report.decode()
     assert "the first 4 s" not in whole
 
 

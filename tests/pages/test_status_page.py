@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 from heygemd.config.schema import Config, Pages, Retention
-from heygemd.daemon.status import builder
+from heygemd.daemon.status import share_pages
 from heygemd.daemon.status.snapshot import Health, JobView, Snapshot, VideoView
 from heygemd.i18n import catalog
 from heygemd.storage import share_layout
@@ -39,8 +39,8 @@ def write(tmp_path: Path) -> Write:
     share_layout.create(tmp_path)
 
     def write(snapshot: Snapshot) -> Path:
-        content = builder.share_files(snapshot, SETTINGS)
-        builder.write_share(tmp_path, {}, content, None)
+        content = share_pages.share_files(snapshot, SETTINGS)
+        share_pages.write(tmp_path, {}, content, None)
         return tmp_path / "status.html"
 
     return write
@@ -125,7 +125,7 @@ def test_a_link_leads_through_any_name(write: Write, open_page: Open, tmp_path: 
     page_file = write(busy())
     (tmp_path / "done" / name).mkdir()
     (tmp_path / "done" / name / "report.html").write_text("<!doctype html><title>here</title>")
-    job = JobView(id="1", name=name, state="done", folder="done/x", link=builder.link("done", name, "report.html"),
+    job = JobView(id="1", name=name, state="done", folder="done/x", link=share_pages.link("done", name, "report.html"),
                   finished=stamp())  # fmt: skip
     write(busy().model_copy(update={"recent": (job,)}))
     page = open_page(page_file)
@@ -215,23 +215,23 @@ def test_only_what_changed_is_written_and_what_was_deleted_comes_back(tmp_path: 
     share_layout.create(tmp_path)
     written: dict[str, bytes] = {}
     for percent in (10, 20):
-        builder.write_share(tmp_path, written, builder.share_files(busy(percent), SETTINGS), None)
+        share_pages.write(tmp_path, written, share_pages.share_files(busy(percent), SETTINGS), None)
         if percent == 10:
             before = (tmp_path / "status.html").stat().st_mtime_ns
     assert (tmp_path / "status.html").stat().st_mtime_ns == before
     (tmp_path / "status.html").unlink()
-    builder.write_share(tmp_path, written, builder.share_files(busy(20), SETTINGS), None)
+    share_pages.write(tmp_path, written, share_pages.share_files(busy(20), SETTINGS), None)
     assert (tmp_path / "status.html").exists()
 
 
 def test_the_how_to_promises_only_what_the_settings_keep() -> None:
     promise = b"never changed or deleted"
     cleared = SETTINGS.model_copy(update={"retention": Retention(done_days=30, action="delete")})
-    assert promise in builder.share_files(busy(), SETTINGS)[builder.HOW_TO]
-    assert promise not in builder.share_files(busy(), cleared)[builder.HOW_TO]
+    assert promise in share_pages.share_files(busy(), SETTINGS)[share_pages.HOW_TO]
+    assert promise not in share_pages.share_files(busy(), cleared)[share_pages.HOW_TO]
 
 
 def test_nothing_is_written_where_the_share_should_be(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        builder.write_share(tmp_path, {}, builder.share_files(busy(), SETTINGS), None)
+        share_pages.write(tmp_path, {}, share_pages.share_files(busy(), SETTINGS), None)
     assert not list(tmp_path.iterdir())

@@ -112,7 +112,7 @@ class Attempt:
         steps = publish.keep_result(self.rendered, self.folder, self.video, group)
         self.video.output_digest = await self.share.thread.drain(steps)
         hidden = self.folder / share_fs.HIDDEN
-        await self.share.thread.call(preview_store.leave, self._preview, hidden, self.video, group)
+        await self.share.thread.call(preview_store.save, self._preview, hidden, self.video, group)
         point("keep")
         self.video.state = "done"
         self.store.save(self.job)

@@ -67,12 +67,12 @@ class Publisher:
 
     async def _move(self, job: Job) -> None:
         root, render = self.share.root, self.config.render
-        previews = await self.share.thread.call(preview_store.read, root / "processing" / job.folder, job)
+        previews = await self.share.thread.call(preview_store.load, root / "processing" / job.folder, job)
         # A copy, because records belong to the main loop; in a thread, because charts and pages take seconds.
         copy, log_file = job.model_copy(deep=True), self.store.log_file(job)
-        papers = await asyncio.to_thread(report.papers, copy, self.config, log_file, previews)
+        files = await asyncio.to_thread(report.make, copy, self.config, log_file, previews)
         settings = result_settings(job.settings, render)
-        steps = publish.publish(root, job, papers, settings, render.zip_results, self.share.group)
+        steps = publish.publish(root, job, files, settings, render.zip_results, self.share.group)
         await self.share.thread.drain(steps)
 
     def _finish(self, job: Job) -> None:

@@ -34,7 +34,7 @@ def _templates() -> Environment:
     )
 
 
-def page(template: str, languages: Iterable[str], **facts: Any) -> bytes:
+def render_page(template: str, languages: Iterable[str], **facts: Any) -> bytes:
     """Render a page.
 
     The template may use `say(code, **fields)`, `show(text)`, `picture(name)`, `languages`, `words`, `version`.

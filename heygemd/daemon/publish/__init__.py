@@ -1,1 +1,1 @@
-"""Results, reports and finished folders."""
+"""Publishes results and reports, and removes old finished folders."""

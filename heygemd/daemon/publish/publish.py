@@ -1,7 +1,7 @@
-"""From processing/ to done/ or failed/: each step can be repeated after a crash, one last rename shows it all at once.
+"""Publishes a job: builds its final folder inside processing/, then moves it to done/ or failed/ by one rename.
 
-These run on the I/O thread, step by step. Until the last rename results lie in the job's hidden folder; originals are
-moved by rename only and never changed.
+Everything runs on the I/O thread in steps, each of which can be repeated after a crash. Results stay in the job's
+hidden folder until then; originals are only renamed, never changed.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from ..intake.manifest import FILE as MANIFEST_FILE
 from ..intake.manifest import ORIGINALS, compose, parse
 from . import preview_store
 
-OUR_MARK = b"heygemd"
-"""Stands in every report of ours; one without it is staff's own."""
+REPORT_MARK = b"heygemd"
+"""In every report of ours; a report without it belongs to a user."""
 
 
 @dataclass(frozen=True)
-class Papers:
-    """What is put beside the results; `why` only where something failed."""
+class ReportFiles:
+    """The contents of the files beside the results; `why`: the note on failures, None if nothing failed."""
 
     report: bytes
     log: bytes
@@ -36,7 +36,7 @@ class Papers:
 
 
 def keep_result(local: Path, folder: Path, video: Video, group: int | None) -> Steps[str]:
-    """Copy a finished video into the job's hidden folder on the share, verified; return its digest."""
+    """Copy a finished video into the job's hidden folder on the share; return its digest."""
     hidden = folder / share_fs.HIDDEN
     share_fs.make_folder(hidden, group)
     digest = yield from transfer.copy_out(local, hidden / video.output, group)
@@ -44,7 +44,7 @@ def keep_result(local: Path, folder: Path, video: Video, group: int | None) -> S
 
 
 def missing_results(folder: Path, job: Job) -> list[Video]:
-    """Return the videos whose finished result is no longer where it was kept (somebody cleaned up)."""
+    """Return the finished videos whose result is no longer in the folder, because a user removed it."""
     job_folder.must_exist(folder)
     top = set(share_fs.names(folder))
     hidden = set(job_folder.hidden_names(folder))
@@ -59,30 +59,30 @@ def destination(share: Path, job: Job) -> str:
 
 
 def publish(
-    share: Path, job: Job, papers: Papers, wishes: dict[str, object], zip_results: bool, group: int | None
+    share: Path, job: Job, files: ReportFiles, settings: dict[str, object], zip_results: bool, group: int | None
 ) -> Steps[None]:
-    """Bring the job's folder to `job.destination`. Repeatable; raises the faults of `files`."""
+    """Move the job's folder to `job.destination`. Can be repeated. Raises the errors of `share_fs`."""
     source, target = share / "processing" / job.folder, share / job.destination
     if not share_fs.exists(source):
         if share_fs.exists(target):
             return
         raise FileNotFoundError(str(source))
     if job.succeeded:
-        yield from _settle_originals(source, job, group)
-        yield from _show_results(source, job)
+        yield from _move_originals(source, job, group)
+        yield from _move_results(source, job)
         if zip_results:
-            yield from _zip(source, job, group)
+            yield from _zip_results(source, job, group)
         sizes = {v.output: share_fs.fingerprint(source / v.output)[0] for v in job.videos if v.state == "done"}
-        share_fs.write(source / share_fs.HIDDEN / MANIFEST_FILE, compose(job, wishes, sizes), group)
+        share_fs.write(source / share_fs.HIDDEN / MANIFEST_FILE, compose(job, settings, sizes), group)
     yield 0
-    _leave_papers(source, papers, group)
-    job_folder.clean_hidden(source, {MANIFEST_FILE, *preview_store.names(job)} if job.succeeded else set())
+    _write_report(source, files, group)
+    job_folder.clean_hidden(source, {MANIFEST_FILE, *preview_store.file_names(job)} if job.succeeded else set())
     share_fs.open_to_group(source, group)
     point("publish")
     yield from transfer.move(source, target)
 
 
-def _settle_originals(folder: Path, job: Job, group: int | None) -> Steps[None]:
+def _move_originals(folder: Path, job: Job, group: int | None) -> Steps[None]:
     share_fs.make_folder(folder / ORIGINALS, group)
     taken = {filename_rules.fold(n) for n in share_fs.names(folder / ORIGINALS)}
     for media in [job.voice, *(v.source for v in job.videos), *job.extra]:
@@ -96,7 +96,7 @@ def _settle_originals(folder: Path, job: Job, group: int | None) -> Steps[None]:
 
 
 def _free_file_name(media: Media, taken: set[str]) -> str:
-    """A file replaced in a second round must not replace the first one's original."""
+    """Return a free name: a file of a second round must not replace an original of the first."""
     path, number = Path(media.name), 2
     candidate = media.name
     while filename_rules.fold(candidate) in taken:
@@ -105,7 +105,7 @@ def _free_file_name(media: Media, taken: set[str]) -> str:
     return candidate
 
 
-def _show_results(folder: Path, job: Job) -> Steps[None]:
+def _move_results(folder: Path, job: Job) -> Steps[None]:
     earlier = None
     if share_fs.exists(folder / share_fs.HIDDEN / MANIFEST_FILE):
         earlier = parse(share_fs.read(folder / share_fs.HIDDEN / MANIFEST_FILE, 4 << 20))
@@ -116,20 +116,21 @@ def _show_results(folder: Path, job: Job) -> Steps[None]:
             continue
         shown = folder / video.output
         if share_fs.exists(shown) and (video.output, share_fs.fingerprint(shown)[0]) in ours:
-            share_fs.remove(shown)  # the same video of an earlier round: ours, and the new one lies verified beside it
+            share_fs.remove(shown)  # our own video of an earlier round; the new one is verified
         share_fs.rename(made, shown)
         yield 0
 
 
-def _zip(folder: Path, job: Job, group: int | None) -> Steps[None]:
-    """Put all results into one archive for a single download; videos do not compress, so they are stored."""
+def _zip_results(folder: Path, job: Job, group: int | None) -> Steps[None]:
+    """Put all results into one ZIP for a single download; stored, because videos do not compress."""
     target = folder / f"HEYGEMD-{safe_stem(job.name)}.zip"
     part = folder / share_fs.HIDDEN / "results.zip"
     with share_fs.on_share(zipfile.ZipFile)(part, "w", zipfile.ZIP_STORED) as archive:
         for video in job.videos:
             if video.state != "done":
                 continue
-            with open(folder / video.output, "rb") as source, archive.open(video.output, "w", force_zip64=True) as sink:
+            opened = share_fs.on_share(open)(folder / video.output, "rb")
+            with opened as source, archive.open(video.output, "w", force_zip64=True) as sink:
                 while block := share_fs.on_share(source.read)(BLOCK_BYTES):
                     share_fs.on_share(sink.write)(block)
                     yield 0
@@ -138,14 +139,14 @@ def _zip(folder: Path, job: Job, group: int | None) -> Steps[None]:
     share_fs.rename(part, target)
 
 
-def _leave_papers(folder: Path, papers: Papers, group: int | None) -> None:
+def _write_report(folder: Path, files: ReportFiles, group: int | None) -> None:
     for name in share_fs.names(folder):
         if filename_rules.control(name) and share_fs.fingerprint(folder / name)[0] == 0:
             share_fs.remove(folder / name)
-    if share_fs.exists(folder / REPORT) and OUR_MARK not in share_fs.read(folder / REPORT):
+    if share_fs.exists(folder / REPORT) and REPORT_MARK not in share_fs.read(folder / REPORT):
         taken = {filename_rules.fold(n) for n in share_fs.names(folder)}
         share_fs.rename(folder / REPORT, folder / filename_rules.free_name("their-report.html", taken, "0"))
-    share_fs.write(folder / REPORT, papers.report, group)
-    share_fs.write(folder / LOG_NOTE, papers.log, group)
-    if papers.why is not None:
-        share_fs.write(folder / filename_rules.WHY_NOTE, papers.why, group)
+    share_fs.write(folder / REPORT, files.report, group)
+    share_fs.write(folder / LOG_NOTE, files.log, group)
+    if files.why is not None:
+        share_fs.write(folder / filename_rules.WHY_NOTE, files.why, group)

@@ -1,4 +1,4 @@
-"""The papers put beside the results: report.html, the reason note, the job's own log."""
+"""The contents of the files beside the results: report.html, the note on failures, the job's own log."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from ...i18n.catalog import Text
 from ...job import Job, Problem, Video
 from ...protocol import CONTROL_MS, Notice, Preview
 from ..intake.job_folder import LOG_NOTE
-from ..pages.html_page import page
+from ..pages.html_page import render_page
 from . import report_chart
-from .publish import Papers
+from .publish import ReportFiles
 
 LOG_BYTES = 1 << 20
 
 
-def papers(job: Job, config: Config, log_file: Path, proofs: Mapping[str, Preview]) -> Papers:
-    """Make the papers of a settled job; `proofs`: what was noted of its finished videos, by output name."""
+def make(job: Job, config: Config, log_file: Path, previews: Mapping[str, Preview]) -> ReportFiles:
+    """Make the report files of a settled job; `previews`: of its finished videos, by output name."""
     languages = (job.settings.language,) if job.settings.language else config.pages.languages
     try:
         log = log_file.read_bytes()[-LOG_BYTES:]
     except FileNotFoundError:
         log = b""
     why = catalog.text_file(_reasons(job, languages)) if _went_wrong(job) else None
-    return Papers(report=_report(job, config, languages, proofs), log=log, why=why)
+    return ReportFiles(report=_report(job, config, languages, previews), log=log, why=why)
 
 
 def _went_wrong(job: Job) -> bool:
@@ -51,9 +51,9 @@ def _reasons(job: Job, languages: tuple[Language, ...]) -> list[str]:
     return [printable(text) for text in found]
 
 
-def _report(job: Job, config: Config, languages: tuple[Language, ...], proofs: Mapping[str, Preview]) -> bytes:
+def _report(job: Job, config: Config, languages: tuple[Language, ...], previews: Mapping[str, Preview]) -> bytes:
     times = {language: _when(job.finished, language) for language in languages}
-    return page(
+    return render_page(
         "report.html",
         languages,
         name=printable(job.name),
@@ -61,8 +61,8 @@ def _report(job: Job, config: Config, languages: tuple[Language, ...], proofs: M
         finished=times,
         ok=job.succeeded,
         done=sum(v.state == "done" for v in job.videos),
-        problem=_told(job.problem, job.problem.fields, languages) if job.problem else None,
-        videos=[_video(job, config, video, languages, proofs.get(video.output)) for video in job.videos],
+        problem=_what_and_advice(job.problem, job.problem.fields, languages) if job.problem else None,
+        videos=[_video(job, config, video, languages, previews.get(video.output)) for video in job.videos],
         log=LOG_NOTE,
         control_ms=CONTROL_MS,
         went_wrong=_went_wrong(job),
@@ -77,28 +77,30 @@ def _when(moment: float, language: str) -> str:
     return f"{date} {time}"
 
 
-def _told(problem: Problem, fields: Mapping[str, Any], languages: tuple[str, ...]) -> dict[str, Any]:
-    """Return a problem as (what happened, what to do), each in all languages, and its code for the administrator."""
-    told = {language: catalog.what_and_advice(problem.code, fields, language) for language in languages}
-    what: Text = {language: parts[0] for language, parts in told.items()}
-    todo: Text = {language: parts[1] for language, parts in told.items() if parts[1]}
+def _what_and_advice(problem: Problem, fields: Mapping[str, Any], languages: tuple[str, ...]) -> dict[str, Any]:
+    """Return what happened and what to do, each in all languages, and the code for the administrator."""
+    texts = {language: catalog.what_and_advice(problem.code, fields, language) for language in languages}
+    what: Text = {language: parts[0] for language, parts in texts.items()}
+    todo: Text = {language: parts[1] for language, parts in texts.items() if parts[1]}
     return {"what": what, "todo": todo, "code": problem.code}
 
 
-def _video(job: Job, config: Config, video: Video, languages: tuple[str, ...], proof: Preview | None) -> dict[str, Any]:
+def _video(
+    job: Job, config: Config, video: Video, languages: tuple[str, ...], preview: Preview | None
+) -> dict[str, Any]:
     done, settings = video.state == "done", job.settings.apply(config.render)
     return {
         "name": printable(video.source.title),
         "ok": done,
         "kept": video.kept,
         "output": video.output if done else "",
-        "problem": _told(video.problem, video.facts(), languages) if video.problem else None,
+        "problem": _what_and_advice(video.problem, video.facts(), languages) if video.problem else None,
         "notices": [(catalog.texts(f.code, f.fields, languages), _action(f, settings)) for f in video.notices],
-        "proof": proof,
-        "moments": [f"{moment:.1f}" for moment in proof.moments_s] if proof else [],
-        "chart": report_chart.draw(proof) if proof and proof.voice else "",
-        "chart_width": report_chart.width(proof) if proof else 0,
-        "chart_part_s": _part_s(video, proof),
+        "preview": preview,
+        "moments": [f"{moment:.1f}" for moment in preview.moments_s] if preview else [],
+        "chart": report_chart.draw(preview) if preview and preview.voice else "",
+        "chart_width": report_chart.width_px(preview) if preview else 0,
+        "chart_part_s": _part_s(video, preview),
         "result": video.result,
         "fps": float(Fraction(video.result.fps)) if video.result else 0,
         "offset": _offset(video),
@@ -107,23 +109,23 @@ def _video(job: Job, config: Config, video: Video, languages: tuple[str, ...], p
     }
 
 
-def _part_s(video: Video, proof: Preview | None) -> int:
-    """Return how much of the start the chart shows, in seconds, where that is not all; else 0."""
-    if video.result is None or proof is None:
+def _part_s(video: Video, preview: Preview | None) -> int:
+    """Return how many seconds of the start the chart shows, 0 if it shows the whole video."""
+    if video.result is None or preview is None:
         return 0
-    shown_s = len(proof.voice) / proof.curve_hz
+    shown_s = len(preview.voice) / preview.curve_hz
     return round(shown_s) if shown_s < video.result.duration_s - 1 else 0
 
 
 def _action(notice: Notice, settings: Render) -> str:
-    """Return the code of what was done about a finding, where the settings choose that, or ""."""
+    """Return the code of what was done about a notice if the settings choose that, else ""."""
     if notice.code == "voice_longer":
         return f"audio_longer_{settings.audio_longer}"
     return f"audio_shorter_{settings.audio_shorter}" if notice.code == "voice_shorter" else ""
 
 
 def _offset(video: Video) -> tuple[str, int]:
-    """Return the code of the sentence on lips and voice, and by how many milliseconds they are apart."""
+    """Return the code of the sentence on lips and voice, and their offset in milliseconds."""
     if video.result is None or video.result.offset_ms is None:
         return "report_offset_none", 0
     offset_ms = round(video.result.offset_ms)

@@ -1,4 +1,4 @@
-"""Lips against voice as a picture in the page: SVG drawn by pygal, coloured by the page's own style."""
+"""The chart of mouth opening and loudness in the report: SVG by pygal, coloured by the page's style."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from markupsafe import Markup
 from ...protocol import Preview
 
 WIDTH_PER_S, LEAST_WIDTH, HEIGHT = 56, 700, 170
-"""Points; longer videos make wider charts, which the page lets scroll."""
+"""Pixels; longer videos get wider charts, which scroll in the page."""
 
 
-def width(proof: Preview) -> int:
-    """Return the width that the chart wants."""
-    return max(LEAST_WIDTH, round(WIDTH_PER_S * len(proof.voice) / proof.curve_hz))
+def width_px(preview: Preview) -> int:
+    """Return the width of the chart."""
+    return max(LEAST_WIDTH, round(WIDTH_PER_S * len(preview.voice) / preview.curve_hz))
 
 
-def draw(proof: Preview) -> Markup:
-    """Return the two curves over seconds. All in it are numbers: nothing needs escaping."""
-    import pygal  # here, because an idle daemon draws nothing
+def draw(preview: Preview) -> Markup:
+    """Return the two curves over time. It contains only numbers, so nothing needs escaping."""
+    import pygal  # imported here: an idle daemon draws nothing
     from pygal.style import Style
 
     plain = dict.fromkeys(("background", "plot_background"), "transparent")
@@ -25,7 +25,7 @@ def draw(proof: Preview) -> Markup:
     style = Style(**plain, **pens, colors=("var(--lips)", "var(--voice)"), font_family="inherit", label_font_size=12)
     chart = pygal.XY(
         style=style,
-        width=width(proof),
+        width=width_px(preview),
         height=HEIGHT,
         margin=2,
         js=[],
@@ -37,8 +37,8 @@ def draw(proof: Preview) -> Markup:
         allow_interruptions=True,
         stroke_style={"width": 2},
     )
-    seconds = max(len(proof.lips), len(proof.voice)) / proof.curve_hz
+    seconds = max(len(preview.lips), len(preview.voice)) / preview.curve_hz
     chart.x_labels = list(range(int(seconds) + 1))
-    for curve in (proof.lips, proof.voice):
-        chart.add("", [(number / proof.curve_hz, value) for number, value in enumerate(curve)])
+    for curve in (preview.lips, preview.voice):
+        chart.add("", [(number / preview.curve_hz, value) for number, value in enumerate(curve)])
     return Markup(chart.render(is_unicode=True))

@@ -1,10 +1,11 @@
-"""What finished folders become after a time: by default nothing. Only what this daemon finished is ever touched.
+"""Deletes or archives old finished folders, if the configuration asks for it. Only folders that we made are touched.
 
-The log says what will go some hours before it goes, and when it went; `heygemd retention` shows what is due now.
+The log announces each folder some hours before, and says when it is done; `heygemd retention` shows what is due now.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +26,7 @@ HOUR_S = 3600.0
 SHORTEST_S = 1.0
 
 
-class Found(NamedTuple):
+class FinishedFolder(NamedTuple):
     """A finished folder; `size` in bytes, `age_s` since it was finished."""
 
     folder: Path
@@ -33,8 +34,8 @@ class Found(NamedTuple):
     age_s: float
 
 
-class Step(NamedTuple):
-    """A finished folder and what becomes of it."""
+class RetentionStep(NamedTuple):
+    """A finished folder and what is done with it."""
 
     folder: Path
     size: int
@@ -47,14 +48,14 @@ class Step(NamedTuple):
         return printable(f"{self.folder} ({facts})")
 
 
-def wanted(config: Config) -> bool:
-    """Return whether anything was asked for."""
+def enabled(config: Config) -> bool:
+    """Return whether the configuration asks for anything."""
     return bool(config.retention.done_days or config.retention.failed_days or config.retention.max_gib)
 
 
-def plan(config: Config, now: float) -> Steps[list[Step]]:
-    """Return what is due: folders older than their days, then the oldest until the rest fits. Raises as `files`."""
-    found: list[Step] = []
+def plan(config: Config, now: float) -> Steps[list[RetentionStep]]:
+    """Return what is due: folders that are too old, then the oldest until the rest fits. Raises as `share_fs`."""
+    found: list[RetentionStep] = []
     for place in PLACES:
         days = config.retention.done_days if place == "done" else config.retention.failed_days
         folders = yield from _finished(config.paths.share / place, now)
@@ -62,17 +63,17 @@ def plan(config: Config, now: float) -> Steps[list[Step]]:
     return found
 
 
-def _due(config: Config, folders: list[Found], days: float) -> Iterator[Step]:
+def _due(config: Config, folders: list[FinishedFolder], days: float) -> Iterator[RetentionStep]:
     total, limit = sum(found.size for found in folders), config.retention.max_gib * GIB
     for found in sorted(folders, key=lambda found: -found.age_s):
         too_old, too_much = bool(days) and found.age_s > days * DAY_S, bool(limit) and total > limit
         if too_old or too_much:
             total -= found.size
-            yield Step(*found, config.retention.action)
+            yield RetentionStep(*found, config.retention.action)
 
 
-def _finished(place: Path, now: float) -> Steps[list[Found]]:
-    """Return what we put here: it has our report and our log. Others' folders are left alone."""
+def _finished(place: Path, now: float) -> Steps[list[FinishedFolder]]:
+    """Return the folders that we finished, which have our report and our log. Others are left alone."""
     found = []
     for name in share_fs.names(place):
         yield 0
@@ -80,19 +81,26 @@ def _finished(place: Path, now: float) -> Steps[list[Found]]:
         if filename_rules.skip_dir(name) or folder.is_symlink():
             continue
         if share_fs.exists(folder / LOG_NOTE) and share_fs.exists(folder / REPORT):
-            size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
-            found.append(Found(folder, size, now - (folder / REPORT).lstat().st_mtime))
+            with contextlib.suppress(FileNotFoundError):  # a user moved it away just now
+                size, finished = _size_and_time(folder)
+                found.append(FinishedFolder(folder, size, now - finished))
     return found
 
 
-class Notices:
-    """Lets nothing go unannounced: a mistake in the settings is seen in the log before it costs anything."""
+@share_fs.on_share
+def _size_and_time(folder: Path) -> tuple[int, float]:
+    size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
+    return size, (folder / REPORT).lstat().st_mtime
+
+
+class Announcements:
+    """Delays each step until it has been logged for a while, so that a wrong setting is noticed before it does harm."""
 
     def __init__(self) -> None:
         self._since: dict[tuple[Path, str], float] = {}
 
-    def due(self, config: Config, steps: list[Step], now: float) -> list[Step]:
-        """Announce what is new among `steps`; return what was announced long enough ago (`now`: monotonic)."""
+    def due(self, config: Config, steps: list[RetentionStep], now: float) -> list[RetentionStep]:
+        """Announce the new ones among `steps`; return those announced long enough ago (`now`: monotonic)."""
         known, self._since = self._since, {}
         for step in steps:
             self._since[step.folder, step.action] = known.get((step.folder, step.action), now)
@@ -106,23 +114,23 @@ def _notice_s(config: Config) -> float:
 
 
 def pause_s(config: Config) -> float:
-    """Return how long to wait until the next look."""
+    """Return the seconds until the next check."""
     return max(SHORTEST_S, min(HOUR_S, _notice_s(config)))
 
 
-def carry_out(config: Config, step: Step) -> Steps[None]:
-    """Do what was planned; a folder that cannot be touched is left for the next time."""
+def carry_out(config: Config, step: RetentionStep) -> Steps[None]:
+    """Carry out a step; a folder that cannot be changed is left for the next time."""
     try:
         yield from _delete(step.folder) if step.action == "delete" else _archive(config, step.folder)
     except (HeygemdError, OSError) as error:
-        logger.warning("retention: {} stays: {}", step.folder, describe(error))
+        logger.warning("retention: cannot {} {}: {}", step.action, step.folder, describe(error))
         return
     done = "deleted" if step.action == "delete" else f"moved to {config.retention.archive_folder}"
     logger.info("retention: {}: {}", done, step)
 
 
 def _delete(folder: Path) -> Steps[None]:
-    """Remove a folder file by file; following no link."""
+    """Remove a folder file by file; follows no link."""
     for path in sorted(folder.rglob("*"), key=lambda path: -len(path.parts)):
         if path.is_dir() and not path.is_symlink():
             share_fs.remove_folder(path)

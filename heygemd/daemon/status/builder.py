@@ -1,44 +1,32 @@
-"""The live picture: what the page on the share, the CLI and `systemctl status` show; written when it changed."""
+"""Builds snapshots: what the status page, the command line and `systemctl status` show."""
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from datetime import datetime
-from functools import cache
 from pathlib import Path
-from urllib.parse import quote
-
-from pydantic import ValidationError
 
 from ...config.schema import GIB, Config
-from ...errors import printable
+from ...errors import LocalDiskError, printable
 from ...i18n import catalog
 from ...i18n.catalog import Text
 from ...job import Job, Video
 from ...path_checks import nearest_existing
-from ...storage import atomic, share_fs
+from ...storage import mounts, share_fs
 from ...storage.availability import ShareAvailability
-from ...storage.share_layout import MARKER
-from ..intake import filename_rules, job_folder
-from ..intake.classify import AUDIO_ENDINGS, VIDEO_ENDINGS
-from ..pages.html_page import page
-from ..publish import preview_store, retention
+from ..intake import job_folder
+from ..publish import preview_store
 from ..queue_state import PendingFolder, QueueState, RunningVideo
+from .share_pages import link
 from .snapshot import Health, JobView, Snapshot, State, VideoView
 
-FILE = "status.json"
-HOW_TO = "HOW-TO.html"
-ENDINGS = {"audio": AUDIO_ENDINGS, "video": VIDEO_ENDINGS}
 RECENT = 20
-HEARTBEAT_S = 60.0
-"""The page counts as stale when it was not written for some of these."""
+"""How many finished jobs a snapshot shows."""
 GPUS = Path("/proc/driver/nvidia/gpus")
 
 
-class Board:
-    """Makes snapshots of the queue and of the share's state."""
+class SnapshotBuilder:
+    """Builds snapshots of the queue and of the share's availability."""
 
     def __init__(self, config: Config, state: QueueState, share: ShareAvailability) -> None:
         """`state` and `share` are only read."""
@@ -46,12 +34,12 @@ class Board:
         self.state = state
         self.share = share
         self.gpus = gpus()
-        self.gone: frozenset[str] = frozenset()
-        """Finished jobs whose folder staff took away since; see `gone`."""
+        self.moved_away: frozenset[str] = frozenset()
+        """Finished jobs without a folder to link to; see `share_pages.moved_away`."""
         self._started: dict[RunningVideo, tuple[float, float]] = {}
 
-    def snapshot(self) -> Snapshot:
-        """Return the picture of this moment."""
+    def build(self) -> Snapshot:
+        """Return a snapshot of this moment."""
         queue = self.state
         state, detail = self._state()
         self._started = {run: self._started[run] for run in queue.running if run in self._started}
@@ -64,7 +52,7 @@ class Board:
             current=working[0] if working else None,
             beside=tuple(working[1:]),
             queue=(*jobs, *(self._pending(p) for p in queue.ready())),
-            waiting=(*self._loose(), *(self._pending(p) for p in pending if p.job is None)),
+            waiting=(*self._loose_files(), *(self._pending(p) for p in pending if p.job is None)),
             recent=tuple(self._job(job) for job in reversed(queue.finished[-RECENT:])),
             health=self._health(),
             updated=_iso(time.time()),
@@ -89,14 +77,20 @@ class Board:
         return Health(
             gpus=self.gpus,
             share_free_gib=_gib(mount.free_bytes) if mount else None,
-            disk_free_gib=_gib(shutil.disk_usage(nearest_existing(self.config.paths.cache)).free),
+            disk_free_gib=self._disk_free_gib(),
         )
+
+    def _disk_free_gib(self) -> float | None:
+        try:
+            return _gib(mounts.local_free_bytes(nearest_existing(self.config.paths.cache)))
+        except LocalDiskError:  # a failing disk must not end the main loop
+            return None
 
     def _texts(self, code: str, fields: dict[str, object]) -> Text:
         return catalog.texts(code, fields, self.config.pages.languages)
 
-    def _loose(self) -> list[JobView]:
-        """Return what is said of files that lie in the inbox itself."""
+    def _loose_files(self) -> list[JobView]:
+        """Return an entry for the files that lie directly in the inbox."""
         loose = self.state.loose_files
         text = self._texts("loose_files", {"names": loose})
         return [JobView(id="inbox", name="inbox", state="waiting", text=text, folder="inbox")] if loose else []
@@ -134,8 +128,8 @@ class Board:
         )
 
     def _there(self, job: Job) -> bool:
-        """Whether a finished job's folder lies where it was put, so that a link leads to it."""
-        return job.phase == "finished" and bool(job.destination) and job.id not in self.gone
+        """Return whether a finished job's folder is at its destination, so that links to it work."""
+        return job.phase == "finished" and bool(job.destination) and job.id not in self.moved_away
 
     def _video(self, job: Job, video: Video) -> VideoView:
         name = printable(video.source.title)
@@ -166,28 +160,8 @@ class Board:
         return VideoView(name=name, state="running", phase=phase, percent=percent, fps=fps, eta_s=eta_s)
 
 
-def gone(share: Path, jobs: list[Job]) -> frozenset[str]:
-    """Return the ids of those among finished jobs (oldest first) whose folder is no longer where it was put.
-
-    Staff moved it, or a later job has its place: what lies there is not what the older one made. Runs on the I/O
-    thread. Raises FileNotFoundError where the share itself is gone.
-    """
-    share_fs.read(share / MARKER)
-    found, taken = set(), set()
-    for job in reversed(jobs):
-        if job.destination in taken or not share_fs.exists(share / job.destination / job_folder.REPORT):
-            found.add(job.id)
-        taken.add(job.destination)
-    return frozenset(found)
-
-
-def link(*parts: str) -> str:
-    """Return a link relative to the share; names may be bytes that are no text."""
-    return quote(os.fsencode("/".join(parts)))
-
-
 def gpus(root: Path = GPUS) -> tuple[str, ...]:
-    """Return the names of NVIDIA's cards as their driver tells them; asking CUDA would take a second and 200 MB."""
+    """Return the names of the NVIDIA GPUs from the driver's files; CUDA would take a second and 200 MB to ask."""
     found = []
     for path in sorted(root.glob("*/information")):
         model = next((line for line in path.read_text().splitlines() if line.startswith("Model:")), "")
@@ -200,62 +174,6 @@ def _iso(moment: float) -> str:
 
 
 def _gib(size: int) -> float:
-    """Free space, coarse where there is much of it: the page is not rewritten for every megabyte."""
+    """Return free space in GiB, coarse if it is large, so that the page is not rewritten for every megabyte."""
     gib = size / GIB
     return round(gib, 1) if gib < 10 else float(round(gib))
-
-
-def as_json(snapshot: Snapshot) -> bytes:
-    """Return the snapshot as the JSON of status.json."""
-    return (snapshot.model_dump_json() + "\n").encode("utf-8", "replace")
-
-
-def share_files(snapshot: Snapshot, config: Config) -> dict[str, bytes]:
-    """Return what lies on the share: the pages (constant), the data one loads again and again, the same for programs.
-
-    A page opened from a file may not fetch, but it may load a script.
-    """
-    pages, limit = config.pages, config.limits.max_files_per_job - 1
-    data = as_json(snapshot)
-    return {
-        HOW_TO: _how_to(tuple(pages.languages), limit, retention.wanted(config)),
-        "status.html": _shell(tuple(pages.languages), max(1, round(pages.refresh_s))),
-        "status.js": b"heygemd(" + data.rstrip() + b");\n",
-        FILE: data,
-    }
-
-
-@cache
-def _shell(languages: tuple[str, ...], refresh_s: int) -> bytes:
-    return page("status.html", languages, refresh_s=refresh_s, stale_s=3 * HEARTBEAT_S, how_to=HOW_TO)
-
-
-@cache
-def _how_to(languages: tuple[str, ...], limit: int, cleared: bool) -> bytes:
-    kinds = {name: [e.removeprefix(".") for e in endings] for name, endings in ENDINGS.items()}
-    return page("how-to.html", languages, limit=limit, cleared=cleared, why_note=filename_rules.WHY_NOTE, **kinds)
-
-
-def write_local(config: Config, snapshot: Snapshot) -> None:
-    """Put the snapshot where `heygemd status` finds it."""
-    atomic.write(config.paths.state / FILE, as_json(snapshot), mode=0o644, durable=False)
-
-
-def write_share(share: Path, written: dict[str, bytes], content: dict[str, bytes], group: int | None) -> None:
-    """Put what changed since `written` into the share (on the I/O thread), and what somebody deleted.
-
-    Raises FileNotFoundError when the share is not there: nothing may be made in the empty folder that it leaves.
-    """
-    share_fs.read(share / MARKER)
-    for name, data in content.items():
-        if written.get(name) != data or not share_fs.exists(share / name):
-            share_fs.write(share / name, data, group, durable=False)
-            written[name] = data
-
-
-def read(config: Config) -> Snapshot | None:
-    """Return what a daemon with this configuration last wrote, or None."""
-    try:
-        return Snapshot.model_validate_json((config.paths.state / FILE).read_bytes())
-    except (OSError, ValidationError):
-        return None

@@ -1,6 +1,6 @@
-"""What Prometheus wants to know, written for node_exporter's textfile collector: the daemon has no network to be asked.
+"""Metrics for Prometheus, as a file for node_exporter's textfile collector: the daemon itself has no network.
 
-Counters start at zero with the daemon, as Prometheus expects. docs/grafana.json draws them.
+Counters start at zero with the daemon, as Prometheus expects. docs/grafana.json is a dashboard of them.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ OFFSET_BUCKETS_MS = (-120, -80, -40, 0, 40, 80, 120)
 
 
 class Metrics:
-    """Everything that is counted; made only where a textfile is configured, for the library costs memory."""
+    """All metrics; created only if a textfile is configured, because the library takes memory."""
 
     def __init__(self, known: Iterable[Job]) -> None:
-        """`known`: jobs that were finished before, which are not counted."""
+        """`known`: jobs that finished before, which are not counted."""
         import prometheus_client as prometheus
 
         self._registry = registry = prometheus.CollectorRegistry()
@@ -40,31 +40,31 @@ class Metrics:
 
         self.info = gauge("info", "The running version.", "version")
         self.state = gauge("state", "1 for the state the daemon is in.", "state")
-        self.jobs = gauge("jobs", "Folders by where they are: current, queue, waiting.", "place")
-        self.fps = gauge("fps", "Pictures a second of all videos being rendered, 0 when none is.")
-        self.percent = gauge("progress_percent", "Of the videos being rendered, on average.")
-        self.free = gauge("free_bytes", "Room left for an ordinary writer.", "disk")
+        self.jobs = gauge("jobs", "Folders by place: current, queue, waiting.", "place")
+        self.fps = gauge("fps", "Frames per second of all videos being rendered, 0 if none is.")
+        self.percent = gauge("progress_percent", "Average progress of the videos being rendered.")
+        self.free = gauge("free_bytes", "Free space for an ordinary writer.", "disk")
         self.seen = gauge("last_update_timestamp_seconds", "When this file was written.")
         self.finished = counter("jobs_finished", "Folders by outcome: done, failed.", "outcome")
         self.videos = counter("videos_finished", "Videos by outcome: done, failed.", "outcome")
-        self.failures = counter("failures", "Why videos or folders failed, by message code.", "code")
-        self.attempts = counter("attempts", "Attempts at videos that came to an end, one way or the other.")
+        self.failures = counter("failures", "Failures of videos and folders, by message code.", "code")
+        self.attempts = counter("attempts", "Attempts at videos that are done or failed.")
         self.seconds = counter("phase_seconds", "Seconds spent on finished videos by phase.", "phase")
-        for outcome in ("done", "failed"):  # a counter that appears with its first event hides it from increase()
+        for outcome in ("done", "failed"):  # increase() misses the first event of a counter that appears with it
             self.finished.labels(outcome), self.videos.labels(outcome)
         for phase in get_args(Phase):
             self.seconds.labels(phase)
-        self.made = counter("made_seconds", "Length of the finished videos.")
-        self.frames = counter("made_frames", "Pictures in the finished videos.")
+        self.made = counter("made_seconds", "Duration of the finished videos, seconds.")
+        self.frames = counter("made_frames", "Frames in the finished videos.")
         self.offset = prometheus.Histogram(
             "heygemd_sync_offset_milliseconds",
-            "Lips behind the voice, measured on finished videos where it can be told.",
+            "How far the lips are behind the voice, in finished videos where it could be measured.",
             buckets=OFFSET_BUCKETS_MS,
             registry=registry,
         )
 
     def update(self, snapshot: Snapshot, finished: Iterable[Job], now: float) -> None:
-        """Take in the state of things at `now` (wall clock)."""
+        """Update all metrics from the state at `now` (wall clock)."""
         self.info.labels(snapshot.health.version).set(1)
         for state in get_args(State):
             self.state.labels(state).set(state == snapshot.state)

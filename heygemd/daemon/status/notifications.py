@@ -1,4 +1,4 @@
-"""News for the administrator, as files in state/outbox: the daemon has no network, `heygemd notify` sends them."""
+"""Notifications for the administrator, as files in the outbox: the daemon has no network, see `send_notifications`."""
 
 from __future__ import annotations
 
@@ -6,42 +6,46 @@ import json
 import time
 import uuid
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from loguru import logger
 
 from ...config.schema import Config
-from ...errors import InfrastructureError, describe, printable
+from ...errors import InfrastructureError, LocalDiskError, describe, printable
 from ...job import Job
 from ...storage import atomic
 
-PATIENCE_S = 60.0
-"""A trouble that is over sooner is not worth a message."""
+REPORT_PAUSE_AFTER_S = 60.0
+"""A pause that is over sooner is not reported."""
 DAY_S = 24 * 3600
+DIGEST_DAY = "digest"
+"""File in the state folder: the day of the last digest."""
 
 
-class Herald:
-    """Notices what is worth telling and puts it into the outbox; reads, never waits, never fails."""
+class Notifier:
+    """Writes a notification for each event that the configuration asks for; never waits, never fails."""
 
     def __init__(self, config: Config, known: Iterable[Job]) -> None:
-        """`known`: jobs that were finished before."""
+        """`known`: jobs that finished before; they are not reported."""
         self.config = config
-        self._told = {job.id for job in known}
-        self._trouble: tuple[str, float] | None = None
-        self._trouble_told = False
+        self._reported = {job.id for job in known}
+        self._paused_since: float | None = None
+        self._digest_day = ""
+        self._pause_reported = False
 
-    def notice(self, finished: Iterable[Job], trouble: InfrastructureError | None, now: float) -> None:
-        """Take in the state of things at `now` (wall clock)."""
+    def update(self, finished: Iterable[Job], paused_by: InfrastructureError | None, now: float) -> None:
+        """Compare the state at `now` (wall clock) with what was reported."""
         if not self.config.notify.urls:
             return
         for job in finished:
-            if job.id not in self._told:
-                self._told.add(job.id)
-                self._job(job)
-        self._notice_trouble(trouble, now)
-        self._digest(finished, now)
+            if job.id not in self._reported:
+                self._reported.add(job.id)
+                self._report_job(job)
+        self._report_pause(paused_by, now)
+        self._report_digest(finished, now)
 
-    def _job(self, job: Job) -> None:
+    def _report_job(self, job: Job) -> None:
         failed = [v for v in job.videos if v.state == "failed"]
         event = "failed" if failed or job.problem else "done"
         problems = [(job.problem, job.problem.fields)] if job.problem else [(v.problem, v.facts()) for v in failed]
@@ -54,40 +58,50 @@ class Herald:
         }
         self._put(event, fields)
 
-    def _notice_trouble(self, trouble: InfrastructureError | None, now: float) -> None:
-        if trouble is None:
-            if self._trouble_told:
+    def _report_pause(self, paused_by: InfrastructureError | None, now: float) -> None:
+        if paused_by is None:
+            if self._pause_reported:
                 self._put("recovered", {})
-            self._trouble, self._trouble_told = None, False
+            self._paused_since, self._pause_reported = None, False
             return
-        if self._trouble is None:
-            self._trouble = (trouble.code, now)
-        if not self._trouble_told and now - self._trouble[1] >= PATIENCE_S:
-            self._trouble_told = True
-            self._put("paused", {"problems": [{"code": trouble.code, "fields": trouble.fields}]})
+        if self._paused_since is None:
+            self._paused_since = now
+        if not self._pause_reported and now - self._paused_since >= REPORT_PAUSE_AFTER_S:
+            self._pause_reported = True
+            self._put("paused", {"problems": [{"code": paused_by.code, "fields": paused_by.fields}]})
 
-    def _digest(self, finished: Iterable[Job], now: float) -> None:
-        """Once a day, at the hour that was asked for; a file remembers the day."""
+    def _report_digest(self, finished: Iterable[Job], now: float) -> None:
+        """Write a digest once a day, from the configured hour on; a file remembers the day."""
         moment = time.localtime(now)
         if "digest" not in self.config.notify.on or moment.tm_hour < self.config.notify.digest_hour:
             return
-        told, today = self.config.paths.state / "digest", time.strftime("%Y-%m-%d", moment)
-        if told.exists() and told.read_text() == today:
+        today = time.strftime("%Y-%m-%d", moment)
+        if today in (self._digest_day, _read(self.config.paths.state / DIGEST_DAY)):
             return
+        self._digest_day = today
         recent = [job for job in finished if now - job.finished < DAY_S]
         good = sum(v.state == "done" for job in recent for v in job.videos)
         bad = sum(v.state == "failed" for job in recent for v in job.videos)
-        atomic.write(told, today.encode())
         self._put("digest", {"jobs": len(recent), "good": good, "bad": bad})
+        self._write(self.config.paths.state / DIGEST_DAY, today.encode())
 
     def _put(self, event: str, fields: dict[str, Any]) -> None:
         if event not in self.config.notify.on:
             return
         item = {"event": event, "time": time.time(), **fields}
-        folder = self.config.paths.outbox
+        data = json.dumps(item, ensure_ascii=False, default=str).encode("utf-8", "replace")
+        self._write(self.config.paths.outbox / f"{time.time_ns()}-{uuid.uuid4().hex[:6]}.json", data)
+
+    def _write(self, path: Path, data: bytes) -> None:
         try:
-            atomic.make_folder(folder)
-            data = json.dumps(item, ensure_ascii=False, default=str).encode("utf-8", "replace")
-            atomic.write(folder / f"{time.time_ns()}-{uuid.uuid4().hex[:6]}.json", data)
-        except Exception as error:  # a message that cannot be written must not stop the work it tells of
-            logger.warning("a notification could not be written: {}", describe(error))
+            atomic.make_folder(path.parent)
+            atomic.write(path, data)
+        except LocalDiskError as error:  # must not stop the work that is reported
+            logger.warning("cannot write a notification: {}", describe(error))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:
+        return ""

@@ -1,6 +1,7 @@
-"""`heygemd notify`: sends what lies in the outbox through apprise (mail, WeCom, DingTalk, Feishu, Slack, webhooks …).
+"""`heygemd notify`: sends what is in the outbox through apprise (mail, WeCom, DingTalk, Feishu, Slack, webhooks …).
 
-Started by systemd when the outbox is not empty; ends when it is. Many news become one message: that is the rate limit.
+systemd starts it when the outbox is not empty; it ends when it is. Several notifications become one message, which
+limits the rate.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ...storage import atomic
 
 UNDELIVERED, SENT = "undelivered", "notifications-sent.json"
 GATHER_S, HOUR_S = 3.0, 3600.0
-"""News that come together are told together."""
+"""Notifications written within this time are sent together."""
 RETRY_S = (30.0, 120.0, 600.0, 1800.0, 3600.0)
 GIVE_UP_S = 24 * HOUR_S
 SHOWN = 30
@@ -32,28 +33,28 @@ Wait = Callable[[float], None]
 def deliver(config: Config, wait: Wait = time.sleep) -> bool:
     """Send until the outbox is empty; return whether everything could be sent.
 
-    What nobody took for a day is moved to state/undelivered, so that it is neither lost nor tried for ever.
+    What could not be sent for a day is moved to state/undelivered: not lost, but not tried forever.
     """
     outbox, failures, lost = config.paths.outbox, 0, 0
     while _waiting(outbox):
         wait(GATHER_S if not failures else RETRY_S[min(failures, len(RETRY_S)) - 1])
         wait(_until_allowed(config))
         items = {path: _read(path) for path in _waiting(outbox)}
-        news = [item for item in items.values() if item is not None]
-        if news and _send(config, *compose(config, news)):
+        readable = [item for item in items.values() if item is not None]
+        if readable and _send(config, *compose(config, readable)):
             failures = 0
-            _remember(config)
+            _record_sent(config)
             for path in [path for path, item in items.items() if item is not None]:
                 path.unlink(missing_ok=True)
-        elif news:
+        elif readable:
             failures += 1
-        hopeless = [path for path, item in items.items() if path.exists() and _hopeless(config, item)]
-        lost += _put_aside(hopeless, config.paths.state / UNDELIVERED)
+        given_up = [path for path, item in items.items() if path.exists() and _give_up(config, item)]
+        lost += _move_to(given_up, config.paths.state / UNDELIVERED)
     return not lost
 
 
 def compose(config: Config, items: list[Item]) -> tuple[str, str]:
-    """Return title and body for some news, in the first of the configured languages."""
+    """Return title and body for some notifications, in the first of the configured languages."""
     language = config.pages.languages[0]
     lines = [_line(config, item, language) for item in items[:SHOWN]]
     if len(items) > SHOWN:
@@ -65,7 +66,7 @@ def compose(config: Config, items: list[Item]) -> tuple[str, str]:
 
 
 def _line(config: Config, item: Item, language: str) -> str:
-    """Return one piece of news in the configured words, or in ours."""
+    """Return one notification, by the configured template or by the default text."""
     problems = [catalog.text_with_file_name(p["code"], p["fields"], language) for p in item.get("problems", ())]
     fields = {**item, "why": "\n".join(problems), "share": str(config.paths.share), "host": socket.gethostname()}
     own = config.notify.templates.get(item["event"])
@@ -77,12 +78,12 @@ def _line(config: Config, item: Item, language: str) -> str:
 
 
 def _send(config: Config, title: str, body: str) -> bool:
-    import apprise  # here: half a second, and only this needs it
+    import apprise  # imported here: it takes half a second
 
     post = apprise.Apprise()
     for url in config.notify.urls:
         if not post.add(url.get_secret_value()):
-            logger.error("a notification address is not understood: {}", url)
+            logger.error("invalid notification address: {}", url)
     sent = bool(post.notify(title=title, body=body, body_format=apprise.NotifyFormat.TEXT))
     (logger.info if sent else logger.warning)("{}: {}", "sent" if sent else "could not be sent", title)
     return sent
@@ -100,21 +101,21 @@ def _read(path: Path) -> Item | None:
         return None
 
 
-def _hopeless(config: Config, item: Item | None) -> bool:
-    """Whether a piece of news is unreadable, has nobody to go to, or was tried for long enough."""
+def _give_up(config: Config, item: Item | None) -> bool:
+    """Return whether a notification is unreadable, has no address to go to, or is too old."""
     return item is None or not config.notify.urls or time.time() - item["time"] > GIVE_UP_S
 
 
-def _put_aside(paths: list[Path], folder: Path) -> int:
+def _move_to(paths: list[Path], folder: Path) -> int:
     for path in paths:
         atomic.make_folder(folder)
         atomic.rename(path, folder / path.name)
-        logger.error("given up: {}", folder / path.name)
+        logger.error("gave up sending a notification: {}", folder / path.name)
     return len(paths)
 
 
 def _history(config: Config) -> list[float]:
-    """Return when messages were sent in the last hour."""
+    """Return when messages were sent during the last hour."""
     try:
         times = json.loads((config.paths.state / SENT).read_bytes())
     except (OSError, ValueError):
@@ -130,6 +131,6 @@ def _until_allowed(config: Config) -> float:
     return max(0.0, sent[-config.notify.max_per_hour] + HOUR_S - time.time())
 
 
-def _remember(config: Config) -> None:
+def _record_sent(config: Config) -> None:
     sent = [*_history(config), time.time()]
     atomic.write(config.paths.state / SENT, json.dumps(sent).encode())

@@ -1,4 +1,4 @@
-"""The picture of one moment as plain data: what status.json holds; its schema lies in docs/status.schema.json."""
+"""A snapshot of the daemon as plain data, which is the content of status.json; schema: docs/status.schema.json."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ State = Literal["idle", "working", "paused", "share-unavailable", "stopped"]
 
 
 class View(BaseModel):
-    """A frozen part of the picture; all names are safe to print, all links are relative to the share."""
+    """A frozen part of a snapshot; all names are safe to print, all links are relative to the share."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -23,10 +23,10 @@ class View(BaseModel):
 class VideoView(View):
     """One video of a job.
 
-    phase      of a running one: copy-in, analyse, study, render, measure
-    percent    over the whole video; fps: pictures a second in this phase; eta_s: seconds left, None while unknown
+    phase      of a running video: copy-in, analyse, study, render, measure
+    percent    of the whole video; fps: frames per second in this phase; eta_s: seconds left, None if unknown
     text       why it failed, by language
-    warnings   done, but worth telling: a text by language for each
+    warnings   of a finished video: one text by language for each
     link       the finished video, percent-encoded; thumbnail: a small JPEG of it
     """
 
@@ -45,12 +45,12 @@ class VideoView(View):
 class JobView(View):
     """One folder.
 
-    id         tells it from another of the same name, the same from arrival to end
+    id         distinguishes folders of the same name; constant from claim to end
     state      held, copying, settling, waiting, ready (in the inbox); claiming, claimed, publishing; done, failed
-    folder     where it lies in the share, "" when somebody has moved a finished one away since
-    link       its report, percent-encoded, while there is one
+    folder     its path in the share, "" if a finished one was moved away
+    link       its report, percent-encoded, if there is one
     text       what it waits for or why it failed, by language
-    arrived, finished   ISO 8601 with the server's offset, "" while unknown
+    arrived, finished   ISO 8601 with the server's offset, "" if unknown
     """
 
     id: str
@@ -70,7 +70,7 @@ class JobView(View):
 
 
 class Health(View):
-    """What the service stands on. Free space in GiB, None while unknown; gpus: the graphics cards' names."""
+    """Version, free space in GiB (None if unknown) and the names of the GPUs."""
 
     version: str = __version__
     gpus: tuple[str, ...] = ()
@@ -81,12 +81,12 @@ class Health(View):
 class Snapshot(View):
     """Everything at one moment.
 
-    state    what the daemon does as a whole; detail: why, by language
+    state    of the whole daemon; detail: the reason, by language
     current  the job being rendered; beside: others that are rendered at the same time
-    queue    what follows, in order
-    waiting  folders that are not ready, and why; "inbox" itself where files lie loose in it
-    recent   finished ones, newest first
-    updated  ISO 8601; written at least once a minute, so that silence means the daemon or the share is away
+    queue    what comes next, in order
+    waiting  folders that are not ready, with the reason; and "inbox" if files lie directly in it
+    recent   finished jobs, newest first
+    updated  ISO 8601; at most a minute old while daemon and share are up
     """
 
     schema_version: int = SCHEMA
@@ -109,6 +109,10 @@ class Snapshot(View):
     def running(self) -> list[VideoView]:
         """All videos being rendered."""
         return [video for job in self.working for video in job.videos if video.state == "running"]
+
+    def as_json(self) -> bytes:
+        """Return the content of status.json."""
+        return (self.model_dump_json() + "\n").encode("utf-8", "replace")
 
     def line(self) -> str:
         """Return the one line that `systemctl status` shows."""

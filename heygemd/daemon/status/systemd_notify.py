@@ -1,4 +1,4 @@
-"""Talking to systemd over its notify socket: ready, a status line, the watchdog from the main loop only."""
+"""systemd's notify socket: ready, a status line, and the watchdog, which only the main loop pings."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sdnotify
 from ...errors import printable
 
 
-class Notifier:
-    """Says nothing when no systemd listens."""
+class SystemdNotify:
+    """Sends nothing if the service was not started by systemd."""
 
     def __init__(self) -> None:
         """Reads NOTIFY_SOCKET from the environment."""
@@ -16,14 +16,14 @@ class Notifier:
         self._last = ""
 
     def ready(self) -> None:
-        """Say that settings and records are loaded; the share may still be away."""
+        """Report that configuration and records are loaded; the share may still be missing."""
         self._socket.notify("READY=1")
 
     def status(self, line: str) -> None:
-        """Show one line in `systemctl status`, when it changed."""
+        """Show one line in `systemctl status`, if it changed."""
         if line != self._last:
             self._last = line
-            # The library encodes as Latin-1 and swallows the error: these are the bytes of UTF-8.
+            # The library encodes as Latin-1 and hides the error: this makes it send the bytes of UTF-8.
             self._socket.notify(f"STATUS={printable(line)}".encode().decode("latin-1"))
 
     def alive(self) -> None:
@@ -31,11 +31,11 @@ class Notifier:
         self._socket.notify("WATCHDOG=1")
 
     def close(self) -> None:
-        """Close the socket; nothing is said afterwards."""
+        """Close the socket; nothing is sent afterwards."""
         if self._socket.socket is not None:
             self._socket.socket.close()
             self._socket.socket = None
 
     def stopping(self) -> None:
-        """Say that a stop was begun."""
+        """Report that the service is stopping."""
         self._socket.notify("STOPPING=1")

@@ -8,7 +8,7 @@ from heygemd.daemon.publish import report
 
 
 def test_reports_are_made_in_a_thread_and_from_a_copy_of_the_record(run, monkeypatch):
-    make, makers, given = report.papers, [], []
+    make, makers, given = report.make, [], []
 
     def slow(job, *rest):
         makers.append(threading.current_thread())
@@ -16,7 +16,7 @@ def test_reports_are_made_in_a_thread_and_from_a_copy_of_the_record(run, monkeyp
         time.sleep(0.3)
         return make(job, *rest)
 
-    monkeypatch.setattr(report, "papers", slow)
+    monkeypatch.setattr(report, "make", slow)
 
     async def scenario(queue):
         job = queue.job("a", 1)

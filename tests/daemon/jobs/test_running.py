@@ -2,7 +2,7 @@
 
 from heygemd.config.schema import GIB
 from heygemd.daemon.intake import claim
-from heygemd.daemon.status.builder import Board
+from heygemd.daemon.status.builder import SnapshotBuilder
 from heygemd.errors import InfrastructureError, NotReady
 
 
@@ -11,7 +11,7 @@ def test_the_snapshot_shows_all_running_videos(run):
         queue.executor.slots = 3
         queue.job("a", 2, arrived=0), queue.job("b", 1, arrived=100)
         await queue.expect_started("a/1", "a/2", "b/1")
-        snapshot = Board(queue.config, queue.state, queue.share).snapshot()
+        snapshot = SnapshotBuilder(queue.config, queue.state, queue.share).build()
         assert (snapshot.current.name, [job.name for job in snapshot.beside], snapshot.queue) == ("a", ["b"], ())
         assert [v.percent for v in snapshot.running] == [25, 25, 25]
         assert "v1.mp4 25% and 2 more videos" in snapshot.line()

@@ -41,22 +41,22 @@ def settings(place: Path, **rules: object) -> Config:
     return Config(paths=Paths(share=place / "share"), retention=Retention(**rules))
 
 
-def plan(chosen: Config) -> list[retention.Step]:
+def plan(chosen: Config) -> list[retention.RetentionStep]:
     return transfer.finish(retention.plan(chosen, NOW))
 
 
-def apply(chosen: Config, steps: list[retention.Step]) -> None:
+def apply(chosen: Config, steps: list[retention.RetentionStep]) -> None:
     for step in steps:
         transfer.finish(retention.carry_out(chosen, step))
 
 
-def names(steps: list[retention.Step]) -> list[str]:
+def names(steps: list[retention.RetentionStep]) -> list[str]:
     return [step.folder.name for step in steps]
 
 
 def test_nothing_goes_by_default(place: Path) -> None:
     finished(place, "done", "old", 4000)
-    assert not retention.wanted(Config())
+    assert not retention.enabled(Config())
     assert plan(settings(place)) == []
 
 
@@ -121,12 +121,12 @@ def test_the_command_only_shows(place: Path) -> None:
 
 def test_nothing_goes_unannounced(place: Path) -> None:
     finished(place, "done", "old", 31)
-    chosen, notices = settings(place, done_days=30, action="delete", notice_h=1), retention.Notices()
-    assert notices.due(chosen, plan(chosen), 100.0) == []
-    assert notices.due(chosen, plan(chosen), 3600.0) == []
-    assert names(notices.due(chosen, plan(chosen), 3701.0)) == ["old"]
-    assert notices.due(chosen, [], 4000.0) == []  # somebody took it away
-    assert notices.due(chosen, plan(chosen), 9000.0) == []
+    chosen, announcements = settings(place, done_days=30, action="delete", notice_h=1), retention.Announcements()
+    assert announcements.due(chosen, plan(chosen), 100.0) == []
+    assert announcements.due(chosen, plan(chosen), 3600.0) == []
+    assert names(announcements.due(chosen, plan(chosen), 3701.0)) == ["old"]
+    assert announcements.due(chosen, [], 4000.0) == []  # somebody took it away
+    assert announcements.due(chosen, plan(chosen), 9000.0) == []
 
 
 def test_a_running_daemon_announces_and_does_it(place: Path) -> None:

@@ -19,7 +19,7 @@ from aiosmtpd.controller import Controller
 from heygemd.config import loader
 from heygemd.config.schema import Config, Notify, Paths
 from heygemd.daemon.status import send_notifications
-from heygemd.daemon.status.notifications import Herald
+from heygemd.daemon.status.notifications import Notifier
 from heygemd.errors import ConfigError, InfrastructureError
 from heygemd.job import Job, Media, Problem, Video
 
@@ -89,33 +89,33 @@ def outbox(settings: Config) -> list[dict[str, Any]]:
 
 def test_what_is_worth_telling_is_noticed_once(tmp_path: Path) -> None:
     chosen = settings(tmp_path, "json://localhost")
-    herald = Herald(chosen, [job(0)])
+    notifier = Notifier(chosen, [job(0)])
     full = InfrastructureError("share_full")
-    herald.notice([job(0), job(1), job(2, failed=True)], None, MORNING)
+    notifier.update([job(0), job(1), job(2, failed=True)], None, MORNING)
     for seconds in (0, 30, 90, 120):
-        herald.notice([], full, MORNING + seconds)
-    herald.notice([], None, MORNING + 200)
-    herald.notice([], None, MORNING + 300)
+        notifier.update([], full, MORNING + seconds)
+    notifier.update([], None, MORNING + 200)
+    notifier.update([], None, MORNING + 300)
     assert [item["event"] for item in outbox(chosen)] == ["done", "failed", "digest", "paused", "recovered"]
 
 
 def test_a_trouble_that_is_soon_over_is_not_told(tmp_path: Path) -> None:
     chosen = settings(tmp_path, "json://localhost")
-    herald = Herald(chosen, [])
-    herald.notice([], InfrastructureError("share_full"), MORNING - 7200)
-    herald.notice([], None, MORNING - 7190)
+    notifier = Notifier(chosen, [])
+    notifier.update([], InfrastructureError("share_full"), MORNING - 7200)
+    notifier.update([], None, MORNING - 7190)
     assert outbox(chosen) == []
 
 
 def test_without_addresses_nothing_is_written(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
-    Herald(chosen, []).notice([job()], None, MORNING)
+    Notifier(chosen, []).update([job()], None, MORNING)
     assert list(chosen.paths.state.iterdir()) == []
 
 
 def test_a_webhook_is_told_what_failed_and_why(tmp_path: Path, hook: Hook) -> None:
     chosen = settings(tmp_path, hook.url)
-    Herald(chosen, []).notice([job(7, failed=True)], None, MORNING - 7200)
+    Notifier(chosen, []).update([job(7, failed=True)], None, MORNING - 7200)
     assert send_notifications.deliver(chosen, lambda _: None)
     (message,) = hook.heard
     assert '"job 7" needs attention: 0 of 1 videos' in message["title"]
@@ -127,7 +127,7 @@ def test_a_folder_that_was_rejected_is_not_counted_in_videos(tmp_path: Path, hoo
     chosen = settings(tmp_path, hook.url)
     problem = Problem(code="shortcut", fields={"name": "anna.lnk"})
     rejected = job(8).model_copy(update={"videos": [], "problem": problem, "destination": "failed/job 8"})
-    Herald(chosen, []).notice([rejected], None, MORNING - 7200)
+    Notifier(chosen, []).update([rejected], None, MORNING - 7200)
     send_notifications.deliver(chosen, lambda _: None)
     assert hook.heard[0]["title"].endswith('"job 8" could not be processed (failed/job 8).')
     assert '"anna.lnk" is only a shortcut' in hook.heard[0]["message"]
@@ -149,7 +149,7 @@ def test_mail_arrives(tmp_path: Path) -> None:
     mail.start()
     try:
         chosen = settings(tmp_path, f"mailto://127.0.0.1:{port}?from=heygemd@example.com&to=admin@example.com")
-        Herald(chosen, []).notice([job(3)], None, MORNING - 7200)
+        Notifier(chosen, []).update([job(3)], None, MORNING - 7200)
         assert send_notifications.deliver(chosen, lambda _: None)
     finally:
         mail.stop()
@@ -160,7 +160,7 @@ def test_a_server_that_says_no_is_tried_again_later(tmp_path: Path, hook: Hook) 
     hook.refusals = 2
     waits: list[float] = []
     chosen = settings(tmp_path, hook.url)
-    Herald(chosen, []).notice([job()], None, MORNING - 7200)
+    Notifier(chosen, []).update([job()], None, MORNING - 7200)
     assert send_notifications.deliver(chosen, waits.append)
     assert len(hook.heard) == 1
     assert [w for w in waits if w in send_notifications.RETRY_S] == [30.0, 120.0]
@@ -169,10 +169,10 @@ def test_a_server_that_says_no_is_tried_again_later(tmp_path: Path, hook: Hook) 
 def test_many_news_become_one_message_within_the_limit(tmp_path: Path, hook: Hook) -> None:
     chosen = settings(tmp_path, hook.url, max_per_hour=1)
     waits: list[float] = []
-    herald = Herald(chosen, [])
-    herald.notice([job(1)], None, MORNING - 7200)
+    notifier = Notifier(chosen, [])
+    notifier.update([job(1)], None, MORNING - 7200)
     send_notifications.deliver(chosen, waits.append)
-    herald.notice([job(n) for n in range(2, 40)], None, MORNING - 7200)
+    notifier.update([job(n) for n in range(2, 40)], None, MORNING - 7200)
     send_notifications.deliver(chosen, waits.append)
     assert len(hook.heard) == 2
     assert "38 notifications" in hook.heard[1]["title"]
@@ -182,7 +182,7 @@ def test_many_news_become_one_message_within_the_limit(tmp_path: Path, hook: Hoo
 def test_what_nobody_takes_for_a_day_is_put_aside(tmp_path: Path, hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
     hook.refusals = 99
     chosen = settings(tmp_path, hook.url)
-    Herald(chosen, []).notice([job()], None, MORNING - 7200)
+    Notifier(chosen, []).update([job()], None, MORNING - 7200)
     (chosen.paths.state / "outbox" / "0.json").write_text("{half")
     now = time.time()
     monkeypatch.setattr(send_notifications.time, "time", lambda: now + send_notifications.GIVE_UP_S + 1)
@@ -192,7 +192,7 @@ def test_what_nobody_takes_for_a_day_is_put_aside(tmp_path: Path, hook: Hook, mo
 
 def test_words_of_ones_own(tmp_path: Path, hook: Hook) -> None:
     chosen = settings(tmp_path, hook.url, templates={"done": "{job} -> {folder}"})
-    Herald(chosen, []).notice([job(5)], None, MORNING - 7200)
+    Notifier(chosen, []).update([job(5)], None, MORNING - 7200)
     send_notifications.deliver(chosen, lambda _: None)
     assert hook.heard[0]["message"].strip() == "job 5 -> done/j"
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from heygemd.daemon.status import builder
+from heygemd.daemon.status import share_pages
 from heygemd.job import Job, Media
 from heygemd.storage import share_layout
 
@@ -26,9 +26,9 @@ def finished(share_root: Path, number: int, destination: str) -> Job:
 def test_a_link_leads_only_to_what_its_own_job_left_there(tmp_path: Path) -> None:
     share_layout.create(tmp_path)
     jobs = [finished(tmp_path, n, where) for n, where in enumerate(["done/a", "done/b", "failed/c", "done/a"])]
-    assert builder.gone(tmp_path, jobs) == {"0"}
+    assert share_pages.moved_away(tmp_path, jobs) == {"0"}
     (tmp_path / "failed" / "c").rename(tmp_path / "inbox" / "c")
-    assert builder.gone(tmp_path, jobs) == {"0", "2"}
+    assert share_pages.moved_away(tmp_path, jobs) == {"0", "2"}
 
 
 def test_a_share_that_is_away_has_lost_nothing(tmp_path: Path) -> None:
@@ -36,4 +36,4 @@ def test_a_share_that_is_away_has_lost_nothing(tmp_path: Path) -> None:
     jobs = [finished(tmp_path, 1, "done/a")]
     tmp_path.joinpath(share_layout.MARKER).unlink()
     with pytest.raises(FileNotFoundError):
-        builder.gone(tmp_path, jobs)
+        share_pages.moved_away(tmp_path, jobs)

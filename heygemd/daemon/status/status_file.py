@@ -1,0 +1,24 @@
+"""status.json in the state folder: what the running daemon tells `heygemd status` and `heygemd watch`."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from ...config.schema import Config
+from ...storage import atomic
+from .snapshot import Snapshot
+
+NAME = "status.json"
+
+
+def write(config: Config, snapshot: Snapshot) -> None:
+    """Replace the file. Raises LocalDiskError."""
+    atomic.write(config.paths.state / NAME, snapshot.as_json(), mode=0o644, durable=False)
+
+
+def read(config: Config) -> Snapshot | None:
+    """Return the snapshot that a daemon with this configuration last wrote, or None."""
+    try:
+        return Snapshot.model_validate_json((config.paths.state / NAME).read_bytes())
+    except (OSError, ValidationError):
+        return None
