@@ -1,7 +1,7 @@
-"""Makes face_shape.safetensors: the mean face and how its lower half moves with five measured quantities.
+"""Makes face_shape.safetensors: the mean face and the modes by which its lower half follows the mouth parameters.
 
 Mean: generalised Procrustes over the clips' meshes. Modes: least squares of every point's displacement (each clip's own
-mean removed) on the five quantities of `speak.measure`, so that a mode changes its own quantity by one and no other.
+mean removed) on the five mouth parameters, so that a mode changes its own parameter by one and no other.
 """
 
 from __future__ import annotations
@@ -11,26 +11,26 @@ from collections.abc import Iterable
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..render.face.mesh_indices import LEFT_EYE_OUTER, RIGHT_EYE_OUTER
+from ..render.face.mesh_indices import CHIN, FOREHEAD_TOP, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 from ..render.face.mouth_params import MOUTH_PARAMS, measure_mouth
 from ..render.face.pose import align
 from ..render.scene import F32
 
-STRAIGHT_DEG = 20.0
+MAX_YAW_DEG = 20.0
 MAX_FRAMES_A_CLIP = 150
 ROUNDS = 4
 FREE_BELOW, FREE_ABOVE = 0.62, 0.36
-"""Height under the eye line, in eye distances: points lower than the first move freely, higher than the second not."""
+"""Distances below the eye line, in eye distances: points below the first move freely, above the second not at all."""
 
 
-def straight(points: F32, mean: F32) -> F32:
+def frontal(points: F32, mean: F32) -> F32:
     """Return (n, 468, 3) meshes in the mean face's frame, near-frontal frames only, at most MAX_FRAMES_A_CLIP."""
     points = points[np.isfinite(points[:, 0, 0])]
     points = points[:: max(1, len(points) // MAX_FRAMES_A_CLIP)]
     if not len(points):
         return points
     pose = align(points, mean)
-    return pose.to_face(points)[np.abs(pose.angles_deg()[:, 0]) < STRAIGHT_DEG]
+    return pose.to_face(points)[np.abs(pose.angles_deg()[:, 0]) < MAX_YAW_DEG]
 
 
 def mean_face(clips: Iterable[F32]) -> F32:
@@ -38,7 +38,7 @@ def mean_face(clips: Iterable[F32]) -> F32:
     clips = [c[np.isfinite(c[:, 0, 0])] for c in clips]
     mean = _normal(np.median(clips[0], 0))
     for _ in range(ROUNDS):
-        mean = _normal(np.mean([np.median(straight(c, mean), 0) for c in clips if len(straight(c, mean))], 0))
+        mean = _normal(np.mean([np.median(frontal(c, mean), 0) for c in clips if len(frontal(c, mean))], 0))
     return mean
 
 
@@ -53,7 +53,7 @@ def _normal(mean: F32) -> F32:
     x = mean[LEFT_EYE_OUTER] - mean[RIGHT_EYE_OUTER]
     size = np.linalg.norm(x)
     x = x / size
-    y = mean[152] - mean[10]
+    y = mean[CHIN] - mean[FOREHEAD_TOP]
     y = y - x * (x @ y)
     y /= np.linalg.norm(y)
     mean = mean @ np.stack([x, y, np.cross(x, y)], 1) / size
@@ -61,15 +61,15 @@ def _normal(mean: F32) -> F32:
 
 
 def modes(clips: Iterable[F32], mean: F32) -> F32:
-    """Return (len(MOUTH_PARAMS), 468, 3) displacement of every point for one unit of each quantity."""
-    rows, quantities = [], []
+    """Return (len(MOUTH_PARAMS), 468, 3) displacement of every point for one unit of each mouth parameter."""
+    rows, params = [], []
     for clip in clips:
-        shapes = straight(clip, mean)
+        shapes = frontal(clip, mean)
         if len(shapes) > 10:
             rows.append((shapes - shapes.mean(0)).reshape(len(shapes), -1))
             q = measure_mouth(shapes)
-            quantities.append(q - q.mean(0))
-    x, y = np.concatenate(quantities).astype(np.float64), np.concatenate(rows).astype(np.float64)
+            params.append(q - q.mean(0))
+    x, y = np.concatenate(params).astype(np.float64), np.concatenate(rows).astype(np.float64)
     fit = np.linalg.lstsq(x, y, rcond=None)[0].reshape(len(MOUTH_PARAMS), -1, 3)
     fit = (fit + fit[:, mirror(mean)] * [-1, 1, 1]) / 2
     free = np.clip((mean[:, 1] - FREE_ABOVE) / (FREE_BELOW - FREE_ABOVE), 0, 1)

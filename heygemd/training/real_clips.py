@@ -1,4 +1,4 @@
-"""Talking videos as arrays: the mesh of each frame and the sound, for measuring and for the face's shape."""
+"""Talking videos as arrays, for training and evaluation: the mesh of each frame, and the sound."""
 
 from __future__ import annotations
 
@@ -22,14 +22,18 @@ CACHE_BYTES = 1 << 30
 
 
 class Clip(NamedTuple):
-    """points (T, 468, 3) float32 with NaN where no face · fps · voice (samples,) float32 at 16 kHz."""
+    """A talking video.
+
+    points  (T, 468, 3) float32 in pixels, NaN where no face
+    voice   (samples,) float32 at 16 kHz
+    """
 
     points: F32
     fps: float
     voice: F32
 
 
-def meshes(frames: Iterator[Image]) -> F32:
+def track_largest_face(frames: Iterator[Image]) -> F32:
     """Return (T, 468, 3) points of the largest face, NaN where none."""
     detector, mesh, rows, square = BlazeFace(), FaceMesh(), [], None
     for image in frames:
@@ -45,8 +49,8 @@ def meshes(frames: Iterator[Image]) -> F32:
     return np.asarray(rows, np.float32).reshape(-1, MESH_POINTS, 3)
 
 
-def sound(path: Path) -> F32:
-    """Return the sound track as mono float32 at 16 kHz, empty if there is none."""
+def load_sound(path: Path) -> F32:
+    """Return (samples,) float32 mono at 16 kHz of the sound track, empty if there is none."""
     with tempfile.TemporaryDirectory() as folder:
         cache = Cache(Path(folder) / "cache", CACHE_BYTES)
         try:
@@ -57,20 +61,20 @@ def sound(path: Path) -> F32:
             return np.zeros(0, np.float32)
 
 
-def load(path: Path, cache: Path) -> Clip:
-    """Return a clip, tracked once and then read from `cache`."""
+def load_clip(path: Path, cache: Path) -> Clip:
+    """Return a clip, tracked once and then read from the folder `cache`."""
     kept = cache / f"{path.name}.npz"
     if not kept.exists():
         picture = decode.describe(path, Limits())
         frames, _ = decode.small_frames(picture)
         cache.mkdir(parents=True, exist_ok=True)
-        np.savez(kept, points=meshes(frames), fps=float(picture.fps), voice=sound(path))
+        np.savez(kept, points=track_largest_face(frames), fps=float(picture.fps), voice=load_sound(path))
     with np.load(kept) as data:
         return Clip(data["points"], float(data["fps"]), data["voice"])
 
 
-def of(folder: Path, cache: Path) -> Iterator[tuple[str, Clip]]:
-    """Yield (name, clip) of every video in a folder."""
+def load_folder(folder: Path, cache: Path) -> Iterator[tuple[str, Clip]]:
+    """Yield (file name, clip) of every video in a folder."""
     for path in sorted(folder.iterdir()):
         if path.is_file():
-            yield path.name, load(path, cache)
+            yield path.name, load_clip(path, cache)

@@ -1,4 +1,4 @@
-"""Sentences, written for this project, whose words the corpus shuffles; Mandarin in pinyin for espeak-ng."""
+"""Sentences written for this project, whose words the corpus shuffles; Mandarin in pinyin for espeak-ng."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ SENTENCES = {
 }
 
 
-def sentence(language: str, chance: random.Random) -> str:
-    """Return a few words of a language: a stretch of a sentence or a random mixture, with a pause now and then."""
+def sentence(language: str, chooser: random.Random) -> str:
+    """Return a few words of a language, successive or random ones, sometimes with a pause."""
     words = SENTENCES[language].split()
-    count = chance.randint(4, 12)
-    if chance.random() < 0.4:
-        start = chance.randrange(max(1, len(words) - count))
+    count = chooser.randint(4, 12)
+    if chooser.random() < 0.4:
+        start = chooser.randrange(max(1, len(words) - count))
         picked = words[start : start + count]
     else:
-        picked = chance.choices(words, k=count)
-    cut = chance.randrange(2, count)
-    return " ".join(picked[:cut]) + chance.choice([", ", " ", " ", ". "]) + " ".join(picked[cut:]) + "."
+        picked = chooser.choices(words, k=count)
+    cut = chooser.randrange(2, count)
+    return " ".join(picked[:cut]) + chooser.choice([", ", " ", " ", ". "]) + " ".join(picked[cut:]) + "."

@@ -1,4 +1,4 @@
-"""Synthesised speech with known lips, roughed up to sound like rooms and microphones."""
+"""Synthesised speech with known lips, augmented to sound like rooms and microphones."""
 
 from __future__ import annotations
 
@@ -11,90 +11,94 @@ import numpy as np
 from scipy.signal import fftconvolve
 
 from ..render.audio import mel
-from ..render.engines.mesh import viseme_net as lips
+from ..render.engines.mesh import viseme_net
 from ..render.scene import F32
 from .sentences import SENTENCES, sentence
 from .synthetic_speech import FESTIVAL_VOICES, FLITE_VOICES, Utterance, espeak, festival, flite
-from .visemes import targets
+from .visemes import mouth_targets
 
 VARIANTS = ["", "+f1", "+f2", "+f3", "+f4", "+f5", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+m7", "+m8", "+klatt2"]
 VARIANTS += ["+Annie", "+Andy", "+linda", "+adam", "+steph", "+grandpa", "+klatt4", "+belinda", "+paul"]
-SPOKEN_BY = ["espeak"] * 5 + ["flite"] * 4 + ["festival"] * 2
-RESAMPLED = (0.84, 1.2)
-"""Playing faster or slower changes pitch and size of the vocal tract together."""
+SYNTHESISERS = ["espeak"] * 5 + ["flite"] * 4 + ["festival"] * 2
+SPEEDS = (0.84, 1.2)
+"""Playing faster or slower changes the pitch and the size of the vocal tract together."""
 
 
 class Example(NamedTuple):
-    """A stretch of speech: sound (samples,) float32 at 16 kHz, lips (T, 5) float32 at 50 Hz."""
+    """An excerpt of speech.
+
+    sound  (samples,) float32 at 16 kHz
+    lips   (T, 5) float32 mouth parameters at 50 Hz, as departures from the closed mouth
+    """
 
     sound: F32
     lips: F32
 
 
-def say(chance: random.Random) -> tuple[Utterance, bool]:
+def random_utterance(chooser: random.Random) -> tuple[Utterance, bool]:
     """Return a random utterance and whether its phones are IPA."""
-    by = chance.choice(SPOKEN_BY)
+    by = chooser.choice(SYNTHESISERS)
     if by == "espeak":
-        language = chance.choice(list(SENTENCES))
-        voice = language + chance.choice(VARIANTS)
-        speed, pitch, spread = chance.randint(120, 230), chance.randint(25, 75), chance.randint(20, 80)
-        return espeak(sentence(language, chance), voice, speed, pitch, spread), True
-    text = sentence("en-us", chance)
-    stretch = chance.uniform(0.8, 1.3)
+        language = chooser.choice(list(SENTENCES))
+        voice = language + chooser.choice(VARIANTS)
+        speed, pitch, spread = chooser.randint(120, 230), chooser.randint(25, 75), chooser.randint(20, 80)
+        return espeak(sentence(language, chooser), voice, speed, pitch, spread), True
+    text = sentence("en-us", chooser)
+    stretch = chooser.uniform(0.8, 1.3)
     if by == "flite":
-        return flite(text, chance.choice(FLITE_VOICES), stretch, chance.choice([0, 0, 90, 120, 160, 200, 240])), False
-    return festival(text, chance.choice(FESTIVAL_VOICES), stretch), False
+        return flite(text, chooser.choice(FLITE_VOICES), stretch, chooser.choice([0, 0, 90, 120, 160, 200, 240])), False
+    return festival(text, chooser.choice(FESTIVAL_VOICES), stretch), False
 
 
 def examples(count: int, seed: int, variants: int = 2) -> list[Example]:
-    """Return `count` synthesised utterances, each in `variants` acoustic disguises."""
-    chance, noise = random.Random(seed), np.random.default_rng(seed)
+    """Return `count` synthesised utterances, each with `variants` augmentations."""
+    chooser, rng = random.Random(seed), np.random.default_rng(seed)
     made: list[Example] = []
     last = np.zeros(1, np.float32)
     for _ in range(count):
-        spoken, ipa = say(chance)
-        speed, pad = chance.uniform(*RESAMPLED), chance.uniform(0.1, 0.6)
+        spoken, ipa = random_utterance(chooser)
+        speed, pad = chooser.uniform(*SPEEDS), chooser.uniform(0.1, 0.6)
         sound = librosa.resample(spoken.sound, orig_sr=spoken.rate_hz * speed, target_sr=mel.VOICE_RATE_HZ)
         silence = np.zeros(int(pad * mel.VOICE_RATE_HZ), np.float32)
         sound = np.concatenate([silence, sound, silence]).astype(np.float32)
         phones = [(a / speed + pad, b / speed + pad, name) for a, b, name in spoken.phones]
-        moved = targets(phones, len(sound) / mel.VOICE_RATE_HZ, lips.RATE_HZ, ipa)
-        made += (Example(rough(sound, noise, last), moved) for _ in range(variants))
+        moved = mouth_targets(phones, len(sound) / mel.VOICE_RATE_HZ, viseme_net.RATE_HZ, ipa)
+        made += (Example(augment(sound, rng, last), moved) for _ in range(variants))
         last = sound
     return made
 
 
-def rough(sound: F32, noise: np.random.Generator, other: F32) -> F32:
-    """Return the sound as a room, a microphone, background noise and a narrow line might leave it."""
+def augment(sound: F32, rng: np.random.Generator, other: F32) -> F32:
+    """Return (samples,) float32 sound with random reverberation, microphone, noise (or `other` speech) and gain."""
     out = sound.astype(np.float64)
-    if noise.random() < 0.5:
-        tail = noise.uniform(0.1, 0.5)
-        length = int(tail * 16_000)
-        echo = noise.standard_normal(length) * np.exp(-6.9 * np.arange(length) / length)
-        echo = echo / np.linalg.norm(echo) * noise.uniform(0.1, 0.6)
+    if rng.random() < 0.5:
+        tail = rng.uniform(0.1, 0.5)
+        length = int(tail * mel.VOICE_RATE_HZ)
+        echo = rng.standard_normal(length) * np.exp(-6.9 * np.arange(length) / length)
+        echo = echo / np.linalg.norm(echo) * rng.uniform(0.1, 0.6)
         echo[0] = 1.0
         out = fftconvolve(out, echo)[: len(out)]
-    out = _coloured(out, noise)
+    out = _coloured(out, rng)
     level = np.sqrt(np.mean(out**2)) + 1e-9
-    hiss = noise.standard_normal(len(out))
-    if noise.random() < 0.5:
+    hiss = rng.standard_normal(len(out))
+    if rng.random() < 0.5:
         hiss = np.cumsum(hiss) - np.convolve(np.cumsum(hiss), np.ones(400) / 400, "same")
-    if noise.random() < 0.2 and len(other) > 1:
+    if rng.random() < 0.2 and len(other) > 1:
         hiss = np.resize(other, len(out)).astype(np.float64)
-    hiss *= level / (np.sqrt(np.mean(hiss**2)) + 1e-9) * 10 ** (-noise.uniform(8, 50) / 20)
-    return np.asarray((out + hiss) * 10 ** (noise.uniform(-25, 0) / 20), np.float32)
+    hiss *= level / (np.sqrt(np.mean(hiss**2)) + 1e-9) * 10 ** (-rng.uniform(8, 50) / 20)
+    return np.asarray((out + hiss) * 10 ** (rng.uniform(-25, 0) / 20), np.float32)
 
 
 def _coloured(
-    sound: np.ndarray[tuple[int], np.dtype[np.float64]], noise: np.random.Generator
+    sound: np.ndarray[tuple[int], np.dtype[np.float64]], rng: np.random.Generator
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Tilt and bend the spectrum by up to some 10 dB, sometimes cut it like a telephone or a low-rate codec."""
+    """Filter the spectrum smoothly by up to some 10 dB, sometimes cut it like a telephone or a low-rate codec."""
     spectrum = np.fft.rfft(sound)
     hertz = np.linspace(0, 8_000, len(spectrum))
-    knots = noise.normal(0, 4, 8) + noise.normal(0, 6) * np.linspace(-1, 1, 8)
+    knots = rng.normal(0, 4, 8) + rng.normal(0, 6) * np.linspace(-1, 1, 8)
     gain = np.interp(np.log2(hertz + 60), np.linspace(np.log2(60), np.log2(8060), 8), knots)
-    if noise.random() < 0.25:
-        gain -= 60 * np.clip((hertz - noise.uniform(3_300, 7_000)) / 500, 0, 1)
+    if rng.random() < 0.25:
+        gain -= 60 * np.clip((hertz - rng.uniform(3_300, 7_000)) / 500, 0, 1)
     return np.asarray(np.fft.irfft(spectrum * 10 ** (gain / 20), len(sound)), np.float64)
 
 

@@ -1,4 +1,4 @@
-"""Synthesised speech with known sounds and times: espeak-ng (many languages), flite and festival (English)."""
+"""Synthesised speech with known phones and their times: espeak-ng (many languages), flite and festival (English)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ RATE, PITCH, RANGE = 1, 3, 4
 
 
 class Utterance(NamedTuple):
-    """sound (samples,) float32 · rate_hz · phones (start_s, end_s, name); IPA from espeak-ng, ARPAbet otherwise."""
+    """An utterance.
+
+    sound   (samples,) float32 at `rate_hz`
+    phones  (start_s, end_s, name); IPA from espeak-ng, ARPAbet otherwise
+    """
 
     sound: F32
     rate_hz: int
@@ -53,33 +57,33 @@ _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 @cache
 def _espeak() -> tuple[Any, int, list[Any]]:
-    """Return the library, its rate and what its callback fills."""
+    """Return the library, its sample rate and the list that its callback fills."""
     library = ctypes.CDLL(ctypes.util.find_library("espeak-ng") or "libespeak-ng.so.1")
     rate = library.espeak_Initialize(RETRIEVAL, 200, None, PHONEME_EVENTS_IPA)
-    heard: list[Any] = []
+    received: list[Any] = []
 
-    def take(samples: Any, count: int, events: Any) -> int:
+    def collect(samples: Any, count: int, events: Any) -> int:
         if samples and count:
-            heard.append(np.ctypeslib.as_array(samples, (count,)).copy())
+            received.append(np.ctypeslib.as_array(samples, (count,)).copy())
         k = 0
         while events and events[k].type != END:
             if events[k].type == PHONEME:
-                # Names of eight bytes have no terminating zero.
+                # A name of eight bytes has no terminating zero.
                 name = bytes(events[k].id.string)[:8].split(b"\0")[0].decode("utf-8", "ignore")
-                heard.append((events[k].audio_position / 1000, name))
+                received.append((events[k].audio_position / 1000, name))
             k += 1
         return 0
 
-    callback = _CALLBACK(take)
+    callback = _CALLBACK(collect)
     library.espeak_SetSynthCallback(callback)
-    heard.append(callback)
-    return library, rate, heard
+    received.append(callback)
+    return library, rate, received
 
 
 def espeak(text: str, voice: str, words_a_minute: int = 170, pitch: int = 50, spread: int = 50) -> Utterance:
-    """Speak `text` by espeak-ng's `voice`, such as "cmn" or "en-us+f3"."""
-    library, rate, heard = _espeak()
-    del heard[1:]
+    """Return `text` spoken by espeak-ng's `voice`, such as "cmn" or "en-us+f3"; ValueError if it has no such voice."""
+    library, rate, received = _espeak()
+    del received[1:]
     if library.espeak_SetVoiceByName(voice.encode()):
         raise ValueError(f"espeak-ng has no voice {voice}")
     for parameter, value in ((RATE, words_a_minute), (PITCH, pitch), (RANGE, spread)):
@@ -87,9 +91,9 @@ def espeak(text: str, voice: str, words_a_minute: int = 170, pitch: int = 50, sp
     raw = text.encode() + b"\0"
     library.espeak_Synth(raw, len(raw), 0, 1, 0, 1, None, None)
     library.espeak_Synchronize()
-    whole = np.concatenate([part for part in heard[1:] if isinstance(part, np.ndarray)])
+    whole = np.concatenate([part for part in received[1:] if isinstance(part, np.ndarray)])
     sound = np.asarray(whole / 32768, np.float32)
-    marks = [part for part in heard[1:] if isinstance(part, tuple)]
+    marks = [part for part in received[1:] if isinstance(part, tuple)]
     ends = [start for start, _ in marks[1:]] + [len(sound) / rate]
     phones = [(a, b, name) for (a, name), b in zip(marks, ends, strict=True)]
     return Utterance(sound, rate, phones)
@@ -103,7 +107,7 @@ def _read(path: Path) -> tuple[F32, int]:
 
 
 def flite(text: str, voice: str, stretch: float = 1.0, pitch_hz: int = 0) -> Utterance:
-    """Speak English `text` by flite."""
+    """Return English `text` spoken by flite."""
     with tempfile.TemporaryDirectory() as folder:
         said = Path(folder) / "said.wav"
         command = ["flite", "-voice", voice, "--setf", f"duration_stretch={stretch}", "-psdur", "-t", text, str(said)]
@@ -120,7 +124,7 @@ def flite(text: str, voice: str, stretch: float = 1.0, pitch_hz: int = 0) -> Utt
 
 
 def festival(text: str, voice: str, stretch: float = 1.0) -> Utterance:
-    """Speak English `text` by festival."""
+    """Return English `text` spoken by festival."""
     with tempfile.TemporaryDirectory() as folder:
         said, segments, script = (Path(folder) / name for name in ("said.wav", "said.seg", "say.scm"))
         quoted = text.replace('"', "")

@@ -1,4 +1,4 @@
-"""Trains the judge of lips against voice: matching moments against shifted ones and against other people's."""
+"""Trains SyncNet: matching moments of lips and voice against shifted ones and against other people's."""
 
 from __future__ import annotations
 
@@ -12,58 +12,62 @@ import torch
 from torch import Tensor, nn
 
 from ..render.audio import mel as features
-from ..render.face.mouth_params import MOUTH_PARAMS, measure_mouth
-from ..render.face.pose import align
+from ..render.face.mouth_params import MOUTH_PARAMS, measure_meshes
 from ..render.scene import F32
 from ..render.sync import av_offset
 from ..render.sync.syncnet import SyncNet, movement
 from .real_clips import Clip
-from .real_lessons import quantities
+from .real_lessons import mouth_params
 from .synthetic_corpus import Example
-from .train_lips import disguise, schedule
+from .train_lips import augment_mel, set_learning_rate
 
 REACH = 25
-"""Shifts that it must tell apart, in frames of 50 Hz to either side."""
+"""Shifts that it learns to distinguish, in frames of 50 Hz to either side."""
 CROP_FRAMES, BATCH, RATE = 130, 24, 1.5e-3
 REAL_SHARE = 0.7
 LENGTHS_S, SHIFTS_S = (2.56, 3.0, 5.0, av_offset.SAMPLE_S), (0.08, 0.16, 0.32)
-"""What `shifts` tries: how much is judged, and by how much the sound is moved to either side."""
+"""What `shift_errors` tries: how much is measured, and by how much the sound is shifted to either side."""
 
 
 class Pair(NamedTuple):
-    """mel (2T, BANDS) levelled · moved (T, 5), see syncnet.movement."""
+    """A voice and the mouth that belongs to it.
+
+    mel    (2T, BANDS) float32 normalised log-mel at 100 Hz
+    moved  (T, 5) float32 at 50 Hz, see syncnet.movement
+    """
 
     mel: F32
     moved: F32
 
 
-def spoken(examples: Sequence[Example]) -> list[Pair]:
-    """Return synthesised speech with its known lips."""
+def synthetic_pairs(examples: Sequence[Example]) -> list[Pair]:
+    """Return pairs of synthesised speech and its known lips."""
     long = [e for e in examples if len(e.lips) > CROP_FRAMES + 2 * REACH]
     heard = [(features.log_mel(e.sound), movement(e.lips)) for e in long]
     return [Pair(features.normalise(mel, features.energy_vad(mel)), moved) for mel, moved in heard]
 
 
-def filmed(clips: Sequence[Clip]) -> list[Pair]:
-    """Return real people with their own sound, as it is: a constant offset of a clip cancels over many clips."""
-    found = [(features.normalised_mel(clip.voice), quantities(clip)) for clip in clips]
+def real_pairs(clips: Sequence[Clip]) -> list[Pair]:
+    """Return pairs of real people and their own sound. Constant offsets of clips cancel out over many clips."""
+    found = [(features.normalised_mel(clip.voice), mouth_params(clip)) for clip in clips]
     pairs = [Pair(mel[: 2 * len(rows)], movement(rows[: len(mel) // 2])) for mel, rows in found if rows is not None]
     return [pair for pair in pairs if len(pair.moved) >= CROP_FRAMES]
 
 
-def fit(sources: Sequence[list[Pair]], steps: int, seed: int = 0, net: SyncNet | None = None) -> SyncNet:
-    """Return a judge (`net` trained on, if given); AdamW, weights averaged over the last two fifths.
+def train(sources: Sequence[list[Pair]], steps: int, seed: int = 0, net: SyncNet | None = None) -> SyncNet:
+    """Return a trained network; AdamW, weights averaged over the last two fifths.
 
     sources  synthesised speech first, then real people, who get REAL_SHARE of the steps; or either alone
+    net      to train further
     """
     torch.manual_seed(seed)
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     net = (net or SyncNet()).train()
     mean = torch.optim.swa_utils.AveragedModel(net)
     adam = torch.optim.AdamW(net.parameters(), RATE, weight_decay=0.02)
     for step in range(steps):
-        schedule(adam, RATE, step, steps)
-        error = loss(net, *_batch(sources[-1 if chance.random() < REAL_SHARE else 0], chance))
+        set_learning_rate(adam, RATE, step, steps)
+        error = loss(net, *_batch(sources[-1 if rng.random() < REAL_SHARE else 0], rng))
         adam.zero_grad()
         torch.autograd.backward(error)
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -75,23 +79,23 @@ def fit(sources: Sequence[list[Pair]], steps: int, seed: int = 0, net: SyncNet |
 
 
 def loss(net: SyncNet, mel: Tensor, moved: Tensor) -> Tensor:
-    """Cross-entropy of the true shift among all, and (half as much) of the true voice among the batch's."""
+    """Return the cross-entropy of the true shift among all, plus half that of the true voice among the batch's."""
     heard, seen = net.voice(mel), net.mouth(moved)
     inner = heard[:, :, REACH:-REACH]
     length, sharpness = inner.shape[2], net.sharpness.exp()
-    shifts = range(2 * REACH + 1)
-    curve = torch.stack([(inner * seen[:, :, k : k + length]).mean((1, 2)) for k in shifts], 1)
+    lags = range(2 * REACH + 1)
+    curve = torch.stack([(inner * seen[:, :, k : k + length]).mean((1, 2)) for k in lags], 1)
     true_shift = torch.full((len(mel),), REACH)
     others = torch.einsum("nct,mct->nm", inner, seen[:, :, REACH:-REACH]) / (inner.shape[1] * length)
     shifted = nn.functional.cross_entropy(curve * sharpness, true_shift, label_smoothing=0.05)
     return shifted + 0.5 * nn.functional.cross_entropy(others * sharpness, torch.arange(len(mel)))
 
 
-def shifts(net: SyncNet, clip: Clip) -> dict[float, list[float]]:
-    """Return by how many ms each of SHIFTS_S is missed, by the length that was judged; the whole clip as SAMPLE_S."""
-    seen = _measured(clip)
+def shift_errors(net: SyncNet, clip: Clip) -> dict[float, list[float]]:
+    """Return by how many ms each of SHIFTS_S is missed, by measured length; the whole clip counts as SAMPLE_S."""
+    params = measure_meshes(clip.points)
     missed: dict[float, list[float]] = {}
-    length = len(seen) / clip.fps - 2 * max(SHIFTS_S) - 0.04
+    length = len(params) / clip.fps - 2 * max(SHIFTS_S) - 0.04
     for wanted in LENGTHS_S:
         seconds = min(wanted, length)
         if seconds < av_offset.MIN_SPEECH_S or (wanted < av_offset.SAMPLE_S and seconds < wanted):
@@ -101,7 +105,7 @@ def shifts(net: SyncNet, clip: Clip) -> dict[float, list[float]]:
         def estimate(shift_s: float, first: int = first, last: int = last) -> float:
             low, high = (round((k / clip.fps - shift_s) * features.VOICE_RATE_HZ) for k in (first, last))
             fps = Fraction(clip.fps).limit_denominator(1001)
-            curve = av_offset.correlation_curve(seen[first:last], fps, clip.voice[max(low, 0) : high], net)
+            curve = av_offset.correlation_curve(params[first:last], fps, clip.voice[max(low, 0) : high], net)
             return av_offset.peak_ms(curve) if len(curve) else math.nan
 
         still = estimate(0.0)
@@ -110,28 +114,19 @@ def shifts(net: SyncNet, clip: Clip) -> dict[float, list[float]]:
     return missed
 
 
-def _measured(clip: Clip) -> F32:
-    """Return (frames, 5) quantities as `sync.watch` gives them, NaN without a face."""
-    good = np.isfinite(clip.points[:, 0, 0])
-    rows = np.full((len(good), len(MOUTH_PARAMS)), np.nan, np.float32)
-    if good.any():
-        rows[good] = measure_mouth(align(clip.points[good]).to_face(clip.points[good]))
-    return rows
-
-
-def _batch(pairs: list[Pair], chance: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Return (BATCH, BANDS, 2T), (BATCH, 5, T) random crops; mouths are made louder, noisier and partly unseen."""
+def _batch(pairs: list[Pair], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Return random crops, (BATCH, BANDS, 2T) and (BATCH, 5, T); movements are scaled, made noisy and partly hidden."""
     mel = np.zeros((BATCH, features.BANDS, 2 * CROP_FRAMES), np.float32)
     moved = np.zeros((BATCH, len(MOUTH_PARAMS), CROP_FRAMES), np.float32)
-    for row, which in enumerate(chance.integers(len(pairs), size=BATCH)):
+    for row, which in enumerate(rng.integers(len(pairs), size=BATCH)):
         pair = pairs[which]
-        start = int(chance.integers(len(pair.moved) - CROP_FRAMES + 1))
+        start = int(rng.integers(len(pair.moved) - CROP_FRAMES + 1))
         mel[row] = pair.mel[2 * start : 2 * (start + CROP_FRAMES)].T
         moved[row] = pair.moved[start : start + CROP_FRAMES].T
-        disguise(mel[row], chance)
-        moved[row] *= np.exp(chance.normal(0, 0.2, (len(MOUTH_PARAMS), 1)))
-        moved[row] += chance.normal(0, 0.15, moved[row].shape)
-        moved[row] += chance.normal(0, 0.2) * np.cumsum(chance.normal(0, 0.1, moved[row].shape), 1)
-        if chance.random() < 0.3:
-            moved[row, 1:] *= chance.random()
+        augment_mel(mel[row], rng)
+        moved[row] *= np.exp(rng.normal(0, 0.2, (len(MOUTH_PARAMS), 1)))
+        moved[row] += rng.normal(0, 0.15, moved[row].shape)
+        moved[row] += rng.normal(0, 0.2) * np.cumsum(rng.normal(0, 0.1, moved[row].shape), 1)
+        if rng.random() < 0.3:
+            moved[row, 1:] *= rng.random()
     return torch.from_numpy(mel), torch.from_numpy(moved)

@@ -1,4 +1,4 @@
-"""Trains what tells speech from music and noise: recorded speech with pauses, over music and effects."""
+"""Trains voice activity detection: recorded speech with pauses, over music and rng."""
 
 from __future__ import annotations
 
@@ -11,76 +11,82 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..render.audio import mel as features
-from ..render.audio.vad import VadNet
+from ..render.audio.vad import ENTER_PROBABILITY, LEAVE_PROBABILITY, VadNet, speech_probability
 from ..render.scene import F32
-from .synthetic_corpus import rough
-from .train_lips import disguise, schedule
+from .synthetic_corpus import augment
+from .train_lips import augment_mel, set_learning_rate
 
-LESSON_S, CROP_S = 16, 8
+EXAMPLE_S, CROP_S = 16, 8
 SILENT_SHARE, QUIET_SHARE = 0.15, 0.25
-"""Lessons without speech, and lessons without anything behind the speech."""
+"""Shares of examples without speech, and of those with nothing behind the speech."""
 PAUSE_S = (0.15, 2.5)
-APART_DB = (-4.0, 30.0)
-"""How far the speech lies above what is behind it."""
+SNR_DB = (-4.0, 30.0)
+"""Range of the speech's level above what is behind it."""
 BATCH, RATE = 32, 2e-3
 RATE_HZ = features.VOICE_RATE_HZ
 
 
-class Lesson(NamedTuple):
-    """mel (2T, BANDS) levelled at 100 Hz · talk (T,) 0 or 1 at 50 Hz."""
+class VadExample(NamedTuple):
+    """A sound and where there is speech in it.
+
+    mel   (2T, BANDS) float32 normalised log-mel at 100 Hz
+    talk  (T,) float32 0 or 1 at 50 Hz
+    """
 
     mel: F32
     talk: F32
 
 
-def lessons(voices: Sequence[F32], behind: Sequence[F32], count: int, seed: int) -> list[Lesson]:
-    """Return `count` stretches of LESSON_S: `voices` with pauses, over a piece of one of `behind`, 16 kHz all."""
-    noise = np.random.default_rng(seed)
-    return [_lesson(voices, behind, noise) for _ in range(count)]
+def make_examples(voices: Sequence[F32], behind: Sequence[F32], count: int, seed: int) -> list[VadExample]:
+    """Return `count` examples of EXAMPLE_S: `voices` with pauses over an excerpt of one of `behind`, all at 16 kHz."""
+    rng = np.random.default_rng(seed)
+    return [_make_example(voices, behind, rng) for _ in range(count)]
 
 
-def _lesson(voices: Sequence[F32], behind: Sequence[F32], noise: np.random.Generator) -> Lesson:
-    clean = _spoken(voices, noise) if noise.random() > SILENT_SHARE else np.zeros(LESSON_S * RATE_HZ, np.float32)
+def _make_example(voices: Sequence[F32], behind: Sequence[F32], rng: np.random.Generator) -> VadExample:
+    clean = (
+        _speech_with_pauses(voices, rng) if rng.random() > SILENT_SHARE else np.zeros(EXAMPLE_S * RATE_HZ, np.float32)
+    )
     spoken = bool(clean.any())
-    talk = features.energy_vad(features.log_mel(clean)) if spoken else np.zeros(LESSON_S * features.RATE_HZ, bool)
-    sound = rough(clean, noise, np.zeros(1, np.float32)) if spoken else clean
-    if not spoken or noise.random() > QUIET_SHARE:
-        piece = rough(_piece(behind, noise), noise, np.zeros(1, np.float32))
-        apart = float(noise.uniform(*APART_DB))
-        power = float(np.mean(sound[np.abs(sound) > 0] ** 2)) if spoken else float(10 ** (-noise.uniform(10, 40) / 10))
+    talk = features.energy_vad(features.log_mel(clean)) if spoken else np.zeros(EXAMPLE_S * features.RATE_HZ, bool)
+    sound = augment(clean, rng, np.zeros(1, np.float32)) if spoken else clean
+    if not spoken or rng.random() > QUIET_SHARE:
+        piece = augment(_excerpt(behind, rng), rng, np.zeros(1, np.float32))
+        apart = float(rng.uniform(*SNR_DB))
+        power = float(np.mean(sound[np.abs(sound) > 0] ** 2)) if spoken else float(10 ** (-rng.uniform(10, 40) / 10))
         sound = sound + piece * np.sqrt(power / (float(np.mean(piece**2)) + 1e-12) * 10 ** (-apart / 10))
     mel = features.log_mel(np.asarray(sound, np.float32))
     count = min(len(mel), len(talk)) // 2
-    return Lesson(
+    return VadExample(
         features.normalise(mel, features.energy_vad(mel))[: 2 * count], talk[: 2 * count : 2].astype(np.float32)
     )
 
 
-def _spoken(voices: Sequence[F32], noise: np.random.Generator) -> F32:
-    sound = np.zeros(LESSON_S * RATE_HZ, np.float32)
-    at = int(noise.uniform(*PAUSE_S) * RATE_HZ)
+def _speech_with_pauses(voices: Sequence[F32], rng: np.random.Generator) -> F32:
+    sound = np.zeros(EXAMPLE_S * RATE_HZ, np.float32)
+    at = int(rng.uniform(*PAUSE_S) * RATE_HZ)
     while at < len(sound):
-        voice = voices[int(noise.integers(len(voices)))]
+        voice = voices[int(rng.integers(len(voices)))]
         part = voice[: len(sound) - at]
         sound[at : at + len(part)] = part
-        at += len(voice) + int(noise.uniform(*PAUSE_S) * RATE_HZ)
+        at += len(voice) + int(rng.uniform(*PAUSE_S) * RATE_HZ)
     return sound
 
 
-def _piece(behind: Sequence[F32], noise: np.random.Generator) -> F32:
-    whole = behind[int(noise.integers(len(behind)))]
-    start = int(noise.integers(max(1, len(whole) - LESSON_S * RATE_HZ)))
-    return np.resize(whole[start : start + LESSON_S * RATE_HZ], LESSON_S * RATE_HZ)
+def _excerpt(behind: Sequence[F32], rng: np.random.Generator) -> F32:
+    whole = behind[int(rng.integers(len(behind)))]
+    start = int(rng.integers(max(1, len(whole) - EXAMPLE_S * RATE_HZ)))
+    return np.resize(whole[start : start + EXAMPLE_S * RATE_HZ], EXAMPLE_S * RATE_HZ)
 
 
-def fit(learnt: Sequence[Lesson], steps: int, seed: int = 0) -> VadNet:
+def train(examples: Sequence[VadExample], steps: int, seed: int = 0) -> VadNet:
     """Return a trained network; AdamW on cross-entropy."""
     torch.manual_seed(seed)
-    noise, net = np.random.default_rng(seed), VadNet().train()
+    rng, net = np.random.default_rng(seed), VadNet().train()
     adam = torch.optim.AdamW(net.parameters(), RATE, weight_decay=0.01)
     for step in range(steps):
-        schedule(adam, RATE, step, steps)
-        mel, talk = _batch(learnt, noise)
+        set_learning_rate(adam, RATE, step, steps)
+        mel, talk = _batch(examples, rng)
         error = nn.functional.binary_cross_entropy_with_logits(net(mel), talk)
         adam.zero_grad()
         torch.autograd.backward(error)
@@ -88,29 +94,25 @@ def fit(learnt: Sequence[Lesson], steps: int, seed: int = 0) -> VadNet:
     return net.eval()
 
 
-def _batch(learnt: Sequence[Lesson], noise: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+def _batch(examples: Sequence[VadExample], rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
     length = CROP_S * 50
     mels = np.empty((BATCH, features.BANDS, 2 * length), np.float32)
     talks = np.empty((BATCH, length), np.float32)
     for k in range(BATCH):
-        lesson = learnt[int(noise.integers(len(learnt)))]
-        start = int(noise.integers(len(lesson.talk) - length + 1))
-        mels[k] = lesson.mel[2 * start : 2 * (start + length)].T
-        disguise(mels[k], noise)
-        talks[k] = lesson.talk[start : start + length]
+        example = examples[int(rng.integers(len(examples)))]
+        start = int(rng.integers(len(example.talk) - length + 1))
+        mels[k] = example.mel[2 * start : 2 * (start + length)].T
+        augment_mel(mels[k], rng)
+        talks[k] = example.talk[start : start + length]
     return torch.from_numpy(mels), torch.from_numpy(talks)
 
 
-def missed(net: VadNet, learnt: Sequence[Lesson]) -> tuple[float, float]:
-    """Return the shares of speech taken for none, and of no speech taken for some."""
-    from ..render.audio.vad import ENTER_PROBABILITY, LEAVE_PROBABILITY, speech_probability
-
+def error_rates(net: VadNet, examples: Sequence[VadExample]) -> tuple[float, float]:
+    """Return the share of speech that is missed, and the share of the rest that is taken for speech."""
     said: list[NDArray[np.bool_]] = []
-    for lesson in learnt:
-        said.append(
-            features.hysteresis(speech_probability(net, lesson.mel), ENTER_PROBABILITY, LEAVE_PROBABILITY)[::2][
-                : len(lesson.talk)
-            ]
-        )
-    heard, true = np.concatenate(said), np.concatenate([lesson.talk for lesson in learnt]) > 0
+    for example in examples:
+        probability = speech_probability(net, example.mel)
+        found = features.hysteresis(probability, ENTER_PROBABILITY, LEAVE_PROBABILITY)
+        said.append(found[::2][: len(example.talk)])
+    heard, true = np.concatenate(said), np.concatenate([example.talk for example in examples]) > 0
     return float((~heard[true]).mean()), float(heard[~true].mean())

@@ -1,8 +1,8 @@
-"""What the mouth does for each sound, and how sounds run into each other.
+"""The mouth's shape for each class of sounds, and coarticulation.
 
-The table gives, for each class of sounds, how the five quantities of `render.mouth` depart from rest (in eye distances)
-and how strongly the sound insists on its opening and on its width. Sounds run together by dominance functions
-(Cohen and Massaro 1993, Modeling coarticulation in synthetic visual speech).
+The table gives, for each viseme, how the five mouth parameters depart from rest (in eye distances) and how dominant it
+is in opening and width. Neighbouring sounds are blended by dominance functions (Cohen and Massaro 1993, Modeling
+coarticulation in synthetic visual speech).
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from ..render.scene import F32
 
 
 class Viseme(NamedTuple):
-    """Departures from rest in eye distances, and dominance of the vertical quantities and of the width."""
+    """Departures from rest in eye distances, and dominance in the vertical parameters and in the width."""
 
     open: float
     width: float
     jaw: float
     upper: float
     lower: float
-    insist: float = 1.0
-    insist_width: float = 1.0
+    dominance: float = 1.0
+    width_dominance: float = 1.0
 
 
 SILENCE = Viseme(0.0, 0.0, 0.0, 0.0, 0.0, 1.2, 0.8)
@@ -93,39 +93,42 @@ ARPABET = {
 _BY_IPA = {symbol: name for name, symbols in IPA.items() for symbol in symbols.split()}
 _BY_ARPABET = {symbol: name for name, symbols in ARPABET.items() for symbol in symbols.split()}
 GLIDES = {"ay": ("ah", "ih"), "aw": ("ah", "oo"), "ey": ("eh", "ee"), "oy": ("aw", "ih"), "ow": ("oh", "oo")}
-HUSHED = {"tʃ": "hush", "dʒ": "hush", "tɕ": "hush", "dʑ": "hush", "tʂ": "hush", "ts": "hiss", "dz": "hiss"}
+AFFRICATES = {"tʃ": "hush", "dʒ": "hush", "tɕ": "hush", "dʑ": "hush", "tʂ": "hush", "ts": "hiss", "dz": "hiss"}
 BEFORE_S, AFTER_S = 0.060, 0.045
-"""How far a sound reaches into its neighbours: lips prepare a sound more than they follow it."""
+"""How far a sound reaches into its neighbours: lips move earlier before a sound than they linger after it."""
 SILENCE_REACH_S = 0.08
 
 
-def classes(phone: str, ipa: bool) -> list[str]:
-    """Return the viseme classes that a phone passes through; none for silence and marks."""
+def viseme_classes(phone: str, ipa: bool) -> list[str]:
+    """Return the names of the visemes that a phone passes through; none for silence and marks.
+
+    ipa  whether the phone is IPA, otherwise ARPAbet
+    """
     if not ipa:
         name = phone.lower().rstrip("012")
         return list(GLIDES.get(name, [_BY_ARPABET[name]] if name in _BY_ARPABET else []))
     if phone.startswith("("):
         return []
-    for affricate, name in HUSHED.items():
+    for affricate, name in AFFRICATES.items():
         if phone.startswith(affricate):
             return [name]
     found = [_BY_IPA[symbol] for symbol in phone if symbol in _BY_IPA]
     return found[:2]
 
 
-def targets(phones: list[tuple[float, float, str]], seconds: float, rate_hz: int, ipa: bool) -> F32:
-    """Return (T, 5) float32 departures from rest while the phones (start_s, end_s, name) are spoken."""
+def mouth_targets(phones: list[tuple[float, float, str]], seconds: float, rate_hz: int, ipa: bool) -> F32:
+    """Return (T, 5) float32 departures from rest at `rate_hz` while the phones (start_s, end_s, name) are spoken."""
     times = (np.arange(int(seconds * rate_hz)) + 0.5) / rate_hz
     value = np.zeros((len(times), 5))
     weight = np.full((len(times), 5), 1e-3)
     for start, end, phone in phones:
-        names = classes(phone, ipa)
+        names = viseme_classes(phone, ipa)
         parts: list[Viseme] = [VISEMES[name] for name in names] or [SILENCE]
         edges = np.linspace(start, end, len(parts) + 1)
         for viseme, a, b in zip(parts, edges[:-1], edges[1:], strict=True):
             dominance = _dominance(times, float(a), float(b), bool(names))
-            each = np.array([viseme.insist] * 5) * dominance[:, None]
-            each[:, 1] = viseme.insist_width * dominance
+            each = np.array([viseme.dominance] * 5) * dominance[:, None]
+            each[:, 1] = viseme.width_dominance * dominance
             value += each * np.array(viseme[:5])
             weight += each
     return np.asarray(value / weight, np.float32)
@@ -135,7 +138,7 @@ def _dominance(times: np.ndarray[tuple[int], np.dtype[np.float64]], start: float
     if not sound and end - start < 0.03:
         return np.zeros(len(times), np.float32)
     before, after = (BEFORE_S, AFTER_S) if sound else (SILENCE_REACH_S, SILENCE_REACH_S)
-    # A sound is reached in its middle rather than at its edges: shrink it by a quarter on both sides.
+    # A sound is fully formed in its middle: shrink it by a quarter on both sides.
     inner = 0.25 * (end - start)
     early = np.maximum(start + inner - times, 0) / before
     late = np.maximum(times - (end - inner), 0) / after

@@ -1,4 +1,4 @@
-"""Takes the ear out of Whisper-base as CTranslate2 keeps it (Systran's faster-whisper-base, MIT)."""
+"""Reads the speech encoder out of Whisper-base as CTranslate2 stores it (Systran's faster-whisper-base, MIT)."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ NAMES = {"conv1": "enter", "conv2": "halve"} | {
 PARTS = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
 
 
-def ear(model: Path) -> dict[str, Tensor]:
-    """Return the state dict of mesh.ear.Ear out of a model.bin, float32.
+def encoder_state(model: Path) -> dict[str, Tensor]:
+    """Return a float32 state dict for mesh.speech_encoder from a model.bin.
 
-    Raise ValueError if that is no such file, or of a later version.
+    Raise ValueError if it is no such file or of another version.
     """
     state = {}
     for name, tensor in _variables(model.read_bytes()):
@@ -45,7 +45,7 @@ def ear(model: Path) -> dict[str, Tensor]:
 
 
 def _variables(data: bytes) -> Iterator[tuple[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]]:
-    """Yield (name, array) from the format of CTranslate2's model_spec.py, all little endian."""
+    """Yield (name, array) of each variable; the format is that of CTranslate2's model_spec.py, little-endian."""
     at = 0
 
     def take(form: str) -> int:

@@ -13,9 +13,9 @@ from ..errors import NotInstalled
 from ..storage import atomic
 
 SHA256 = {
-    "ear.safetensors": "c3f47097560cfdc693de98f1726019cb747a5aa92c58962827cc1c976c3078f6",
+    "speech_encoder.safetensors": "c3f47097560cfdc693de98f1726019cb747a5aa92c58962827cc1c976c3078f6",
     "lips.safetensors": "dcb7a1cf0be83f2aa335db96c96f015f4a9c70d0c831f3cbffadf77b37ff37c8",
-    "speech.safetensors": "aebdbeb30f009a31d0abf871358edc3fffe539e4447374c9b4f95c2303b88a6e",
+    "vad.safetensors": "aebdbeb30f009a31d0abf871358edc3fffe539e4447374c9b4f95c2303b88a6e",
     "sync.safetensors": "494817f901f6ab2e32773c461b7193ba5a44957c66ee4ce760edefc30ca63d98",
     "face_shape.safetensors": "f7a22db494aafde5f295692794540ae0e5818815aa5cdf97e80738ea9689251b",
     "face_detection_short_range.tflite": "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",

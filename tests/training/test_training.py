@@ -12,10 +12,17 @@ from heygemd.render.audio import mel
 from heygemd.render.engines.mesh import speech_encoder, viseme_net
 from heygemd.render.face.mouth_params import JAW, OPEN, WIDTH
 from heygemd.render.face.pose import face_shape
-from heygemd.training import fit_face_shape, real_lessons, synthetic_corpus, train_lips, train_vad, whisper_import
-from heygemd.training import real_clips as clips
+from heygemd.training import (
+    fit_face_shape,
+    real_clips,
+    real_lessons,
+    synthetic_corpus,
+    train_lips,
+    train_vad,
+    whisper_import,
+)
 from heygemd.training.sentences import SENTENCES
-from heygemd.training.visemes import ARPABET, IPA, VISEMES, classes, targets
+from heygemd.training.visemes import ARPABET, IPA, VISEMES, mouth_targets, viseme_classes
 
 from .. import media_factory
 
@@ -27,12 +34,20 @@ speakers = pytest.mark.skipif(
 
 def test_tables_agree() -> None:
     assert set(IPA) == set(ARPABET) == set(VISEMES)
-    assert classes("m", True) == ["press"] and classes("tʃ", True) == ["hush"] and classes("", True) == []
-    assert classes("aɪ", True) == ["ah", "ih"] and classes("ow", False) == ["oh", "oo"] and classes("pau", False) == []
+    assert (
+        viseme_classes("m", True) == ["press"]
+        and viseme_classes("tʃ", True) == ["hush"]
+        and viseme_classes("", True) == []
+    )
+    assert (
+        viseme_classes("aɪ", True) == ["ah", "ih"]
+        and viseme_classes("ow", False) == ["oh", "oo"]
+        and viseme_classes("pau", False) == []
+    )
 
 
 def test_targets_close_on_m_and_open_on_a() -> None:
-    said = targets([(0.3, 0.4, "m"), (0.4, 0.6, "ɑː"), (0.6, 0.7, "m"), (0.7, 0.9, "iː")], 1.2, 50, True)
+    said = mouth_targets([(0.3, 0.4, "m"), (0.4, 0.6, "ɑː"), (0.6, 0.7, "m"), (0.7, 0.9, "iː")], 1.2, 50, True)
     assert said.shape == (60, 5)
     assert said[17, OPEN] < 0.012 and said[25, OPEN] > 0.1 and said[32, OPEN] < 0.012
     assert said[25, JAW] > 0.06 and said[40, WIDTH] > 0.03
@@ -47,7 +62,7 @@ def test_corpus_keeps_sound_and_lips_together(tmp_path: Path) -> None:
     back = synthetic_corpus.read(tmp_path / "c.npz")
     assert all(np.array_equal(a.lips, b.lips) for a, b in zip(made, back, strict=True))
     assert all(np.allclose(a.sound.clip(-1, 1), b.sound, atol=1e-4) for a, b in zip(made, back, strict=True))
-    mouth = train_lips.fit([train_lips.prepare(back, speech_encoder.load())], steps=4)
+    mouth = train_lips.train([train_lips.encode(back, speech_encoder.load())], steps=4)
     assert viseme_net.speak(made[0].sound, viseme_net.load(mouth.state_dict())).shape[1] == 5
 
 
@@ -64,7 +79,7 @@ def ctranslate2(state: dict[str, np.ndarray]) -> bytes:
     return data
 
 
-def test_the_ear_is_taken_out_of_whisper(tmp_path: Path) -> None:
+def test_the_speech_encoder_is_taken_out_of_whisper(tmp_path: Path) -> None:
     chance = np.random.default_rng(0)
     whispers = {ours: theirs for theirs, ours in whisper_import.NAMES.items()}
     wanted = {name: tensor.numpy().astype(np.float16) for name, tensor in speech_encoder.Ear().state_dict().items()}
@@ -75,14 +90,14 @@ def test_the_ear_is_taken_out_of_whisper(tmp_path: Path) -> None:
         named[f"encoder/{whispers[owner]}/{norm.get(part, part)}"] = tensor
     named["encoder/layer_3/ffn/linear_0/bias"] = named["encoder/layer_0/ffn/linear_0/bias"]
     (tmp_path / "model.bin").write_bytes(ctranslate2(named))
-    state = whisper_import.ear(tmp_path / "model.bin")
+    state = whisper_import.encoder_state(tmp_path / "model.bin")
     assert all(np.array_equal(state[name].numpy(), tensor) for name, tensor in wanted.items())
     speech_encoder.Ear().load_state_dict(state)
     with pytest.raises(ValueError, match="version"):
-        whisper_import.ear(media_factory.VOICE)
+        whisper_import.encoder_state(media_factory.VOICE)
 
 
-def test_eight_bits_are_enough_for_an_ear() -> None:
+def test_eight_bits_are_enough_for_the_speech_encoder() -> None:
     state = speech_encoder.Ear().state_dict()
     packed = speech_encoder.pack(state)
     assert sum(t.nbytes for t in packed.values()) < 0.27 * sum(t.nbytes for t in state.values())
@@ -90,33 +105,33 @@ def test_eight_bits_are_enough_for_an_ear() -> None:
         assert torch.allclose(speech_encoder.unpack(packed, name), tensor, atol=float(tensor.abs().max()) / 200)
 
 
-def talker(voice: np.ndarray, late_s: float) -> clips.Clip:
+def talker(voice: np.ndarray, late_s: float) -> real_clips.Clip:
     """Someone whose mouth opens as the shipped network says, but `late_s` too late, on a head that turns."""
     fps, said = 25.0, viseme_net.speak(voice)
     times = (np.arange(int(len(voice) / 16_000 * fps)) + 0.5) / fps - late_s
     weights = np.stack([np.interp(times, (np.arange(len(said)) + 0.5) / 50, column) for column in said.T], 1)
     points = (face_shape()["mean"] + np.tensordot(weights, face_shape()["modes"], 1)) * 90 + 200
     points[..., 0] += 30 * np.sin(times)[:, None]
-    return clips.Clip(points.astype(np.float32), fps, voice)
+    return real_clips.Clip(points.astype(np.float32), fps, voice)
 
 
 @pytest.mark.parametrize("late_s", [0.0, 0.12])
-def test_a_talking_person_teaches_in_step_even_when_the_clip_is_not(late_s: float, tmp_path: Path) -> None:
-    voice = clips.sound(media_factory.VOICE)
-    (lesson,) = real_lessons.lessons(talker(voice, late_s), viseme_net.load(), 1, np.random.default_rng(0))
-    assert len(lesson.sound) == 320 * len(lesson.lips)
+def test_examples_of_a_talking_person_are_in_sync_even_if_the_clip_is_not(late_s: float, tmp_path: Path) -> None:
+    voice = real_clips.load_sound(media_factory.VOICE)
+    (example,) = real_lessons.examples(talker(voice, late_s), viseme_net.load(), 1, np.random.default_rng(0))
+    assert len(example.sound) == 320 * len(example.lips)
     said = (
-        viseme_net.speak(voice)[-len(lesson.lips) :, OPEN]
+        viseme_net.speak(voice)[-len(example.lips) :, OPEN]
         if late_s == 0
-        else viseme_net.speak(voice)[: len(lesson.lips), OPEN]
+        else viseme_net.speak(voice)[: len(example.lips), OPEN]
     )
-    assert np.corrcoef(said, lesson.lips[: len(said), OPEN])[0, 1] > 0.8
-    assert np.percentile(lesson.lips[:, OPEN], 95) == pytest.approx(0.1, rel=0.1)
+    assert np.corrcoef(said, example.lips[: len(said), OPEN])[0, 1] > 0.8
+    assert np.percentile(example.lips[:, OPEN], 95) == pytest.approx(0.1, rel=0.1)
 
 
-def test_a_film_without_a_face_teaches_nothing() -> None:
-    nobody = clips.Clip(np.full((100, 468, 3), np.nan, np.float32), 25.0, np.zeros(64_000, np.float32))
-    assert real_lessons.lessons(nobody, viseme_net.load(), 2, np.random.default_rng(0)) == []
+def test_a_clip_without_a_face_gives_no_examples() -> None:
+    nobody = real_clips.Clip(np.full((100, 468, 3), np.nan, np.float32), 25.0, np.zeros(64_000, np.float32))
+    assert real_lessons.examples(nobody, viseme_net.load(), 2, np.random.default_rng(0)) == []
 
 
 def test_every_language_has_words() -> None:
@@ -144,20 +159,20 @@ def test_help_needs_nothing_heavy() -> None:
     assert "synthesise" in done.stdout and done.stdout.endswith("[]\n")
 
 
-def test_clip_is_read_through_the_one_door(tmp_path: Path) -> None:
+def test_clip_is_read_through_the_media_package(tmp_path: Path) -> None:
     folder = tmp_path / "clips"
     folder.mkdir()
     media_factory.video(folder / "talk.mp4", 1, sound=True)
-    ((name, clip),) = clips.of(folder, tmp_path / "cache")
+    ((name, clip),) = real_clips.load_folder(folder, tmp_path / "cache")
     assert name == "talk.mp4" and clip.fps == 25 and len(clip.points) == 25 and not np.isfinite(clip.points).any()
     assert abs(len(clip.voice) - 16_000) < 400 and clip.voice.dtype == np.float32
 
 
-def test_speech_is_learnt_from_speech_over_noise() -> None:
+def test_vad_learns_from_speech_over_noise() -> None:
     noise = np.random.default_rng(0)
-    voice = clips.sound(media_factory.VOICE)
+    voice = real_clips.load_sound(media_factory.VOICE)
     hiss = noise.standard_normal(20 * mel.VOICE_RATE_HZ).astype(np.float32)
-    lessons = train_vad.lessons([voice[k : k + 40_000] for k in range(0, 160_000, 40_000)], [hiss], 12, seed=1)
-    assert all(len(lesson.mel) == 2 * len(lesson.talk) for lesson in lessons)
-    before, after = (sum(train_vad.missed(train_vad.fit(lessons, steps), lessons)) for steps in (1, 40))
+    examples = train_vad.make_examples([voice[k : k + 40_000] for k in range(0, 160_000, 40_000)], [hiss], 12, seed=1)
+    assert all(len(example.mel) == 2 * len(example.talk) for example in examples)
+    before, after = (sum(train_vad.error_rates(train_vad.train(examples, steps), examples)) for steps in (1, 40))
     assert after < 0.5 < before

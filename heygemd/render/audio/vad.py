@@ -1,7 +1,7 @@
 """Voice activity detection that tells speech from music and noise, so that the mouth rests while nobody speaks.
 
 A small dilated convolutional network (after WaveNet, van den Oord 2016), trained by heygemd.training; see
-models/speech.md.
+models/vad.md.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..scene import F32, Finding, spans
 from . import mel as features
 from . import speaker_count
 
-FILE = "speech.safetensors"
+FILE = "vad.safetensors"
 RATE_HZ = 50
 CHANNELS, DILATIONS = 48, (1, 2, 4, 8, 16, 32)
 CHUNK_S, OVERLAP_S = 60, 2

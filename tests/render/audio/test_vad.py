@@ -27,7 +27,7 @@ def music(seconds: float, level: float = 0.1) -> Sound:
 
 @pytest.fixture(scope="module")
 def voice() -> Sound:
-    said = real_clips.sound(Path(viseme_net.__file__).parents[3] / "demo" / "voice.m4a")
+    said = real_clips.load_sound(Path(viseme_net.__file__).parents[3] / "demo" / "voice.m4a")
     return said[: 6 * RATE] * np.float32(0.1 / np.sqrt(np.mean(said**2)))
 
 

@@ -25,7 +25,7 @@ FPS = Fraction(25)
 @pytest.fixture(scope="module")
 def voice() -> NDArray[np.float32]:
     """Eleven seconds of a real voice."""
-    return real_clips.sound(media_factory.VOICE)
+    return real_clips.load_sound(media_factory.VOICE)
 
 
 def mouth_of(voice: NDArray[np.float32], late_ms: float = 0) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from ....weights.bundled import tensors
 from ...audio.mel import HOP, VOICE_RATE_HZ, mel_filters
 from ...scene import F32
 
-FILE = "ear.safetensors"
+FILE = "speech_encoder.safetensors"
 RATE_HZ = 50
 STEP = VOICE_RATE_HZ // RATE_HZ
 WIDTH, HEADS, LAYERS = 512, 8, 3

@@ -67,7 +67,7 @@ def test_silence_and_nothing_give_a_closed_mouth() -> None:
 
 
 def test_windows_join(monkeypatch: pytest.MonkeyPatch) -> None:
-    voice = real_clips.sound(media_factory.VOICE)[: 16_000 * 9]
+    voice = real_clips.load_sound(media_factory.VOICE)[: 16_000 * 9]
     net = viseme_net.load()
     whole = speech_encoder.through(net, voice)
     monkeypatch.setattr(speech_encoder, "WINDOW", 200)
