@@ -72,7 +72,7 @@ def test_wheel_carries_every_resource_from_where_the_code_looks() -> None:
     for source in carried:
         assert (CHECKOUT / source).exists()
     assert package_data.example_config()
-    assert registry.register()
+    assert registry.known_models()
 
 
 @pytest.mark.slow
@@ -85,7 +85,7 @@ def test_wheel_reads_its_resources_away_from_the_checkout(tmp_path: Path) -> Non
     code = (
         "import heygemd; from heygemd import package_data; from heygemd.weights import registry\n"
         "assert 'site' in heygemd.__file__, heygemd.__file__\n"
-        "assert package_data.example_config() and registry.register()\n"
+        "assert package_data.example_config() and registry.known_models()\n"
         "assert (package_data.units() / 'heygemd.service').exists()\n"
         "assert (package_data.PACKAGE / 'demo' / 'voice.m4a').exists()\n"
     )

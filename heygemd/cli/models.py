@@ -26,7 +26,7 @@ def models_list(config: ConfigFile = None) -> None:
     from ..weights import registry
 
     folder = load(config).paths.models
-    for model in registry.register():
+    for model in registry.known_models():
         state = "shipped" if model.shipped else "installed" if model.path(folder).exists() else "missing"
         typer.echo(f"{model.name:<16} {state:<9} {model.purpose} ({model.licence})")
         if state == "missing":
@@ -41,7 +41,7 @@ def models_verify(config: ConfigFile = None) -> None:
     from ..weights import registry
 
     folder = load(config).paths.models
-    states = {model.name: registry.state(model, folder) for model in registry.register()}
+    states = {model.name: registry.state(model, folder) for model in registry.known_models()}
     for name, state in states.items():
         typer.echo(f"{name:<16} {state}")
     if "damaged" in states.values():

@@ -168,7 +168,7 @@ class Service:
         self._log_missing_requirements()
 
     def _log_missing_requirements(self) -> None:
-        for fault in requirements.lacking(self.config.render, self.config.paths.models):
+        for fault in requirements.missing(self.config.render, self.config.paths.models):
             logger.error("{}", catalog.text(fault.code, fault.fields))
 
     def _tick(self) -> None:

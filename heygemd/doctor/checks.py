@@ -143,12 +143,12 @@ def _local_folders(config: Config) -> Iterator[CheckResult]:
 
 
 def _models(config: Config) -> Iterator[CheckResult]:
-    shipped = [model for model in registry.register() if model.shipped]
+    shipped = [model for model in registry.known_models() if model.shipped]
     broken = [model.name for model in shipped if registry.state(model, config.paths.models) != "present"]
     if broken:
         text = f"shipped weights are damaged: {', '.join(broken)}"
         yield CheckResult("broken", "models", text, "Reinstall heygemd.")
-    installed = [m for m in registry.register() if not m.shipped and m.path(config.paths.models).exists()]
+    installed = [m for m in registry.known_models() if not m.shipped and m.path(config.paths.models).exists()]
     damaged = [m.name for m in installed if registry.state(m, config.paths.models) == "damaged"]
     for name in damaged:
         yield CheckResult("broken", "models", f"{name} is damaged", f"heygemd models fetch {name}")
@@ -161,7 +161,7 @@ def _engines(config: Config) -> Iterator[CheckResult]:
     render, models = config.render, config.paths.models
     others = [name for name in render.command if name != render.engine]
     variants = [render, *(render.model_copy(update={"engine": name, "tracker": "auto"}) for name in others)]
-    errors = [error for variant in variants for error in requirements.lacking(variant, models)]
+    errors = [error for variant in variants for error in requirements.missing(variant, models)]
     for error in errors:
         text = catalog.what_and_advice(error.code, error.fields)[0]
         yield CheckResult("broken", "engine", text, error.fields.get("fix", "heygemd models"))

@@ -1,4 +1,4 @@
-"""Finds and verifies the small model files that ship inside the package. Nothing here downloads or unpickles."""
+"""The weights that ship inside the package: finds, verifies and reads them. Nothing is downloaded or unpickled."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHA256 = {
 
 @cache
 def asset(name: str) -> Path:
-    """Return the path of a shipped file whose sha256 is right.
+    """Return the path of a shipped file after checking its SHA-256.
 
     Raise NotInstalled("asset_missing") or NotInstalled("asset_damaged").
     """

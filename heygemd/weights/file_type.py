@@ -22,21 +22,21 @@ Unusable = Literal[
     "weights_cut_short",
     "weights_none",
 ]
-"""Codes of messages."""
+"""Message codes."""
 
 
-def usable(path: Path) -> Usable:
-    """Return the layout of a PyTorch file. Raises NotInstalled(code, path=..., name=...) as `kind` says."""
+def require_torch_file(path: Path) -> Usable:
+    """Return the layout of a PyTorch file. Raise NotInstalled(code of Unusable, path=..., name=...) for any other."""
     found = kind(path)
     if found in get_args(Unusable):
         raise NotInstalled(found, path=str(path), name=path.name)
-    return found  # type: ignore[return-value]  # get_args tells the two apart, which mypy cannot follow
+    return found  # type: ignore[return-value]  # mypy cannot follow get_args
 
 
 def kind(path: Path) -> Usable | Unusable:
-    """Return what lies at `path`: a PyTorch file of one of three layouts, or why it cannot be one.
+    """Return the kind of file at `path`: a PyTorch file of one of three layouts, or why it cannot be one.
 
-    A pointer is git-lfs's note that the file is elsewhere, a web page what a download link gave instead of the file.
+    "weights_pointer" is a git-lfs pointer, "weights_web_page" a page that a download link returned instead of the file.
     """
     try:
         with path.open("rb") as stream:

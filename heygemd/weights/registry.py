@@ -1,7 +1,7 @@
-"""The register of network weights: what may lie in `models/`, what it must hash to, how it gets there.
+"""The registry of network weights: the manifest's models, whether their files are sound, and adding or fetching them.
 
-Nothing is ever fetched by itself. A file enters the store only when its SHA-256 is the manifest's, under the manifest's
-name, written beside it first and renamed, so that a renderer never loads half of one.
+Nothing is downloaded unless somebody asks for it. A file enters the models folder only if its SHA-256 is the
+manifest's. It gets the manifest's name by a rename once it is complete, so that no renderer loads half of it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from . import file_type
 
 BLOCK_BYTES = 1 << 20
 FETCH_TIMEOUT_S = 60
-TELLING = ("weights_web_page", "weights_pointer", "weights_onnx", "weights_cut_short", "weights_empty")
-"""What can be said of a file that is none of ours besides that."""
+RECOGNISED = ("weights_web_page", "weights_pointer", "weights_onnx", "weights_cut_short", "weights_empty")
+"""Kinds of unusable files that `add` reports as what they are, rather than as unknown."""
 
 State = Literal["present", "missing", "damaged"]
 Report = Callable[[int], None]
@@ -32,10 +32,10 @@ Report = Callable[[int], None]
 class Model(BaseModel):
     """One file of weights.
 
-    sha256   of the whole file, or its first digits where only those are published (torch hub puts them into names),
-             or empty where nothing is: then `url` names a fixed revision, and `add` goes by the file's name
-    shipped  it comes with the package, as `heygemd/<file>`; otherwise it lies in the models folder as `<file>`
-    url      where `fetch` gets it; without one, somebody must bring the file to `add`
+    sha256   of the whole file; only its first digits if no more are published (torch hub puts them into names);
+             empty if none is: then `url` names a fixed revision, and `add` recognises the file by its name
+    shipped  the package contains it, as `heygemd/<file>`; otherwise it lies in the models folder as `<file>`
+    url      where `fetch` gets it; without one, the file can only be added by hand
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -51,62 +51,60 @@ class Model(BaseModel):
     shipped: bool = False
 
     def path(self, folder: Path) -> Path:
-        """Return where this file belongs, given the models folder."""
+        """Return the file's path, given the models folder."""
         return package_data.PACKAGE / self.file if self.shipped else folder / self.file
 
 
-def register() -> tuple[Model, ...]:
-    """Return every model that heygemd knows."""
+def known_models() -> tuple[Model, ...]:
+    """Return every model of the manifest."""
     return tuple(Model(**entry) for entry in tomli.loads(package_data.manifest())["model"])
 
 
 def find(name: str) -> Model:
     """Return the model of that name. Raises InputError("model_unknown")."""
-    known = {model.name: model for model in register()}
+    known = {model.name: model for model in known_models()}
     if name not in known:
         raise InputError("model_unknown", name=name, known=sorted(known))
     return known[name]
 
 
 def state(model: Model, folder: Path) -> State:
-    """Return whether the file is there with the content it must have; reads all of it."""
+    """Return whether the file exists and has the manifest's SHA-256; reads all of it."""
     try:
-        with model.path(folder).open("rb") as stream:
-            digest = atomic.digest(_blocks(stream), atomic.sha256)
+        digest = atomic.digest(atomic.blocks_of(model.path(folder)), atomic.sha256)
     except FileNotFoundError:
         return "missing"
     return "present" if digest.startswith(model.sha256) else "damaged"
 
 
 def add(source: Path, folder: Path) -> Model:
-    """Copy a file that somebody brought into the store and return which model it is, whatever it was called.
+    """Copy a file into the models folder and return which model it is, whatever its name.
 
-    Raises InputError("model_file_missing" | "model_not_known" | TELLING), InfrastructureError("models_unwritable").
+    Raise InputError("model_file_missing" | "model_not_known") or InputError with a code of RECOGNISED, and
+    InfrastructureError("models_unwritable").
     """
     try:
-        with source.open("rb") as stream:
-            digest = atomic.digest(_blocks(stream), atomic.sha256)
-        for model in register():
-            known = digest.startswith(model.sha256) if model.sha256 else _named(model, source)
+        digest = atomic.digest(atomic.blocks_of(source), atomic.sha256)
+        for model in known_models():
+            known = digest.startswith(model.sha256) if model.sha256 else _has_name_of(model, source)
             if known and not model.shipped:
-                with source.open("rb") as stream:
-                    _store(model, folder, _blocks(stream))
+                _store(model, folder, atomic.blocks_of(source))
                 return model
     except (FileNotFoundError, IsADirectoryError):
         raise InputError("model_file_missing", path=str(source)) from None
-    if (what := file_type.kind(source)) in TELLING:
-        raise InputError(what, name=source.name)
+    if (kind := file_type.kind(source)) in RECOGNISED:
+        raise InputError(kind, name=source.name)
     raise InputError("model_not_known", path=str(source), sha256=digest)
 
 
-def _named(model: Model, source: Path) -> bool:
+def _has_name_of(model: Model, source: Path) -> bool:
     return source.name == model.file and file_type.kind(source) in get_args(file_type.Usable)
 
 
 def fetch(model: Model, folder: Path, report: Report | None = None) -> None:
-    """Download a model; `report` gets the bytes so far.
+    """Download a model; `report` gets the number of bytes so far.
 
-    Raises InputError("model_no_url" | "model_damaged") and
+    Raise InputError("model_no_url" | "model_damaged") or
     InfrastructureError("model_fetch_failed" | "models_unwritable").
     """
     if not model.url.startswith("https://"):
@@ -133,7 +131,7 @@ def _store(model: Model, folder: Path, blocks: Iterator[bytes]) -> None:
         out.chmod(0o644)
 
 
-def _blocks(stream: BinaryIO, report: Report | None = None) -> Iterator[bytes]:
+def _blocks(stream: BinaryIO, report: Report | None) -> Iterator[bytes]:
     done = 0
     while block := stream.read(BLOCK_BYTES):
         done += len(block)

@@ -41,7 +41,7 @@ class CommandEngine(FileEngine):
 
     def check(self) -> None:
         """Raise NotInstalled("command_missing") when the program or its folder is not there."""
-        requirements.program(self.name, self._command)
+        requirements.require_program(self.name, self._command)
 
     def render(
         self, video: Path, audio: Path, folder: Path, fps: Fraction, progress: Callable[[float | None], None]

@@ -52,7 +52,7 @@ class FanDetector:
 
     def __init__(self, detector: DetectorName, models: Path, device: str) -> None:
         """Raise NotInstalled if files are missing or do not hold these networks."""
-        files = requirements.face_alignment(detector, models)
+        files = requirements.face_alignment_files(detector, models)
         try:
             self._net = _load(detector, *files, device)
         except (RuntimeError, ValueError, KeyError, EOFError, OSError, pickle.UnpicklingError) as error:

@@ -21,7 +21,7 @@ def create_tracker(name: str, models: Path, device: str = "cpu", detector: Detec
         return FaceMeshTracker(models, device)
     if name == "auto":
         try:
-            requirements.face_alignment(detector, models)
+            requirements.face_alignment_files(detector, models)
         except NotInstalled:
             return FaceMeshTracker(models, device)
     if name in ("auto", "face-alignment"):

@@ -43,10 +43,10 @@ STRANGERS = {
 def load(path: Path) -> State:
     """Return the generator's state dict, names without `module.`.
 
-    Raises NotInstalled(code, path=...): what weightfile says of a file that is not PyTorch's, "weights_damaged",
+    Raises NotInstalled(code, path=...): what file_type says of a file that is not PyTorch's, "weights_damaged",
     "weights_code" (more than tensors, refused unread), one of STRANGERS, or "weights_other".
     """
-    kind = file_type.usable(path)
+    kind = file_type.require_torch_file(path)
     try:
         if kind == "torchscript":
             state = _scripted(path)

@@ -30,7 +30,7 @@ class Wav2LipEngine(FrameEngine):
 
     @cached_property
     def _runner(self) -> Runner:
-        state = checkpoint.load(requirements.wav2lip(self.settings, self.models))
+        state = checkpoint.load(requirements.wav2lip_checkpoint(self.settings, self.models))
         wanted = self.settings.wav2lip
         exactly = wanted.compat and wanted.precision == "auto"
         return Runner(state, self.device, "fp32" if exactly else wanted.precision, self.keep)
