@@ -1,7 +1,7 @@
-"""What several renders share, on disk under content hashes: a face track, a voice's samples, an engine's memo.
+"""A cache on disk that renders share, keyed by content: face tracks, voice samples, engines' analysis data.
 
-An entry is a folder that appears whole by rename. It is checked against its digests when used; a damaged one counts as
-missing. The least recently used entries go when the cache grows beyond its size.
+An entry is a folder that appears complete, by rename. Its digests are checked when it is used; a damaged entry counts
+as missing. When the cache exceeds its size, the least recently used entries are removed.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from ..storage import atomic
 INDEX = "index.json"
 DRAFT = ".draft-"
 DRAFT_S = 3600.0
-"""A draft is made within seconds: one this old was left by a process that was killed."""
+"""A draft is finished within seconds; one this old was left by a process that was killed."""
 
 
 class Cache:
-    """A folder of entries; `root` is made when first needed."""
+    """A folder of entries; `root` is created when first needed."""
 
     def __init__(self, root: Path, max_bytes: int) -> None:
         self.root, self.max_bytes = root, max_bytes
 
     def fetch(self, kind: str, key: str, into: Path) -> bool:
-        """Put the files of an entry into the folder `into`; return whether there was a sound one."""
+        """Put the files of an entry into the folder `into`; return whether there was an undamaged one."""
         entry = self._path(kind, key)
         try:
             digests: dict[str, str] = json.loads((entry / INDEX).read_text())
@@ -48,7 +48,7 @@ class Cache:
         return True
 
     def store(self, kind: str, key: str, files: list[Path]) -> None:
-        """Keep copies of `files` as one entry. A cache that cannot be written is no fault: it is only slower."""
+        """Keep copies of `files` as one entry. OSError is ignored: without the entry it only takes longer."""
         size = sum(file.stat().st_size for file in files)
         if size > self.max_bytes:
             return
@@ -73,7 +73,7 @@ class Cache:
         draft.rename(final)
 
     def _make_room(self, wanted: int) -> None:
-        """Remove drafts that a dead process left, and the entries used longest ago."""
+        """Remove drafts that a dead process left, and as many of the least recently used entries as needed."""
         for draft in self.root.glob(f"{DRAFT}*"):
             if time.time() - draft.stat().st_mtime > DRAFT_S:
                 shutil.rmtree(draft, ignore_errors=True)
@@ -90,8 +90,8 @@ class Cache:
         return self.root / kind / atomic.digest([key.encode()])
 
 
-def through(cache: Cache, kind: str, key: str, into: Path, make: Callable[[], list[Path]]) -> bool:
-    """Fetch an entry into `into`, or `make` its files there and store them; return whether it was in the cache."""
+def fetch_or_make(cache: Cache, kind: str, key: str, into: Path, make: Callable[[], list[Path]]) -> bool:
+    """Fetch an entry into `into`, or `make` its files there and store them; return whether it was cached."""
     if cache.fetch(kind, key, into):
         return True
     into.mkdir(parents=True, exist_ok=True)
@@ -100,7 +100,7 @@ def through(cache: Cache, kind: str, key: str, into: Path, make: Callable[[], li
 
 
 def _link(source: Path, target: Path) -> None:
-    """Hard-link, so that an entry evicted meanwhile stays readable; copy across file systems."""
+    """Hard-link, so that an entry removed meanwhile stays readable; copy across file systems."""
     target.unlink(missing_ok=True)
     try:
         os.link(source, target)

@@ -1,4 +1,4 @@
-"""Frames in, frames out: crops to the engine, its patches back into their frames, everything in order and bounded."""
+"""Routes frames through an engine: crops in, patches back into their frames, all in order and in bounded memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import EngineError
-from .engines.base import FrameEngine, Memo
+from .engines.base import AnalysisData, FrameEngine
 from .scene import Crop, Image, Patch, Timeline, Track
 from .video import compositing
 from .video.decode import Frame, Picture
@@ -21,35 +21,39 @@ MIN_WAITING = 16
 
 @dataclass
 class _Waiting:
-    """A frame in line: without a face (`crop` is None), or until its patch comes."""
+    """A queued frame. `crop` is None if it has no face; otherwise its patch has not come yet."""
 
     frame: Frame
     crop: Crop | None
 
 
-class Weaver:
+class FrameRouter:
     """Feeds an engine and emits finished frames in order.
 
-    Frames without a face pass through untouched. They wait only while an engine holds back patches of earlier frames;
-    if too many wait, the engine's input ends, so that it must give what it holds, and it is started again after.
+    Frames without a face pass through unchanged. They wait only while the engine holds patches of earlier frames back;
+    if too many wait, the engine's input ends, so that it must yield what it holds, and it is started again afterwards.
     """
 
     def __init__(self, picture: Picture, track: Track, timeline: Timeline, emit: Callable[[Frame], None]) -> None:
         self._picture, self._track, self._timeline, self._emit = picture, track, timeline, emit
         self._waiting: deque[_Waiting] = deque()
-        self._most = max(MIN_WAITING, WAITING_BYTES // picture.frame_bytes)
+        self._max_waiting = max(MIN_WAITING, WAITING_BYTES // picture.frame_bytes)
         self._frames: Iterator[tuple[int, Frame]] = iter(())
         self._ended = self._full = False
         self._gain = 1.0
 
-    def run(self, frames: Iterator[Frame], engine: FrameEngine, voice: NDArray[np.float32], memo: Memo) -> None:
-        """Weave all frames. Raises EngineError("engine_broken") when the engine breaks its contract."""
+    def run(self, frames: Iterator[Frame], engine: FrameEngine, voice: NDArray[np.float32], data: AnalysisData) -> None:
+        """Render all frames, given in the order of the output.
+
+        voice, data  as in FrameEngine.render
+        Raises EngineError("engine_broken") when the engine breaks its contract.
+        """
         self._frames, self._gain = enumerate(frames), engine.effect_gain
         while not self._ended:
             self._full = False
             crops = self._crops()
-            for patch in engine.render(crops, self._track, self._timeline, voice, memo):
-                self._finish(patch)
+            for patch in engine.render(crops, self._track, self._timeline, voice, data):
+                self._apply(patch)
             if self._waiting:
                 raise EngineError("engine_broken", reason="a crop without a patch")
             if not self._full and next(crops, None) is not None:
@@ -67,7 +71,7 @@ class Weaver:
                 self._emit(frame)
                 continue
             self._waiting.append(_Waiting(frame, crop))
-            self._full = len(self._waiting) >= self._most
+            self._full = len(self._waiting) >= self._max_waiting
             if crop is not None:
                 yield crop
 
@@ -78,12 +82,13 @@ class Weaver:
             return None
         return Crop(output, source, (x0, y0, x1, y1), compositing.crop(frame, self._picture, (x0, y0, x1, y1)))
 
-    def _finish(self, patch: Patch) -> None:
+    def _apply(self, patch: Patch) -> None:
+        """Emit the frame that the patch belongs to, and the frames without a face after it."""
         if not self._waiting:
             raise EngineError("engine_broken", reason="a patch without a crop")
         first = self._waiting.popleft()
         crop = first.crop
-        assert crop is not None  # what waits at the head is always a face: the rest passes
+        assert crop is not None  # the first in the queue always has a face: others are emitted at once
         _check(patch, crop.output, crop.image)
         weight = self._gain * float(self._track.effect_weight[crop.source])
         self._emit(compositing.blend(first.frame, self._picture, crop.box, crop.image, patch, weight))

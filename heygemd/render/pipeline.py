@@ -1,4 +1,4 @@
-"""One video under one voice, from two files to a finished one: analyse, study, render, measure."""
+"""Renders one video with one voice: decode and analyse, render, encode, measure."""
 
 from __future__ import annotations
 
@@ -18,42 +18,47 @@ from ..config.schema import GIB
 from ..errors import EngineError, InfrastructureError
 from ..fault_points import point
 from ..protocol import Notice, RenderRequest, Result
-from . import analysis, engines
-from .analysis import Analysis
+from . import analysis
+from .analysis import TrackedVideo
 from .audio.load import Voice, load_voice, speech_findings
 from .audio.mel import VOICE_RATE_HZ
 from .cache import Cache
 from .engines import file_engine_adapter
-from .engines.base import Engine, FileEngine, FrameEngine, Memo
+from .engines.base import AnalysisData, Engine, FileEngine, FrameEngine
+from .engines.registry import create_engine
 from .face.mouth_params import OPEN
 from .face.registry import create_tracker
 from .face.tracker import Tracker
-from .frame_router import Weaver
+from .frame_router import FrameRouter
 from .progress import Phases, Report
 from .scene import Finding, Timeline
-from .stages import Ahead, Behind
+from .stages import BackgroundSink, Prefetch
 from .sync import av_offset
 from .sync.output_check import ExpectedOutput, check_output
 from .video import decode, encode_mux, frame_order, preview, timeline
 from .video.decode import Frame, Picture
 
 QUEUE_BYTES = 24 << 20
+"""Size of the queue of frames between two stages."""
 NVIDIA = Path("/dev/nvidiactl")
 
 
 @dataclass(frozen=True)
-class _Scene:
-    """Everything known before the first frame is made."""
+class _Prepared:
+    """Everything known before the first frame is rendered.
+
+    sound  (n,) float32 mono at VOICE_RATE_HZ: the voice, cut or padded to the length of the output
+    """
 
     picture: Picture
     voice: Voice
-    heard: NDArray[np.float32]
+    sound: NDArray[np.float32]
     tracker: Tracker
     engine: Engine
-    found: Analysis
-    memo: Memo
-    line: Timeline
-    plan: encode_mux.Plan
+    tracked: TrackedVideo
+    data: AnalysisData
+    timeline: Timeline
+    plan: encode_mux.EncodePlan
 
 
 def render(request: RenderRequest, report: Report) -> Result:
@@ -62,47 +67,49 @@ def render(request: RenderRequest, report: Report) -> Result:
     Raises InputError, EngineError or InfrastructureError; then there is no output.
     """
     phases = Phases(report)
-    scene = _prepare(request, phases, report)
-    _produce(request, scene, phases)
-    return _measure(request, scene, phases)
+    prepared = _prepare(request, phases, report)
+    _render(request, prepared, phases)
+    return _measure_output(request, prepared, phases)
 
 
-def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Scene:
+def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Prepared:
     settings, limits, scratch = request.settings, request.limits, request.scratch
     cache = Cache(request.cache, int(settings.cache_gib * GIB))
     device = choose_device(settings.device)
     tracker = create_tracker(settings.tracker, request.models, device, settings.detector)
-    engine = engines.engine(settings, request.models, device, request.cache / "engines")
+    engine = create_engine(settings, request.models, device, request.cache / "engines")
     tracker.check()
     engine.check()
-    with ThreadPoolExecutor(1) as beside:
-        described = beside.submit(decode.describe, request.video, limits)
+    with ThreadPoolExecutor(1) as pool:
+        described = pool.submit(decode.describe_video, request.video, limits)
         voice = load_voice(request.voice, request.voice_digest, limits, cache, scratch)
         picture = described.result()
-    _tell(report, [*voice.findings, *decode.findings(picture)])
-    limit = analysis.window(picture, float(voice.duration_s), whole=settings.audio_shorter == "keep")
-    with ThreadPoolExecutor(1) as beside:  # it computes on its own while frames are waited for
-        heard = beside.submit(speech_findings, voice, request.voice_digest, cache, scratch)
-        found = analysis.analyse(
-            picture, request.video_digest, limit, tracker, settings.min_face_fraction, cache, scratch / "track", phases
+    _report_findings(report, [*voice.findings, *decode.findings(picture)])
+    limit = analysis.frames_to_track(picture, float(voice.duration_s), all_frames=settings.audio_shorter == "keep")
+    with ThreadPoolExecutor(1) as pool:  # speech is detected while tracking waits for frames
+        speech = pool.submit(speech_findings, voice, request.voice_digest, cache, scratch)
+        min_fraction, folder = settings.min_face_fraction, scratch / "track"
+        tracked = analysis.track_video(
+            picture, request.video_digest, limit, tracker, min_fraction, cache, folder, phases
         )
-    _tell(report, heard.result())
-    line, differs = timeline.build(
-        len(found.track), picture.fps, voice.duration_s, settings.audio_longer, settings.audio_shorter
+    _report_findings(report, speech.result())
+    shown, length_findings = timeline.build_timeline(
+        len(tracked.track), picture.fps, voice.duration_s, settings.audio_longer, settings.audio_shorter
     )
-    _tell(report, [*timeline.shown(found.findings, line), *differs])
-    frames = len(line.source)
-    covered = frames == timeline.frame_count(voice.duration_s, picture.fps)
-    plan = encode_mux.Plan(picture, voice, settings, frames, voice.duration_s if covered else frames / picture.fps)
-    sound = _heard(voice, plan.sound_s, scratch)
-    memo: Memo = {}
+    _report_findings(report, [*timeline.clip_findings(tracked.findings, shown), *length_findings])
+    frames = len(shown.source)
+    as_long = frames == timeline.frame_count(voice.duration_s, picture.fps)
+    sound_s = voice.duration_s if as_long else frames / picture.fps
+    plan = encode_mux.EncodePlan(picture, voice, settings, frames, sound_s)
+    sound = _cut_or_padded(voice, sound_s, scratch)
+    data: AnalysisData = {}
     if isinstance(engine, FrameEngine):
-        memo = analysis.study(picture, found, engine, cache, scratch / "memo", phases)
-        memo |= analysis.hear(sound, request.voice_digest, engine, cache, scratch / "heard")
-    return _Scene(picture, voice, sound, tracker, engine, found, memo, line, plan)
+        data = analysis.video_data(picture, tracked, engine, cache, scratch / "video_data", phases)
+        data |= analysis.voice_data(sound, request.voice_digest, engine, cache, scratch / "voice_data")
+    return _Prepared(picture, voice, sound, tracker, engine, tracked, data, shown, plan)
 
 
-def _tell(report: Report, findings: list[Finding]) -> None:
+def _report_findings(report: Report, findings: list[Finding]) -> None:
     for finding in findings:
         report(Notice(code=finding.code, fields=dict(finding.fields)))
 
@@ -120,18 +127,18 @@ def choose_device(wanted: str) -> str:
     raise InfrastructureError("gpu_unavailable", device=wanted)
 
 
-def _produce(request: RenderRequest, scene: _Scene, phases: Phases) -> None:
-    """Decode, engine and encode, each in its own thread, joined by short queues."""
-    total = scene.plan.frames
-    size = max(2, min(8, QUEUE_BYTES // scene.picture.frame_bytes))
+def _render(request: RenderRequest, prepared: _Prepared, phases: Phases) -> None:
+    """Decode, render and encode, each in its own thread, joined by short queues."""
+    engine, picture, total = prepared.engine, prepared.picture, prepared.plan.frames
+    size = max(2, min(8, QUEUE_BYTES // picture.frame_bytes))
     spare = int(request.limits.free_scratch_gib * GIB)
-    before = total if isinstance(scene.engine, FileEngine) else 0
+    done_before = total if isinstance(engine, FileEngine) else 0
 
     def encode_all(frames: Iterator[Frame]) -> None:
-        with closing(encode_mux.Encoder(scene.plan, request.output)) as encoder:
+        with closing(encode_mux.Encoder(prepared.plan, request.output)) as encoder:
             for frame in frames:
                 encoder.write(frame)
-                phases.done(before + encoder.written)
+                phases.done(done_before + encoder.written)
                 if encoder.written == (total + 1) // 2:
                     point("render")
             if encoder.written != total:
@@ -139,23 +146,23 @@ def _produce(request: RenderRequest, scene: _Scene, phases: Phases) -> None:
             point("encode")
             encoder.finish()
 
-    source = frame_order.play(scene.picture, scene.line, request.scratch, spare)
-    with closing(Behind(encode_all, size)) as behind, closing(Ahead(source, size)) as ahead:
-        if isinstance(scene.engine, FileEngine):
-            made = file_engine_adapter.run(
-                scene.engine, scene.picture, iter(ahead), total, scene.heard, request.scratch, request.limits, phases
+    source = frame_order.ordered_frames(picture, prepared.timeline, request.scratch, spare)
+    with closing(BackgroundSink(encode_all, size)) as encoding, closing(Prefetch(source, size)) as decoded:
+        if isinstance(engine, FileEngine):
+            rendered = file_engine_adapter.run(
+                engine, picture, iter(decoded), total, prepared.sound, request.scratch, request.limits, phases
             )
-            for frame in made:
-                behind.put(frame)
-        elif isinstance(scene.engine, FrameEngine):
+            for frame in rendered:
+                encoding.put(frame)
+        elif isinstance(engine, FrameEngine):
             phases.begin("render", total)
-            weaver = Weaver(scene.picture, scene.found.track, scene.line, behind.put)
-            weaver.run(iter(ahead), scene.engine, scene.heard, scene.memo)
-        behind.finish()
+            router = FrameRouter(picture, prepared.tracked.track, prepared.timeline, encoding.put)
+            router.run(iter(decoded), engine, prepared.sound, prepared.data)
+        encoding.finish()
 
 
-def _heard(voice: Voice, seconds: Fraction, scratch: Path) -> NDArray[np.float32]:
-    """Return the voice as long as the output: cut, or with silence after it."""
+def _cut_or_padded(voice: Voice, seconds: Fraction, scratch: Path) -> NDArray[np.float32]:
+    """Return the voice's samples, cut or followed by silence so that they last `seconds`."""
     samples = voice.samples
     wanted = math.ceil(seconds * VOICE_RATE_HZ)
     if wanted <= len(samples):
@@ -165,32 +172,36 @@ def _heard(voice: Voice, seconds: Fraction, scratch: Path) -> NDArray[np.float32
     return padded
 
 
-def _measure(request: RenderRequest, scene: _Scene, phases: Phases) -> Result:
-    picture, plan, settings = scene.picture, scene.plan, request.settings
+def _measure_output(request: RenderRequest, prepared: _Prepared, phases: Phases) -> Result:
+    """Check the finished file, measure its lip sync and write its preview beside it.
+
+    Raises EngineError("output_invalid" | "out_of_sync").
+    """
+    picture, plan, settings = prepared.picture, prepared.plan, request.settings
     phases.begin("measure", min(plan.frames, round(av_offset.SAMPLE_S * picture.fps)))
     point("measure")
     expected = ExpectedOutput(plan.frames, picture.fps, picture.width, picture.height, plan.sound_s)
-    voice = scene.voice.samples
-    with ThreadPoolExecutor(1) as beside:
-        described = beside.submit(decode.describe, request.output, request.limits)
+    voice = prepared.voice.samples
+    with ThreadPoolExecutor(1) as pool:
+        described = pool.submit(decode.describe_video, request.output, request.limits)
         seen = check_output(request.output, expected, request.limits)
         made = described.result()
-    lips, verdict = av_offset.measure_video(made, voice, scene.tracker, request.scratch, phases.done)
-    if av_offset.is_out_of_sync(verdict, picture.fps, settings.max_offset_frames):
+    lips, measured = av_offset.measure_video(made, voice, prepared.tracker, request.scratch, phases.done)
+    if av_offset.is_out_of_sync(measured, picture.fps, settings.max_offset_frames):
         request.output.unlink()
-        raise EngineError("out_of_sync", offset_ms=verdict.offset_ms, confidence=verdict.offset_confidence)
-    found = scene.found.track, scene.line
-    proof = preview.gather(picture, *found, made, lips[:, OPEN], voice)
-    request.output.with_suffix(".json").write_text(proof.model_dump_json())
+        raise EngineError("out_of_sync", offset_ms=measured.offset_ms, confidence=measured.offset_confidence)
+    track = prepared.tracked.track
+    shown = preview.make_preview(picture, track, prepared.timeline, made, lips[:, OPEN], voice)
+    request.output.with_suffix(".json").write_text(shown.model_dump_json())
     phases.end()
     return Result(
         frames=seen.frames,
         duration_s=round(max(seen.video_s, seen.audio_s), 3),
         width=seen.width,
         height=seen.height,
-        **verdict.model_dump(),
-        engine=scene.engine.name,
-        tracker=scene.tracker.name,
+        **measured.model_dump(),
+        engine=prepared.engine.name,
+        tracker=prepared.tracker.name,
         seconds=phases.seconds,
         peak_memory_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
     )

@@ -1,4 +1,4 @@
-"""Work done so far as events: at most two a second, percent over the whole video, never falling."""
+"""Progress events: at most two a second, in percent of the whole video, never falling."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable
 from ..protocol import Message, Phase, Progress
 
 EVENT_EVERY_S = 0.5
-SHARES: dict[Phase, tuple[float, float]] = {
+PHASE_PERCENT: dict[Phase, tuple[float, float]] = {
     "analyse": (0.0, 15.0),
     "study": (15.0, 20.0),
     "render": (20.0, 96.0),
     "measure": (96.0, 100.0),
 }
-"""Where each phase begins and ends, percent."""
+"""Percent at which each phase begins and ends."""
 
 Report = Callable[[Message], None]
 
@@ -31,23 +31,23 @@ class Phases:
         self.seconds: dict[str, float] = {}
 
     def begin(self, phase: Phase, total: int) -> None:
-        """Start a phase of `total` frames (0: not known)."""
+        """End the last phase and start one of `total` frames (0: unknown)."""
         self.end()
         self._phase, self._total, self._began = phase, total, self._clock()
         self._send(0)
 
     def done(self, count: int) -> None:
-        """Say how many frames of the phase are done."""
+        """Report how many frames of the phase are done."""
         if self._clock() - self._last >= EVENT_EVERY_S:
             self._send(count)
 
     def end(self) -> None:
-        """Note the time of the phase that ends."""
+        """Add the time since `begin` to the phase's seconds."""
         spent = self._clock() - self._began
         self.seconds[self._phase] = round(self.seconds.get(self._phase, 0.0) + spent, 3)
 
     def _send(self, count: int) -> None:
-        low, high = SHARES[self._phase]
+        low, high = PHASE_PERCENT[self._phase]
         share = min(1.0, count / self._total) if self._total else 0.0
         self._percent = max(self._percent, round(low + share * (high - low), 1))
         self._last = self._clock()

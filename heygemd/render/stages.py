@@ -1,6 +1,6 @@
-"""Two ways to let the stages of a render overlap, each with a bounded queue and errors that arrive.
+"""Two ways to run stages of a render at the same time. Each has a bounded queue and passes errors on.
 
-What a thread starts (an ffmpeg) dies with it, so each thread lives until the work it was given is closed.
+A process that a thread starts (ffmpeg) dies with the thread, so each thread lives until its work is closed.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ T = TypeVar("T")
 
 
 class _End:
-    """What follows the last item."""
+    """Follows the last item in a queue."""
 
 
-class Ahead(Generic[T]):
-    """Runs an iterator in a thread of its own, at most `size` items ahead."""
+class Prefetch(Generic[T]):
+    """Runs an iterator in its own thread, at most `size` items ahead; iterating raises what `source` raised."""
 
     def __init__(self, source: Iterator[T], size: int) -> None:
         self._source = source
         self._queue: queue.Queue[T | _End] = queue.Queue(size)
         self._error: BaseException | None = None
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="ahead", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="prefetch", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
@@ -63,15 +63,15 @@ class Ahead(Generic[T]):
         self._thread.join()
 
 
-class Behind(Generic[T]):
-    """Runs `work` over what is `put`, in a thread of its own, at most `size` items behind."""
+class BackgroundSink(Generic[T]):
+    """Runs `work` in its own thread over the items that are `put`, at most `size` items behind."""
 
     def __init__(self, work: Callable[[Iterator[T]], None], size: int) -> None:
         self._work = work
         self._queue: queue.Queue[T | _End] = queue.Queue(size)
         self._error: BaseException | None = None
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="behind", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="background-sink", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
@@ -93,7 +93,7 @@ class Behind(Generic[T]):
             yield item
 
     def put(self, item: T | _End) -> None:
-        """Hand over an item; raises what the work raised."""
+        """Queue an item. Raises what the work raised."""
         while self._thread.is_alive():
             try:
                 return self._queue.put(item, timeout=POLL_S)
@@ -102,13 +102,13 @@ class Behind(Generic[T]):
         raise self._error or RuntimeError("the work has ended")
 
     def finish(self) -> None:
-        """Say that nothing more comes and wait for the end of the work; raises what it raised."""
+        """Mark the end of the items and wait for the work to end. Raises what it raised."""
         self.put(_End())
         self._thread.join()
         if self._error is not None:
             raise self._error
 
     def close(self) -> None:
-        """Abandon the work if it has not ended, and wait for the thread."""
+        """Abort the work if it has not ended, and wait for the thread."""
         self._stop.set()
         self._thread.join()

@@ -17,13 +17,13 @@ CACHE_BYTES = 1 << 30
 def check_sync(request: SyncRequest, report: Report) -> SyncMeasurement:
     """Measure the start of a video (see av_offset.measure_video) against its own or another sound. Reports Progress.
 
-    Raise what `load_voice` and `decode.describe` raise.
+    Raise what `load_voice` and `decode.describe_video` raise.
     """
     phases = Phases(report)
     settings, limits = request.settings, request.limits
     cache = Cache(request.scratch / "cache", CACHE_BYTES)
     voice = load_voice(request.voice, "", limits, cache, request.scratch)
-    picture = decode.describe(request.video, limits)
+    picture = decode.describe_video(request.video, limits)
     device = choose_device(settings.device)
     tracker = create_tracker(settings.tracker, request.models, device, settings.detector)
     tracker.check()

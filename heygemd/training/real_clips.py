@@ -65,7 +65,7 @@ def load_clip(path: Path, cache: Path) -> Clip:
     """Return a clip, tracked once and then read from the folder `cache`."""
     kept = cache / f"{path.name}.npz"
     if not kept.exists():
-        picture = decode.describe(path, Limits())
+        picture = decode.describe_video(path, Limits())
         frames, _ = decode.small_frames(picture)
         cache.mkdir(parents=True, exist_ok=True)
         np.savez(kept, points=track_largest_face(frames), fps=float(picture.fps), voice=load_sound(path))

@@ -40,11 +40,11 @@ def mouth_departures(clip: Clip) -> F32 | None:
     if good is None:
         return None
     pose = align(clip.points[good])
-    motion = mouth_calibration.Motion(
+    motion = mouth_calibration.MouthMotion(
         measure_mouth(pose.to_face(clip.points[good])), pose, np.zeros(good.sum(), np.int32)
     )
-    rest = mouth_calibration.closed(mouth_calibration.learn(motion), motion.angles_deg)
-    return _at_rate(clip, good, motion.quantities - rest)
+    rest = mouth_calibration.closed_mouth(mouth_calibration.fit_closed_mouth(motion), motion.angles_deg)
+    return _at_rate(clip, good, motion.params - rest)
 
 
 def _frames_with_face(clip: Clip) -> NDArray[np.bool_] | None:
@@ -76,7 +76,7 @@ def examples(clip: Clip, net: nn.Module, variants: int, rng: np.random.Generator
         *(synthetic_corpus.augment(clip.voice, rng, np.zeros(1, np.float32)) for _ in range(variants - 1)),
     ]
     count = min(len(moved), len(clip.voice) // STEP)
-    lag = lag_frames(viseme_net.speak(clip.voice, net)[:count], moved[:count])
+    lag = lag_frames(viseme_net.predict_visemes(clip.voice, net)[:count], moved[:count])
     first, last = max(0, lag), count + min(0, lag)
     known = moved[first - lag : last - lag]
     return [Example(sound[first * STEP : last * STEP], known) for sound in sounds]

@@ -47,7 +47,7 @@ class EncodedExample(NamedTuple):
 
 def encode(examples: Iterable[Example], encoder: torch.nn.Module) -> list[EncodedExample]:
     """Return the examples with the encoder's features in place of their sound; short ones are left out."""
-    encoded = ((speech_encoder.through(encoder, e.sound).astype(np.float16), e.lips) for e in examples)
+    encoded = ((speech_encoder.encode(encoder, e.sound).astype(np.float16), e.lips) for e in examples)
     pairs = ((features[: len(lips)], lips[: len(features)]) for features, lips in encoded)
     return [EncodedExample(features, lips) for features, lips in pairs if len(lips) > MIN_FRAMES]
 
@@ -97,11 +97,11 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float, step: int, 
         group["lr"] = rate * min(1.0, (step + 1) / WARM_STEPS) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def train(sources: Sequence[list[EncodedExample]], steps: int, seed: int = 0) -> viseme_net.Mouth:
+def train(sources: Sequence[list[EncodedExample]], steps: int, seed: int = 0) -> viseme_net.VisemeNet:
     """Return a network trained on several sources in equal parts; AdamW, weights averaged over the last two fifths."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    net = viseme_net.Mouth().train()
+    net = viseme_net.VisemeNet().train()
     mean = torch.optim.swa_utils.AveragedModel(net)
     adam = torch.optim.AdamW(net.parameters(), RATE, weight_decay=0.05)
     for step in range(steps):
@@ -133,7 +133,7 @@ def evaluate(net: torch.nn.Module, clip: Clip) -> dict[str, float] | None:
         return None
     times = ((np.arange(len(clip.points)) + 0.5) / clip.fps)[good]
     real = measure_mouth(align(clip.points[good]).to_face(clip.points[good]))
-    predicted = viseme_net.speak(clip.voice, net)
+    predicted = viseme_net.predict_visemes(clip.voice, net)
     count = int(min(len(predicted), times[-1] * viseme_net.RATE_HZ))
     at = (np.arange(count) + 0.5) / viseme_net.RATE_HZ
     open_real, width_real = (np.interp(at, times, real[:, k]).astype(np.float32) for k in (OPEN, WIDTH))

@@ -25,7 +25,7 @@ import torch
 
 from heygemd.config.schema import Render
 from heygemd.render.engines.wav2lip import network
-from heygemd.render.engines.wav2lip.batching import bf16_is_fast
+from heygemd.render.engines.wav2lip.batching import has_native_bf16
 
 from .. import media_factory
 from ..render import wav2lip_weights
@@ -47,7 +47,7 @@ def generator() -> float:
     plain, cores = 0.0, len(os.sched_getaffinity(0))
     torch.set_num_threads(cores)
     made = network.Generator(wav2lip_weights.state())
-    for dtype in (torch.float32, torch.bfloat16) if bf16_is_fast() else (torch.float32,):
+    for dtype in (torch.float32, torch.bfloat16) if has_native_bf16() else (torch.float32,):
         made.to(dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         mel = torch.rand(BATCH, 1, network.MEL_BANDS, network.MEL_FRAMES, dtype=dtype)
         face = torch.rand(BATCH, 6, network.SIDE, network.SIDE, dtype=dtype)

@@ -35,19 +35,19 @@ def test_a_damaged_entry_is_dropped(tmp_path: Path) -> None:
 def test_the_least_recently_used_goes(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache", 2500)
     for age, key in ((30, "a"), (20, "b")):
-        cache.store("memo", key, [entry(tmp_path / "in", key.encode() * 1000)])
-        os.utime(cache._path("memo", key), (age, age))
-    assert cache.fetch("memo", "b", tmp_path / "out")
-    cache.store("memo", "c", [entry(tmp_path / "in", b"c" * 1000)])
-    kept = {key: cache.fetch("memo", key, tmp_path / f"out-{key}") for key in "abc"}
+        cache.store("video_data", key, [entry(tmp_path / "in", key.encode() * 1000)])
+        os.utime(cache._path("video_data", key), (age, age))
+    assert cache.fetch("video_data", "b", tmp_path / "out")
+    cache.store("video_data", "c", [entry(tmp_path / "in", b"c" * 1000)])
+    kept = {key: cache.fetch("video_data", key, tmp_path / f"out-{key}") for key in "abc"}
     assert kept == {"a": False, "b": True, "c": True}
 
 
 def test_an_evicted_entry_stays_readable_where_it_was_fetched(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache", 1500)
-    cache.store("memo", "a", [entry(tmp_path / "in", b"a" * 1000)])
-    assert cache.fetch("memo", "a", tmp_path / "out")
-    cache.store("memo", "b", [entry(tmp_path / "in", b"b" * 1000)])
+    cache.store("video_data", "a", [entry(tmp_path / "in", b"a" * 1000)])
+    assert cache.fetch("video_data", "a", tmp_path / "out")
+    cache.store("video_data", "b", [entry(tmp_path / "in", b"b" * 1000)])
     assert (tmp_path / "out" / "data").read_bytes() == b"a" * 1000
 
 
@@ -57,11 +57,11 @@ def test_drafts_of_a_killed_process_are_cleared_away_and_no_others(tmp_path: Pat
         (root / name).mkdir(parents=True)
         entry(root / name, b"half")
         os.utime(root / name, (time.time() - age_s,) * 2)
-    Cache(root, 1 << 20).store("memo", "a", [entry(tmp_path / "in", b"a")])
+    Cache(root, 1 << 20).store("video_data", "a", [entry(tmp_path / "in", b"a")])
     assert [p.name for p in root.glob(".*")] == [".draft-alive"]
 
 
 def test_a_cache_that_cannot_be_written_is_no_fault(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file where the folder should be")
-    Cache(tmp_path / "cache", 1 << 20).store("memo", "a", [entry(tmp_path / "in", b"a")])
-    assert not Cache(tmp_path / "cache", 1 << 20).fetch("memo", "a", tmp_path / "out")
+    Cache(tmp_path / "cache", 1 << 20).store("video_data", "a", [entry(tmp_path / "in", b"a")])
+    assert not Cache(tmp_path / "cache", 1 << 20).fetch("video_data", "a", tmp_path / "out")

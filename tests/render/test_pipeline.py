@@ -16,7 +16,8 @@ import pytest
 from heygemd.config.schema import Limits, Render
 from heygemd.errors import EngineError, HeygemdError, InputError
 from heygemd.protocol import Message, Notice, Progress, RenderRequest, Result
-from heygemd.render import engines, frame_router, pipeline
+from heygemd.render import frame_router, pipeline
+from heygemd.render.engines import registry
 from heygemd.render.scene import Crop, Patch
 from heygemd.render.video import decode, encode_mux
 
@@ -58,7 +59,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setitem(engines.ENGINES, "mesh", "tests.render.tint:Tint")
+    monkeypatch.setitem(registry.ENGINES, "mesh", "tests.render.tint:Tint")
     return Bench(tmp_path, shared_cache)
 
 
@@ -160,14 +161,14 @@ def test_only_the_face_is_touched(
     write = encode_mux.Encoder.write
     monkeypatch.setattr(encode_mux.Encoder, "write", lambda self, f: (written.append(f), write(self, f))[1])
     bench.render(voices("v.wav"), anna, quality="standard")
-    picture = decode.describe(anna, Limits())
+    picture = decode.describe_video(anna, Limits())
     changed = np.zeros((picture.height, picture.width), bool)
     for before, after in zip(decode.frames(picture, len(written)), written, strict=True):
         y0, y1 = (decode.planes(f, picture.width, picture.height)[0] for f in (before, after))
         changed |= y0 != y1
     rows, columns = np.flatnonzero(changed.any(1)), np.flatnonzero(changed.any(0))
     assert 0 < len(rows) < picture.height * 0.8 and 0 < len(columns) < picture.width * 0.8
-    made = decode.frames(decode.describe(bench.folder / "out.mp4", Limits()))
+    made = decode.frames(decode.describe_video(bench.folder / "out.mp4", Limits()))
     pairs = [
         [decode.planes(f, picture.width, picture.height)[0][~changed] for f in pair]
         for pair in zip(written, made, strict=True)
@@ -186,7 +187,7 @@ def test_tags_and_range_are_kept(bench: Bench, tmp_path: Path, voices: Callable[
         assert made[key] == source[key], key
     levels = []
     for path in (clip, bench.folder / "out.mp4"):
-        frame = next(decode.frames(decode.describe(path, Limits())))
+        frame = next(decode.frames(decode.describe_video(path, Limits())))
         levels.append(decode.planes(frame, 320, 320)[0][:40].mean())
     assert levels[0] == pytest.approx(levels[1], abs=1.5)
 
@@ -199,14 +200,14 @@ def test_frames_without_a_face_pass_through(bench: Bench, tmp_path: Path, voices
 def test_few_frames_may_wait(bench: Bench, tmp_path: Path, voices: Callable[..., Path], monkeypatch: Any) -> None:
     """A long gap while an engine holds back patches ends its input instead of filling memory."""
     monkeypatch.setattr(frame_router, "WAITING_BYTES", 0)
-    engines.ENGINES["mesh"] = "tests.render.tint:Batches"
+    registry.ENGINES["mesh"] = "tests.render.tint:Batches"
     clip = film(tmp_path / "v.mp4", 4, gap=(1, 3))
     assert bench.render(voices("four.wav", 4), clip).frames == 100
 
 
 @pytest.mark.parametrize("name", ["Forgets", "Stops"])
 def test_an_engine_that_breaks_its_contract(bench: Bench, anna: Path, voices: Callable[..., Path], name: str) -> None:
-    engines.ENGINES["mesh"] = f"tests.render.tint:{name}"
+    registry.ENGINES["mesh"] = f"tests.render.tint:{name}"
     with pytest.raises(EngineError) as caught:
         bench.render(voices("v.wav"), anna)
     assert caught.value.code == "engine_broken"
@@ -255,7 +256,7 @@ def test_the_same_request_gives_the_same_frames_and_sound(
     bench: Bench, anna: Path, voices: Callable[..., Path]
 ) -> None:
     """With the shipped engine: from an empty cache, from what that render stored, and from an empty cache again."""
-    engines.ENGINES["mesh"] = "heygemd.render.engines.mesh:MeshEngine"
+    registry.ENGINES["mesh"] = "heygemd.render.engines.mesh:MeshEngine"
     made = []
     for number, cache in enumerate(("first", "first", "second")):
         bench.cache = bench.folder / cache

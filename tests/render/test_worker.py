@@ -20,8 +20,9 @@ from .anna import film
 
 ENTRY = """
 import sys
-from heygemd.render import engines, worker
-engines.ENGINES["mesh"] = "tests.render.tint:Tint"
+from heygemd.render import worker
+from heygemd.render.engines import registry
+registry.ENGINES["mesh"] = "tests.render.tint:Tint"
 import os
 os._exit(worker.main(sys.argv[1:]))
 """

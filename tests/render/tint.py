@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from heygemd.render.engines.base import FrameEngine, Memo
+from heygemd.render.engines.base import AnalysisData, FrameEngine
 from heygemd.render.scene import Crop, Patch, Timeline, Track
 
 
@@ -22,21 +22,21 @@ class Tint(FrameEngine):
     def check(self) -> None:
         pass
 
-    def wants(self, track: Track) -> list[int]:
+    def frames_to_analyse(self, track: Track) -> list[int]:
         return [int(n) for n in np.flatnonzero(track.effect_weight > 0)[::10]]
 
-    def study(self, crops: Iterator[Crop], track: Track) -> Memo:
+    def analyse_video(self, crops: Iterator[Crop], track: Track) -> AnalysisData:
         type(self).studied += 1
         return {"mean": np.array([crop.image.mean() for crop in crops])}
 
-    def hear(self, voice: NDArray[np.float32]) -> Memo:
+    def analyse_voice(self, voice: NDArray[np.float32]) -> AnalysisData:
         type(self).heard += 1
         return {"loud": np.asarray(np.abs(voice).max(initial=0))}
 
     def render(
-        self, crops: Iterator[Crop], track: Track, timeline: Timeline, voice: NDArray[np.float32], memo: Memo
+        self, crops: Iterator[Crop], track: Track, timeline: Timeline, voice: NDArray[np.float32], data: AnalysisData
     ) -> Iterator[Patch]:
-        assert memo["loud"] == np.abs(voice).max(initial=0)
+        assert data["loud"] == np.abs(voice).max(initial=0)
         while batch := list(islice(crops, self.batch)):
             for crop in batch:
                 image = crop.image.copy()
@@ -56,7 +56,7 @@ class Forgets(Tint):
     """Breaks the contract: gives nothing."""
 
     def render(
-        self, crops: Iterator[Crop], track: Track, timeline: Timeline, voice: NDArray[np.float32], memo: Memo
+        self, crops: Iterator[Crop], track: Track, timeline: Timeline, voice: NDArray[np.float32], data: AnalysisData
     ) -> Iterator[Patch]:
         list(crops)
         return iter(())
@@ -66,6 +66,6 @@ class Stops(Tint):
     """Breaks the contract: does not take what is offered."""
 
     def render(
-        self, crops: Iterator[Crop], track: Track, timeline: Timeline, voice: NDArray[np.float32], memo: Memo
+        self, crops: Iterator[Crop], track: Track, timeline: Timeline, voice: NDArray[np.float32], data: AnalysisData
     ) -> Iterator[Patch]:
-        return super().render(islice(crops, 3), track, timeline, voice, memo)
+        return super().render(islice(crops, 3), track, timeline, voice, data)

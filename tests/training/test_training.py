@@ -63,7 +63,7 @@ def test_corpus_keeps_sound_and_lips_together(tmp_path: Path) -> None:
     assert all(np.array_equal(a.lips, b.lips) for a, b in zip(made, back, strict=True))
     assert all(np.allclose(a.sound.clip(-1, 1), b.sound, atol=1e-4) for a, b in zip(made, back, strict=True))
     mouth = train_lips.train([train_lips.encode(back, speech_encoder.load())], steps=4)
-    assert viseme_net.speak(made[0].sound, viseme_net.load(mouth.state_dict())).shape[1] == 5
+    assert viseme_net.predict_visemes(made[0].sound, viseme_net.load(mouth.state_dict())).shape[1] == 5
 
 
 def ctranslate2(state: dict[str, np.ndarray]) -> bytes:
@@ -82,7 +82,9 @@ def ctranslate2(state: dict[str, np.ndarray]) -> bytes:
 def test_the_speech_encoder_is_taken_out_of_whisper(tmp_path: Path) -> None:
     chance = np.random.default_rng(0)
     whispers = {ours: theirs for theirs, ours in whisper_import.NAMES.items()}
-    wanted = {name: tensor.numpy().astype(np.float16) for name, tensor in speech_encoder.Ear().state_dict().items()}
+    wanted = {
+        name: tensor.numpy().astype(np.float16) for name, tensor in speech_encoder.SpeechEncoder().state_dict().items()
+    }
     named = {"encoder/num_heads": np.array(8, np.float16), "decoder/conv1/weight": chance.normal(size=3).astype("f2")}
     for name, tensor in wanted.items():
         owner, part = next((o, name[len(o) + 1 :]) for o in whispers if name.startswith((f"{o}.", f"{o}_")))
@@ -92,13 +94,13 @@ def test_the_speech_encoder_is_taken_out_of_whisper(tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes(ctranslate2(named))
     state = whisper_import.encoder_state(tmp_path / "model.bin")
     assert all(np.array_equal(state[name].numpy(), tensor) for name, tensor in wanted.items())
-    speech_encoder.Ear().load_state_dict(state)
+    speech_encoder.SpeechEncoder().load_state_dict(state)
     with pytest.raises(ValueError, match="version"):
         whisper_import.encoder_state(media_factory.VOICE)
 
 
 def test_eight_bits_are_enough_for_the_speech_encoder() -> None:
-    state = speech_encoder.Ear().state_dict()
+    state = speech_encoder.SpeechEncoder().state_dict()
     packed = speech_encoder.pack(state)
     assert sum(t.nbytes for t in packed.values()) < 0.27 * sum(t.nbytes for t in state.values())
     for name, tensor in state.items():
@@ -107,7 +109,7 @@ def test_eight_bits_are_enough_for_the_speech_encoder() -> None:
 
 def talker(voice: np.ndarray, late_s: float) -> real_clips.Clip:
     """Someone whose mouth opens as the shipped network says, but `late_s` too late, on a head that turns."""
-    fps, said = 25.0, viseme_net.speak(voice)
+    fps, said = 25.0, viseme_net.predict_visemes(voice)
     times = (np.arange(int(len(voice) / 16_000 * fps)) + 0.5) / fps - late_s
     weights = np.stack([np.interp(times, (np.arange(len(said)) + 0.5) / 50, column) for column in said.T], 1)
     points = (face_shape()["mean"] + np.tensordot(weights, face_shape()["modes"], 1)) * 90 + 200
@@ -121,9 +123,9 @@ def test_examples_of_a_talking_person_are_in_sync_even_if_the_clip_is_not(late_s
     (example,) = real_lessons.examples(talker(voice, late_s), viseme_net.load(), 1, np.random.default_rng(0))
     assert len(example.sound) == 320 * len(example.lips)
     said = (
-        viseme_net.speak(voice)[-len(example.lips) :, OPEN]
+        viseme_net.predict_visemes(voice)[-len(example.lips) :, OPEN]
         if late_s == 0
-        else viseme_net.speak(voice)[: len(example.lips), OPEN]
+        else viseme_net.predict_visemes(voice)[: len(example.lips), OPEN]
     )
     assert np.corrcoef(said, example.lips[: len(said), OPEN])[0, 1] > 0.8
     assert np.percentile(example.lips[:, OPEN], 95) == pytest.approx(0.1, rel=0.1)

@@ -17,7 +17,7 @@ from ...errors import InputError
 from ...media import ffmpeg
 from ...media.probe import AudioStream, probe
 from ...media.process import ProcessEnd, Reader, error_from
-from ..cache import Cache, through
+from ..cache import Cache, fetch_or_make
 from ..scene import Finding
 from . import vad
 from .mel import VOICE_RATE_HZ
@@ -66,7 +66,7 @@ def load_voice(path: Path, digest: str, limits: Limits, cache: Cache, scratch: P
         (folder / "voice.json").write_text(json.dumps(facts))
         return [folder / "voice.f32", folder / "voice.json"]
 
-    through(cache, "voice", f"{digest} {VERSION}", folder, make)
+    fetch_or_make(cache, "voice", f"{digest} {VERSION}", folder, make)
     facts: dict[str, Any] = json.loads((folder / "voice.json").read_text())
     samples: Samples = np.memmap(folder / "voice.f32", "<f4", "r")
     findings = [Finding(code, fields) for code, fields in facts["findings"]]
@@ -81,7 +81,7 @@ def speech_findings(voice: Voice, digest: str, cache: Cache, scratch: Path) -> l
         file.write_text(json.dumps(vad.findings(voice.samples)))
         return [file]
 
-    through(cache, "speech", f"{digest} {VERSION}", file.parent, make)
+    fetch_or_make(cache, "speech", f"{digest} {VERSION}", file.parent, make)
     return [Finding(code, fields) for code, fields in json.loads(file.read_text())]
 
 

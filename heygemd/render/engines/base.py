@@ -1,4 +1,4 @@
-"""The contracts of a lip-sync engine; `contract` holds any of them to these words."""
+"""The contracts of lip-sync engines. `heygemd.testing` holds the tests that every engine must pass."""
 
 from __future__ import annotations
 
@@ -14,58 +14,63 @@ from numpy.typing import NDArray
 from ...config.schema import Render
 from ..scene import Crop, Patch, Timeline, Track
 
-Memo = dict[str, NDArray[Any]]
-"""What an engine keeps of a video or of a voice: plain arrays, stored by content hash without pickle."""
+AnalysisData = dict[str, NDArray[Any]]
+"""What an engine learns from a video or a voice before rendering: plain arrays, cached by content hash, not pickled."""
 
 
 class Engine(ABC):
-    """What every engine has."""
+    """The part that all engines share."""
 
     name: str
 
     def __init__(
-        self, models: Path, device: str = "cpu", settings: Render | None = None, keep: Path | None = None
+        self, models: Path, device: str = "cpu", settings: Render | None = None, machine_cache: Path | None = None
     ) -> None:
         """Nothing is loaded before `check`.
 
-        models    folder of large weights
-        device    torch device
-        settings  the administrator's
-        keep      folder for what is worth knowing of this machine in the next process; may be lost any time
+        models         folder of large weights
+        device         torch device, "cpu" or "cuda[:N]"
+        settings       of the job
+        machine_cache  folder for facts about this machine that save time in the next process; may be lost at any time
         """
         self.models = models
         self.device = device
         self.settings = settings or Render()
-        self.keep = keep
+        self.machine_cache = machine_cache
 
     @abstractmethod
     def check(self) -> None:
-        """Raise NotInstalled when the engine cannot run here (weights missing, say): then work waits for it."""
+        """Raise NotInstalled when the engine cannot run here (weights missing, say): its jobs then wait."""
 
 
 class FrameEngine(Engine):
-    """Makes new pixels for the face's box of each frame. Holds no state between videos.
+    """Renders the face's box of each frame. Keeps no state between videos.
 
-    An engine must hold no more than a bounded number of frames, whatever the video's length.
+    An engine must hold a bounded number of frames only, whatever the video's length.
     """
 
     version: ClassVar[str]
-    """Part of the memo's cache key: raise it when `study` or `hear` changes."""
+    """Part of the cache key of analysis data: raise it when `analyse_video` or `analyse_voice` changes."""
 
     effect_gain: ClassVar[float] = 1.0
     """Patches are blended by `Track.effect_weight` times this, 1 at most. An engine that moves less where the weight is
     low sets more than 1: it shows its patches in full, which avoids double-exposed mouths."""
 
     @abstractmethod
-    def wants(self, track: Track) -> list[int]:
-        """Return the ascending source frames whose crops `study` must see."""
+    def frames_to_analyse(self, track: Track) -> list[int]:
+        """Return the source frames, ascending, whose crops `analyse_video` needs."""
 
     @abstractmethod
-    def study(self, crops: Iterator[Crop], track: Track) -> Memo:
-        """Learn what must be known of the whole video before the first frame is rendered."""
+    def analyse_video(self, crops: Iterator[Crop], track: Track) -> AnalysisData:
+        """Return what must be known of the whole video before the first frame is rendered.
 
-    def hear(self, voice: NDArray[np.float32]) -> Memo:
-        """Learn what must be known of the whole voice, for this video and for others under the same voice.
+        crops  those of `frames_to_analyse`, in that order; their `output` equals `source`
+        """
+
+    def analyse_voice(self, voice: NDArray[np.float32]) -> AnalysisData:
+        """Return what must be known of the whole voice; it serves other videos under the same voice, too.
+
+        Its keys must differ from those of `analyse_video`.
 
         voice  (samples,) float32 mono at VOICE_RATE_HZ, possibly memory-mapped: as long as the output
         """
@@ -74,13 +79,13 @@ class FrameEngine(Engine):
 
     @abstractmethod
     def render(
-        self, crops: Iterator[Crop], track: Track, timeline: Timeline, voice: NDArray[np.float32], memo: Memo
+        self, crops: Iterator[Crop], track: Track, timeline: Timeline, voice: NDArray[np.float32], data: AnalysisData
     ) -> Iterator[Patch]:
         """Yield one Patch for each Crop, in order, batching as it likes.
 
-        crops     the boxes of those output frames that have a face, ascending in `output`
-        voice     as in `hear`
-        memo      what `study` and `hear` returned, together
+        crops     the boxes of the output frames that have a face, ascending in `output`
+        voice     as in `analyse_voice`
+        data      what `analyse_video` and `analyse_voice` returned, together
         """
 
 
@@ -91,10 +96,10 @@ class FileEngine(Engine):
     def render(
         self, video: Path, audio: Path, folder: Path, fps: Fraction, progress: Callable[[float | None], None]
     ) -> Path:
-        """Return the file made; its sound, and frames after the voice's end, are not used.
+        """Return the path of the file made. Its sound and the frames after the voice's end are not used.
 
         video     H.264 in MP4 at a constant rate of `fps`, upright, square pixels, without sound, as long as the voice
         audio     WAV, 16 bits, mono, VOICE_RATE_HZ
-        folder    empty, for this run only; gone after it
-        progress  called with the share done, 0..1, at every step, or with None when time passes and nothing is known
+        folder    empty, for this run only; removed after it
+        progress  called with the share done, 0..1, at every step; with None now and then where the share is not known
         """

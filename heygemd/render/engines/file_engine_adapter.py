@@ -91,7 +91,7 @@ def write_sound(path: Path, voice: NDArray[np.float32]) -> None:
 
 def _frames(made: Path, picture: Picture, total: int, limits: Limits) -> Iterator[Frame]:
     try:
-        seen = decode.describe(made, limits)
+        seen = decode.describe_video(made, limits)
     except InputError as error:  # not staff's file: the program's
         raise _refused(error.code, error.detail) from None
     if abs(seen.width / seen.height * picture.height / picture.width - 1) > SHAPE_WITHIN:

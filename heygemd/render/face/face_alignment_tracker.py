@@ -26,7 +26,7 @@ from loguru import logger
 from ...config.schema import DetectorName
 from ...errors import EngineError, NotInstalled
 from ...weights import requirements
-from ..oom import exhausted
+from ..oom import is_out_of_memory
 from ..scene import F32, Image
 from .detector import FaceDetector, Square, anchors, distinct
 from .landmarks import FaceMesh
@@ -56,7 +56,7 @@ class FanDetector:
         try:
             self._net = _load(detector, *files, device)
         except (RuntimeError, ValueError, KeyError, EOFError, OSError, pickle.UnpicklingError) as error:
-            if exhausted(error):
+            if is_out_of_memory(error):
                 raise
             detail, names = f"{type(error).__name__}: {error}"[:500], " / ".join(path.name for path in files)
             raise NotInstalled("weights_damaged", detail, name=names, path=str(models)) from None
@@ -96,7 +96,7 @@ class FanDetector:
                 boxes = [each for start in range(0, len(images), self.batch) for each in self._boxes(images, start)]
                 return [self._squares(*pair) for pair in zip(images, boxes, strict=True)]
             except (RuntimeError, MemoryError) as error:
-                if not exhausted(error):
+                if not is_out_of_memory(error):
                     raise
                 self._shrink()
 

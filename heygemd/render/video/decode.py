@@ -31,12 +31,12 @@ STANDARD_FPS = [Fraction(n) for n in (10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 10
 ]
 STANDARD_WITHIN, ROUNDED_WITHIN = Fraction(2, 100), Fraction(1, 5000)
 """A variable rate this near a standard one becomes it; a constant one only if its container rounds times (Matroska)."""
-SLOWEST_VARIABLE_FPS, CALM_FPS = Fraction(18), Fraction(25)
+MIN_VARIABLE_FPS, FALLBACK_FPS = Fraction(18), Fraction(25)
 """A variable rate below the first (screen recordings, sparse frames) becomes the second: lips need it."""
 MAX_SAMPLE_ASPECT = 4
 KEPT_MATRICES = {"bt709", "smpte170m", "bt470bg", "fcc", "smpte240m", "bt2020nc"}
 TONE_MAP_NITS = 100
-MOST_SELECTED = 64
+MAX_SELECTED = 64
 """ffmpeg takes expressions of some hundred terms at most."""
 
 
@@ -84,18 +84,18 @@ def planes(frame: Frame, width: int, height: int) -> tuple[NDArray[np.uint8], ND
     return y.reshape(height, width), u.reshape(half), v.reshape(half)
 
 
-def describe(path: Path, limits: Limits) -> Picture:
+def describe_video(path: Path, limits: Limits) -> Picture:
     """Probe a video and decide what it becomes. Raises InputError as `probe`, or "no_video"."""
-    return picture(path, probe(path, limits), limits.max_pixels)
+    return describe_probed(path, probe(path, limits), limits.max_pixels)
 
 
-def picture(path: Path, info: MediaInfo, max_pixels: int = ffmpeg.MAX_PIXELS) -> Picture:
+def describe_probed(path: Path, info: MediaInfo, max_pixels: int = ffmpeg.MAX_PIXELS) -> Picture:
     """Decide size, rate and colour of what a probed video becomes."""
     stream = info.video
     if stream is None:
         raise InputError("no_video")
-    width, height = _square(stream)
-    fps = steady_rate(stream)
+    width, height = _square_pixel_size(stream)
+    fps = constant_rate(stream)
     tags = (stream.matrix, stream.primaries, stream.transfer)
     full = stream.range == "pc"
     if stream.hdr or _is_rgb(stream) or (stream.matrix and stream.matrix not in KEPT_MATRICES):
@@ -104,7 +104,7 @@ def picture(path: Path, info: MediaInfo, max_pixels: int = ffmpeg.MAX_PIXELS) ->
     return Picture(path, stream, width, height, fps, *tags, full, expected, max_pixels)
 
 
-def _square(stream: VideoStream) -> tuple[int, int]:
+def _square_pixel_size(stream: VideoStream) -> tuple[int, int]:
     """Return the even size with square pixels, upright: no axis shrinks by more than a pixel."""
     width, height, aspect = stream.width, stream.height, stream.sample_aspect
     if not Fraction(1, MAX_SAMPLE_ASPECT) <= aspect <= MAX_SAMPLE_ASPECT:
@@ -117,19 +117,19 @@ def _square(stream: VideoStream) -> tuple[int, int]:
     return wide // 2 * 2, tall // 2 * 2
 
 
-def steady_rate(stream: VideoStream) -> Fraction:
+def constant_rate(stream: VideoStream) -> Fraction:
     """Return the constant rate: the source's own if constant, else the nearest standard one, else its average."""
     rate = stream.avg_fps or stream.real_fps
     if not rate or rate > 1000:
-        return CALM_FPS
+        return FALLBACK_FPS
     if not stream.variable_rate:
-        return _standard(stream.real_fps, ROUNDED_WITHIN) or stream.real_fps
-    if rate < SLOWEST_VARIABLE_FPS:
-        return CALM_FPS
-    return _standard(rate, STANDARD_WITHIN) or rate.limit_denominator(1001)
+        return _nearest_standard(stream.real_fps, ROUNDED_WITHIN) or stream.real_fps
+    if rate < MIN_VARIABLE_FPS:
+        return FALLBACK_FPS
+    return _nearest_standard(rate, STANDARD_WITHIN) or rate.limit_denominator(1001)
 
 
-def _standard(rate: Fraction, within: Fraction) -> Fraction | None:
+def _nearest_standard(rate: Fraction, within: Fraction) -> Fraction | None:
     nearest = min(STANDARD_FPS, key=lambda standard: abs(standard / rate - 1))
     return nearest if abs(nearest / rate - 1) <= within else None
 
@@ -153,7 +153,7 @@ def _can_tone_map() -> bool:
     return ffmpeg.has_filter("zscale") and ffmpeg.has_filter("tonemap")
 
 
-def _steady(picture: Picture, limit_s: float) -> ffmpeg.Stream:
+def _constant_rate_stream(picture: Picture, limit_s: float) -> ffmpeg.Stream:
     """Return the decoded stream at the constant rate, from time zero."""
     source = ffmpeg.media(picture.path, max_pixels=picture.max_pixels, t=round(limit_s, 3))
     stream = source[str(picture.stream.index)]
@@ -162,7 +162,7 @@ def _steady(picture: Picture, limit_s: float) -> ffmpeg.Stream:
     return stream.filter("setpts", "PTS-STARTPTS").filter("fps", f"{picture.fps.numerator}/{picture.fps.denominator}")
 
 
-def _ordinary_range(stream: ffmpeg.Stream, picture: Picture) -> ffmpeg.Stream:
+def _tone_mapped(stream: ffmpeg.Stream, picture: Picture) -> ffmpeg.Stream:
     """Tone-map high dynamic range (Hable's curve, in linear light)."""
     if not picture.stream.hdr or not _can_tone_map():
         return stream
@@ -185,9 +185,9 @@ def _source_colour(picture: Picture) -> dict[str, str]:
     return options
 
 
-def _normal(stream: ffmpeg.Stream, picture: Picture) -> ffmpeg.Stream:
+def _normalised(stream: ffmpeg.Stream, picture: Picture) -> ffmpeg.Stream:
     """Even by cropping, then scaled only where the pixels are not square."""
-    stream = _ordinary_range(stream, picture).filter("crop", "trunc(iw/2)*2", "trunc(ih/2)*2", 0, 0)
+    stream = _tone_mapped(stream, picture).filter("crop", "trunc(iw/2)*2", "trunc(ih/2)*2", 0, 0)
     stream = stream.filter("scale", picture.width, picture.height, flags="bicubic", **_source_colour(picture))
     return stream.filter("setsar", 1).filter("format", "yuv420p")
 
@@ -224,7 +224,7 @@ class Decode(Iterator[NDArray[np.uint8]]):
 def frames(picture: Picture, limit: int | None = None) -> Decode:
     """Return all frames (the first `limit`) at full size."""
     limit_s = _limit_s(picture, limit)
-    stream = _normal(_steady(picture, limit_s), picture)
+    stream = _normalised(_constant_rate_stream(picture, limit_s), picture)
     output = ffmpeg.to_pipe(stream, format="rawvideo", **_first(limit))
     return Decode(ffmpeg.command(output, media_s=limit_s), picture.frame_bytes)
 
@@ -233,15 +233,15 @@ def chosen_frames(picture: Picture, wanted: list[int]) -> Iterator[tuple[int, Fr
     """Yield (number, frame) at full size for the ascending numbers `wanted`; of a few, only these leave the decoder."""
     if not wanted:
         return
-    if len(wanted) > MOST_SELECTED:
+    if len(wanted) > MAX_SELECTED:
         chosen = frozenset(wanted)
         yield from (pair for pair in enumerate(frames(picture, wanted[-1] + 1)) if pair[0] in chosen)
         return
     limit_s = _limit_s(picture, wanted[-1] + 1)
-    stream = _steady(picture, limit_s).filter("select", "+".join(f"eq(n,{number})" for number in wanted))
+    stream = _constant_rate_stream(picture, limit_s).filter("select", "+".join(f"eq(n,{number})" for number in wanted))
     # The gaps must go, or ffmpeg fills them with copies.
     stream = stream.filter("setpts", f"N*{picture.fps.denominator}/({picture.fps.numerator}*TB)")
-    output = ffmpeg.to_pipe(_normal(stream, picture), format="rawvideo", vframes=len(wanted))
+    output = ffmpeg.to_pipe(_normalised(stream, picture), format="rawvideo", vframes=len(wanted))
     yield from zip(wanted, Decode(ffmpeg.command(output, media_s=limit_s), picture.frame_bytes), strict=False)
 
 
@@ -249,9 +249,9 @@ def small_frames(picture: Picture, limit: int | None = None) -> tuple[Iterator[I
     """Return all frames (the first `limit`) as small BGR images, and the decode behind them."""
     width, height = picture.small_size
     limit_s = _limit_s(picture, limit)
-    stream = _steady(picture, limit_s)
+    stream = _constant_rate_stream(picture, limit_s)
     if picture.stream.hdr:
-        stream = _ordinary_range(stream.filter("scale", width, height, flags="area"), picture)
+        stream = _tone_mapped(stream.filter("scale", width, height, flags="area"), picture)
     colour = {} if _is_rgb(picture.stream) else {"in_range": _source_colour(picture)["in_range"]}
     stream = stream.filter("scale", width, height, flags="area", **colour).filter("format", "bgr24")
     output = ffmpeg.to_pipe(stream, format="rawvideo", **_first(limit))

@@ -33,7 +33,7 @@ MAX_FILE_BYTES = 1 << 40
 
 
 @dataclass(frozen=True)
-class Plan:
+class EncodePlan:
     """What is encoded: `frames` frames of `picture`, the first `sound_s` seconds of sound (padded if it is shorter)."""
 
     picture: Picture
@@ -56,7 +56,7 @@ class Plan:
 class Encoder:
     """Takes frames in order and makes `output` appear whole: a .part file beside it, synced, renamed."""
 
-    def __init__(self, plan: Plan, output: Path) -> None:
+    def __init__(self, plan: EncodePlan, output: Path) -> None:
         self._plan, self._output = plan, output
         self._part = output.with_name(output.name + ".part")
         self._gpu = wants_nvenc(plan.settings, plan.picture)
@@ -84,7 +84,7 @@ class Encoder:
         self._part.unlink(missing_ok=True)
 
 
-def _command(plan: Plan, part: Path, gpu: bool) -> list[str]:
+def _command(plan: EncodePlan, part: Path, gpu: bool) -> list[str]:
     picture, voice = plan.picture, plan.voice
     tagged = tags(picture)
     source = ffmpeg.raw_video(picture.width, picture.height, picture.fps, **tagged)
@@ -127,7 +127,7 @@ def tags(picture: Picture) -> dict[str, str]:
     return {**known, "color_range": "pc" if picture.full_range else "tv"}
 
 
-def _sound(plan: Plan) -> dict[str, object]:
+def _sound(plan: EncodePlan) -> dict[str, object]:
     """Copy AAC as it is; anything else becomes AAC at its own rate and channels."""
     stream = plan.voice.stream
     timed = plan.voice.container == "aac" or abs(stream.duration_s - float(plan.voice.duration_s)) < COPY_TOLERANCE_S

@@ -29,7 +29,7 @@ Run = tuple[int, int, int]
 """(first source frame, number of frames, step: 1, -1 or 0)."""
 
 
-def play(picture: Picture, timeline: Timeline, scratch: Path, spare_bytes: int = 0) -> Iterator[Frame]:
+def ordered_frames(picture: Picture, timeline: Timeline, scratch: Path, spare_bytes: int = 0) -> Iterator[Frame]:
     """Yield the source frame of each output frame. Close the generator to end the decoders behind it.
 
     A yielded frame may be yielded again: copy before writing to it.
@@ -37,8 +37,8 @@ def play(picture: Picture, timeline: Timeline, scratch: Path, spare_bytes: int =
     spare_bytes  to be left free on the scratch disk
     Raises InfrastructureError("scratch_full"), EngineError("decode_changed") when frames seen before no longer come.
     """
-    todo = runs(timeline.source)
-    keep = _Keep(picture, scratch, timeline.source, todo, spare_bytes)
+    todo = split_runs(timeline.source)
+    keep = _FrameStore(picture, scratch, timeline.source, todo, spare_bytes)
     frame: Frame | None = None
     try:
         for number, (start, count, step) in enumerate(todo):
@@ -57,7 +57,7 @@ def _before(todo: list[Run], number: int) -> int:
     return sum(count for _, count, _ in todo[:number]) - 1
 
 
-def runs(source: NDArray[np.int32]) -> list[Run]:
+def split_runs(source: NDArray[np.int32]) -> list[Run]:
     """Split the timeline into runs of a constant step."""
     steps = [*np.diff(source).tolist(), None]
     found: list[Run] = []
@@ -74,7 +74,7 @@ def runs(source: NDArray[np.int32]) -> list[Run]:
     return found
 
 
-class _Keep:
+class _FrameStore:
     """The frames that are needed again: all of a short video in memory, those to be shown backwards on disk."""
 
     def __init__(

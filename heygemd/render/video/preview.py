@@ -26,7 +26,7 @@ SIDE_IN_EYES = 1.3
 LOUD_QUANTILE = 0.97
 
 
-def gather(
+def make_preview(
     source: Picture, track: Track, line: Timeline, made: Picture, gaps: F32, voice: NDArray[np.float32]
 ) -> Preview:
     """Return the evidence for the finished video `made`.

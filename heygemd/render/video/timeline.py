@@ -17,7 +17,7 @@ def frame_count(seconds: Fraction, fps: Fraction) -> int:
     return max(1, math.ceil(seconds * fps))
 
 
-def build(
+def build_timeline(
     frames: int, fps: Fraction, voice_s: Fraction, longer: AudioLonger, shorter: AudioShorter
 ) -> tuple[Timeline, list[Finding]]:
     """Lay `frames` source frames (at least 1) under a voice of `voice_s` seconds."""
@@ -32,7 +32,7 @@ def build(
     return Timeline(fps, np.arange(count, dtype=np.int32)), found
 
 
-def shown(findings: list[Finding], line: Timeline) -> list[Finding]:
+def clip_findings(findings: list[Finding], line: Timeline) -> list[Finding]:
     """Return the findings about what the output shows; their "ranges" [[start_s, stop_s], ...] end where it ends."""
     end_s = (int(line.source.max()) + 1) / float(line.fps)
     kept = []

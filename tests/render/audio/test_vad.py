@@ -48,7 +48,7 @@ def test_music_is_no_speech_and_is_told(voice: Sound) -> None:
 
 
 def test_the_mouth_rests_in_the_music_between_sentences(voice: Sound) -> None:
-    spoken = viseme_net.speak(np.concatenate([voice, music(4), voice]))
+    spoken = viseme_net.predict_visemes(np.concatenate([voice, music(4), voice]))
     second = viseme_net.RATE_HZ
     assert not spoken[round(6.6 * second) : round(9.4 * second)].any()
     assert spoken[: 6 * second].max() > 0.05 and spoken[10 * second :].max() > 0.05

@@ -16,8 +16,9 @@ from heygemd.config.schema import Command, Limits, Render
 from heygemd.errors import DeadlineExceeded, EngineError, HeygemdError, NotInstalled
 from heygemd.protocol import Message, Progress
 from heygemd.render import pipeline
-from heygemd.render.engines import engine, file_engine_adapter
+from heygemd.render.engines import file_engine_adapter
 from heygemd.render.engines.command import CommandEngine
+from heygemd.render.engines.registry import create_engine
 from heygemd.render.progress import Phases
 from heygemd.render.video import decode as video
 from heygemd.testing.file_engine_contract import FileEngineContract
@@ -42,10 +43,10 @@ class Run:
     def __init__(self, folder: Path) -> None:
         self.folder, self.events = folder, list[Message]()
         self.clip = media_factory.video(folder / "clip.mp4", 2, "160x120")
-        self.picture = video.describe(self.clip, Limits())
+        self.picture = video.describe_video(self.clip, Limits())
 
     def __call__(self, settings: Render) -> list[np.ndarray]:
-        made = engine(settings, self.folder)
+        made = create_engine(settings, self.folder)
         assert isinstance(made, CommandEngine)
         made.check()
         scratch = self.folder / f"scratch{len(list(self.folder.iterdir()))}"
@@ -106,10 +107,10 @@ class Crashes(Mine):
 @pytest.mark.parametrize(
     ("broken", "test"),
     [
-        (Sleeps, "a_whole_video_comes_back_and_something_moved"),
-        (Sleeps, "files_are_left_alone_and_progress_is_a_share"),
-        (Meddles, "files_are_left_alone_and_progress_is_a_share"),
-        (Crashes, "what_it_cannot_read_is_a_typed_error"),
+        (Sleeps, "all_frames_are_returned_and_some_differ"),
+        (Sleeps, "inputs_are_unchanged_and_progress_is_a_share"),
+        (Meddles, "inputs_are_unchanged_and_progress_is_a_share"),
+        (Crashes, "unreadable_input_is_a_typed_error"),
     ],
 )
 def test_the_suite_catches(broken: type[Mine], test: str, tmp_path: Path) -> None:
@@ -182,7 +183,7 @@ def test_without_a_pattern_there_are_signs_of_life(run: Run, monkeypatch: pytest
 def test_what_is_not_there_is_said_before_anything_is_done(tmp_path: Path) -> None:
     for options in ({"argv": ["no-such-program", *WORDS]}, {"folder": tmp_path / "nowhere"}):
         with pytest.raises(NotInstalled) as caught:
-            engine(command("good", **options), tmp_path).check()
+            create_engine(command("good", **options), tmp_path).check()
         assert caught.value.code == "command_missing"
 
 
@@ -191,7 +192,7 @@ def test_colours_stay_whatever_the_program_tags(tmp_path: Path) -> None:
     bars = tmp_path / "bars.mp4"
     tagged = ["-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709"]
     media_factory.ffmpeg("-f", "lavfi", "-i", "smptehdbars=s=320x240:d=0.4", "-pix_fmt", "yuv420p", *tagged, bars)
-    picture = video.describe(bars, Limits())
+    picture = video.describe_video(bars, Limits())
     plain = tmp_path / "plain.mp4"
     media_factory.ffmpeg(
         "-i", bars, "-vf", "scale=out_color_matrix=bt601,setparams=colorspace=unknown", "-crf", "4", plain
@@ -212,7 +213,7 @@ def test_a_whole_render(tmp_path: Path, anna: Path) -> None:
     asked = request(tmp_path, voice, anna, command("good"))
     result = pipeline.render(asked, lambda event: None)
     assert result.engine == "mine" and result.fps == "25/1" and result.frames in (30, 31, 32)
-    shown = video.describe(asked.output, Limits())
+    shown = video.describe_video(asked.output, Limits())
     frame = next(video.frames(shown))
     assert video.planes(frame, 320, 320)[2][95:110, 60:100].mean() > 200
 

@@ -14,24 +14,24 @@ from numpy.typing import NDArray
 from heygemd.config import job_toml, loader
 from heygemd.config.schema import Render
 from heygemd.errors import ConfigError, NotInstalled
-from heygemd.render.engines import ENGINES, engine
-from heygemd.render.engines.base import Engine, Memo
+from heygemd.render.engines.base import AnalysisData, Engine
 from heygemd.render.engines.mesh import MeshEngine
+from heygemd.render.engines.registry import ENGINES, create_engine
 from heygemd.render.scene import Crop, Patch, Timeline, Track
-from heygemd.testing.frame_engine_contract import EngineContract
+from heygemd.testing.frame_engine_contract import FrameEngineContract
 
 from ..tint import Batches, Forgets, Stops, Tint
 
 
-class TestTint(EngineContract):
+class TestTint(FrameEngineContract):
     engine = Tint
 
 
-class TestBatches(EngineContract):
+class TestBatches(FrameEngineContract):
     engine = Batches
 
 
-class TestMesh(EngineContract):
+class TestMesh(FrameEngineContract):
     engine = MeshEngine
 
 
@@ -39,7 +39,7 @@ class Scribbles(Tint):
     """Breaks the contract: draws into the caller's picture."""
 
     def render(
-        self, crops: Iterator[Crop], track: Track, timeline: Timeline, voice: NDArray[np.float32], memo: Memo
+        self, crops: Iterator[Crop], track: Track, timeline: Timeline, voice: NDArray[np.float32], data: AnalysisData
     ) -> Iterator[Patch]:
         for crop in crops:
             crop.image[:] = 0
@@ -56,7 +56,7 @@ class Idles(Tint):
     """Breaks the contract: changes nothing."""
 
     def render(
-        self, crops: Iterator[Crop], track: Track, timeline: Timeline, voice: NDArray[np.float32], memo: Memo
+        self, crops: Iterator[Crop], track: Track, timeline: Timeline, voice: NDArray[np.float32], data: AnalysisData
     ) -> Iterator[Patch]:
         return (Patch(crop.output, crop.image.copy(), np.ones(crop.image.shape[:2], np.float32)) for crop in crops)
 
@@ -67,17 +67,17 @@ class Learns(Tint):
     seen = 0
 
     def render(
-        self, crops: Iterator[Crop], track: Track, timeline: Timeline, voice: NDArray[np.float32], memo: Memo
+        self, crops: Iterator[Crop], track: Track, timeline: Timeline, voice: NDArray[np.float32], data: AnalysisData
     ) -> Iterator[Patch]:
-        for patch in super().render(crops, track, timeline, voice, memo):
+        for patch in super().render(crops, track, timeline, voice, data):
             self.seen += 1
             yield patch._replace(mask=patch.mask * np.float32(1 / self.seen))
 
 
 class Pickles(Tint):
-    """Breaks the contract: a memo that only pickle could store."""
+    """Breaks the contract: a data that only pickle could store."""
 
-    def study(self, crops: Iterator[Crop], track: Track) -> Memo:
+    def analyse_video(self, crops: Iterator[Crop], track: Track) -> AnalysisData:
         return {"crops": np.array([*crops, None], object)}
 
 
@@ -87,14 +87,14 @@ class Pickles(Tint):
         (Forgets, "one_patch_for_each_crop"),
         (Stops, "one_patch_for_each_crop"),
         (Scribbles, "one_patch_for_each_crop"),
-        (Idles, "it_changes_something_while_somebody_speaks"),
-        (Learns, "nothing_of_one_video_is_in_the_next"),
+        (Idles, "it_changes_something_during_speech"),
+        (Learns, "no_state_is_kept_between_videos"),
         (Hoards, "it_holds_a_bounded_number_of_frames"),
-        (Pickles, "a_memo_is_plain_arrays"),
+        (Pickles, "analysis_data_is_plain_arrays"),
     ],
 )
 def test_the_suite_catches(broken: type[Tint], test: str, tmp_path: Path) -> None:
-    suite = type("Suite", (EngineContract,), {"engine": broken})()
+    suite = type("Suite", (FrameEngineContract,), {"engine": broken})()
     with pytest.raises((AssertionError, ValueError)):
         getattr(suite, f"test_{test}")(tmp_path)
 
@@ -125,22 +125,22 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_plug_in_is_an_engine(plugin: Path, tmp_path: Path) -> None:
-    made = engine(Render(engine="mine"), tmp_path)
+    made = create_engine(Render(engine="mine"), tmp_path)
     assert isinstance(made, Engine) and made.name == "mine"
     assert job_toml.load_job(b'engine = "mine"').engine == "mine"
-    assert type(engine(Render(), tmp_path)) is MeshEngine  # nobody takes the name of ours
+    assert type(create_engine(Render(), tmp_path)) is MeshEngine  # nobody takes the name of ours
 
 
 @pytest.mark.parametrize("name", ["wrong", "gone"])
 def test_a_broken_plug_in_is_a_typed_error(plugin: Path, tmp_path: Path, name: str) -> None:
     with pytest.raises(NotInstalled) as caught:
-        engine(Render(engine=name), tmp_path)
+        create_engine(Render(engine=name), tmp_path)
     assert caught.value.code == "plugin_broken" and caught.value.fields["name"] == name
 
 
 def test_an_unknown_engine_names_the_known_ones(plugin: Path, tmp_path: Path) -> None:
     with pytest.raises(NotInstalled) as caught:
-        engine(Render.model_construct(engine="maihn", command={}), tmp_path)
+        create_engine(Render.model_construct(engine="maihn", command={}), tmp_path)
     assert set(caught.value.fields["known"]) == {*ENGINES, "mine", "wrong", "gone"}
     (tmp_path / "config.toml").write_text('[render]\nengine = "mihn"\n')
     with pytest.raises(ConfigError) as refused:
@@ -151,9 +151,9 @@ def test_an_unknown_engine_names_the_known_ones(plugin: Path, tmp_path: Path) ->
 def test_authors_of_plug_ins_can_run_the_suite(plugin: Path) -> None:
     """As the module's documentation says, in a folder of their own."""
     (plugin / "test_mine.py").write_text(
-        "from heygemd.testing.frame_engine_contract import EngineContract\n"
+        "from heygemd.testing.frame_engine_contract import FrameEngineContract\n"
         "from heygemd_mine import Mine\n\n"
-        "class TestMine(EngineContract):\n    engine = Mine\n"
+        "class TestMine(FrameEngineContract):\n    engine = Mine\n"
     )
     argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_mine.py"]
     checkout = Path(__file__).parents[3]

@@ -210,7 +210,7 @@ def test_a_second_voice_takes_the_track_from_the_cache(
         "_detect_batch",
         lambda self, images: [BlazeFace().detect(image) for image in images],
     )
-    picture = decode.describe(film(tmp_path / "anna.mp4", 0.6), Limits())
+    picture = decode.describe_video(film(tmp_path / "anna.mp4", 0.6), Limits())
     real, runs = face_alignment_tracker.FaceAlignmentTracker.track, list[str]()
 
     def counted(self: face_alignment_tracker.FaceAlignmentTracker, *rest: object, **more: object) -> object:

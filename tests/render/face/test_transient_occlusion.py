@@ -85,10 +85,10 @@ def test_a_mask_worn_all_the_time_is_left_alone_and_told(
     assert (track.effect_weight == 0).all()
     assert [(f.code, f.fields["ranges"]) for f in findings] == [("mouth_hidden", [[0.0, 1.0]])]
     engine, line = MeshEngine(tmp_path), Timeline(people.FPS, np.arange(25, dtype=np.int32))
-    assert engine.wants(track) == []
+    assert engine.frames_to_analyse(track) == []
     voice = np.zeros(16_000, np.float32)
-    memo = engine.study(iter(()), track) | engine.hear(voice)
-    assert list(engine.render(iter(()), track, line, voice, memo)) == []
+    data = engine.analyse_video(iter(()), track) | engine.analyse_voice(voice)
+    assert list(engine.render(iter(()), track, line, voice, data)) == []
 
 
 def test_a_mask_leaves_the_other_shots_alone(tmp_path: Path) -> None:

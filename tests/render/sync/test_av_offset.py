@@ -30,7 +30,7 @@ def voice() -> NDArray[np.float32]:
 
 def mouth_of(voice: NDArray[np.float32], late_ms: float = 0) -> NDArray[np.float32]:
     """A closed mouth and what the lips network adds to it for this voice, at 25 fps and too late."""
-    said, rest = viseme_net.speak(voice), np.array([0.01, 0.6, 1.4, 0.6, 0.9], np.float32)
+    said, rest = viseme_net.predict_visemes(voice), np.array([0.01, 0.6, 1.4, 0.6, 0.9], np.float32)
     times = (np.arange(int(len(voice) / 16_000 * 25)) + 0.5) / 25 - late_ms / 1000
     at = (np.arange(len(said)) + 0.5) / viseme_net.RATE_HZ
     return rest + np.stack([np.interp(times, at, column) for column in said.T], 1).astype(np.float32)
@@ -70,7 +70,9 @@ def test_it_looks_until_it_is_certain(
     )
     clip = media_factory.video(tmp_path / "v.mp4", 22, size="64x36")
     tracker = create_tracker("auto", tmp_path)
-    seen, measured = av_offset.measure_video(decode.describe(clip, Limits()), twice, tracker, tmp_path, lambda n: None)
+    seen, measured = av_offset.measure_video(
+        decode.describe_video(clip, Limits()), twice, tracker, tmp_path, lambda n: None
+    )
     assert len(seen) == looked_at_s * 25
     assert (measured.offset_confidence >= av_offset.FAIL_CONFIDENCE) != strange
 
@@ -98,9 +100,9 @@ def test_fast_video_is_not_judged_by_its_short_frames() -> None:
 def test_real_people_are_in_time_and_a_shift_is_seen(tmp_path: Path) -> None:
     clip = media_factory.CLIPS / "av" / "KwaiVGI_LivePortrait__examples_driving_d6_df80c6.mp4"
     voice = load_voice(clip, "d", Limits(), Cache(tmp_path / "cache", 0), tmp_path / "scratch")
-    fps = decode.describe(clip, Limits()).fps
+    fps = decode.describe_video(clip, Limits()).fps
     _, measured = av_offset.measure_video(
-        decode.describe(clip, Limits()), voice.samples, create_tracker("auto", tmp_path), tmp_path, lambda n: None
+        decode.describe_video(clip, Limits()), voice.samples, create_tracker("auto", tmp_path), tmp_path, lambda n: None
     )
     assert not av_offset.is_out_of_sync(measured, fps, 3)
     assert measured.control_shift_ms is None or measured.control_shift_ms == pytest.approx(CONTROL_MS, abs=40)

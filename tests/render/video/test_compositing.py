@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from heygemd.config.schema import Limits
-from heygemd.render.frame_router import Weaver
+from heygemd.render.frame_router import FrameRouter
 from heygemd.render.scene import Patch, Timeline, Track
 from heygemd.render.video import compositing, decode
 
@@ -22,7 +22,7 @@ BOX = (20, 10, 120, 90)
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory: pytest.TempPathFactory) -> decode.Picture:
     path = media_factory.video(tmp_path_factory.mktemp("composite") / "v.mp4", 0.2, "160x120")
-    return decode.describe(path, Limits())
+    return decode.describe_video(path, Limits())
 
 
 def noise(picture: decode.Picture) -> NDArray[np.uint8]:
@@ -55,7 +55,7 @@ def test_ffmpeg_agrees_on_the_colours(tmp_path: Path) -> None:
         scale = f"scale=in_color_matrix={name}:flags=bilinear+accurate_rnd+full_chroma_int,format=bgr24"
         media_factory.ffmpeg("-i", path, "-vf", scale, "-f", "rawvideo", tmp_path / "raw")
         theirs = np.fromfile(tmp_path / "raw", np.uint8).reshape(120, 160, 3).astype(int)
-        described = decode.describe(path, Limits())
+        described = decode.describe_video(path, Limits())
         ours = compositing.crop(next(decode.frames(described)), described, (0, 0, 160, 120)).astype(int)
         assert described.matrix == matrix
         assert np.median(np.abs(ours - theirs)) <= 1
@@ -116,8 +116,8 @@ def test_an_engine_that_moves_less_is_shown_sooner(picture: decode.Picture, tmp_
     def shown(gain: float) -> list[float]:
         engine, made = Tint(tmp_path), []
         engine.effect_gain = gain  # type: ignore[misc]
-        memo = {"loud": np.zeros(())}
-        Weaver(picture, track, line, made.append).run(iter([frame] * count), engine, np.zeros(1, np.float32), memo)
+        data = {"loud": np.zeros(())}
+        FrameRouter(picture, track, line, made.append).run(iter([frame] * count), engine, np.zeros(1, np.float32), data)
         return [float(np.abs(one.astype(float) - frame).max()) for one in made]
 
     plain, sooner = shown(1.0), shown(4.0)

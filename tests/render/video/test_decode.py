@@ -31,7 +31,7 @@ def levels(frames: object) -> list[int]:
 
 
 def describe(path: Path) -> video.Picture:
-    return video.describe(path, Limits())
+    return video.describe_video(path, Limits())
 
 
 @pytest.mark.parametrize("rate", ["24000/1001", "24", "25", "30000/1001", "50", "60000/1001", "60"])
@@ -177,7 +177,7 @@ def test_steady_rates(tmp_path: Path, avg: str, real: str, steady: str) -> None:
     stream = probe(media_factory.video(tmp_path / "v.mp4", 0.2), Limits()).video
     assert stream is not None
     changed = dataclasses.replace(stream, avg_fps=Fraction(avg), real_fps=Fraction(real))
-    assert video.steady_rate(changed) == Fraction(steady)
+    assert video.constant_rate(changed) == Fraction(steady)
 
 
 def test_a_damaged_tail_gives_what_decodes(tmp_path: Path) -> None:
@@ -198,8 +198,8 @@ def test_a_damaged_tail_gives_what_decodes(tmp_path: Path) -> None:
 def test_order_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str, chunk_frames: int) -> None:
     picture = describe(numbered(tmp_path / "v.mp4", 23, "30000/1001"))
     monkeypatch.setattr(frame_order, "CHUNK_BYTES", chunk_frames * picture.frame_bytes)
-    line, _ = timeline.build(23, picture.fps, 60 / picture.fps, policy, "cut")  # type: ignore[arg-type]
-    assert levels(frame_order.play(picture, line, tmp_path)) == line.source.tolist()
+    line, _ = timeline.build_timeline(23, picture.fps, 60 / picture.fps, policy, "cut")  # type: ignore[arg-type]
+    assert levels(frame_order.ordered_frames(picture, line, tmp_path)) == line.source.tolist()
 
 
 def test_backward_frames_are_the_forward_ones_to_the_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -207,7 +207,7 @@ def test_backward_frames_are_the_forward_ones_to_the_bit(tmp_path: Path, monkeyp
     picture = describe(path)
     monkeypatch.setattr(frame_order, "CHUNK_BYTES", 7 * picture.frame_bytes)
     source = np.array([*range(25), *range(23, -1, -1), 1], np.int32)
-    played = [f.tobytes() for f in frame_order.play(picture, Timeline(picture.fps, source), tmp_path)]
+    played = [f.tobytes() for f in frame_order.ordered_frames(picture, Timeline(picture.fps, source), tmp_path)]
     assert all(played[i] == played[source[i]] for i in range(len(source)))
     assert len(set(played)) == 25
 
@@ -217,18 +217,18 @@ def test_a_full_disk_is_said_before_it_is_full(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(frame_order, "CHUNK_BYTES", 1)
     source = np.array([*range(10), *range(8, -1, -1)], np.int32)
     with pytest.raises(InfrastructureError) as caught:
-        next(frame_order.play(picture, Timeline(picture.fps, source), tmp_path, spare_bytes=1 << 60))
+        next(frame_order.ordered_frames(picture, Timeline(picture.fps, source), tmp_path, spare_bytes=1 << 60))
     assert caught.value.code == "scratch_full"
 
 
 def test_frames_that_no_longer_come_are_an_error(tmp_path: Path) -> None:
     picture = describe(numbered(tmp_path / "v.mp4", 10))
     with pytest.raises(EngineError):
-        list(frame_order.play(picture, Timeline(picture.fps, np.arange(20, dtype=np.int32)), tmp_path))
+        list(frame_order.ordered_frames(picture, Timeline(picture.fps, np.arange(20, dtype=np.int32)), tmp_path))
 
 
 def test_an_abandoned_playback_leaves_no_process(tmp_path: Path) -> None:
     picture = describe(media_factory.video(tmp_path / "v.mp4", 10))
-    playing = frame_order.play(picture, Timeline(picture.fps, np.arange(250, dtype=np.int32)), tmp_path)
+    playing = frame_order.ordered_frames(picture, Timeline(picture.fps, np.arange(250, dtype=np.int32)), tmp_path)
     assert len(list(itertools.islice(playing, 3))) == 3
     playing.close()  # type: ignore[attr-defined]

@@ -16,21 +16,21 @@ from heygemd.render.video import timeline
     ],
 )
 def test_a_voice_longer_than_the_video(policy: str, expected: list[int]) -> None:
-    line, found = timeline.build(4, Fraction(10), Fraction(21, 20), policy, "cut")  # type: ignore[arg-type]
+    line, found = timeline.build_timeline(4, Fraction(10), Fraction(21, 20), policy, "cut")  # type: ignore[arg-type]
     assert line.source.tolist() == expected
     assert [f.code for f in found] == ["voice_longer"]
 
 
 def test_a_single_frame_can_be_stretched() -> None:
-    line, _ = timeline.build(1, Fraction(10), Fraction(1, 2), "pingpong", "cut")
+    line, _ = timeline.build_timeline(1, Fraction(10), Fraction(1, 2), "pingpong", "cut")
     assert line.source.tolist() == [0] * 5
 
 
 def test_a_shorter_voice_cuts_or_keeps_the_video() -> None:
-    line, found = timeline.build(20, Fraction(10), Fraction(1), "pingpong", "cut")
+    line, found = timeline.build_timeline(20, Fraction(10), Fraction(1), "pingpong", "cut")
     assert len(line.source) == 10 and found[0].code == "voice_shorter"
-    assert len(timeline.build(20, Fraction(10), Fraction(1), "pingpong", "keep")[0].source) == 20
-    assert timeline.build(10, Fraction(10), Fraction(1), "pingpong", "cut")[1] == []
+    assert len(timeline.build_timeline(20, Fraction(10), Fraction(1), "pingpong", "keep")[0].source) == 20
+    assert timeline.build_timeline(10, Fraction(10), Fraction(1), "pingpong", "cut")[1] == []
 
 
 @pytest.mark.parametrize("fps", ["25", "24000/1001", "30000/1001", "60"])
@@ -41,12 +41,12 @@ def test_the_output_covers_the_voice_to_the_frame(fps: str) -> None:
 
 
 def test_nothing_is_told_of_what_the_output_does_not_show() -> None:
-    line, _ = timeline.build(100, Fraction(10), Fraction(4), "pingpong", "cut")
+    line, _ = timeline.build_timeline(100, Fraction(10), Fraction(4), "pingpong", "cut")
     told = [
         Finding("face_turned", {"ranges": [[1.0, 2.0], [3.5, 6.0], [7.0, 8.0]]}),
         Finding("no_face_ranges", {"ranges": [[5.0, 6.0]]}),
         Finding("below_720p", {"height": 480}),
     ]
-    turned, low = timeline.shown(told, line)
+    turned, low = timeline.clip_findings(told, line)
     assert turned == Finding("face_turned", {"ranges": [[1.0, 2.0], [3.5, 4.0]]})
     assert low.code == "below_720p"

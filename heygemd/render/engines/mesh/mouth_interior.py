@@ -1,7 +1,7 @@
-"""A painted inside of the mouth, for people who never open theirs in the video: dark cavity, upper teeth, tongue.
+"""A painted inside of the mouth, for presenters who never open theirs in the video: dark cavity, upper teeth, tongue.
 
 It is painted in the mean face's frame, where the upper teeth stand still with the skull and the tongue and lower lip
-move with the jaw, and is then laid into the picture by the head's pose.
+move with the jaw, and is then placed in the image by the head's pose.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ TEETH_SHOWN = 0.020
 TEETH_EDGE = 0.012
 """Over how much their edge fades."""
 LIT_FROM, LIT_FULL, DIM = 0.02, 0.12, 0.6
-"""Openings between which light comes to reach the teeth, and what share of it reaches them before: a narrow gap is
-dark, and a bright bar between hardly parted lips is what gives a painted mouth away."""
+"""Openings between which light begins to reach the teeth, and the share that reaches them before: a narrow gap is dark,
+and a bright bar between hardly parted lips gives a painted mouth away."""
 STEP = 0.003
 """Openings are painted in steps of this many eye distances, less than a pixel for most faces."""
 CAVITY_BGR = np.array([0.12, 0.115, 0.30], np.float32)
-"""Red rather than black, as is the darkest fifth of what twenty people show between their lips when they talk; a little
-darker than theirs, as an opening is then better seen."""
+"""Red rather than black, like the darkest fifth of what twenty people show between their lips when they talk; a little
+darker than theirs, so that an opening is easier to see."""
 THROAT = 0.65
-"""How much of the cavity's light is left in its middle, where it is deepest."""
+"""How much of the cavity's light reaches its middle, where it is deepest."""
 TEETH_BGR = np.array([0.64, 0.73, 0.80], np.float32)
 TONGUE_BGR = np.array([0.38, 0.37, 0.70], np.float32)
 """Colours for skin of brightness 1."""
 SKIN_BGR, HUES = np.array([0.62, 0.74, 1.0], np.float32), (0.5, 1.5)
-"""Skin of brightness 1 in the light that the colours are for, and how far another may depart from it."""
+"""Skin of brightness 1 in the light for which the colours are meant, and how far other skin may depart from it."""
 TONGUE_FROM, TONGUE_ARCH = 0.15, 0.6
 """The tongue begins this share of the opening below the closed mouth's line, and falls away to the sides."""
 
@@ -69,14 +69,20 @@ def _teeth() -> tuple[F32, F32]:
     return cover.astype(np.float32), np.clip(light, 0.15, 1).astype(np.float32)
 
 
-def light(skin_bgr: NDArray[np.floating]) -> F32:
-    """Return (3,) float32 by which to multiply a painting where skin has this colour: half its hue is the light's."""
+def light_colour(skin_bgr: NDArray[np.floating]) -> F32:
+    """Return (3,) float32 BGR by which to multiply `paint`'s image; half of the skin's hue is taken for the light's.
+
+    skin_bgr  (3,) 0..255, colour of skin in the frame
+    """
     brightest = max(float(skin_bgr.max()), 1.0)
     return np.asarray(brightest * np.sqrt(np.clip(skin_bgr / brightest / SKIN_BGR, *HUES)), np.float32)
 
 
 def paint(open_by: float) -> F32:
-    """Return (h, w, 3) float32 BGR for skin of brightness 1: the inside of a mouth open by `open_by` eye distances."""
+    """Return (h, w, 3) float32 BGR 0..1, the inside of a mouth, where skin has brightness 1.
+
+    open_by  gap between the inner lips, eye distances
+    """
     return _painted(round(open_by / STEP))
 
 
@@ -99,17 +105,19 @@ def _painted(steps: int) -> F32:
     return np.asarray(picture, np.float32)
 
 
-def lay(picture: F32, pose: Pose, line: float, corner: tuple[int, int], size: tuple[int, int]) -> F32:
-    """Return (h, w, 3) float32: `paint`'s picture where the head is.
+def place(painted: F32, pose: Pose, line: float, corner: tuple[int, int], size: tuple[int, int]) -> F32:
+    """Return (h, w, 3) float32: `paint`'s image where the head is.
 
-    pose    of one frame · line  height of the closed mouth in the mean face's frame · corner, size  of the region
+    pose    of one frame
+    line    height of the closed mouth in the mean face's frame, eye distances
+    corner  (x, y) of the region in pixels · size  its (width, height)
     """
     mean = face_shape()["mean"]
     z = float(mean[[13, 14], 2].mean()) + DEPTH
     places = np.array([[[-HALF_WIDTH, -TOP, z], [HALF_WIDTH, -TOP, z], [-HALF_WIDTH, HEIGHT - TOP, z]]], np.float32)
     places[..., 1] += line
     seen = (pose.vectors_to_picture(places) + pose.translation[:, None])[0, :, :2] - np.array(corner, np.float32)
-    h, w = picture.shape[:2]
+    h, w = painted.shape[:2]
     move = cv2.getAffineTransform(np.array([[0, 0], [w, 0], [0, h]], np.float32), seen.astype(np.float32))
-    laid = cv2.warpAffine(picture, move, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    laid = cv2.warpAffine(painted, move, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(laid, np.float32)

@@ -1,6 +1,6 @@
-"""What is being said, in any language: the lower half of the encoder of Whisper-base (Radford 2022), 8 bits a weight.
+"""Encodes speech of any language: the lower half of Whisper-base's encoder (Radford 2022), 8 bits a weight.
 
-Its third layer says more about lips than its last, which is on its way from sounds to words; see models/lips.md.
+Its third layer predicts lips better than its last, which is closer to words than to sounds; see models/lips.md.
 """
 
 from __future__ import annotations
@@ -24,11 +24,15 @@ WIDTH, HEADS, LAYERS = 512, 8, 3
 BANDS, FFT = 80, 400
 FLOOR, DEPTH = 1e-10, 8.0
 WINDOW, MARGIN = 500, 50
-"""Frames of RATE_HZ that are heard together, and those on either side of which only the neighbours make use."""
+"""Frames at RATE_HZ that are encoded together, and how many at either end serve as context only."""
 
 
-class Ear(nn.Module):
-    """(N, BANDS, 2T) of `log_mel` to (N, T, WIDTH) at RATE_HZ, each frame of zero mean and unit power."""
+class SpeechEncoder(nn.Module):
+    """The encoder up to its third layer, with layer normalisation after it.
+
+    in   (N, BANDS, 2T) float32 of `log_mel`
+    out  (N, T, WIDTH) float32 at RATE_HZ, each frame of zero mean and unit variance
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,29 +44,29 @@ class Ear(nn.Module):
         ))  # fmt: skip
 
     def forward(self, mel: Tensor) -> Tensor:
-        """See the class."""
+        """Return (N, T, WIDTH) for (N, BANDS, 2T) of `log_mel`."""
         x = nn.functional.gelu(self.halve(nn.functional.gelu(self.enter(mel)))).transpose(1, 2)
         return nn.functional.layer_norm(self.layers(x + _positions(x.shape[1])), (WIDTH,))
 
 
 def _positions(count: int) -> Tensor:
-    """Return (count, WIDTH) sines and cosines of the place in the window, as Whisper has them."""
+    """Return (count, WIDTH) float32 sinusoidal position embeddings, as in Whisper."""
     rates = torch.exp(-math.log(10_000) / (WIDTH // 2 - 1) * torch.arange(WIDTH // 2))
     angles = torch.arange(count)[:, None] * rates
     return torch.cat([angles.sin(), angles.cos()], 1)
 
 
-def load() -> Ear:
-    """Return the shipped ear, ready to use."""
+def load() -> SpeechEncoder:
+    """Return the shipped encoder in evaluation mode."""
     packed = tensors(FILE)
-    with torch.device("meta"):  # else as much memory again for numbers that are thrown away
-        ear = Ear()
-    ear.load_state_dict({name: unpack(packed, name) for name in packed if not name.endswith(".scale")}, assign=True)
-    return ear.eval()
+    with torch.device("meta"):  # random initial weights would take as much memory again
+        encoder = SpeechEncoder()
+    encoder.load_state_dict({name: unpack(packed, name) for name in packed if not name.endswith(".scale")}, assign=True)
+    return encoder.eval()
 
 
 def pack(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return a state dict with 8 bits a weight and a scale for each row ("NAME.scale"), vectors in 16 bits."""
+    """Return a state dict with int8 weights and a scale for each row ("NAME.scale"); vectors as float16."""
     packed = {name: tensor.half() for name, tensor in state.items() if tensor.ndim == 1}
     for name, tensor in state.items():
         if tensor.ndim > 1:
@@ -73,15 +77,16 @@ def pack(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def unpack(packed: dict[str, Tensor], name: str) -> Tensor:
-    """Return one float32 tensor of what `pack` made."""
+    """Return the float32 tensor `name` of a state dict made by `pack`."""
     rows, scale = packed[name].float(), packed.get(f"{name}.scale")
     return rows if scale is None else rows * scale.view(-1, *[1] * (rows.ndim - 1))
 
 
-def through(net: nn.Module, voice: NDArray[np.float32]) -> F32:
-    """Return (T, C) of an ear, or of a network that begins with one, for any length of speech; T = samples // STEP.
+def encode(net: nn.Module, voice: NDArray[np.float32]) -> F32:
+    """Return (T, C) float32 at RATE_HZ for a voice of any length; T = samples // STEP.
 
-    voice  (samples,) float32 at 16 kHz, possibly memory-mapped: it is heard a window at a time
+    net    a SpeechEncoder (C = WIDTH), or a network that begins with one
+    voice  (samples,) float32 at 16 kHz, possibly memory-mapped: it is read a window at a time
     """
     with torch.inference_mode():
         parts = [net(mel[None])[0, new].numpy() for mel, new in _windows(voice)]
@@ -89,7 +94,7 @@ def through(net: nn.Module, voice: NDArray[np.float32]) -> F32:
 
 
 def _windows(voice: NDArray[np.float32]) -> Iterator[tuple[Tensor, slice]]:
-    """Yield the log-mel of each window and which of its frames are new; of nothing one window without any."""
+    """Yield the log-mel of each window and which of its frames are new; for an empty voice one window without any."""
     count, inner = len(voice) // STEP, WINDOW - 2 * MARGIN
     for start in range(0, max(count, 1), inner):
         low, high = max(0, start - MARGIN), min(count, start + inner + MARGIN)
@@ -99,7 +104,7 @@ def _windows(voice: NDArray[np.float32]) -> Iterator[tuple[Tensor, slice]]:
 
 
 def log_mel(sound: Tensor) -> Tensor:
-    """Return (BANDS, samples // HOP) as Whisper hears it: the loudest is near 1, DEPTH decades are left."""
+    """Return (BANDS, samples // HOP) float32 log-mel as Whisper expects it: DEPTH decades below the peak are kept."""
     frames = len(sound) // HOP
     sound = nn.functional.pad(sound, (0, max(0, FFT - len(sound))))
     waves = torch.stft(sound, FFT, HOP, window=torch.hann_window(FFT), return_complex=True)[:, :frames]

@@ -1,4 +1,4 @@
-"""The palette: frames of the video itself whose mouths lend their texture to the output."""
+"""The texture bank: frames of the video itself whose mouths lend their texture to the output."""
 
 from __future__ import annotations
 
@@ -12,60 +12,66 @@ from ...face import transient_occlusion
 from ...face.mouth_params import LOWER, OPEN, WIDTH
 from ...face.pose import eye_distance
 from ...scene import F32, Crop, Image, Track
-from .mouth_calibration import Motion
+from .mouth_calibration import MouthMotion
 
 MAX_ENTRIES = 40
 MAX_SIDE = 640
 """Pixels; forty textures of this side take 49 MB."""
 MIN_EFFECT_WEIGHT = 0.9
+"""Effect weight (see Track) from which a frame may lend its texture."""
 MAX_YAW_DEG = 35.0
 PADDING = 0.35
-"""Margin round the lower face's points in a stored texture, in eye distances."""
+"""Margin around the lower face's points in a stored texture, in eye distances."""
 MOUTH_UNITS = np.array([0.03, 0.05, 0.08, 0.05, 0.06], np.float32)
-"""Difference of each quantity that counts as much as one unit of the others."""
+"""Difference of each mouth parameter that counts as one unit of distance."""
 POSE_UNITS_DEG = np.array([8.0, 8.0, 15.0], np.float32)
-SWITCH_PRICE = 3.0
-OTHER_SHOT_PRICE = 6.0
+SWITCH_COST = 3.0
+OTHER_SHOT_COST = 6.0
 
 
-def pick(track: Track, motion: Motion) -> list[int]:
-    """Return at most MAX_ENTRIES ascending frames, as unlike each other in mouth and pose as can be.
+def select_frames(track: Track, motion: MouthMotion) -> list[int]:
+    """Return at most MAX_ENTRIES ascending frames that differ from each other in mouth and pose as much as possible.
 
-    Farthest-point sampling (Gonzalez 1985) from the most closed mouth, extremes left out as likely tracking faults.
+    Farthest-point sampling (Gonzalez 1985) from the most closed mouth; extremes are left out as likely tracking faults.
     """
-    fit = (track.effect_weight >= MIN_EFFECT_WEIGHT) & np.isfinite(motion.quantities[:, 0])
+    fit = (track.effect_weight >= MIN_EFFECT_WEIGHT) & np.isfinite(motion.params[:, 0])
     fit &= ~(np.abs(np.nan_to_num(track.yaw_deg)) > MAX_YAW_DEG)
     frames = np.flatnonzero(fit if fit.any() else track.effect_weight > 0)
     if not len(frames):
         return []
-    place = coordinates(motion.quantities[frames], motion.angles_deg[frames])
-    low, high = np.percentile(place, [0.5, 99.5], axis=0)
-    tame = ((place >= low - 1e-3) & (place <= high + 1e-3)).all(1)
-    frames, place = (frames[tame], place[tame]) if tame.sum() > MAX_ENTRIES else (frames, place)
-    chosen = [int(np.argmin(motion.quantities[frames, OPEN]))]
+    position = _coordinates(motion.params[frames], motion.angles_deg[frames])
+    low, high = np.percentile(position, [0.5, 99.5], axis=0)
+    usual = ((position >= low - 1e-3) & (position <= high + 1e-3)).all(1)
+    frames, position = (frames[usual], position[usual]) if usual.sum() > MAX_ENTRIES else (frames, position)
+    chosen = [int(np.argmin(motion.params[frames, OPEN]))]
     distance = np.full(len(frames), np.inf)
     while len(chosen) < min(MAX_ENTRIES, len(frames)):
-        distance = np.minimum(distance, ((place - place[chosen[-1]]) ** 2).sum(1))
+        distance = np.minimum(distance, ((position - position[chosen[-1]]) ** 2).sum(1))
         if distance.max() < 0.05:
             break
         chosen.append(int(np.argmax(distance)))
     return sorted(int(frames[k]) for k in chosen)
 
 
-def coordinates(quantities: F32, angles_deg: F32) -> F32:
-    """Return (n, 6) float32 mouth and pose in units of like weight."""
-    mouth = quantities[:, [OPEN, WIDTH, LOWER]] / MOUTH_UNITS[[OPEN, WIDTH, LOWER]]
+def _coordinates(params: F32, angles_deg: F32) -> F32:
+    """Return (n, 6) float32 mouth and pose in units of equal weight."""
+    mouth = params[:, [OPEN, WIDTH, LOWER]] / MOUTH_UNITS[[OPEN, WIDTH, LOWER]]
     return np.concatenate([mouth, angles_deg / POSE_UNITS_DEG], 1).astype(np.float32)
 
 
-def store(crops: Iterable[Crop], track: Track) -> dict[str, NDArray[np.generic]]:
-    """Return textures as arrays: "texture" (K, side, side, 3) uint8, "points" (K, 468, 2) in it, "frame" (K,)."""
+def extract_textures(crops: Iterable[Crop], track: Track) -> dict[str, NDArray[np.generic]]:
+    """Return the texture of each crop that shows an uncovered face.
+
+    "textures"        (K, side, side, 3) uint8 BGR, smaller ones padded with zeros at the right and bottom
+    "texture_points"  (K, 468, 2) float32 mesh points in it, pixels
+    "texture_frames"  (K,) int32 source frame
+    """
     cuts: list[Image] = []
     kept: list[F32] = []
     frames: list[int] = []
     for crop in crops:
         points = track.points(crop.source, crop.source + 1)[0, :, :2] - np.array(crop.box[:2], np.float32)
-        x, y, side = _square(points)
+        x, y, side = _mouth_square(points)
         scale = min(1.0, MAX_SIDE / side)
         move = np.array([[scale, 0, -x * scale], [0, scale, -y * scale]], np.float64)
         flags = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
@@ -74,22 +80,23 @@ def store(crops: Iterable[Crop], track: Track) -> dict[str, NDArray[np.generic]]
         cuts.append(np.asarray(cut, np.uint8))
         kept.append(np.asarray(points * scale + move[:, 2], np.float32))
         frames.append(crop.source)
-    # A hand or a microphone before the face in some of them would come back in every word.
-    sound = np.flatnonzero(
-        transient_occlusion.typical(
-            np.asarray([transient_occlusion.skin_samples(*pair) for pair in zip(cuts, kept, strict=True)])
-        )
-    )
-    cuts, kept, frames = [cuts[k] for k in sound], [kept[k] for k in sound], [frames[k] for k in sound]
+    # A hand or a microphone before the face in some of them would show up in every word.
+    samples = [transient_occlusion.skin_samples(*pair) for pair in zip(cuts, kept, strict=True)]
+    uncovered = np.flatnonzero(transient_occlusion.typical(np.asarray(samples)))
+    cuts, kept, frames = [cuts[k] for k in uncovered], [kept[k] for k in uncovered], [frames[k] for k in uncovered]
     largest = max((len(cut) for cut in cuts), default=1)
-    texture = np.zeros((len(cuts), largest, largest, 3), np.uint8)
-    for row, cut in zip(texture, cuts, strict=True):
+    textures = np.zeros((len(cuts), largest, largest, 3), np.uint8)
+    for row, cut in zip(textures, cuts, strict=True):
         row[: len(cut), : len(cut)] = cut
-    return {"texture": texture, "points": np.asarray(kept, np.float32), "frame": np.asarray(frames, np.int32)}
+    return {
+        "textures": textures,
+        "texture_points": np.asarray(kept, np.float32),
+        "texture_frames": np.asarray(frames, np.int32),
+    }
 
 
-def _square(points: F32) -> tuple[int, int, int]:
-    """Return x, y, side of the square round the mouth and chin, whole pixels."""
+def _mouth_square(points: F32) -> tuple[int, int, int]:
+    """Return x, y, side of the square around the mouth and chin, whole pixels."""
     eye = float(eye_distance(points))
     low = points[[61, 291, 0, 17, 152]].min(0) - PADDING * eye
     high = points[[61, 291, 0, 17, 152]].max(0) + PADDING * eye
@@ -99,30 +106,31 @@ def _square(points: F32) -> tuple[int, int, int]:
 
 
 def distances(target: F32, entries: F32) -> F32:
-    """Return (N, K) squared distance of (N, 5) target mouths to (K, 5) entries."""
-    apart = target[:, None] / MOUTH_UNITS - entries[None] / MOUTH_UNITS
-    return np.asarray((apart**2).sum(2), np.float32)
+    """Return (N, K) float32 squared distances of (N, 5) target mouths to (K, 5) entries, in MOUTH_UNITS."""
+    difference = target[:, None] / MOUTH_UNITS - entries[None] / MOUTH_UNITS
+    return np.asarray((difference**2).sum(2), np.float32)
 
 
 def distances_paired(target: F32, own: F32) -> F32:
-    """Return (N,) squared distance of (N, 5) target mouths to each frame's own."""
+    """Return (N,) float32 squared distances of (N, 5) target mouths to each frame's own, in MOUTH_UNITS."""
     return np.asarray((((target - own) / MOUTH_UNITS) ** 2).sum(1), np.float32)
 
 
-def choose(cost: F32, breaks: NDArray[np.bool_]) -> NDArray[np.int16]:
-    """Return (N,) the cheapest sequence of entries (Viterbi): (N, K) costs plus SWITCH_PRICE for each change.
+def choose_textures(cost: F32, breaks: NDArray[np.bool_]) -> NDArray[np.int16]:
+    """Return (N,) int16, the cheapest sequence of entries (Viterbi).
 
-    breaks  (N,) frames where changing is free (cuts)
+    cost    (N, K) of each entry in each frame; every change of entry adds SWITCH_COST
+    breaks  (N,) bool, frames where changing is free (cuts)
     """
     total = cost[0].astype(np.float64)
     back = np.empty(cost.shape, np.int16)
     stay = np.arange(cost.shape[1])
     for n in range(1, len(cost)):
-        price = 0.0 if breaks[n] else SWITCH_PRICE
+        switch_cost = 0.0 if breaks[n] else SWITCH_COST
         best = int(np.argmin(total))
-        change = total[best] + price < total
+        change = total[best] + switch_cost < total
         back[n] = np.where(change, best, stay)
-        total = np.where(change, total[best] + price, total) + cost[n]
+        total = np.where(change, total[best] + switch_cost, total) + cost[n]
         total -= total.min()
     path = np.empty(len(cost), np.int16)
     path[-1] = int(np.argmin(total))

@@ -1,7 +1,7 @@
-"""Speech to lips: how the five quantities of the mouth depart from rest while a voice speaks.
+"""Speech to visemes: how the five mouth parameters depart from the closed mouth while a voice speaks.
 
-An ear that knows speech of any language (ear.py) and a small dilated convolutional network (after WaveNet, van den Oord
-2016) that moves the mouth by what it hears; `heygemd.training` made it, see models/lips.md.
+A speech encoder that knows any language (speech_encoder.py), then a small dilated convolutional network (after WaveNet,
+van den Oord 2016), which `heygemd.training` trains; see models/lips.md.
 """
 
 from __future__ import annotations
@@ -25,11 +25,15 @@ UNIT = 0.03
 HOLD_S = 0.3
 """Pauses longer than this close the mouth and hold it still."""
 CLOSE_S, OPEN_S = 0.16, 0.10
-"""How long the mouth takes to close after speech and to open before it."""
+"""How long the mouth takes to close after speech, and to open before it."""
 
 
-class Mouth(nn.Module):
-    """(N, T, ear.WIDTH) to (N, T, 5) departures from rest at RATE_HZ, in units of `UNIT`; hears 0.26 s either side."""
+class VisemeNet(nn.Module):
+    """Maps encoded speech to the mouth: 0.26 s of sound on either side of a frame count.
+
+    in   (N, T, speech_encoder.WIDTH) float32 at RATE_HZ
+    out  (N, T, 5) float32 departures from the closed mouth at RATE_HZ, in units of UNIT
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,19 +42,19 @@ class Mouth(nn.Module):
         self.leave = nn.Conv1d(CHANNELS, len(MOUTH_PARAMS), 3, padding=1)
         self.drop = nn.Dropout(0.3)
 
-    def forward(self, heard: Tensor) -> Tensor:
-        """See the class."""
-        x = self.enter(self.drop(heard.transpose(1, 2)))
+    def forward(self, encoded: Tensor) -> Tensor:
+        """Return (N, T, 5) departures from the closed mouth, in units of UNIT, for (N, T, WIDTH) encoded speech."""
+        x = self.enter(self.drop(encoded.transpose(1, 2)))
         for block in self.blocks:
             x = x + self.drop(block(nn.functional.gelu(x)))
         out: Tensor = self.leave(nn.functional.gelu(x))
         return out.transpose(1, 2)
 
 
-def load(mouth: dict[str, Tensor] | None = None) -> nn.Sequential:
-    """Return the shipped ear with the shipped mouth, or one of another state, ready to use."""
-    net = Mouth()
-    net.load_state_dict(tensors(FILE) if mouth is None else mouth)
+def load(state: dict[str, Tensor] | None = None) -> nn.Sequential:
+    """Return the speech encoder followed by the VisemeNet of `state` (the shipped one if None), in evaluation mode."""
+    net = VisemeNet()
+    net.load_state_dict(tensors(FILE) if state is None else state)
     return nn.Sequential(speech_encoder.load(), net.eval())
 
 
@@ -60,20 +64,20 @@ def check() -> None:
         asset(name)
 
 
-def speak(voice: NDArray[np.float32], net: nn.Module | None = None) -> F32:
+def predict_visemes(voice: NDArray[np.float32], net: nn.Module | None = None) -> F32:
     """Return (T, 5) float32 departures from the closed mouth at RATE_HZ, in eye distances.
 
     voice  (samples,) float32 at 16 kHz
     """
-    said = speech_encoder.through(net or load(), voice) * UNIT
-    speaks = vad.detect_speech(voice)[: 2 * len(said)]
-    return np.asarray(said * openness(speaks)[::2, None], np.float32)
+    visemes = speech_encoder.encode(net or load(), voice) * UNIT
+    speaks = vad.detect_speech(voice)[: 2 * len(visemes)]
+    return np.asarray(visemes * speech_weight(speaks)[::2, None], np.float32)
 
 
-def openness(speaks: NDArray[np.bool_]) -> F32:
-    """Return (T,) 0..1 at features.RATE_HZ: 1 in speech, 0 in pauses longer than HOLD_S, eased between."""
+def speech_weight(speaks: NDArray[np.bool_]) -> F32:
+    """Return (T,) float32 0..1 at audio.mel.RATE_HZ: 1 in speech, 0 in pauses longer than HOLD_S, eased between."""
     rate = mel.RATE_HZ
-    gate = np.ones(len(speaks), np.float32)
+    weight = np.ones(len(speaks), np.float32)
     edges = np.flatnonzero(np.diff(np.concatenate(([0], (~speaks).astype(np.int8), [0]))))
     for a, b in zip(edges[::2], edges[1::2], strict=True):
         if b - a < HOLD_S * rate and a > 0 and b < len(speaks):
@@ -81,10 +85,10 @@ def openness(speaks: NDArray[np.bool_]) -> F32:
         frames = np.arange(a, b)
         after = (frames - a + 1) / (CLOSE_S * rate) if a > 0 else np.ones(b - a)
         before = (b - frames) / (OPEN_S * rate) if b < len(speaks) else np.ones(b - a)
-        gate[a:b] = 1 - _ease(np.minimum(after, before))
-    return gate
+        weight[a:b] = 1 - _smoothstep(np.minimum(after, before))
+    return weight
 
 
-def _ease(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _smoothstep(x: NDArray[np.float64]) -> NDArray[np.float64]:
     x = np.clip(x, 0, 1)
     return np.asarray(x * x * (3 - 2 * x), np.float64)

@@ -1,7 +1,7 @@
 """Piecewise-affine warps of the lower face on one fixed triangle mesh.
 
-The vertices are Face Mesh's 468 points, nine "tooth" points inside the mouth (see `teeth`) and a ring of anchors round
-the chin and cheeks that never move, so that the neck and background take up the chin's motion smoothly.
+The vertices are Face Mesh's 468 points, nine "tooth" points inside the mouth (see `vertices`) and a ring of anchors
+around the chin and cheeks that never move, so that the neck and background take up the chin's motion smoothly.
 """
 
 from __future__ import annotations
@@ -20,30 +20,38 @@ from ...scene import F32, MESH_POINTS
 
 NOSE_TIP = 1
 RING_REACH = 0.5
+"""How far beyond the outline the ring of anchors lies, as a share of its distance from the nose."""
 TOOTH_DEPTH = 0.55
 """How far down the target's gap the tooth points sit."""
 MAX_TOOTH_DEPTH = 0.62
+"""As a share of the gap."""
 COLUMNS = slice(1, 10)
+"""Columns of the inner lips that have a tooth point: all but the corners."""
 MOVES = 1e-3
+"""A vertex that no shape mode moves by more, in eye distances, stands still."""
 CELLS = 224
-"""The most cells that a region is wide: finer than that no map needs to be."""
+"""A region is at most this many cells wide; a finer map shows no difference."""
 SKIN_CELLS = 112
+"""The same for skin, which moves smoothly."""
 SHIFT_BITS = 4
+"""Fractional bits of the coordinates that OpenCV draws."""
 FLAT_PIXELS = 0.02
 """Triangles of less area (a closed mouth's inside) are left out; their neighbours cover them."""
 HOLE_CELLS = 2
+"""How far neighbours spread into them."""
 CUBIC_REACH = 3
+"""Pixels of margin that cubic interpolation needs."""
 SHARPEN = 0.3
-"""What a sample halfway between pixels gets back of its difference from a blur of it, for the grain that it lost."""
+"""Unsharp masking of a sample halfway between pixels, which restores the grain that interpolation removes."""
 
 
-class Field(NamedTuple):
-    """Triangles drawn over a region of the target picture, in square cells of whole pixels.
+class WarpField(NamedTuple):
+    """Triangles rasterized over a region of the target image, in square cells of whole pixels.
 
-    x0, y0  the region's corner in the picture · width, height of the region, pixels
+    x0, y0  the region's corner in the image · width, height  of the region, pixels
     scale   side of a cell, pixels
     triangle  (h, w) int32 which of `triangles` covers a cell, -1 where none
-    slopes    (2, 3, n) float64: how much of each triangle's second and third vertex is in a place (x, y, 1)
+    slopes    (2, 3, n) float64: barycentric weights of each triangle's second and third vertex at (x, y, 1)
     """
 
     x0: int
@@ -59,8 +67,8 @@ class Field(NamedTuple):
         """(h, w) cells that a triangle covers."""
         return self.triangle >= 0
 
-    def cut(self, low: F32, high: F32) -> Field:
-        """Return the part that holds the picture's pixels from `low` to `high` (x, y), as far as there are any."""
+    def cut(self, low: F32, high: F32) -> WarpField:
+        """Return the part that holds the pixels from `low` to `high` (x, y) of the image, clipped to this region."""
         limits = np.array([self.width, self.height])
         first = np.clip(np.floor((low - (self.x0, self.y0)) / self.scale), 0, (limits - 1) // self.scale).astype(int)
         last = np.ceil((high - (self.x0, self.y0)) / self.scale).astype(int)
@@ -68,15 +76,15 @@ class Field(NamedTuple):
         width, height = (int(v) for v in np.minimum(last * self.scale, limits) - first * self.scale)
         x0, y0 = (int(v) for v in first * self.scale + (self.x0, self.y0))
         part = np.s_[first[1] : last[1], first[0] : last[0]]
-        return Field(x0, y0, width, height, self.scale, self.triangle[part], self.slopes)
+        return WarpField(x0, y0, width, height, self.scale, self.triangle[part], self.slopes)
 
-    def coarser(self) -> Field:
-        """Return the same region in cells that do for skin, which moves smoothly."""
+    def coarser(self) -> WarpField:
+        """Return the same region in SKIN_CELLS cells."""
         times = -(-self.triangle.shape[1] // SKIN_CELLS)
         return self._replace(scale=self.scale * times, triangle=self.triangle[::times, ::times])
 
-    def filled(self) -> Field:
-        """Return the same region with every cell covered, by the triangle nearest to it."""
+    def filled(self) -> WarpField:
+        """Return the same region with every cell covered by the nearest triangle."""
         if self.inside.all() or not self.inside.any():
             return self
         gaps = (~self.inside).astype(np.uint8)
@@ -85,13 +93,13 @@ class Field(NamedTuple):
         by_label[nearest[self.inside]] = self.triangle[self.inside]
         return self._replace(triangle=by_label[nearest])
 
-    def within(self, outer: Field) -> tuple[slice, slice]:
+    def within(self, outer: WarpField) -> tuple[slice, slice]:
         """Return where this part lies in the region it was cut from."""
         top, left = self.y0 - outer.y0, self.x0 - outer.x0
         return np.s_[top : top + self.height, left : left + self.width]
 
     def enlarged(self, cells: F32) -> F32:
-        """Return (height, width, ...) float32 of values that belong to the cells' centres."""
+        """Return (height, width, ...) float32: values at the cells' centres, interpolated to pixels."""
         rows, columns = self.triangle.shape
         if self.scale > 1:
             size = (columns * self.scale, rows * self.scale)
@@ -101,9 +109,9 @@ class Field(NamedTuple):
 
 @cache
 def triangles() -> NDArray[np.int32]:
-    """Return (n, 3) vertices of the triangles that can move: the mouth's inside, then skin and lips, drawn over it.
+    """Return (n, 3) int32 vertices of the triangles that can move: the mouth's inside, then skin and lips over it.
 
-    Of a face seen from the front all have a positive area.
+    All have a positive area in a face seen from the front.
     """
     shape = face_shape()
     opened = (shape["mean"] + 0.25 * shape["modes"][0] + 0.15 * (shape["modes"][2] + shape["modes"][4]))[:, :2]
@@ -115,7 +123,7 @@ def triangles() -> NDArray[np.int32]:
     inside = np.array([cv2.pointPolygonTest(polygon, (float(x), float(y)), False) > 0 for x, y in centres])
     moving = np.zeros(len(flat), bool)
     moving[:MESH_POINTS] = np.abs(shape["modes"]).max((0, 2)) > MOVES
-    found = np.concatenate([_inside(), skin[~inside & moving[skin].any(1)]]).astype(np.int32)
+    found = np.concatenate([_mouth_triangles(), skin[~inside & moving[skin].any(1)]]).astype(np.int32)
     first, second, third = flat[found].transpose(1, 2, 0)
     back = _cross(second - first, third - first) < 0
     found[back] = found[back][:, ::-1]
@@ -126,7 +134,7 @@ def _cross(one: NDArray[np.floating], two: NDArray[np.floating]) -> NDArray[np.f
     return np.asarray(one[0] * two[1] - one[1] * two[0])
 
 
-def _inside() -> NDArray[np.int64]:
+def _mouth_triangles() -> NDArray[np.int64]:
     teeth = np.concatenate([[INNER_UPPER_LIP[0]], MESH_POINTS + np.arange(9), [INNER_UPPER_LIP[-1]]])
     rows = []
     for a, b in ((INNER_UPPER_LIP, teeth), (teeth, INNER_LOWER_LIP)):
@@ -141,11 +149,11 @@ def gaps(points: F32) -> F32:
 
 
 def vertices(points: F32, depth: F32, anchored: F32 | None = None) -> F32:
-    """Return (n, 2) all vertices of (468, 2) points.
+    """Return (n, 2) float32, all vertices of a mesh of (468, 2) points.
 
-    anchored  (468, 2) of the face that the ring is held by, if not these
-    depth  (11,) how far below the upper lip's inner edge the tooth points lie. Teeth hang from the skull and the upper
-           lip hardly moves against it, so equal depths in source and target keep teeth from stretching.
+    depth     (11,) pixels from the upper lip's inner edge down to the tooth points. Teeth are fixed to the skull and
+              the upper lip hardly moves against it, so equal depths in source and target do not stretch teeth.
+    anchored  (468, 2) mesh whose outline the ring of anchors follows; by default `points`
     """
     upper, lower = points[INNER_UPPER_LIP], points[INNER_LOWER_LIP]
     gap = np.linalg.norm(lower - upper, axis=1, keepdims=True)
@@ -156,8 +164,8 @@ def vertices(points: F32, depth: F32, anchored: F32 | None = None) -> F32:
     return np.concatenate([points, tooth[COLUMNS], ring]).astype(np.float32)
 
 
-def draw(target: F32, limits: tuple[int, int]) -> Field:
-    """Return the Field of target vertices inside a picture of `limits` (width, height)."""
+def rasterize(target: F32, limits: tuple[int, int]) -> WarpField:
+    """Return the WarpField of (n, 2) target vertices inside an image of `limits` (width, height)."""
     corners = target.take(triangles(), 0).astype(np.float64)
     first, second, third = corners.transpose(1, 2, 0)
     low = np.maximum(np.floor(corners.min((0, 1))), 0).astype(int)
@@ -177,10 +185,10 @@ def draw(target: F32, limits: tuple[int, int]) -> Field:
     index = np.where(index < 0, spread.astype(np.int32), index)
     across = np.array([[two[1], -two[0]], [-one[1], one[0]]]) / np.where(drawn, area, np.inf)
     slopes = np.concatenate([across, -(across * first).sum(1, keepdims=True)], 1)
-    return Field(int(low[0]), int(low[1]), width, height, scale, index, slopes)
+    return WarpField(int(low[0]), int(low[1]), width, height, scale, index, slopes)
 
 
-def departures(field: Field, moves: F32) -> F32:
+def displacements(field: WarpField, moves: F32) -> F32:
     """Return (2, h, w) float32: how far away in x and y another picture shows what is at the centre of each cell.
 
     moves  (n, 2) how far away its vertices are from those that were drawn. Outside the triangles: 0.
@@ -203,13 +211,13 @@ def departures(field: Field, moves: F32) -> F32:
     return np.asarray(np.clip(shift, cells[:, 3], cells[:, 4], out=shift), np.float32)
 
 
-def sample(picture: NDArray[np.uint8], field: Field, moves: F32) -> F32:
+def sample(picture: NDArray[np.uint8], field: WarpField, moves: F32) -> F32:
     """Return (height, width, 3) float32 what `picture` shows in the field's region; see `departures`.
 
     Cubic and sharpened by where between pixels a sample lies, so that skin keeps its grain, steadily; values may
     overshoot 0..255 a little.
     """
-    shift = departures(field, moves)
+    shift = displacements(field, moves)
     corner, size = np.array([field.x0, field.y0]), np.array(picture.shape[1::-1])
     low = np.floor(shift.min((1, 2))).astype(int) + corner - CUBIC_REACH
     high = np.ceil(shift.max((1, 2))).astype(int) + corner + (field.width, field.height) + CUBIC_REACH

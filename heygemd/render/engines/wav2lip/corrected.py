@@ -1,4 +1,4 @@
-"""How this engine sees, hears and shows a frame: the reference's ways with its defects mended."""
+"""The engine's own handling of a frame: like the reference program, with its defects corrected."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from ...scene import F32, Crop, Image, Patch, Timeline, Track
 from . import face_crop, mel_windows
 
 
-class Mended:
-    """A window about each frame, steady boxes, and a lower face that blends into the real one."""
+class CorrectedStyle:
+    """An audio window centred on each frame, smoothed boxes, and a lower face that is blended in."""
 
     lower = True
 
     def __init__(
         self, options: Wav2Lip, track: Track, timeline: Timeline, voice: NDArray[np.float32], bounds: F32
     ) -> None:
-        """`bounds`: see picture.bounds."""
+        """`bounds`: of face_crop.face_bounds."""
         self._options, self._track, self._timeline, self._voice = options, track, timeline, voice
-        self._boxes = face_crop.boxes(bounds, face_crop.runs(track), options.pads, float(track.fps))
-        self._gate = mel_windows.gate(voice) if options.silence_gate else np.zeros(0, np.float32)
+        self._boxes = face_crop.smoothed_boxes(bounds, face_crop.face_runs(track), options.pads, float(track.fps))
+        self._speech_weight = mel_windows.speech_weight(voice) if options.silence_gate else np.zeros(0, np.float32)
 
-    def look(self, crop: Crop) -> Image:
-        """Return the (SIDE, SIDE, 3) face that the network sees."""
-        return face_crop.look(crop, self._view(crop))
+    def face_input(self, crop: Crop) -> Image:
+        """Return the network's face input, (SIDE, SIDE, 3) uint8 BGR."""
+        return face_crop.sample_face(crop, self._transform(crop))
 
-    def hear(self, outputs: NDArray[np.int64]) -> F32:
-        """Return (n, bands, frames) mels for output frames."""
-        first = mel_windows.starts(outputs, self._timeline.fps, self._options.lead_ms / 1000)
-        return mel_windows.quieted(mel_windows.mel(self._voice, first), first, self._gate)
+    def mel_input(self, outputs: NDArray[np.int64]) -> F32:
+        """Return the network's audio input for (n,) output frames, (n, MEL_BANDS, MEL_FRAMES) float32."""
+        first = mel_windows.window_starts(outputs, self._timeline.fps, self._options.lead_ms / 1000)
+        return mel_windows.gate_silence(mel_windows.log_mel_windows(self._voice, first), first, self._speech_weight)
 
-    def show(self, crop: Crop, face: Image, made: F32) -> Patch:
-        """Return the patch; `face` is what `look` gave, `made` the network's lower face."""
-        seen = self._view(crop)
-        soft = face_crop.mask(self._track.points(crop.source, crop.source + 1)[0, :, :2], crop, seen)
-        coloured = face_crop.recoloured(made, face, soft)
-        return face_crop.paste(crop, seen, coloured, soft, face, self._options.delta)
+    def make_patch(self, crop: Crop, face: Image, generated: F32) -> Patch:
+        """Return the patch; `face` is of `face_input`, `generated` the network's lower face (h, SIDE, 3) 0..255."""
+        transform = self._transform(crop)
+        soft = face_crop.lower_face_mask(self._track.points(crop.source, crop.source + 1)[0, :, :2], crop, transform)
+        coloured = face_crop.match_colour(generated, face, soft)
+        return face_crop.paste(crop, transform, coloured, soft, face, self._options.delta)
 
-    def _view(self, crop: Crop) -> face_crop.View:
-        return face_crop.view(crop, self._boxes[crop.source])
+    def _transform(self, crop: Crop) -> face_crop.CropTransform:
+        return face_crop.crop_transform(crop, self._boxes[crop.source])

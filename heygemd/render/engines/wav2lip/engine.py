@@ -1,4 +1,4 @@
-"""Wav2Lip as an engine: the reference's defects mended, or with `compat` the reference itself."""
+"""Wav2Lip as an engine, with the reference program's defects corrected; with `compat` as the reference is."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from ....weights import requirements
 from ...scene import F32, Crop, Image, Patch, Timeline, Track
-from ..base import FrameEngine, Memo
+from ..base import AnalysisData, FrameEngine
 from . import checkpoint, corrected, face_crop, reference
-from .batching import Runner
+from .batching import BatchRunner
 
 
 class Wav2LipEngine(FrameEngine):
@@ -25,46 +25,46 @@ class Wav2LipEngine(FrameEngine):
     version = "1"
 
     def check(self) -> None:
-        """Raise NotInstalled("wav2lip_missing") without a checkpoint, or what `checkpoint.load` says of it."""
+        """Raise NotInstalled("wav2lip_missing") without a checkpoint, or as `checkpoint.load` does."""
         assert self._runner
 
     @cached_property
-    def _runner(self) -> Runner:
+    def _runner(self) -> BatchRunner:
         state = checkpoint.load(requirements.wav2lip_checkpoint(self.settings, self.models))
         wanted = self.settings.wav2lip
         exactly = wanted.compat and wanted.precision == "auto"
-        return Runner(state, self.device, "fp32" if exactly else wanted.precision, self.keep)
+        return BatchRunner(state, self.device, "fp32" if exactly else wanted.precision, self.machine_cache)
 
-    def wants(self, track: Track) -> list[int]:
-        """Return no frame: the track says all that is needed."""
+    def frames_to_analyse(self, track: Track) -> list[int]:
+        """Return no frame: the track is enough."""
         del track
         return []
 
-    def study(self, crops: Iterator[Crop], track: Track) -> Memo:
-        """Keep where the face is in each frame."""
+    def analyse_video(self, crops: Iterator[Crop], track: Track) -> AnalysisData:
+        """Return "bounds": (T, 4) float32 of face_crop.face_bounds."""
         del crops
-        return {"bounds": face_crop.bounds(track)}
+        return {"bounds": face_crop.face_bounds(track)}
 
     def render(
-        self, crops: Iterator[Crop], track: Track, timeline: Timeline, voice: NDArray[np.float32], memo: Memo
+        self, crops: Iterator[Crop], track: Track, timeline: Timeline, voice: NDArray[np.float32], data: AnalysisData
     ) -> Iterator[Patch]:
-        """Yield one Patch for each Crop; see FrameEngine."""
-        style = self._style(track, timeline, voice, memo["bounds"])
+        """Yield one Patch for each Crop, in order; one batch is computed while the last one is pasted."""
+        style = self._style(track, timeline, voice, data["bounds"])
         held: deque[tuple[list[Crop], list[Image], Future[F32]]] = deque()
         while True:
             if batch := list(islice(crops, self._runner.batch)):
-                faces = [style.look(crop) for crop in batch]
-                mels = style.hear(np.array([crop.output for crop in batch]))
+                faces = [style.face_input(crop) for crop in batch]
+                mels = style.mel_input(np.array([crop.output for crop in batch]))
                 held.append((batch, faces, self._runner.submit(np.stack(faces), mels, style.lower)))
             if len(held) > 1 or not batch:
                 if not held:
                     return
                 seen, shown, made = held.popleft()
-                yield from map(style.show, seen, shown, made.result())
+                yield from map(style.make_patch, seen, shown, made.result())
 
     def _style(
         self, track: Track, timeline: Timeline, voice: NDArray[np.float32], bounds: F32
-    ) -> reference.Reference | corrected.Mended:
+    ) -> reference.ReferenceStyle | corrected.CorrectedStyle:
         if self.settings.wav2lip.compat:
-            return reference.Reference(track, timeline, voice, bounds)
-        return corrected.Mended(self.settings.wav2lip, track, timeline, voice, bounds)
+            return reference.ReferenceStyle(track, timeline, voice, bounds)
+        return corrected.CorrectedStyle(self.settings.wav2lip, track, timeline, voice, bounds)

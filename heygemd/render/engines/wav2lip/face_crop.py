@@ -1,4 +1,4 @@
-"""The face as the network sees it, and its answer as a patch: lower face, feathered, in the video's own colours."""
+"""The network's face input, and its output as a patch: the lower face, feathered, in the video's own colours."""
 
 from __future__ import annotations
 
@@ -19,20 +19,23 @@ JAW = (234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152, 377, 400, 378, 379, 
 """The face's edge from ear to ear by way of the chin, points of Face Mesh."""
 NOSE_BASE = 2
 CHEEK_SHARE = 0.35
-"""The mask's upper corners lie this far from the nose's base towards the ears."""
+"""The mask's upper corners lie this share of the way from the base of the nose to the ears."""
 CHIN_ROOM = 1.06
 """The jaw of the mask is this much wider than the face's, seen from the nose: the network's chin may be lower."""
 FEATHER_PIXELS = 3.5
 EDGE_PIXELS = 8
 COLOUR_PIXELS = 9.0
-"""All three in the network's own pixels."""
+"""All three in pixels of the network's image."""
 
 Box = NDArray[np.float64]
 """(4,) x0 y0 x1 y1 in full-size pixels, with fractions."""
 
 
-def bounds(track: Track) -> F32:
-    """Return (T, 4) x0 y0 x1 y1 of the face's points, zeros without a face; reads the track in windows."""
+def face_bounds(track: Track) -> F32:
+    """Return (T, 4) float32 x0 y0 x1 y1 of the face's points in full-size pixels, zeros without a face.
+
+    The track is read in windows.
+    """
     out = np.zeros((len(track), 4), np.float32)
     for start in range(0, len(track), WINDOW_FRAMES):
         points = track.points(start, start + WINDOW_FRAMES)[..., :2]
@@ -41,8 +44,8 @@ def bounds(track: Track) -> F32:
     return out
 
 
-def runs(track: Track) -> list[tuple[int, int]]:
-    """Return the [start, stop) stretches of one shot with a face."""
+def face_runs(track: Track) -> list[tuple[int, int]]:
+    """Return the [start, stop) runs of frames with a face, each within one shot."""
     shots = np.flatnonzero(track.cuts).tolist()
     pieces: list[tuple[int, int]] = []
     for start, stop in spans(track.boxes[:, 2] > 0):
@@ -51,8 +54,13 @@ def runs(track: Track) -> list[tuple[int, int]]:
     return pieces
 
 
-def boxes(bounds: F32, runs: list[tuple[int, int]], pads: tuple[float, float, float, float], fps: float) -> F32:
-    """Return (T, 4) boxes: padded by shares (top, bottom, left, right) of the face, steadied within each run."""
+def smoothed_boxes(
+    bounds: F32, runs: list[tuple[int, int]], pads: tuple[float, float, float, float], fps: float
+) -> F32:
+    """Return (T, 4) float32 boxes, padded by shares (top, bottom, left, right) of the face and smoothed in each run.
+
+    bounds  of `face_bounds` · runs  of `face_runs`
+    """
     top, bottom, left, right = pads
     w, h = bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1]
     out = bounds + np.stack([-left * w, -top * h, right * w, bottom * h], 1)
@@ -61,8 +69,8 @@ def boxes(bounds: F32, runs: list[tuple[int, int]], pads: tuple[float, float, fl
     return np.asarray(out, np.float32)
 
 
-class View(NamedTuple):
-    """Where the network's picture lies in a crop: crop = scale * network + shift, for x and y, pixel centres."""
+class CropTransform(NamedTuple):
+    """Where the network's image lies in a crop: crop = scale * network + shift, for x and y, pixel centres."""
 
     scale: tuple[float, float]
     shift: tuple[float, float]
@@ -72,26 +80,26 @@ class View(NamedTuple):
         return np.array([[self.scale[0], 0, self.shift[0]], [0, self.scale[1], self.shift[1]]])
 
 
-def view(crop: Crop, box: Box) -> View:
-    """Return how the box lies in the crop."""
+def crop_transform(crop: Crop, box: Box) -> CropTransform:
+    """Return the transform that lays the network's image over the box."""
     x, y = (max(float(box[k + 2] - box[k]), 2.0) / SIDE for k in (0, 1))
-    return View((x, y), (float(box[0]) - crop.box[0] + (x - 1) / 2, float(box[1]) - crop.box[1] + (y - 1) / 2))
+    return CropTransform((x, y), (float(box[0]) - crop.box[0] + (x - 1) / 2, float(box[1]) - crop.box[1] + (y - 1) / 2))
 
 
-def look(crop: Crop, seen: View) -> Image:
-    """Return the (SIDE, SIDE, 3) face, sampled as the training pictures were."""
+def sample_face(crop: Crop, transform: CropTransform) -> Image:
+    """Return the (SIDE, SIDE, 3) uint8 face, sampled like the training images."""
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     size = (SIDE, SIDE)
-    small = cv2.warpAffine(crop.image, seen.matrix(), size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
+    small = cv2.warpAffine(crop.image, transform.matrix(), size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(small, np.uint8)
 
 
-def mask(points: F32, crop: Crop, seen: View) -> F32:
-    """Return (SIDE - LOWER_TOP, SIDE) 0..1: the lower face, soft at its edge, 0 at the box's.
+def lower_face_mask(points: F32, crop: Crop, transform: CropTransform) -> F32:
+    """Return (SIDE - LOWER_TOP, SIDE) float32 0..1: the lower face, feathered, 0 at the box's edge.
 
     points  (468, 2) of the face in full-size pixels
     """
-    spots = (points - crop.box[:2] - seen.shift) / seen.scale - (0, LOWER_TOP)
+    spots = (points - crop.box[:2] - transform.shift) / transform.scale - (0, LOWER_TOP)
     nose, jaw = spots[NOSE_BASE], spots[list(JAW)]
     jaw = jaw[jaw[:, 1] > nose[1]]
     ends = [nose + CHEEK_SHARE * (spots[JAW[side]] - nose) for side in (-1, 0)]
@@ -103,7 +111,7 @@ def mask(points: F32, crop: Crop, seen: View) -> F32:
 
 
 def _edge() -> F32:
-    """Return the fade towards the edges of the lower face's picture."""
+    """Return (SIDE - LOWER_TOP, SIDE) float32 that falls to 0 at the left, right, top and bottom."""
 
     def ramp(length: int) -> F32:
         steps = np.minimum(np.arange(length), np.arange(length)[::-1])
@@ -115,24 +123,25 @@ def _edge() -> F32:
 _EDGE = _edge()
 
 
-def recoloured(made: F32, face: Image, soft: F32) -> F32:
-    """Return the made lower face (h, SIDE, 3) with the colour that the real one has along the mask's edge.
+def match_colour(generated: F32, face: Image, soft: F32) -> F32:
+    """Return the generated lower face (h, SIDE, 3) float32 in the colour of the real one along the mask's edge.
 
-    The difference there is carried inwards by a wide blur, so that the seam vanishes and the lips keep their contrast.
+    A wide blur carries the difference there inwards, so that the seam vanishes and the lips keep their contrast.
     """
     rim = (4 * soft * (1 - soft))[..., None]
-    apart = np.concatenate([(face[LOWER_TOP:].astype(np.float32) - made) * rim, rim], 2)
+    apart = np.concatenate([(face[LOWER_TOP:].astype(np.float32) - generated) * rim, rim], 2)
     spread = cv2.GaussianBlur(apart, (0, 0), COLOUR_PIXELS, borderType=cv2.BORDER_REPLICATE)
-    return np.asarray(made + spread[..., :3] / np.maximum(spread[..., 3:], 1e-3), np.float32)
+    return np.asarray(generated + spread[..., :3] / np.maximum(spread[..., 3:], 1e-3), np.float32)
 
 
-def paste(crop: Crop, seen: View, made: F32, soft: F32, face: Image, delta: bool) -> Patch:
-    """Return the patch that lays a made lower face (h, SIDE, 3) 0..255 over the crop's own.
+def paste(crop: Crop, transform: CropTransform, generated: F32, soft: F32, face: Image, delta: bool) -> Patch:
+    """Return the patch with a generated lower face (h, SIDE, 3) 0..255 blended over the crop's own.
 
-    delta  add only what the network changed, so that the skin keeps the texture that it had
+    soft   the mask · face  the network's input
+    delta  add only what the network changed, so that the skin keeps its texture
     """
     image = crop.image.copy()
-    matrix = seen.matrix() @ np.array([[1, 0, 0], [0, 1, LOWER_TOP], [0, 0, 1]])
+    matrix = transform.matrix() @ np.array([[1, 0, 0], [0, 1, LOWER_TOP], [0, 0, 1]])
     size = (image.shape[1], image.shape[0])
     large_mask = np.asarray(cv2.warpAffine(soft, matrix, size, flags=cv2.INTER_LINEAR), np.float32)
     rows, columns = np.flatnonzero(large_mask.any(1)), np.flatnonzero(large_mask.any(0))
@@ -140,7 +149,7 @@ def paste(crop: Crop, seen: View, made: F32, soft: F32, face: Image, delta: bool
         return Patch(crop.output, image, large_mask)
     y, x = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
     matrix[:, 2] -= (x.start, y.start)
-    source = made - face[LOWER_TOP:] if delta else made
+    source = generated - face[LOWER_TOP:] if delta else generated
     size = (x.stop - x.start, y.stop - y.start)
     large = cv2.warpAffine(source, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
     whole = large + image[y, x] if delta else large

@@ -1,4 +1,4 @@
-"""What Wav2Lip hears: log-mel windows of 200 ms, cut from the voice when a frame asks for them."""
+"""Wav2Lip's audio input: log-mel windows of 200 ms, computed when a frame needs them."""
 
 from __future__ import annotations
 
@@ -20,15 +20,17 @@ LOW_HZ, HIGH_HZ = 55, 7_600
 EMPHASIS = 0.97
 FLOOR = 1e-5
 SILENCE = -4.0
-GATE_SOFT_S = 0.03
+SPEECH_FADE_S = 0.03
 REFERENCE_MIDDLE_S = 0.02
-"""The reference counts from the start of a frame; in its training, 25 a second, the middle is this later."""
+"""The reference counts from the start of a frame; at the 25 fps of its training, the middle is this much later."""
 
 Starts = NDArray[np.int64]
 
 
-def mel(voice: NDArray[np.float32], starts: Starts) -> F32:
-    """Return (n, MEL_BANDS, MEL_FRAMES) float32 in -4..4 from each mel frame of `starts` on; silence outside the voice.
+def log_mel_windows(voice: NDArray[np.float32], starts: Starts) -> F32:
+    """Return (n, MEL_BANDS, MEL_FRAMES) float32 in -4..4, windows that begin at the mel frames `starts`.
+
+    Outside the voice there is silence.
 
     voice  (samples,) float32 at VOICE_RATE_HZ, possibly memory-mapped; mel frame k is centred on sample k * HOP
     """
@@ -43,7 +45,7 @@ def mel(voice: NDArray[np.float32], starts: Starts) -> F32:
 
 
 def _emphasised(voice: NDArray[np.float32], start: int, count: int) -> F32:
-    """Return `count` samples from `start` with the highs raised; zeros outside the voice."""
+    """Return `count` samples from `start`, pre-emphasised; zeros outside the voice."""
     low, high = max(start, 0), min(start + count, len(voice))
     out = np.zeros(count, np.float32)
     if high > low:
@@ -53,23 +55,23 @@ def _emphasised(voice: NDArray[np.float32], start: int, count: int) -> F32:
     return out
 
 
-def starts(outputs: Starts, fps: Fraction, lead_s: float) -> Starts:
-    """Return the mel frame at which each output frame's window begins, before the reference's by `lead_s`."""
+def window_starts(outputs: Starts, fps: Fraction, lead_s: float) -> Starts:
+    """Return the mel frame at which each output frame's window begins, `lead_s` before the reference's."""
     middle_s = (outputs + 0.5) / float(fps)
     first: Starts = np.rint(RATE_HZ * (middle_s - REFERENCE_MIDDLE_S - lead_s)).astype(np.int64)
     return first
 
 
-def gate(voice: NDArray[np.float32]) -> F32:
-    """Return (T,) float32 at features.RATE_HZ: 1 in speech, 0 in pauses, soft between."""
+def speech_weight(voice: NDArray[np.float32]) -> F32:
+    """Return (T,) float32 at features.RATE_HZ: 1 in speech, 0 in pauses, eased between."""
     speaks = vad.detect_speech(voice).astype(np.float32)
-    return gaussian_smooth(speaks[:, None], GATE_SOFT_S * SPEECH_RATE_HZ)[:, 0] if len(speaks) else speaks
+    return gaussian_smooth(speaks[:, None], SPEECH_FADE_S * SPEECH_RATE_HZ)[:, 0] if len(speaks) else speaks
 
 
-def quieted(windows: F32, first: Starts, gates: F32) -> F32:
-    """Return the windows that start at mel frames `first`, with what is no speech turned down to silence."""
-    if not len(gates):
+def gate_silence(windows: F32, first: Starts, weights: F32) -> F32:
+    """Return the windows that begin at mel frames `first`, faded to silence where `weights` says there is no speech."""
+    if not len(weights):
         return windows
     frames = first[:, None] + np.arange(MEL_FRAMES)
-    at = np.clip(frames * SPEECH_RATE_HZ // RATE_HZ, 0, len(gates) - 1)
-    return np.asarray(SILENCE + (windows - SILENCE) * gates[at][:, None], np.float32)
+    at = np.clip(frames * SPEECH_RATE_HZ // RATE_HZ, 0, len(weights) - 1)
+    return np.asarray(SILENCE + (windows - SILENCE) * weights[at][:, None], np.float32)

@@ -1,4 +1,4 @@
-"""The reference program's own habits, kept for comparison: its frame count, its boxes, its hard paste.
+"""The reference program's handling of a frame, for comparison: its frame count, its boxes, its hard paste.
 
 Rudrabha/Wav2Lip's inference.py, defects included: the window starts a frame early, the last frames are dropped, boxes
 lead the motion by two frames, and the patch is a rectangle.
@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 
 from ...scene import F32, Crop, Image, Patch, Timeline, Track
 from . import face_crop
-from .mel_windows import HOP, RATE_HZ, Starts, mel
+from .mel_windows import HOP, RATE_HZ, Starts, log_mel_windows
 from .network import MEL_FRAMES, SIDE
 
 PADS = (0, 10, 0, 0)
-"""Top, bottom, left, right in pixels of whatever size the video has."""
+"""Top, bottom, left, right in pixels of the video, whatever its size."""
 SMOOTHED = 5
 
 Corners = NDArray[np.int64]
 
 
-def starts(samples: int, fps: Fraction) -> Starts:
-    """Return the first mel frame of each frame that the reference would write for a voice of `samples`."""
+def window_starts(samples: int, fps: Fraction) -> Starts:
+    """Return (n,) int64: the first mel frame of each frame that the reference would write for a voice of `samples`."""
     last = samples // HOP + 1 - MEL_FRAMES
     found: list[int] = []
     while (start := int(len(found) * (RATE_HZ / float(fps)))) <= last:
@@ -33,7 +33,7 @@ def starts(samples: int, fps: Fraction) -> Starts:
     return np.array([*found, max(last, 0)], np.int64)
 
 
-def boxes(bounds: F32, runs: list[tuple[int, int]], size: tuple[int, int]) -> Corners:
+def reference_boxes(bounds: F32, runs: list[tuple[int, int]], size: tuple[int, int]) -> Corners:
     """Return (T, 4) whole-pixel boxes x0 y0 x1 y1, padded, clipped and smoothed forwards in place.
 
     bounds  (T, 4) of the face · runs  [start, stop) with a face · size  (width, height) of the frame
@@ -49,33 +49,33 @@ def boxes(bounds: F32, runs: list[tuple[int, int]], size: tuple[int, int]) -> Co
     return out
 
 
-class Reference:
-    """How the reference sees, hears and shows a frame."""
+class ReferenceStyle:
+    """The reference program's inputs and output of a frame."""
 
     lower = False
 
     def __init__(self, track: Track, timeline: Timeline, voice: NDArray[np.float32], bounds: F32) -> None:
-        """`bounds`: see picture.bounds."""
+        """`bounds`: of face_crop.face_bounds."""
         self._source, self._voice = timeline.source, voice
-        self._starts = starts(len(voice), timeline.fps)
-        self._boxes = boxes(bounds, face_crop.runs(track), (track.width, track.height))
+        self._starts = window_starts(len(voice), timeline.fps)
+        self._boxes = reference_boxes(bounds, face_crop.face_runs(track), (track.width, track.height))
 
-    def look(self, crop: Crop) -> Image:
-        """Return the (SIDE, SIDE, 3) face that the network sees."""
+    def face_input(self, crop: Crop) -> Image:
+        """Return the network's face input, (SIDE, SIDE, 3) uint8 BGR."""
         x0, y0, x1, y1 = self._inside(crop)
         return np.asarray(cv2.resize(crop.image[y0:y1, x0:x1], (SIDE, SIDE)), np.uint8)
 
-    def hear(self, outputs: NDArray[np.int64]) -> F32:
-        """Return (n, bands, frames) mels for output frames."""
-        return mel(self._voice, self._starts[np.minimum(outputs, len(self._starts) - 1)])
+    def mel_input(self, outputs: NDArray[np.int64]) -> F32:
+        """Return the network's audio input for (n,) output frames, (n, MEL_BANDS, MEL_FRAMES) float32."""
+        return log_mel_windows(self._voice, self._starts[np.minimum(outputs, len(self._starts) - 1)])
 
-    def show(self, crop: Crop, face: Image, made: F32) -> Patch:
-        """Return the made face cut to whole levels over the box, and nothing where the reference has no frame."""
+    def make_patch(self, crop: Crop, face: Image, generated: F32) -> Patch:
+        """Return the generated face, truncated to whole levels, over the box; no mask where the reference ends."""
         del face
         image, mask = crop.image.copy(), np.zeros(crop.image.shape[:2], np.float32)
         if crop.output < len(self._starts):
             x0, y0, x1, y1 = self._inside(crop)
-            image[y0:y1, x0:x1] = cv2.resize(made.astype(np.uint8), (x1 - x0, y1 - y0))
+            image[y0:y1, x0:x1] = cv2.resize(generated.astype(np.uint8), (x1 - x0, y1 - y0))
             mask[y0:y1, x0:x1] = 1
         return Patch(crop.output, image, mask)
 

@@ -27,12 +27,12 @@ def render(scene: tuple[list[Image], Track], spoken: np.ndarray) -> list[Patch]:
     """Render with given lips in place of the network's."""
     frames, track = scene
     engine = MeshEngine(Path("/nonexistent"))
-    wanted = engine.wants(track)
-    memo = engine.study(people.crops(frames, track, wanted), track) | {"spoken": spoken}
-    assert sum(a.nbytes for a in memo.values()) < 64e6 and all(a.dtype != object for a in memo.values())
+    wanted = engine.frames_to_analyse(track)
+    data = engine.analyse_video(people.crops(frames, track, wanted), track) | {"visemes": spoken}
+    assert sum(a.nbytes for a in data.values()) < 64e6 and all(a.dtype != object for a in data.values())
     timeline = Timeline(people.FPS, np.arange(len(track), dtype=np.int32))
     voice = np.zeros(len(track) * 640, np.float32)
-    return list(engine.render(people.crops(frames, track, list(range(len(track)))), track, timeline, voice, memo))
+    return list(engine.render(people.crops(frames, track, list(range(len(track)))), track, timeline, voice, data))
 
 
 def mouths(scene: tuple[list[Image], Track], patches: list[Patch], folder: Path) -> np.ndarray:
@@ -108,13 +108,13 @@ def test_retarget_sets_each_quantity(scene: tuple[list[Image], Track]) -> None:
 def test_warp_moves_what_its_vertices_move(scene: tuple[list[Image], Track]) -> None:
     points = scene[1].points(0, 1)[0, :, :2]
     spots = warp.vertices(points, warp.TOOTH_DEPTH * warp.gaps(points))
-    field = warp.draw(spots, (300, 300))
+    field = warp.rasterize(spots, (300, 300))
     picture = scene[0][0][:300, :300]
     shown = picture[field.y0 : field.y0 + field.height, field.x0 : field.x0 + field.width]
-    sure = masks.moved(field, 100.0, 5.0) == 1
+    sure = masks.warp_mask(field, 100.0, 5.0) == 1
     assert sure.sum() > 2000
     for part in (field, field.coarser()):
-        assert not warp.departures(part, np.zeros_like(spots)).any()
+        assert not warp.displacements(part, np.zeros_like(spots)).any()
         assert np.abs(warp.sample(picture, part, np.zeros_like(spots)) - shown).max() < 0.01
         away = warp.sample(picture, part, np.full_like(spots, (3.0, -2.0)))
         assert (
@@ -128,16 +128,16 @@ def test_warp_moves_what_its_vertices_move(scene: tuple[list[Image], Track]) -> 
         x = np.arange(columns) * part.scale + part.x0 + (part.scale - 1) / 2
         y = np.arange(rows)[:, None] * part.scale + part.y0 + (part.scale - 1) / 2
         wanted = np.stack([0.02 * x - 0.1 * y, 0.1 * x + 0.02 * y])
-        assert np.abs(warp.departures(part, spun) - wanted)[:, part.inside].max() < 0.3 * part.scale
+        assert np.abs(warp.displacements(part, spun) - wanted)[:, part.inside].max() < 0.3 * part.scale
 
 
 def test_skin_keeps_its_grain_wherever_between_pixels_it_comes_to_lie(scene: tuple[list[Image], Track]) -> None:
     points = scene[1].points(0, 1)[0, :, :2]
     spots = warp.vertices(points, warp.TOOTH_DEPTH * warp.gaps(points))
-    field = warp.draw(spots, (300, 300))
+    field = warp.rasterize(spots, (300, 300))
     noise = np.random.default_rng(0).normal(128, 12, (300, 300, 3)).astype(np.float32)
     picture = cv2.GaussianBlur(noise, (3, 3), 0.6).astype(np.uint8)  # a camera's grain
-    inner = masks.moved(field, 100.0, 5.0) == 1
+    inner = masks.warp_mask(field, 100.0, 5.0) == 1
 
     def grain(x: float, y: float) -> float:
         return float(cv2.Laplacian(warp.sample(picture, field, np.full_like(spots, (x, y))), cv2.CV_32F)[inner].var())
@@ -152,8 +152,8 @@ def test_what_is_round_the_face_stays_where_it_is(scene: tuple[list[Image], Trac
     depth = warp.TOOTH_DEPTH * warp.gaps(target)
     before = warp.vertices(points[0, :, :2], depth)
     after = warp.vertices(target, depth, anchored=points[0, :, :2])
-    field = warp.draw(after, (scene[1].width, scene[1].height))
-    shift = np.abs(warp.departures(field, before - after)).max(0)
+    field = warp.rasterize(after, (scene[1].width, scene[1].height))
+    shift = np.abs(warp.displacements(field, before - after)).max(0)
     edged = cv2.copyMakeBorder(field.inside.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     rim = field.inside & (cv2.distanceTransform(edged, cv2.DIST_L2, 3)[1:-1, 1:-1] < 2)
     assert rim.sum() > 300 and shift.max() > 10 and shift[rim].max() < 0.15 * shift.max()
@@ -162,27 +162,27 @@ def test_what_is_round_the_face_stays_where_it_is(scene: tuple[list[Image], Trac
 def test_where_lips_meet_no_line_of_teeth_is_left(scene: tuple[list[Image], Track]) -> None:
     points = scene[1].points(0, 1)
     target = retarget(points[0], align(points), np.zeros(5, np.float32), 0.0)
-    field = warp.draw(warp.vertices(target, np.zeros(11, np.float32)), (scene[1].width, scene[1].height))
+    field = warp.rasterize(warp.vertices(target, np.zeros(11, np.float32)), (scene[1].width, scene[1].height))
     cells = np.round(target[INNER_UPPER_LIP] - (field.x0, field.y0)).astype(np.int32)
     mouth = np.full((field.height, field.width, 3), 90, np.float32)
     cv2.polylines(mouth, [cells], False, (240, 240, 240), 1)
     corner = cells[0]
     mouth[corner[1] - 1 : corner[1] + 2, corner[0] - 1 : corner[0] + 2] = 10
-    kept = masks.sealed(mouth, target, field, 1.0)
+    kept = masks.seal_lips(mouth, target, field, 1.0)
     middle = cells[len(cells) // 2]
     assert mouth[middle[1], middle[0], 0] == 240 and kept[middle[1], middle[0]].max() < 110
     assert (kept < 60).sum() == pytest.approx((mouth < 60).sum(), rel=0.6)
-    assert np.abs(masks.sealed(mouth, target, field, 0.0) - mouth).max() < 0.01
+    assert np.abs(masks.seal_lips(mouth, target, field, 0.0) - mouth).max() < 0.01
 
 
 def test_lips_beyond_the_face_are_those_of_the_nearest_triangle(scene: tuple[list[Image], Track]) -> None:
     points = scene[1].points(0, 1)[0, :, :2]
     spots = warp.vertices(points, warp.TOOTH_DEPTH * warp.gaps(points))
-    field = warp.draw(spots, (300, 300))
+    field = warp.rasterize(spots, (300, 300))
     whole = field.filled()
     assert not field.inside.all() and whole.inside.all()
     assert np.array_equal(whole.triangle[field.inside], field.triangle[field.inside])
-    assert np.allclose(warp.departures(whole, np.full_like(spots, 70.0)), 70.0, atol=0.01)
+    assert np.allclose(warp.displacements(whole, np.full_like(spots, 70.0)), 70.0, atol=0.01)
     assert whole.filled() is whole
 
 
@@ -192,7 +192,7 @@ def test_the_far_side_of_a_turned_face_lies_below(scene: tuple[list[Image], Trac
     turn = np.array([[np.cos(yaw), 0, -np.sin(yaw)], [0, 1, 0], [np.sin(yaw), 0, np.cos(yaw)]])
     turned = (align(points).to_face(points)[0] @ turn * 100 + 200)[:, :2].astype(np.float32)
     spots = warp.vertices(turned, np.zeros(11, np.float32))
-    field = warp.draw(spots, (400, 400))
+    field = warp.rasterize(spots, (400, 400))
     corners = spots[warp.triangles()]
     one, two = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
     away = one[:, 0] * two[:, 1] - one[:, 1] * two[:, 0] < 0
@@ -212,7 +212,7 @@ def test_path_is_cheapest_and_does_not_flicker() -> None:
     cost = noise * 0.5
     cost[:30, 1] -= 1
     cost[30:, 2] -= 1
-    path = texture_bank.choose(cost, np.zeros(60, bool))
+    path = texture_bank.choose_textures(cost, np.zeros(60, bool))
     assert (path[:29] == 1).all() and (path[31:] == 2).all()
 
 
@@ -222,8 +222,8 @@ def test_closed_mouth_of_one_who_never_closes() -> None:
     q = np.stack([opening, 0.55 + 0 * opening, 1.3 + 0.65 * opening, 0.65 - 0.1 * opening, 0.88 + 0.9 * opening], 1)
     upright = np.tile(np.eye(3, dtype=np.float32), (300, 1, 1))
     pose = Pose(np.ones(300, np.float32), upright, np.zeros((300, 3), np.float32))
-    motion = mouth_calibration.Motion(q.astype(np.float32), pose, np.ones(300, np.int32))
-    rest = mouth_calibration.closed(mouth_calibration.learn(motion), np.zeros((1, 3), np.float32))[0]
+    motion = mouth_calibration.MouthMotion(q.astype(np.float32), pose, np.ones(300, np.int32))
+    rest = mouth_calibration.closed_mouth(mouth_calibration.fit_closed_mouth(motion), np.zeros((1, 3), np.float32))[0]
     assert rest[OPEN] <= mouth_calibration.MAX_CLOSED
     assert rest[JAW] == pytest.approx(1.32, abs=0.02) and rest[LOWER] == pytest.approx(0.907, abs=0.02)
 
@@ -234,5 +234,5 @@ def test_hand_before_the_mouth_is_no_texture(scene: tuple[list[Image], Track]) -
     wanted = list(range(0, FRAMES, 4))
     x, y = track.points(8, 9)[0, 13, :2].astype(int)
     spoiled[8][y - 20 : y + 30, x - 40 : x + 20] = (60, 90, 150)
-    memo = texture_bank.store(people.crops(spoiled, track, wanted), track)
-    assert 8 not in memo["frame"] and len(memo["frame"]) >= len(wanted) - 2
+    data = texture_bank.extract_textures(people.crops(spoiled, track, wanted), track)
+    assert 8 not in data["texture_frames"] and len(data["texture_frames"]) >= len(wanted) - 2

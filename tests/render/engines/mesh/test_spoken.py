@@ -40,11 +40,13 @@ def rendered(voice: np.ndarray, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     frames = people.swaying(int(len(voice) / VOICE_RATE_HZ * people.FPS))
     track = people.track(frames, folder)[0]
     engine = MeshEngine(folder)
-    memo = engine.study(people.crops(frames, track, engine.wants(track)), track) | engine.hear(voice)
+    data = engine.analyse_video(
+        people.crops(frames, track, engine.frames_to_analyse(track)), track
+    ) | engine.analyse_voice(voice)
     line = Timeline(people.FPS, np.arange(len(track), dtype=np.int32))
     crops = people.crops(frames, track, list(range(len(track))))
     shown = []
-    for patch, frame in zip(engine.render(crops, track, line, voice, memo), frames, strict=True):
+    for patch, frame in zip(engine.render(crops, track, line, voice, data), frames, strict=True):
         shown.append(pasted(frame, patch, track.boxes[patch.output]))
     again = people.track(shown, folder)[0]
     points = again.points(0, len(again))

@@ -35,7 +35,7 @@ def say(text: str, folder: Path, voice: str = "en-us+f3", level: float = 0.1) ->
 
 @needs_voice
 def test_bilabials_close_between_vowels(tmp_path: Path) -> None:
-    spoken = viseme_net.speak(say("mama mama", tmp_path))[:, OPEN]
+    spoken = viseme_net.predict_visemes(say("mama mama", tmp_path))[:, OPEN]
     peaks = [k for k in range(1, len(spoken) - 1) if spoken[k - 1] < spoken[k] >= spoken[k + 1] and spoken[k] > 0.03]
     assert len(peaks) >= 2
     dips = [spoken[a:b].min() for a, b in itertools.pairwise(peaks) if b - a > 3]
@@ -44,7 +44,9 @@ def test_bilabials_close_between_vowels(tmp_path: Path) -> None:
 
 @needs_voice
 def test_ee_is_wide_and_oo_narrow(tmp_path: Path) -> None:
-    see, soon, far = (viseme_net.speak(say(text, tmp_path)) for text in ("see see see", "woo woo woo", "far far far"))
+    see, soon, far = (
+        viseme_net.predict_visemes(say(text, tmp_path)) for text in ("see see see", "woo woo woo", "far far far")
+    )
     said = [rows[rows[:, OPEN] > 0.02] for rows in (see, soon, far)]
     assert np.percentile(said[0][:, WIDTH], 75) > 0.015
     assert np.percentile(said[1][:, WIDTH], 25) < -0.03
@@ -55,23 +57,23 @@ def test_ee_is_wide_and_oo_narrow(tmp_path: Path) -> None:
 @pytest.mark.parametrize("voice", ["cmn-latn-pinyin", "de"])
 def test_pause_closes_the_mouth_and_holds_it(voice: str, tmp_path: Path) -> None:
     word = say("mama papa", tmp_path, voice)
-    spoken = viseme_net.speak(np.concatenate([word, np.zeros(16_000, np.float32), word]))
+    spoken = viseme_net.predict_visemes(np.concatenate([word, np.zeros(16_000, np.float32), word]))
     middle = len(spoken) // 2
     assert np.abs(spoken[middle - 20 : middle + 20]).max() == 0
     assert spoken[:, OPEN].max() > 0.06
 
 
 def test_silence_and_nothing_give_a_closed_mouth() -> None:
-    assert not viseme_net.speak(np.zeros(16_000, np.float32)).any()
-    assert viseme_net.speak(np.zeros(10, np.float32)).shape == (0, 5)
+    assert not viseme_net.predict_visemes(np.zeros(16_000, np.float32)).any()
+    assert viseme_net.predict_visemes(np.zeros(10, np.float32)).shape == (0, 5)
 
 
 def test_windows_join(monkeypatch: pytest.MonkeyPatch) -> None:
     voice = real_clips.load_sound(media_factory.VOICE)[: 16_000 * 9]
     net = viseme_net.load()
-    whole = speech_encoder.through(net, voice)
+    whole = speech_encoder.encode(net, voice)
     monkeypatch.setattr(speech_encoder, "WINDOW", 200)
-    parts = speech_encoder.through(net, voice)
+    parts = speech_encoder.encode(net, voice)
     assert parts.shape == whole.shape == (450, 5)
     assert np.corrcoef(parts[:, OPEN], whole[:, OPEN])[0, 1] > 0.97
 

@@ -13,10 +13,10 @@ import torch
 from heygemd.config.schema import Render, Wav2Lip
 from heygemd.render import pipeline
 from heygemd.render.engines.wav2lip import Wav2LipEngine, face_crop, mel_windows, network, reference
-from heygemd.render.engines.wav2lip.batching import Runner
+from heygemd.render.engines.wav2lip.batching import BatchRunner
 from heygemd.render.scene import F32, Crop, Patch, Timeline, Track
 from heygemd.render.video import decode
-from heygemd.testing.frame_engine_contract import EngineContract, crops, drawn, spoken
+from heygemd.testing.frame_engine_contract import FrameEngineContract, face_crops, synthetic_track, synthetic_voice
 
 from .... import media_factory
 from ... import wav2lip_weights
@@ -88,7 +88,7 @@ def test_the_lower_face_alone_is_the_same(asked: tuple[torch.Tensor, torch.Tenso
 def test_mel_against_the_reference() -> None:
     wanted = unpacked("mel", -4, 4)
     starts = np.array([*range(0, wanted.shape[1] - 16, 16), wanted.shape[1] - 16])
-    for start, window in zip(starts, mel_windows.mel(voice(), starts), strict=True):
+    for start, window in zip(starts, mel_windows.log_mel_windows(voice(), starts), strict=True):
         assert np.abs(window - wanted[:, start : start + 16]).max() < 1e-3
 
 
@@ -97,8 +97,8 @@ def test_pipeline_against_the_reference(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str, most: int, mean: float
 ) -> None:
     """The box, the frame count and the pixels of two frames, the second heard through the last window."""
-    track = drawn(tmp_path, 14)
-    monkeypatch.setattr(face_crop, "bounds", lambda track: np.tile(np.float32(BOX), (14, 1)))
+    track = synthetic_track(tmp_path, 14)
+    monkeypatch.setattr(face_crop, "face_bounds", lambda track: np.tile(np.float32(BOX), (14, 1)))
     monkeypatch.setattr(reference, "PADS", (0, 0, 0, 0))
     settings = Render(wav2lip=Wav2Lip.model_validate({"compat": True, "precision": precision}))
     compat = Wav2LipEngine(checkpoint.parent, settings=settings)
@@ -107,24 +107,24 @@ def test_pipeline_against_the_reference(
     frame = np.zeros((288, 320, 3), np.uint8)
     frame[y0:y1, x0:x1] = KNOWN["frame_12"]
     given = [Crop(output, 12, (0, 0, 320, 288), frame) for output in (26, 54, 55)]
-    memo = compat.study(iter(()), track)
-    first, second, beyond = compat.render(iter(given), track, line, voice(), memo)
+    data = compat.analyse_video(iter(()), track)
+    first, second, beyond = compat.render(iter(given), track, line, voice(), data)
     for patch, pasted in zip((first, second), KNOWN["pasted"], strict=True):
         assert (patch.mask[y0:y1, x0:x1] == 1).all() and patch.mask.sum() == (y1 - y0) * (x1 - x0)
         error = np.abs(patch.image[y0:y1, x0:x1].astype(int) - pasted)
         assert error.max() <= most and error.mean() < mean
     assert not beyond.mask.any()
-    assert len(reference.starts(len(voice()), FPS)) == KNOWN["count"]
+    assert len(reference.window_starts(len(voice()), FPS)) == KNOWN["count"]
 
 
 def test_reference_boxes_lead_and_are_whole(tmp_path: Path) -> None:
     moving = np.tile(np.float32([10.7, 20.2, 60.9, 80.9]), (10, 1)) + np.arange(10, dtype=np.float32)[:, None]
-    boxes = reference.boxes(moving, [(0, 10)], (640, 480))
+    boxes = reference.reference_boxes(moving, [(0, 10)], (640, 480))
     assert boxes[0].tolist() == [12, 22, 62, 92]  # the mean of frames 0 to 4, ten pixels more below
     assert boxes.dtype == np.int64 and (boxes[9] == boxes[8]).any()
 
 
-class TestContract(EngineContract):
+class TestContract(FrameEngineContract):
     engine = Wav2LipEngine
 
     @pytest.fixture(autouse=True)
@@ -138,30 +138,30 @@ class TestContract(EngineContract):
 
 def render(engine: Wav2LipEngine, track: Track, sound: F32, line: Timeline | None = None) -> list[Patch]:
     line = line or Timeline(FPS, np.arange(len(track), dtype=np.int32))
-    memo = engine.study(iter(()), track)
-    return list(engine.render(iter(crops(track, line)), track, line, sound, memo))
+    data = engine.analyse_video(iter(()), track)
+    return list(engine.render(iter(face_crops(track, line)), track, line, sound, data))
 
 
 def test_windows_lead_by_what_is_set_at_every_rate() -> None:
     outputs = np.arange(200)
-    at_25 = mel_windows.starts(outputs, FPS, 0)
+    at_25 = mel_windows.window_starts(outputs, FPS, 0)
     assert np.array_equal(at_25, np.rint(outputs * 80 / 25))  # the reference's, rounded and not cut
-    assert np.array_equal(mel_windows.starts(outputs, FPS, 0.05), at_25 - 4)
-    twice = mel_windows.starts(np.arange(400), Fraction(50), 0)
+    assert np.array_equal(mel_windows.window_starts(outputs, FPS, 0.05), at_25 - 4)
+    twice = mel_windows.window_starts(np.arange(400), Fraction(50), 0)
     assert np.abs(twice.reshape(-1, 2).mean(1) - at_25).max() <= 0.5  # the middle of two halves is the middle
 
 
 def test_every_frame_of_the_voice_is_painted(loaded: Wav2LipEngine, tmp_path: Path) -> None:
     """The reference stops before the end; here the window goes on into silence."""
-    patches = render(with_settings(loaded), drawn(tmp_path, 12), spoken(12))
+    patches = render(with_settings(loaded), synthetic_track(tmp_path, 12), synthetic_voice(12))
     assert len(patches) == 12 and all(patch.mask.max() > 0.95 for patch in patches)
-    compat = render(with_settings(loaded, compat=True), drawn(tmp_path, 12), spoken(12))
-    assert sum(patch.mask.any() for patch in compat) == len(reference.starts(12 * 640, FPS)) < 12
+    compat = render(with_settings(loaded, compat=True), synthetic_track(tmp_path, 12), synthetic_voice(12))
+    assert sum(patch.mask.any() for patch in compat) == len(reference.window_starts(12 * 640, FPS)) < 12
 
 
 def test_only_the_lower_face_changes_and_softly(loaded: Wav2LipEngine, tmp_path: Path) -> None:
-    track = drawn(tmp_path, 4)
-    for patch, crop in zip(render(with_settings(loaded), track, spoken(4)), crops(track), strict=True):
+    track = synthetic_track(tmp_path, 4)
+    for patch, crop in zip(render(with_settings(loaded), track, synthetic_voice(4)), face_crops(track), strict=True):
         points = track.points(crop.source, crop.source + 1)[0, :, :2] - crop.box[:2]
         mouth, brow, eyes = (points[k].astype(int) for k in (13, 9, 33))
         assert patch.mask[mouth[1], mouth[0]] > 0.95
@@ -172,25 +172,29 @@ def test_only_the_lower_face_changes_and_softly(loaded: Wav2LipEngine, tmp_path:
 
 def test_colour_is_the_presenters(tmp_path: Path) -> None:
     """A made face that is too green comes back to the skin's colour along the seam, its features stay."""
-    track = drawn(tmp_path, 1)
-    crop = crops(track)[0]
-    view = face_crop.view(crop, face_crop.boxes(face_crop.bounds(track), [(0, 1)], (0, 0.05, 0, 0), 25.0)[0])
-    face = face_crop.look(crop, view)
-    soft = face_crop.mask(track.points(0, 1)[0, :, :2], crop, view)
+    track = synthetic_track(tmp_path, 1)
+    crop = face_crops(track)[0]
+    view = face_crop.crop_transform(
+        crop, face_crop.smoothed_boxes(face_crop.face_bounds(track), [(0, 1)], (0, 0.05, 0, 0), 25.0)[0]
+    )
+    face = face_crop.sample_face(crop, view)
+    soft = face_crop.lower_face_mask(track.points(0, 1)[0, :, :2], crop, view)
     made = face[network.LOWER_TOP :].astype(np.float32) + np.float32([0, 40, 0])
     made[20:24, 40:50] -= 30
-    error = np.abs(face_crop.recoloured(made, face, soft) - face[network.LOWER_TOP :])
+    error = np.abs(face_crop.match_colour(made, face, soft) - face[network.LOWER_TOP :])
     rim = (soft > 0.2) & (soft < 0.8)
     assert np.abs(made - face[network.LOWER_TOP :])[rim].mean() > 13 and error[rim].mean() < 2
     assert error[20:24, 40:50].mean() == pytest.approx(30, abs=6)
 
 
 def test_a_face_made_of_itself_changes_nothing_in_delta(tmp_path: Path) -> None:
-    track = drawn(tmp_path, 1)
-    crop = crops(track)[0]
-    view = face_crop.view(crop, face_crop.boxes(face_crop.bounds(track), [(0, 1)], (0, 0.05, 0, 0), 25.0)[0])
-    face, points = face_crop.look(crop, view), track.points(0, 1)[0, :, :2]
-    soft = face_crop.mask(points, crop, view)
+    track = synthetic_track(tmp_path, 1)
+    crop = face_crops(track)[0]
+    view = face_crop.crop_transform(
+        crop, face_crop.smoothed_boxes(face_crop.face_bounds(track), [(0, 1)], (0, 0.05, 0, 0), 25.0)[0]
+    )
+    face, points = face_crop.sample_face(crop, view), track.points(0, 1)[0, :, :2]
+    soft = face_crop.lower_face_mask(points, crop, view)
     made = face[network.LOWER_TOP :].astype(np.float32)
     kept = face_crop.paste(crop, view, made, soft, face, delta=True)
     assert np.array_equal(kept.image, crop.image)
@@ -204,7 +208,7 @@ def test_boxes_are_steady_within_a_shot_and_free_over_a_cut() -> None:
     still = np.tile(np.float32([100, 100, 200, 240]), (40, 1))
     still[20:] += 60
     noise = np.random.default_rng(3).normal(0, 2, still.shape).astype(np.float32)
-    out = face_crop.boxes(still + noise, [(0, 20), (20, 40)], (0, 0.05, 0, 0), 25.0)
+    out = face_crop.smoothed_boxes(still + noise, [(0, 20), (20, 40)], (0, 0.05, 0, 0), 25.0)
     assert out[5:15].std(0).max() < 1.2
     assert out[19, 0] < 105 and out[20, 0] > 155
     assert out[10, 3] == pytest.approx(240 + 0.05 * 140, abs=2)
@@ -212,11 +216,11 @@ def test_boxes_are_steady_within_a_shot_and_free_over_a_cut() -> None:
 
 def test_pauses_are_silence_to_the_network() -> None:
     """Breath and hum between words would move the lips."""
-    speech = np.concatenate([spoken(50), np.zeros(16_000, np.float32), spoken(50)])
+    speech = np.concatenate([synthetic_voice(50), np.zeros(16_000, np.float32), synthetic_voice(50)])
     hum = np.random.default_rng(1).normal(0, 1e-3, len(speech)).astype(np.float32)
     starts = np.array([40, 198, 300])
-    heard = mel_windows.mel(speech + hum, starts)
-    quiet = mel_windows.quieted(heard, starts, mel_windows.gate(speech + hum))
+    heard = mel_windows.log_mel_windows(speech + hum, starts)
+    quiet = mel_windows.gate_silence(heard, starts, mel_windows.speech_weight(speech + hum))
     assert heard[1].mean() > -3.9 and (quiet[1] == -4).all()
     assert np.abs(quiet[[0, 2]] - heard[[0, 2]]).max() < 0.2
 
@@ -224,22 +228,25 @@ def test_pauses_are_silence_to_the_network() -> None:
 @pytest.mark.parametrize("seconds", [0, 0.01, 0.1])
 def test_next_to_no_voice(seconds: float) -> None:
     sound = np.ones(int(seconds * 16_000), np.float32)
-    windows = mel_windows.mel(sound, np.array([-20, -4, 0, 40]))
+    windows = mel_windows.log_mel_windows(sound, np.array([-20, -4, 0, 40]))
     assert windows.shape == (4, 80, 16) and (windows[[0, 3]] == -4).all()
-    assert mel_windows.quieted(windows, np.zeros(4, np.int64), mel_windows.gate(sound)).shape == windows.shape
+    assert (
+        mel_windows.gate_silence(windows, np.zeros(4, np.int64), mel_windows.speech_weight(sound)).shape
+        == windows.shape
+    )
 
 
 def test_batches_shrink_when_memory_does_not_suffice(loaded: Wav2LipEngine, monkeypatch: pytest.MonkeyPatch) -> None:
     runner = loaded._runner
-    sizes, real = [], Runner._forward
+    sizes, real = [], BatchRunner._forward
 
-    def forward(self: Runner, faces: np.ndarray, *rest: object) -> F32:
+    def forward(self: BatchRunner, faces: np.ndarray, *rest: object) -> F32:
         sizes.append(len(faces))
         if len(faces) > 2:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
         return real(self, faces, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Runner, "_forward", forward)
+    monkeypatch.setattr(BatchRunner, "_forward", forward)
     monkeypatch.setattr(runner, "batch", 8)
     faces = np.zeros((5, 96, 96, 3), np.uint8)
     made = runner.submit(faces, np.zeros((5, 80, 16), np.float32), True).result()
@@ -252,25 +259,25 @@ def test_a_gpu_without_room_gives_way_to_the_processor_and_is_remembered(
     """No GPU is needed: it has no room from the first byte on."""
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "card")
     monkeypatch.setattr(network.Generator, "to", lambda self, *args, **kwargs: self)
-    real, tried = Runner._forward, []
+    real, tried = BatchRunner._forward, []
 
-    def forward(self: Runner, faces: np.ndarray, *rest: object) -> F32:
+    def forward(self: BatchRunner, faces: np.ndarray, *rest: object) -> F32:
         tried.append((self.device, len(faces)))
         if self.device != "cpu":
             raise torch.OutOfMemoryError("CUDA out of memory")
         return real(self, faces, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Runner, "_forward", forward)
-    runner = Runner(wav2lip_weights.state(), "cuda", "fp32", tmp_path)
+    monkeypatch.setattr(BatchRunner, "_forward", forward)
+    runner = BatchRunner(wav2lip_weights.state(), "cuda", "fp32", tmp_path)
     asked = np.zeros((3, 96, 96, 3), np.uint8), np.zeros((3, 80, 16), np.float32)
     assert len(runner.submit(*asked, True).result()) == 3
     assert tried == [("cuda", 3), ("cuda", 3), ("cuda", 3), ("cuda", 2), ("cuda", 1), ("cpu", 3)]
     tried.clear()
-    again = Runner(wav2lip_weights.state(), "cuda", "fp32", tmp_path)
+    again = BatchRunner(wav2lip_weights.state(), "cuda", "fp32", tmp_path)
     again.submit(*asked, True).result()
     assert tried == [("cpu", 3)]
     (tmp_path / "wav2lip-batches.json").write_text("[3]")  # damaged: nothing is known
-    assert Runner(wav2lip_weights.state(), "cuda", "fp32", tmp_path).batch == 16
+    assert BatchRunner(wav2lip_weights.state(), "cuda", "fp32", tmp_path).batch == 16
 
 
 def test_a_gpu_without_room_for_the_network_gives_way_to_the_processor(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,7 +290,7 @@ def test_a_gpu_without_room_for_the_network_gives_way_to_the_processor(monkeypat
 
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "card")
     monkeypatch.setattr(network.Generator, "to", to)
-    runner = Runner(wav2lip_weights.state(), "cuda", "fp32", None)
+    runner = BatchRunner(wav2lip_weights.state(), "cuda", "fp32", None)
     assert (runner.device, runner.batch) == ("cpu", 8)
 
 
@@ -292,7 +299,7 @@ def test_a_whole_render(checkpoint: Path, tmp_path: Path) -> None:
     asked = request(tmp_path, voice, film(tmp_path / "anna.mp4", 1.4), Render(engine="wav2lip"), checkpoint.parent)
     result = pipeline.render(asked, lambda event: None)
     assert (result.engine, result.frames) == ("wav2lip", 30)
-    before, after = (decode.describe(path, asked.limits) for path in (asked.video, asked.output))
+    before, after = (decode.describe_video(path, asked.limits) for path in (asked.video, asked.output))
     changed = [
         np.abs(decode.planes(a, 320, 320)[0].astype(int) - decode.planes(b, 320, 320)[0])
         for a, b in zip(decode.frames(before, 30), decode.frames(after), strict=True)

@@ -1,0 +1,157 @@
+"""What each output frame shows: the mouth's shape, and which texture its lips come from.
+
+The shape is the presenter's closed mouth at this head pose, plus a slow expression offset (a smile), plus the visemes
+of the voice scaled to the presenter's speaking style.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...face.mouth_params import MOUTH_PARAMS, OPEN, UPPER, WIDTH
+from ...face.pose import Pose
+from ...face.temporal_smoothing import gaussian_smooth
+from ...scene import F32, Timeline, Track
+from ..base import AnalysisData
+from . import mouth_calibration, texture_bank, viseme_net
+from .mouth_calibration import MouthMotion
+
+OWN_LIPS_BONUS = 0.6
+"""A frame keeps its own lips unless the texture bank's fit the target better by this (squared distance)."""
+TEXTURE_FADE_S = 0.06
+"""A change of texture is spread over this long on either side."""
+SHARE_FADE_S = 0.05
+WIDTH_SMOOTHING_S = 0.04
+"""The corners of a mouth are slower than its lips, so the predicted width is smoothed by a Gaussian of this sigma."""
+VISEME_GAIN = 1.2
+"""The network is cautious on real voices, and small openings hardly show."""
+KNEE = 0.7
+"""Openings are compressed above this share of the widest one, linear below."""
+EXPRESSION_SIGMA_S = 1.0
+TALKING_SPREAD = 0.05
+"""A presenter whose opening varies by less, in eye distances, does not talk in the video; by twice as much, certainly
+does."""
+USUAL_SPREAD = 0.13
+USUAL_WIDEST = 0.24
+SILENT_GAIN = 1.25
+"""Predicted openings are two thirds of real ones. Where the presenter talks in the video the gain is measured."""
+WIDEST_MARGIN = 1.3
+MIN_WIDEST = 0.17
+"""How much wider than in the video a mouth may open, and how wide in any case: beyond it no texture fits."""
+
+
+class MouthPlan(NamedTuple):
+    """One row for each output frame (N), source frame (T) or entry of the texture bank (K).
+
+    target          (N, 5) float32 mouth parameters to show, eye distances (see face.mouth_params)
+    own             (T, 5) float32 mouth parameters of the source frames
+    closed          (T, 5) float32 the presenter's closed mouth at each frame's head pose
+    pose            of T frames
+    texture_share   (N,) float32 0..1, how much of the texture bank's lips to show over the frame's own
+    texture_choice  (N,) int16 entry of the texture bank
+    texture_fade    output frames on either side over which a change of texture is spread
+    texture_open    (K,) float32 opening of each entry's mouth, eye distances
+    """
+
+    target: F32
+    own: F32
+    closed: F32
+    pose: Pose
+    texture_share: F32
+    texture_choice: NDArray[np.int16]
+    texture_fade: int
+    texture_open: F32
+
+
+def plan_mouths(track: Track, timeline: Timeline, data: AnalysisData) -> MouthPlan:
+    """Decide every output frame's mouth shape and texture.
+
+    data  of MeshEngine.analyse_video and analyse_voice, together
+    """
+    motion = mouth_calibration.measure_motion(track)
+    fps = float(timeline.fps)
+    closed = mouth_calibration.closed_mouth(data["closed_mouth"], np.nan_to_num(motion.angles_deg))
+    own = np.where(np.isfinite(motion.params), motion.params, closed)
+    base = closed + expression_offset(motion, closed, fps)
+    source = timeline.source
+    visemes = _sample(data["visemes"], timeline.times_s)
+    target = base[source] + _styled(visemes, *speaking_style(data["closed_mouth"], motion))
+    weight = track.effect_weight[source, None]
+    target = own[source] + weight * (target - own[source])
+    frames = data["texture_frames"]
+    cost = _texture_cost(target - closed[source], own[frames] - closed[frames], motion, source, frames)
+    breaks = np.concatenate([[True], motion.shot[source[1:]] != motion.shot[source[:-1]]])
+    choice = texture_bank.choose_textures(cost, breaks)
+    share = _texture_share(texture_bank.distances_paired(target, own[source]), cost, choice, fps)
+    texture_open = (own[frames, OPEN] - closed[frames, OPEN]) + closed[frames, OPEN]
+    fade = max(1, round(TEXTURE_FADE_S * fps))
+    return MouthPlan(target, own, closed, motion.pose, share, choice, fade, texture_open)
+
+
+def expression_offset(motion: MouthMotion, closed: F32, fps: float) -> F32:
+    """Return (T, 5) float32 slow departures from `closed` to keep: a smile's width and raised lip, not speech."""
+    extra = np.nan_to_num(motion.params - closed)
+    extra[:, [k for k in range(len(MOUTH_PARAMS)) if k not in (WIDTH, UPPER)]] = 0
+    return gaussian_smooth(extra, EXPRESSION_SIGMA_S * fps)
+
+
+def speaking_style(coefficients: F32, motion: MouthMotion) -> tuple[float, float]:
+    """Return the gain of the presenter's openings over the usual (1), and the widest opening to show, eye distances.
+
+    People who hardly open their mouths keep doing so, within limits; of a silent person nothing is known.
+
+    coefficients  (5, 6) of `mouth_calibration.fit_closed_mouth`
+    """
+    opening = motion.params[:, OPEN]
+    spread = float(np.nanpercentile(opening, 95)) - float(coefficients[OPEN, 5])
+    talks = float(np.clip(spread / TALKING_SPREAD - 1, 0, 1))
+    gain = float(np.clip((spread / USUAL_SPREAD) ** 0.5, 0.8, 1.2)) if talks else SILENT_GAIN
+    widest = max(WIDEST_MARGIN * float(np.nanpercentile(opening, 99)), MIN_WIDEST)
+    return SILENT_GAIN + talks * (gain - SILENT_GAIN), USUAL_WIDEST + talks * (widest - USUAL_WIDEST)
+
+
+def _texture_cost(
+    target: F32, entries: F32, motion: MouthMotion, source: NDArray[np.int32], frames: NDArray[np.int32]
+) -> F32:
+    """Return (N, K) float32: how badly each entry fits each target, by mouth, head pose and shot."""
+    cost = texture_bank.distances(target, entries)
+    turn = (motion.angles_deg[source][:, None] - motion.angles_deg[frames][None]) / texture_bank.POSE_UNITS_DEG
+    cost += np.nan_to_num((turn**2).sum(2), nan=0.0, posinf=0.0)
+    cost += texture_bank.OTHER_SHOT_COST * (motion.shot[source][:, None] != motion.shot[frames][None])
+    return cost
+
+
+def _texture_share(own_cost: F32, cost: F32, choice: NDArray[np.int16], fps: float) -> F32:
+    """Return (N,) float32 0..1, smoothed in time: 1 where the chosen texture fits better than the frame's own lips."""
+    chosen_cost = cost[np.arange(len(choice)), choice]
+    share = 0.5 + 0.5 * np.tanh(2 * (own_cost - chosen_cost - OWN_LIPS_BONUS))
+    return gaussian_smooth(share[:, None].astype(np.float32), SHARE_FADE_S * fps)[:, 0]
+
+
+def _styled(visemes: F32, gain: float, widest: float) -> F32:
+    """Return (N, 5) visemes scaled to a speaking style, all but the width; openings saturate at `widest`."""
+    gain *= VISEME_GAIN
+    opening = np.maximum(visemes[:, OPEN] * gain, 1e-6)
+    limited = np.where(opening > KNEE * widest, _soft_limit(opening, widest), opening)
+    vertical = [k for k in range(visemes.shape[1]) if k != WIDTH]
+    out = visemes.copy()
+    out[:, vertical] *= gain * (limited / opening)[:, None]
+    return np.asarray(out, np.float32)
+
+
+def _soft_limit(opening: F32, widest: float) -> F32:
+    room = (1 - KNEE) * widest
+    return np.asarray(KNEE * widest + room * np.tanh((opening - KNEE * widest) / room), np.float32)
+
+
+def _sample(visemes: F32, times_s: NDArray[np.float64]) -> F32:
+    """Return (N, 5) visemes interpolated at the times, from (T, 5) at viseme_net.RATE_HZ."""
+    if not len(visemes):
+        return np.zeros((len(times_s), 5), np.float32)
+    visemes = visemes.copy()
+    visemes[:, WIDTH] = gaussian_smooth(visemes[:, WIDTH : WIDTH + 1], WIDTH_SMOOTHING_S * viseme_net.RATE_HZ)[:, 0]
+    grid = (np.arange(len(visemes)) + 0.5) / viseme_net.RATE_HZ
+    return np.stack([np.interp(times_s, grid, column) for column in visemes.T], 1).astype(np.float32)
