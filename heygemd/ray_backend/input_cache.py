@@ -1,4 +1,4 @@
-"""A node's own disk: inputs by the digest of their content, and a folder for each attempt under way."""
+"""The inputs on a node's disk, by the digest of their content, and a folder for each running attempt."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from ..storage.atomic import AtomicFile
 INPUTS, ATTEMPTS, LOCK = "inputs", "attempts", "lock"
 
 
-class Shelf:
-    """Everything below one folder. Safe for any number of processes of one machine at once."""
+class InputCache:
+    """Everything below one folder. Safe for several processes of one machine at once."""
 
     def __init__(self, root: Path, keep_bytes: int) -> None:
-        """`keep_bytes`: how much of the inputs to keep for the next video."""
+        """`keep_bytes`: how many bytes of inputs to keep for later videos."""
         self.root = root
         self.keep_bytes = keep_bytes
         for name in (INPUTS, ATTEMPTS):
@@ -29,15 +29,15 @@ class Shelf:
 
     @property
     def cache(self) -> Path:
-        """What videos share: face tracks and voices, keyed by content."""
+        """The analysis cache, shared by all videos: face tracks and voices, keyed by content."""
         return self.root / "analysis"
 
     @contextlib.contextmanager
     def attempt(self) -> Iterator[Path]:
-        """Give an empty folder that is removed afterwards; one whose process was killed goes with the next."""
-        self._sweep()
+        """Yield an empty folder and remove it afterwards; after a killed process, the next attempt removes it."""
+        self._remove_abandoned()
         folder = self.root / ATTEMPTS / uuid.uuid4().hex
-        unseen = folder.with_name(f".{folder.name}")  # until it is locked, or another sweeps it away
+        unseen = folder.with_name(f".{folder.name}")  # until it is locked: others remove unlocked folders
         unseen.mkdir()
         with open(unseen / LOCK, "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -48,25 +48,25 @@ class Shelf:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def has(self, digest: str) -> bool:
-        """Whether this content is here."""
+        """Return whether this content is cached."""
         return (self.root / INPUTS / digest).exists()
 
     def put(self, digest: str, blocks: Iterable[bytes]) -> None:
-        """Keep a content. Raises InfrastructureError("copy_differs") when it is another than was promised."""
+        """Store a content. Raises InfrastructureError("copy_differs") if it does not match `digest`."""
         target = self.root / INPUTS / digest
         with AtomicFile(target, durable=False, unique=True) as part:
             if atomic.digest(_written(blocks, part)) != digest:
                 raise InfrastructureError("copy_differs", path=str(target))
         self._prune(digest)
 
-    def place(self, digest: str, target: Path) -> None:
-        """Show a content under another name; it stays there whatever is removed from the shelf."""
+    def link(self, digest: str, target: Path) -> None:
+        """Hard-link a content to `target`, where it stays even when the cache drops it."""
         source = self.root / INPUTS / digest
         os.utime(source)
         os.link(source, target)
 
     def _prune(self, wanted: str) -> None:
-        """Remove what was not used for longest."""
+        """Remove the least recently used inputs."""
         found = []
         for path in (self.root / INPUTS).iterdir():
             with contextlib.suppress(FileNotFoundError):
@@ -78,8 +78,8 @@ class Shelf:
                 path.unlink(missing_ok=True)
                 excess -= size
 
-    def _sweep(self) -> None:
-        """Remove the folders of attempts whose process is gone."""
+    def _remove_abandoned(self) -> None:
+        """Remove the folders of attempts whose process has ended."""
         for folder in (self.root / ATTEMPTS).glob("[!.]*"):
             with contextlib.suppress(OSError), open(folder / LOCK) as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""What runs on a node: fetches the input, starts the same renderer as one machine does, sends its words and result."""
+"""What runs on a node: fetches the input, starts the usual renderer process, sends its events and its result."""
 
 from __future__ import annotations
 
@@ -17,115 +17,118 @@ from ..protocol import Done, Event, LogLine, Message, RenderRequest, StartAttemp
 from ..renderer_process import Renderer
 from ..storage.atomic import AtomicFile, blocks_of
 from . import environment_check
-from .input_cache import Shelf
+from .input_cache import InputCache
 
-BEAT_S = 10.0
+HEARTBEAT_S = 10.0
 PART_BYTES = 16 << 20
-RESULT, EVIDENCE = ".mp4", ".json"
+RESULT, PREVIEW = ".mp4", ".json"
 
 
 @dataclass(frozen=True)
-class Errand:
-    """What a node is asked.
+class NodeTask:
+    """One video to render on a node.
 
-    order   as JSON; facts: what must be equal here, see `sameness`; node_cache: where this node keeps things
-    inputs  content by digest, in parts in Ray's object store; None: it lies at the order's own paths
+    start        StartAttempt as JSON
+    fingerprint  what must be equal on the node, see `environment_check`
+    node_cache   the node's folder for inputs and analysis data
+    inputs       content by digest, in parts in Ray's object store; None: read from the paths in `start`
     """
 
-    order: str
-    facts: dict[str, str]
+    start: str
+    fingerprint: dict[str, str]
     node_cache: str
     inputs: dict[str, list[Any]] | None
 
 
-def work(errand: Errand, *_nearby: object) -> Iterator[tuple[str, Any]]:
-    """Render one video. `_nearby`: the voice, given so that Ray prefers a node that has it.
+def render(node_task: NodeTask, *_nearby: object) -> Iterator[tuple[str, Any]]:
+    """Render one video. `_nearby`: the voice, passed so that Ray prefers a node that has it.
 
-    Yields ("node", its id) first; ("different", names of what differs) and no more; ("event", a line of the protocol);
-    ("beat", None) while there is nothing to say; (".mp4" | ".json", a part of that file) before the last event.
+    Yields ("node", its id) first; ("differs", names of what differs) and no more; ("event", a line of the protocol);
+    ("heartbeat", None) while there is no event; (".mp4" | ".json", a part of that file) before the last event.
     """
     yield "node", ray.get_runtime_context().get_node_id()
-    order = StartAttempt.model_validate_json(errand.order)
-    if differs := environment_check.differing(errand.facts, environment_check.facts(order.request.models)):
-        yield "different", differs
+    start = StartAttempt.model_validate_json(node_task.start)
+    here = environment_check.fingerprint(start.request.models)
+    if differs := environment_check.differing(node_task.fingerprint, here):
+        yield "differs", differs
         return
     loop = asyncio.new_event_loop()
-    said: asyncio.Queue[Event] = asyncio.Queue()
-    shelf = Shelf(Path(errand.node_cache), int(order.request.settings.cache_gib * GIB))
-    with shelf.attempt() as folder, contextlib.closing(loop):
-        task = loop.create_task(_render(errand, order, shelf, folder, said.put_nowait))
+    events: asyncio.Queue[Event] = asyncio.Queue()
+    inputs = InputCache(Path(node_task.node_cache), int(start.request.settings.cache_gib * GIB))
+    with inputs.attempt() as folder, contextlib.closing(loop):
+        task = loop.create_task(_render(node_task, start, inputs, folder, events.put_nowait))
         try:
-            while not task.done() or not said.empty():
-                yield loop.run_until_complete(_next(said, task))
-            yield from _result(errand, order, folder, task.result())
+            while not task.done() or not events.empty():
+                yield loop.run_until_complete(_next(events, task))
+            yield from _result(node_task, start, folder, task.result())
         finally:
             task.cancel()
             loop.run_until_complete(asyncio.wait({task}))
 
 
-async def _next(said: asyncio.Queue[Event], task: asyncio.Task[Message]) -> tuple[str, Any]:
-    listen = asyncio.ensure_future(said.get())
-    await asyncio.wait({listen, task}, timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED)
-    if listen.done():
-        return "event", listen.result().model_dump_json()
-    listen.cancel()
-    return "beat", None
+async def _next(events: asyncio.Queue[Event], task: asyncio.Task[Message]) -> tuple[str, Any]:
+    event = asyncio.ensure_future(events.get())
+    await asyncio.wait({event, task}, timeout=HEARTBEAT_S, return_when=asyncio.FIRST_COMPLETED)
+    if event.done():
+        return "event", event.result().model_dump_json()
+    event.cancel()
+    return "heartbeat", None
 
 
 async def _render(
-    errand: Errand, order: StartAttempt, shelf: Shelf, folder: Path, report: Callable[[Event], None]
+    node_task: NodeTask, start: StartAttempt, inputs: InputCache, folder: Path, report: Callable[[Event], None]
 ) -> Message:
-    """Render in `folder`; return the last word, whatever happens."""
+    """Render in `folder`; return Done or Failed, whatever happens."""
     _log_to(report)
-    renderer = Renderer(folder, shelf.cache, order.attempts, order.job, "-")
+    renderer = Renderer(folder, inputs.cache, start.attempts, start.job, "-")
     try:
         await renderer.start()
-        request = await asyncio.to_thread(_fetch, errand, order.request, shelf, folder)
-        return Done(result=await renderer.render(request, order.audio_s, report))
+        request = await asyncio.to_thread(_fetch, node_task, start.request, inputs, folder)
+        return Done(result=await renderer.render(request, start.audio_s, report))
     except ray.exceptions.RayError:
-        raise  # the input is lost, not the video
+        raise  # the input is lost, the video is not at fault
     except Exception as error:
         return failed(error)
     finally:
         await renderer.stop()
 
 
-def _fetch(errand: Errand, wanted: RenderRequest, shelf: Shelf, folder: Path) -> RenderRequest:
-    """Bring the input to this node's disk and return the request with this node's paths."""
+def _fetch(node_task: NodeTask, wanted: RenderRequest, inputs: InputCache, folder: Path) -> RenderRequest:
+    """Copy the input to this node's disk and return the request with this node's paths."""
     (folder / "tmp").mkdir()
     here = {"voice": folder / f"voice{wanted.voice.suffix}", "video": folder / f"video{wanted.video.suffix}"}
     for name, digest in (("voice", wanted.voice_digest), ("video", wanted.video_digest)):
-        if not shelf.has(digest):
-            parts = errand.inputs[digest] if errand.inputs is not None else None
+        if not inputs.has(digest):
+            parts = node_task.inputs[digest] if node_task.inputs is not None else None
             source = map(ray.get, parts) if parts is not None else blocks_of(getattr(wanted, name))
-            shelf.put(digest, source)
-        shelf.place(digest, here[name])
+            inputs.put(digest, source)
+        inputs.link(digest, here[name])
     return wanted.model_copy(
-        update={**here, "output": folder / f"result{RESULT}", "scratch": folder / "tmp", "cache": shelf.cache}
+        update={**here, "output": folder / f"result{RESULT}", "scratch": folder / "tmp", "cache": inputs.cache}
     )
 
 
-def _result(errand: Errand, order: StartAttempt, folder: Path, last: Message) -> Iterator[tuple[str, Any]]:
-    """Give the files back, and the last word only when they are there."""
+def _result(node_task: NodeTask, start: StartAttempt, folder: Path, last: Message) -> Iterator[tuple[str, Any]]:
+    """Yield the result's files, and the last event only after them."""
     if isinstance(last, Done):
-        for suffix in (EVIDENCE, RESULT):
+        for suffix in (PREVIEW, RESULT):
             made = folder / f"result{suffix}"
-            if errand.inputs is not None:
+            if node_task.inputs is not None:
                 yield from ((suffix, block) for block in (blocks_of(made, PART_BYTES) if made.exists() else ()))
             elif made.exists():
-                leave(blocks_of(made), order.request.output.with_suffix(suffix))
+                write_file(blocks_of(made), start.request.output.with_suffix(suffix))
     yield "event", last.model_dump_json()
 
 
-def leave(blocks: Iterator[bytes], target: Path) -> None:
-    """Write a file that appears whole under its name, on the disk."""
+def write_file(blocks: Iterator[bytes], target: Path) -> None:
+    """Write a file atomically and durably."""
     with AtomicFile(target) as file:
         for block in blocks:
             file.write(block)
 
 
 def _log_to(report: Callable[[Event], None]) -> None:
-    """Send log records to the daemon, which owns the sinks."""
+    """Send log records to the daemon, which writes the logs."""
 
     def sink(message: Any) -> None:
         report(LogLine(level=message.record["level"].name, message=message.record["message"]))

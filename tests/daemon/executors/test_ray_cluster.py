@@ -58,7 +58,7 @@ def test_the_same_results_as_on_one_machine_though_a_node_dies(site: LedgerSite,
         on(site, started)
         site.start()
         drop_all(site, media, "ray")
-        wait_for(lambda: "connected to the cluster" in site.log(), "the cluster")
+        wait_for(lambda: "connected to the Ray cluster" in site.log(), "the cluster")
         kill_node_of(started, busy(site))
         made = [site.finished(f"{name}-ray") for name in ("two", "long")]
         site.processes[-1].send_signal(signal.SIGTERM)
