@@ -96,7 +96,7 @@ def test_a_node_that_hangs_or_has_no_memory_costs_nothing_but_time(
 def test_a_node_with_other_weights_is_not_used_and_said(site: LedgerSite, media: SimpleNamespace) -> None:
     other = site.root / "other"
     shutil.copytree(CHECKOUT / "heygemd", other / "heygemd", ignore=shutil.ignore_patterns("__pycache__"))
-    weights = other / "heygemd" / "render" / "assets" / "lips.safetensors"
+    weights = other / "heygemd" / "weights" / "assets" / "lips.safetensors"
     weights.write_bytes(weights.read_bytes() + b"\0")
     with cluster(0) as started:
         os.environ["PYTHONPATH"] = str(other)
