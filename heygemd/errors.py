@@ -1,6 +1,6 @@
-"""Every expected fault has a class (who must act), a code (which fault) and fields (the facts).
+"""Expected faults: the class says who must act, the code which fault it is, the fields give the facts.
 
-Words for people are made from code and fields by `messages` at the edge; nothing here is shown to staff.
+`i18n.catalog` makes texts for users of code and fields; nothing here is shown to them.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ class ConfigError(HeygemdError):
 
 
 class InputError(HeygemdError):
-    """Staff must change a file; trying again with the same files cannot help."""
+    """A user must change a file; retrying with the same files cannot help."""
 
 
 class NotReady(HeygemdError):
-    """The folder or file is still changing or held open; look again later."""
+    """The folder or file still changes or is open elsewhere; the next scan looks again."""
 
 
 class EngineError(HeygemdError):
-    """Rendering failed on our side; tried again up to the attempt limit."""
+    """Rendering failed on our side; retried up to the limit of attempts."""
 
 
 class WorkerLost(EngineError):
-    """The renderer process died without a word (signal, memory, crash)."""
+    """The renderer process ended without a result (signal, out of memory, crash)."""
 
 
 class DeadlineExceeded(EngineError):
-    """The renderer made no progress, or took longer than its deadline."""
+    """The renderer made no progress or exceeded its deadline."""
 
 
 class InfrastructureError(HeygemdError):
-    """Share, disk or GPU is unavailable; the queue pauses and nothing is counted."""
+    """The share, a disk or the GPU is unavailable; the queue pauses and no attempt is counted."""
 
 
 class ShareError(InfrastructureError):
-    """The share that people use does not answer, is not there or has no room."""
+    """The share does not answer, is not there or is full."""
 
 
 class LocalDiskError(InfrastructureError):

@@ -1,7 +1,7 @@
-"""Named points at which a test can end the process as the world does. Nothing happens unless HEYGEMD_FAULT is set.
+"""Named points at which a test can kill, stop or fail this process. Nothing happens unless HEYGEMD_FAULT is set.
 
 HEYGEMD_FAULT       "NAME[:ACTION]"; see ACTIONS, "kill" is the default
-HEYGEMD_FAULT_ONCE  a path: the fault happens only if that file can be created anew, so that a second attempt passes
+HEYGEMD_FAULT_ONCE  a path: the fault happens only if the file does not exist yet, so that a second attempt passes
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _WANTED = os.environ.get("HEYGEMD_FAULT", "")
 
 
 def point(name: str) -> None:
-    """End or stop this process here if the environment asks for it."""
+    """Inject the fault here if the environment asks for it."""
     if not _WANTED:
         return
     wanted, _, action = _WANTED.partition(":")

@@ -1,7 +1,7 @@
-"""A job's record: what the daemon remembers of a folder beyond where it lies.
+"""A job's record: attempts, phase and results of each video, so that work resumes after a crash anywhere.
 
-The folder's place says the job's state; the record holds attempts, phase and per-video results, so that a crash
-anywhere resumes from the last finished video. Names of people's files may be undecodable bytes (surrogateescape).
+Where the folder lies says what state the job is in; the record holds the rest. File names may be undecodable bytes
+(surrogateescape).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .protocol import Notice, Result
 SCHEMA = 3
 
 Name = Annotated[str, PlainValidator(str)]
-"""A file name as the system gave it; pydantic's own str refuses undecodable ones."""
+"""A file name as the system returned it; pydantic's own str rejects undecodable ones."""
 
 WINDOWS_RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"lpt{n}" for n in range(1, 10))}
 STEM_BYTES = 150
@@ -33,7 +33,7 @@ class Record(BaseModel):
 
 
 class Media(Record):
-    """One of staff's files.
+    """One of the user's files.
 
     name    relative to the job folder ("anna.mp4", "originals/anna.mp4" on a second round)
     digest  BLAKE2 of the content, once copied in
@@ -46,12 +46,12 @@ class Media(Record):
 
     @property
     def title(self) -> str:
-        """The file's own name without folders, for people."""
+        """The file's name without folders, for users."""
         return self.name.rpartition("/")[2]
 
 
 class Problem(Record):
-    """Why something failed: a code and its facts."""
+    """Why something failed: a message code and its fields."""
 
     code: str
     fields: dict[str, Any] = {}
@@ -59,15 +59,16 @@ class Problem(Record):
 
 
 class Video(Record):
-    """One video of the job and what became of it.
+    """One video of the job and its state.
 
-    output      the result's name in the finished folder
-    attempts    started so far, counted before the start
-    running     being rendered: so a crash of the daemon is seen
-    unclean_ends  how often the daemon itself died meanwhile
-    not_before  wall clock before which it is not tried again
-    state       "rendered": finished in scratch, not yet on the share
-    kept        rendered in an earlier round with the same voice and settings: not rendered again
+    output        the result's name in the finished folder
+    state         "rendered": finished in scratch, not yet on the share
+    attempts      started so far, counted before the start
+    running       being rendered; still set after a start, it shows that the daemon crashed meanwhile
+    unclean_ends  how often the daemon itself ended meanwhile
+    disk_full     how often it filled the scratch disk while it was rendered alone
+    not_before    wall clock before which it is not retried
+    kept          rendered in an earlier round with the same voice and settings, and not rendered again
     """
 
     source: Media
@@ -85,12 +86,12 @@ class Video(Record):
     problem: Problem | None = None
 
     def facts(self) -> dict[str, Any]:
-        """Return what the words for its problem may speak of: the problem's own facts, and which video it is."""
+        """Return the fields for the message of its problem: the problem's own, and the video's name."""
         return {"name": self.source.title, **(self.problem.fields if self.problem else {})}
 
 
 class Job(Record):
-    """A job folder from its claim to its end."""
+    """A job from the claim of its folder to its end."""
 
     id: str
     name: Name
@@ -104,19 +105,19 @@ class Job(Record):
     voice: Media
     videos: list[Video]
     extra: list[Media] = []
-    """Staff's other files (texts, pictures), which move along."""
+    """The user's other files (texts, pictures), which move along."""
     problem: Problem | None = None
     started: float = 0
     finished: float = 0
 
     @property
     def priority(self) -> int:
-        """Higher goes first; a leading `!` in the folder's name counts as one."""
+        """Higher goes first; a leading `!` in the folder's name adds one."""
         return self.settings.priority + (1 if self.name.startswith("!") else 0)
 
     @property
     def settled(self) -> bool:
-        """Whether no video is left to try."""
+        """Whether no video is left to render."""
         return self.problem is not None or all(v.state in ("done", "failed") for v in self.videos)
 
     @property

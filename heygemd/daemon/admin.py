@@ -1,4 +1,4 @@
-"""What an administrator may ask of jobs: by the same files and moves as staff, with or without a running daemon."""
+"""What administrators can do with jobs, through the same files and moves as users; no running daemon is needed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .job_store import peek
 
 
 def retry(config: Config, name: str) -> Path:
-    """Move failed/NAME (or done/NAME) back into the inbox; return where it lies now.
+    """Move failed/NAME (or done/NAME) back to the inbox; return its new path.
 
     Raises InputError("job_unknown").
     """
@@ -30,7 +30,7 @@ def retry(config: Config, name: str) -> Path:
 
 
 def cancel(config: Config, name: str) -> None:
-    """Ask the daemon to stop the job: it ends within seconds and the folder goes to failed/. Raises InputError."""
+    """Cancel a job: the daemon stops it within seconds and moves the folder to failed/. Raises InputError."""
     for place in ("processing", "inbox"):
         folder = config.paths.share / place / name
         if share_fs.exists(folder):
@@ -40,12 +40,12 @@ def cancel(config: Config, name: str) -> None:
 
 
 def pause(config: Config) -> None:
-    """Let nothing new begin."""
+    """Pause the queue: no further folder is claimed."""
     share_fs.write(config.paths.share / "inbox" / "PAUSE", b"", durable=False)
 
 
 def resume(config: Config) -> bool:
-    """Take every PAUSE out of the inbox; return whether there was one."""
+    """Remove all PAUSE files from the inbox; return whether there was one."""
     inbox = config.paths.share / "inbox"
     found = [name for name in share_fs.names(inbox) if filename_rules.control(name) == filename_rules.PAUSE]
     for name in found:
@@ -54,13 +54,13 @@ def resume(config: Config) -> bool:
 
 
 def history(config: Config) -> list[Job]:
-    """Return the finished jobs that are remembered, newest first."""
+    """Return the finished jobs whose records are kept, newest first."""
     finished = [job for job in peek(config.paths.state) if job.phase == "finished"]
     return sorted(finished, key=lambda job: job.finished, reverse=True)
 
 
 def log_file(config: Config, name: str) -> Path:
-    """Return the log of the latest job of that name (or id), while it runs and after. Raises InputError."""
+    """Return the log of the latest job of that name or id, running or finished. Raises InputError."""
     jobs = [job for job in peek(config.paths.state) if name in (job.name, job.id, job.folder)]
     if jobs:
         path = config.paths.state / "jobs" / f"{max(jobs, key=lambda job: job.arrived).id}.log"

@@ -71,7 +71,7 @@ class QueueState:
     loose_files         files that lie in the inbox itself, where they are no job
     inbox_paused        a PAUSE file lies in the inbox
     claims_wait_until   monotonic; set during a scan: of folders that arrived together the urgent one must be first
-    active              claimed jobs, and those whose claim was begun
+    active              claimed jobs, and those whose claim has started
     finished            finished jobs that are remembered, oldest first
     running             videos being rendered, in the order of their start
     slots               how many videos can be rendered at once

@@ -1,4 +1,4 @@
-"""Which names in a share are junk, which mean "still copying", which are ours; all compared as NFC, without case."""
+"""What file names mean: junk, unfinished copies, shortcuts, control files. Compared as NFC, ignoring case."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import unicodedata
 from fnmatch import translate
 
 from ...storage.atomic import NAME_BYTES, cut
+from .job_folder import REPORT
 
 WAITING_NOTE = "!Waiting 等待中.txt"
 LOOSE_NOTE = "!Put files into a folder 请放入文件夹.txt"
 WHY_NOTE = "!Why it failed 失败原因.txt"
-"""Notes for people: they sort before all else, and their names alone say it in both languages."""
+"""Notes for users: the names sort first and carry the message in both languages."""
 
 JUNK_DIRS = [
     ".*",
@@ -41,7 +42,7 @@ JUNK_FILES = [
     WHY_NOTE,
     "HEYGEMD-*.txt",
     "HEYGEMD-*.zip",
-    "report.html",
+    REPORT,
 ]
 TEMPORARY = [
     "*.part",
@@ -109,7 +110,7 @@ _PATTERNS = {
 
 
 def fold(name: str) -> str:
-    """Return the form in which names are compared."""
+    """Return the normalised form in which names are compared."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
@@ -119,18 +120,18 @@ def is_a(kind: str, name: str) -> bool:
 
 
 def skip_dir(name: str) -> bool:
-    """Return whether a folder of that name is never looked into."""
+    """Return whether folders of that name are never scanned."""
     return is_a("junk_dir", name)
 
 
 def control(name: str) -> str:
-    """Return the control word a file name stands for ("cancel", "ready", "pause"), with or without an ending, or ""."""
+    """Return the control word of a file name ("cancel", "ready", "pause"; ".txt" may follow), or ""."""
     word = fold(name).removesuffix(".txt")
     return word if word in (READY, CANCEL, PAUSE) else ""
 
 
 def free_name(wanted: str, taken: set[str], stamp: str) -> str:
-    """Return `wanted`, or "wanted (2)" … "(99)", or with the stamp behind it: the first that is not taken (folded)."""
+    """Return the first free name: `wanted`, "wanted (2)" … "wanted (99)", "wanted STAMP"; `taken`: folded names."""
     if fold(wanted) not in taken:
         return wanted
     short = cut(wanted, NAME_BYTES - len(f" {stamp}"))

@@ -1,7 +1,7 @@
-"""Local file events through watchdog (inotify): what a scan cannot see, and an early wake-up.
+"""Local file events through watchdog (inotify): they show open writers, and wake the daemon before the next scan.
 
-On network shares events are lost or never raised, so nothing here decides: an open writer delays settling, a close
-wakes the loop. Scans alone would give the same result, later.
+Network shares lose events or raise none, so nothing is decided here: an open writer delays settling, a closed file
+wakes the loop. Scans alone would lead to the same result, only later.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from watchdog.observers.api import BaseObserver
 from .filename_rules import is_a
 
 logging.getLogger("watchdog").setLevel(logging.CRITICAL)
-"""It complains of events that came while we stopped watching, and of lost ones, which scans make up for."""
+"""It warns of late events after a stop, and of lost ones, which scans make up for."""
 
 FORGET_S = 120.0
-"""A writer of which nothing was heard for this long no longer counts: its close may have been lost in an overflow."""
+"""A writer without events for this long no longer counts: its close event may have been lost in an overflow."""
 
 
 class Watch(FileSystemEventHandler):
@@ -38,29 +38,29 @@ class Watch(FileSystemEventHandler):
         self._observer: BaseObserver | None = None
 
     def start(self, root: Path) -> None:
-        """Begin to watch; without inotify (limits, odd file systems) scans go on alone."""
+        """Start watching. Where inotify is not available (limits, some file systems), scans alone are used."""
         observer = Observer()
         try:
             observer.schedule(self, str(root), recursive=True)
             observer.start()
         except OSError as error:
             logger.warning(
-                "no file events ({}); scans go on alone: `heygemd doctor` tells how to raise the limit", error
+                "no file events ({}); using scans alone. `heygemd doctor` shows how to raise the limit", error
             )
             return
         self._observer = observer
 
     def stop(self) -> None:
-        """End watching; safe to call twice."""
+        """Stop watching; can be called twice."""
         observer, self._observer = self._observer, None
         if observer is not None:
-            observer.unschedule_all()  # first, else its emitter complains of a late event
+            observer.unschedule_all()  # first, or its emitter warns of a late event
             observer.stop()
             observer.join(5)
 
     @property
     def running(self) -> bool:
-        """Whether events arrive."""
+        """Whether events are delivered."""
         return self._observer is not None and self._observer.is_alive()
 
     def writing(self, folder: Path) -> bool:
@@ -71,9 +71,9 @@ class Watch(FileSystemEventHandler):
             return any(path.startswith(prefix) for path in self._writing)
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Keep the set of files being written (watchdog's callback)."""
+        """Update the set of files being written (watchdog's callback)."""
         path = os.fsdecode(event.src_path)
-        if is_a("junk", path):  # a NAS or a file manager is at it, not staff
+        if is_a("junk", path):  # written by a NAS or a file manager, not by a user
             return
         with self._lock:
             if isinstance(event, FileModifiedEvent):
