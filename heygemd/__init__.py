@@ -1,3 +1,3 @@
-"""heygemd: a presenter's video and a new voice recording go in, the presenter saying the new words comes out."""
+"""heygemd: lip-syncs a presenter's video to a new voice recording."""
 
 __version__ = "0.1.0"

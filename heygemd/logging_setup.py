@@ -1,6 +1,7 @@
-"""Where log records go: the journal when systemd listens, and a rotated file always; `job=` on every record.
+"""Logging: to the journal or stderr, and to a rotated file. Every line has `job=`.
 
-Only the daemon owns sinks. File names chosen by people reach a log as escaped text, never as new lines.
+Only the daemon writes logs; renderers send it their records. Control characters in file names are escaped, so that a
+name cannot forge a log line.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ FILE_NAME = "heygemd.log"
 
 
 def setup(settings: Log, folder: Path | None) -> None:
-    """Replace all sinks: stderr (with journal priorities under systemd) and `folder`/heygemd.log.
+    """Replace all sinks: stderr (with journal priorities under systemd) and, unless `folder` is None, its heygemd.log.
 
-    Rotated files are compressed; all are readable by the folder's group. Raises OSError when it cannot be written.
+    Rotated files are compressed. All are readable by the folder's group. Raises OSError if the file cannot be written.
     """
     logger.remove()
     logger.configure(extra={"job": "-", "id": ""}, patcher=_flatten)
@@ -50,7 +51,7 @@ def setup(settings: Log, folder: Path | None) -> None:
 
 
 def job_sink(path: Path, job_id: str) -> int:
-    """Start writing this job's records to `path` as well; return the handle for `logger.remove`."""
+    """Also write this job's records to `path`; return the handle for `logger.remove`."""
     return logger.add(
         path,
         level="DEBUG",
@@ -64,7 +65,7 @@ def job_sink(path: Path, job_id: str) -> int:
 
 
 def under_journal(stream: IO[str]) -> bool:
-    """Return whether the stream is the journal's own socket, as systemd says in JOURNAL_STREAM."""
+    """Return whether the stream is connected to the journal, according to JOURNAL_STREAM."""
     try:
         facts = os.fstat(stream.fileno())
     except (OSError, ValueError):
@@ -81,7 +82,7 @@ def _line(_: Record) -> str:
 
 
 def _journal(message: Message) -> None:
-    """Write with a priority on every physical line, else all but the first arrive as plain info."""
+    """Write the priority on every line of the message; otherwise the journal takes all but the first as info."""
     priority = LEVELS.get(message.record["level"].name, 6)
     lines = message.rstrip("\n").split("\n")
     sys.stderr.write("".join(f"<{priority}>{line}\n" for line in lines))

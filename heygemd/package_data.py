@@ -1,4 +1,4 @@
-"""Files that ship beside the code: in the wheel they lie in the package, in a checkout one level above it."""
+"""Data files of the package. In a wheel they are inside the package, in a checkout one level above it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def manifest() -> str:
 
 
 def units() -> Path:
-    """Return the folder with the systemd unit and its companions."""
+    """Return the folder of the systemd units, sysusers.conf and tmpfiles.conf."""
     return _find("systemd", "systemd")
 
 
 def config_for(**paths: Path) -> str:
-    """Return the example configuration with these keys of [paths] set and everything else left at its default."""
+    """Return the example configuration with these keys of [paths] set; all other settings keep their defaults."""
     text = example_config()
     for key, path in paths.items():
         start = text.index(f"\n#{key} = ") + 1

@@ -1,4 +1,4 @@
-"""Short presenter clips from one public-domain portrait: slow, sub-pixel head motion and zoom."""
+"""Generates short presenter clips from one public-domain portrait, with slow sub-pixel head motion and zoom."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from numpy.typing import NDArray
 
 from ..media import ffmpeg, process
 
-Picture = NDArray[np.uint8]
-"""Height x width x 3, uint8, BGR."""
+Image = NDArray[np.uint8]
+"""(height, width, 3), uint8, BGR."""
 
 UPSCALE = 4
-"""The portrait is enlarged once, well; the frames are then sampled from the large picture."""
+"""The portrait is enlarged once in high quality; frames are sampled from the enlarged image."""
 FACE_CENTRE = (222.0, 128.0)
-"""Between the portrait's eyes and mouth, in its own pixels (x, y)."""
+"""A point between the eyes and the mouth, in pixels of the original portrait (x, y)."""
 CLIP_BYTES = 64 << 20
 CRF = 16
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One file to make.
+    """One clip.
 
-    view_height   pixels of the portrait (512 high) that the frame's height shows: smaller is closer
-    head_height   where the face's centre sits in the frame, 0 top to 1 bottom
+    view_height   height of the visible part of the portrait in its pixels (of 512): smaller is closer
+    head_height   vertical position of the face's centre in the frame, 0 (top) to 1 (bottom)
     """
 
     name: str
@@ -51,35 +51,35 @@ CLIPS = (
     Clip("astronaut-portrait.mkv", 720, 1280, Fraction(24), 3.0, 480, head_height=0.3),
 )
 NO_FACE = Clip("no-face.mp4", 640, 360, Fraction(25), 2.0, 0)
-"""A video that nobody appears in: it shows how one that cannot be done is explained while the others are delivered."""
+"""A video without a face: it shows how a failed video is explained while the others are delivered."""
 
 
 def make_all(folder: Path) -> list[Path]:
     """Write all clips into `folder` and return their paths."""
-    picture = portrait()
+    image = portrait()
     for clip in CLIPS:
-        write(clip, frames(clip, picture), folder)
-    write(NO_FACE, _colours(NO_FACE), folder)
+        write(clip, frames(clip, image), folder)
+    write(NO_FACE, _gradient(NO_FACE), folder)
     return [folder / clip.name for clip in (*CLIPS, NO_FACE)]
 
 
-def write(clip: Clip, pictures: Iterator[Picture], folder: Path) -> None:
-    """Encode pictures as H.264 in the container that the clip's name asks for."""
+def write(clip: Clip, images: Iterator[Image], folder: Path) -> None:
+    """Encode the frames as H.264, in the container of the clip's file extension."""
     source = ffmpeg.raw_video(clip.width, clip.height, clip.fps)
     matrix = {"colorspace": "smpte170m", "color_primaries": "smpte170m", "color_trc": "smpte170m"}  # as cv2 converts
     options: dict[str, Any] = {"vcodec": "libx264", "pix_fmt": "yuv420p", "crf": CRF, "preset": "veryfast", **matrix}
     target = ffmpeg.to_file(source, path=folder / clip.name, max_bytes=CLIP_BYTES, **options)
     with process.Writer(ffmpeg.command(target, media_s=clip.seconds, max_bytes=CLIP_BYTES)) as encoder:
-        for shown in pictures:
-            planes = cv2.cvtColor(shown, cv2.COLOR_BGR2YUV_I420)
+        for image in images:
+            planes = cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420)
             encoder.write(np.ascontiguousarray(planes).data.cast("B"))
         encoder.finish()
 
 
-def frames(clip: Clip, picture: Picture) -> Iterator[Picture]:
-    """Yield the clip's frames from the enlarged portrait: it sways, nods and comes nearer, all slowly."""
+def frames(clip: Clip, image: Image) -> Iterator[Image]:
+    """Yield the clip's frames from the enlarged portrait, which slowly sways, nods and zooms."""
     if clip.mirrored:
-        picture = np.ascontiguousarray(picture[:, ::-1])
+        image = np.ascontiguousarray(image[:, ::-1])
     centre_x = 512 - FACE_CENTRE[0] if clip.mirrored else FACE_CENTRE[0]
     for number in range(round(clip.seconds * clip.fps)):
         seconds = float(number / clip.fps)
@@ -87,35 +87,35 @@ def frames(clip: Clip, picture: Picture) -> Iterator[Picture]:
         angle = math.radians(1.5) * math.sin(2 * math.pi * seconds / 3.7)
         x = UPSCALE * (centre_x + 3.0 * math.sin(2 * math.pi * seconds / 4.3))
         y = UPSCALE * (FACE_CENTRE[1] + 1.5 * math.sin(2 * math.pi * seconds / 2.9))
-        yield _view(picture, clip, (x, y), scale, angle)
+        yield _view(image, clip, (x, y), scale, angle)
 
 
-def _view(picture: Picture, clip: Clip, at: tuple[float, float], scale: float, angle: float) -> Picture:
-    """Sample the portrait so that the point `at` lands at the head's place; beyond its edges it is reflected."""
+def _view(image: Image, clip: Clip, at: tuple[float, float], scale: float, angle: float) -> Image:
+    """Sample the portrait so that the point `at` is at the head's position; the image is reflected at its edges."""
     cos, sin = scale * math.cos(angle), scale * math.sin(angle)
-    turn = np.array([[cos, -sin], [sin, cos]])
-    place = np.array([clip.width / 2, clip.height * clip.head_height])
-    matrix = np.column_stack([turn, np.array(at) - turn @ place])
-    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP  # the enlarged portrait is smooth: cubic loses nothing
+    rotation = np.array([[cos, -sin], [sin, cos]])
+    head = np.array([clip.width / 2, clip.height * clip.head_height])
+    matrix = np.column_stack([rotation, np.array(at) - rotation @ head])
+    flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP  # cubic is enough for the smooth, enlarged image
     size = (clip.width, clip.height)
-    out = cv2.warpAffine(picture, matrix, size, flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+    out = cv2.warpAffine(image, matrix, size, flags=flags, borderMode=cv2.BORDER_REFLECT_101)
     return out.astype(np.uint8, copy=False)
 
 
-def portrait() -> Picture:
+def portrait() -> Image:
     """Return the portrait enlarged (Lanczos) and slightly sharpened."""
-    load: Callable[[], Picture] = skimage.data.astronaut
+    load: Callable[[], Image] = skimage.data.astronaut
     small = cv2.cvtColor(load(), cv2.COLOR_RGB2BGR)
     large = cv2.resize(small, None, fx=UPSCALE, fy=UPSCALE, interpolation=cv2.INTER_LANCZOS4)
     soft = cv2.GaussianBlur(large, (0, 0), 3.0)
     return cv2.addWeighted(large, 1.6, soft, -0.6, 0).astype(np.uint8, copy=False)
 
 
-def _colours(clip: Clip) -> Iterator[Picture]:
-    """Yield a slow colour gradient."""
+def _gradient(clip: Clip) -> Iterator[Image]:
+    """Yield frames of a slowly changing colour gradient."""
     ramp = np.linspace(0, 179, clip.width, dtype=np.float64)
     for number in range(round(clip.seconds * clip.fps)):
         hue = ((ramp + number) % 180).astype(np.uint8)
         row = np.stack([hue, np.full_like(hue, 120), np.full_like(hue, 200)], axis=-1)
-        picture = cv2.cvtColor(np.repeat(row[None], clip.height, axis=0), cv2.COLOR_HSV2BGR)
-        yield picture.astype(np.uint8, copy=False)
+        image = cv2.cvtColor(np.repeat(row[None], clip.height, axis=0), cv2.COLOR_HSV2BGR)
+        yield image.astype(np.uint8, copy=False)

@@ -1,1 +1,1 @@
-"""Checks of an installation, each with how to fix what it finds."""
+"""Checks of an installation, with fixes for the problems found."""

@@ -1,1 +1,1 @@
-"""What an administrator runs once: the share and the systemd units."""
+"""Set-up steps that an administrator runs once: the share and the systemd units."""
