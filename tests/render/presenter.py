@@ -21,6 +21,11 @@ def photo() -> Image:
     return np.ascontiguousarray(data.astronaut()[0:300, 70:370, ::-1])
 
 
+def blank() -> Image:
+    """A frame without a face."""
+    return np.full((300, 300, 3), 90, np.uint8)
+
+
 def swaying(count: int, size: int = 300) -> list[Image]:
     """`count` frames in which the photograph turns and shifts a little, as a person does."""
     frames = []

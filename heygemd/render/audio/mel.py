@@ -1,4 +1,4 @@
-"""Log-mel spectrograms for the voice activity and sync networks, and speech told by level alone."""
+"""Log-mel spectrograms for the voice activity and sync networks, and speech detection by level alone."""
 
 from __future__ import annotations
 
@@ -118,6 +118,9 @@ def normalise(mel: F32, speech: NDArray[np.bool_]) -> F32:
 
 
 def normalised_mel(voice: NDArray[np.float32]) -> F32:
-    """Return (T, BANDS) float32 normalised log-mel at RATE_HZ of (samples,) voice at 16 kHz, speech told by level."""
+    """Return (T, BANDS) float32 log-mel at RATE_HZ, normalised over the speech that `energy_vad` detects.
+
+    voice  (samples,) float32 at 16 kHz
+    """
     mel = log_mel(voice)
     return normalise(mel, energy_vad(mel))

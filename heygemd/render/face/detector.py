@@ -51,7 +51,7 @@ class BlazeFace:
         self._anchors = anchors()
 
     def detect(self, image: Image, levels: int = 3) -> list[Square]:
-        """Return the faces of the whole frame and of its largest tiles; if there are none, of ever smaller tiles."""
+        """Return the faces of the whole frame and of its largest tiles; without any, of ever smaller tiles."""
         width, height = image.shape[1], image.shape[0]
         found: list[Square] = []
         for level in range(levels):

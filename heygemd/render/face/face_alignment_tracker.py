@@ -81,9 +81,8 @@ class FanDetector:
         del levels
         self._cached = {number: faces for number, faces in self._cached.items() if number >= self._now}
         if self._now not in self._cached:
-            idle = (
-                self._now - self._last == self._stride and not self._cached
-            )  # no face yet: the next searches are known
+            # Without a face the next search comes after another stride, so a whole batch can be detected now.
+            idle = self._now - self._last == self._stride and not self._cached
             steps = range(0, len(self._upcoming) or 1, self._stride or 1)[: self.batch if idle else 1]
             found = self._detect_batch([image, *(self._upcoming[step] for step in steps[1:])])
             self._cached |= {self._now + step: faces for step, faces in zip(steps, found, strict=True)}
@@ -110,9 +109,8 @@ class FanDetector:
             return []
         self._net.max_batch_size = self.batch
         pixels = np.ascontiguousarray(image[..., ::-1])
-        return distinct(
-            [fan_square(points) for points in self._net.get_landmarks_from_image(pixels, detected_faces=boxes)]
-        )
+        found = self._net.get_landmarks_from_image(pixels, detected_faces=boxes)
+        return distinct([fan_square(points) for points in found])
 
     def _shrink(self) -> None:
         """Halve the batch; below one frame move from the GPU to the CPU. Raise EngineError("engine_memory") there."""

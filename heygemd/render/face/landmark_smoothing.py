@@ -42,7 +42,7 @@ class RawTrack:
     slot        (T,) int8, the slot of `records` that has the face, -1 where not seen
     cuts        (T,) bool, first frames of shots
     face_count  (T,) uint8
-    records     raw points and what occlusion is told by
+    records     raw points, skin samples and mouth visibility
     """
 
     full_size: tuple[int, int]

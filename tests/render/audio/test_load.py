@@ -27,7 +27,7 @@ def lavfi(path: Path, source: str, *options: str) -> Path:
 
 
 def codes(path: Path) -> set[str]:
-    """What the meter says; that these tones are no speech goes without saying."""
+    """The codes of what is wrong with the recording, except that these tones are no speech."""
     return {f.code for f in load(path, path.name).findings} - {"no_speech", "no_speech_ranges"}
 
 

@@ -37,7 +37,7 @@ def test_a_voice_is_speech(voice: Sound) -> None:
     assert vad.findings(voice) == []
 
 
-def test_music_is_no_speech_and_is_told(voice: Sound) -> None:
+def test_music_is_no_speech_and_is_reported(voice: Sound) -> None:
     assert vad.detect_speech(music(6)).mean() < 0.3 * mel.energy_vad(mel.log_mel(music(6))).mean()
     t = np.arange(6 * RATE) / RATE
     tone = (0.1 * np.sin(2 * np.pi * 440 * t)).astype(np.float32)
@@ -54,18 +54,18 @@ def test_the_mouth_rests_in_the_music_between_sentences(voice: Sound) -> None:
     assert spoken[: 6 * second].max() > 0.05 and spoken[10 * second :].max() > 0.05
 
 
-def test_silence_is_nothing_to_tell() -> None:
+def test_silence_gives_no_findings() -> None:
     assert vad.findings(np.zeros(RATE, np.float32)) == [] == vad.findings(np.zeros(0, np.float32))
 
 
 def test_chunks_join_without_a_trace(voice: Sound, monkeypatch: pytest.MonkeyPatch) -> None:
-    heard = mel.normalised_mel(voice)
-    whole = vad.speech_probability(vad.load(), heard)
+    features = mel.normalised_mel(voice)
+    whole = vad.speech_probability(vad.load(), features)
     monkeypatch.setattr(vad, "CHUNK_S", 1)
-    assert np.allclose(vad.speech_probability(vad.load(), heard), whole, atol=1e-5)
+    assert np.allclose(vad.speech_probability(vad.load(), features), whole, atol=1e-5)
 
 
-def test_two_voices_are_told(voice: Sound) -> None:
+def test_two_voices_are_reported(voice: Sound) -> None:
     long = np.concatenate([voice, voice])
     assert vad.findings(long) == []
     low = librosa.effects.pitch_shift(long, sr=RATE, n_steps=-11).astype(np.float32)

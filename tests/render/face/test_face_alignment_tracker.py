@@ -139,7 +139,7 @@ class Watched:
             yield np.full((9, 9, 3), number, np.uint8)
 
     def ask(self, count: int) -> dict[int, list[Square]]:
-        """Look as the follower does while it finds nobody."""
+        """Detect as the tracker does while it finds nobody."""
         found, held = {}, 0
         for number, image in enumerate(self.detector.prefetch(self.frames(count), 5)):
             held = max(held, self.taken - number)
