@@ -15,7 +15,7 @@ import tomli
 from pydantic import BaseModel, ConfigDict, Field
 
 from .. import package_data
-from ..errors import HeygemdError, InfrastructureError, InputError
+from ..errors import HeygemdError, InfrastructureError, InputError, LocalDiskError
 from ..storage import atomic
 from ..storage.atomic import AtomicFile
 from . import file_type
@@ -81,7 +81,7 @@ def add(source: Path, folder: Path) -> Model:
     """Copy a file into the models folder and return which model it is, whatever its name.
 
     Raise InputError("model_file_missing" | "model_not_known") or InputError with a code of RECOGNISED, and
-    InfrastructureError("models_unwritable").
+    LocalDiskError.
     """
     try:
         digest = atomic.digest(atomic.blocks_of(source), atomic.sha256)
@@ -105,7 +105,7 @@ def fetch(model: Model, folder: Path, report: Report | None = None) -> None:
     """Download a model; `report` gets the number of bytes so far.
 
     Raise InputError("model_no_url" | "model_damaged") or
-    InfrastructureError("model_fetch_failed" | "models_unwritable").
+    InfrastructureError("model_fetch_failed"), LocalDiskError.
     """
     if not model.url.startswith("https://"):
         raise InputError("model_no_url", name=model.name, source=model.source)
@@ -123,12 +123,16 @@ def _store(model: Model, folder: Path, blocks: Iterator[bytes]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         out = AtomicFile(model.path(folder))
     except OSError as error:
-        raise InfrastructureError("models_unwritable", path=str(folder), reason=str(error)) from None
-    with out:
+        raise LocalDiskError("models_unwritable", path=str(folder), reason=str(error)) from None
+    try:
         digest = atomic.digest(_copied(blocks, out), atomic.sha256)
         if not digest.startswith(model.sha256):
             raise InputError("model_damaged", name=model.name, sha256=digest)
-        out.chmod(0o644)
+        with atomic.on_local_disk(out.target):
+            out.chmod(0o644)
+            out.publish()
+    finally:
+        out.discard()
 
 
 def _blocks(stream: BinaryIO, report: Report | None) -> Iterator[bytes]:
@@ -142,5 +146,6 @@ def _blocks(stream: BinaryIO, report: Report | None) -> Iterator[bytes]:
 
 def _copied(blocks: Iterator[bytes], out: AtomicFile) -> Iterator[bytes]:
     for block in blocks:
-        out.write(block)
+        with atomic.on_local_disk(out.target):
+            out.write(block)
         yield block

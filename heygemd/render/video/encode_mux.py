@@ -71,11 +71,12 @@ class Encoder:
         self.written += 1
 
     def finish(self) -> None:
-        """End the file. Raises EngineError("encode_failed"), InfrastructureError("scratch_full")."""
+        """Finish the file. Raises EngineError("encode_failed"), LocalDiskError."""
         assert self._writer is not None
         self._writer.finish()
         self._writer.close()
-        atomic.publish(self._part, self._output)
+        with atomic.on_local_disk(self._output):
+            atomic.publish(self._part, self._output)
 
     def close(self) -> None:
         """Kill what still runs; a finished file stays."""

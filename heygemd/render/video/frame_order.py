@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ...errors import EngineError, InfrastructureError
+from ...errors import EngineError, LocalDiskError
 from ...media import ffmpeg
 from ...media.process import Writer
 from ..scene import Timeline
@@ -35,7 +35,7 @@ def ordered_frames(picture: Picture, timeline: Timeline, scratch: Path, spare_by
     A yielded frame may be yielded again: copy before writing to it.
 
     spare_bytes  to be left free on the scratch disk
-    Raises InfrastructureError("scratch_full"), EngineError("decode_changed") when frames seen before no longer come.
+    Raises LocalDiskError("scratch_full"), EngineError("decode_changed") when frames seen before no longer come.
     """
     todo = split_runs(timeline.source)
     keep = _FrameStore(picture, scratch, timeline.source, todo, spare_bytes)
@@ -95,7 +95,7 @@ class _FrameStore:
         needed = int((self.high - self.low) * self.picture.frame_bytes * LOSSLESS_SHARE) + spare_bytes
         free = shutil.disk_usage(self.scratch).free
         if free < needed:
-            raise InfrastructureError("scratch_full", needed_mib=needed >> 20, free_mib=free >> 20)
+            raise LocalDiskError("scratch_full", needed_mib=needed >> 20, free_mib=free >> 20)
 
     def forward(self, start: int, count: int, *, first: bool) -> Iterator[Frame]:
         """Yield `count` frames from `start`; the first pass keeps what is needed again."""

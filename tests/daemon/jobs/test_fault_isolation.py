@@ -1,0 +1,85 @@
+"""A fault of a local disk pauses the queue as such; only a fault of the share makes the share unavailable."""
+
+import errno
+import os
+from pathlib import Path
+
+import pytest
+
+from heygemd.daemon.jobs.fault_isolation import pause_queue
+from heygemd.errors import LocalDiskError, NotReady, ShareError
+from heygemd.i18n import catalog
+
+
+def fail_below(monkeypatch, folder, call, number):
+    """Let an os call fail for files below a folder; for a call on an open file, by the file's path."""
+    real = getattr(os, call)
+
+    def failing(target, *rest, **options):
+        path = Path(f"/proc/self/fd/{target}").readlink() if isinstance(target, int) else os.fspath(target)
+        writes = call != "open" or rest[0] & os.O_WRONLY
+        if writes and str(path).startswith(str(folder)):
+            raise OSError(number, os.strerror(number))
+        return real(target, *rest, **options)
+
+    monkeypatch.setattr(os, call, failing)
+
+
+@pytest.mark.parametrize(
+    ("call", "number", "code"),
+    [
+        ("open", errno.EROFS, "disk_unavailable"),
+        ("write", errno.ENOSPC, "disk_full"),
+        ("fsync", errno.EIO, "disk_unavailable"),
+    ],
+)
+def test_a_record_that_cannot_be_written_is_told_as_the_local_disk(run, monkeypatch, call, number, code):
+    async def scenario(queue):
+        job = queue.job("a", 1)
+        with monkeypatch.context() as patch:
+            fail_below(patch, queue.store.folder, call, number)
+            await queue.until(lambda: queue.state.paused_by)
+        assert isinstance(queue.state.paused_by, LocalDiskError)
+        assert queue.state.paused_by.code == code
+        assert queue.state.paused_by.fields["path"].startswith(str(queue.store.folder))
+        assert queue.share.problem is None
+        assert not queue.executor.started
+        assert queue.state.active == [job] and job.videos[0].attempts == 0
+        assert "share" not in catalog.text(code, queue.state.paused_by.fields)
+        queue.state.paused_until = 0.0
+        await queue.expect_started("a/1")
+        assert queue.state.paused_by is None
+
+    run(scenario)
+
+
+def test_a_full_scratch_disk_is_told_as_the_local_disk(run, monkeypatch):
+    async def scenario(queue):
+        queue.job("a", 1)
+        fail_below(monkeypatch, queue.config.paths.cache, "write", errno.ENOSPC)
+        await queue.until(lambda: queue.state.paused_by)
+        assert queue.state.paused_by.code == "scratch_full"
+        assert queue.share.problem is None
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("error", "share", "queue"),
+    [
+        (ShareError("share_unavailable", path="/s", reason="x"), "share_unavailable", None),
+        (ShareError("share_missing", path="/s"), "share_missing", None),
+        (ShareError("share_full", path="/s"), None, "share_full"),
+        (LocalDiskError("disk_full", path="/s"), None, "disk_full"),
+        (OSError(errno.EROFS, "read-only", "/var/lib/heygemd"), None, "disk_unavailable"),
+        (FileNotFoundError(errno.ENOENT, "gone", "/s/inbox"), "share_missing", None),
+        (NotReady("no_permission", path="/s/inbox"), "share_unavailable", None),
+    ],
+)
+def test_who_is_at_fault(run, error, share, queue):
+    async def scenario(under_test):
+        pause_queue(under_test.state, under_test.share, error)
+        assert (under_test.share.problem and under_test.share.problem.code) == share
+        assert (under_test.state.paused_by and under_test.state.paused_by.code) == queue
+
+    run(scenario)
