@@ -78,7 +78,7 @@ def _finished(place: Path, now: float) -> Steps[list[FinishedFolder]]:
     for name in share_fs.names(place):
         yield 0
         folder = place / name
-        if filename_rules.skip_dir(name) or folder.is_symlink():
+        if filename_rules.skip_dir(name) or not share_fs.is_folder(folder):
             continue
         if share_fs.exists(folder / LOG_NOTE) and share_fs.exists(folder / REPORT):
             with contextlib.suppress(FileNotFoundError):  # a user moved it away just now
@@ -131,8 +131,8 @@ def carry_out(config: Config, step: RetentionStep) -> Steps[None]:
 
 def _delete(folder: Path) -> Steps[None]:
     """Remove a folder file by file; follows no link."""
-    for path in sorted(folder.rglob("*"), key=lambda path: -len(path.parts)):
-        if path.is_dir() and not path.is_symlink():
+    for path in _deepest_first(folder):
+        if share_fs.is_folder(path):
             share_fs.remove_folder(path)
         else:
             share_fs.remove(path)
@@ -140,9 +140,14 @@ def _delete(folder: Path) -> Steps[None]:
     share_fs.remove_folder(folder)
 
 
+@share_fs.on_share
+def _deepest_first(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*"), key=lambda path: -len(path.parts))
+
+
 def _archive(config: Config, folder: Path) -> Steps[None]:
     target = Path(config.retention.archive_folder) / folder.parent.name
-    target.mkdir(parents=True, exist_ok=True)
+    share_fs.on_share(target.mkdir)(parents=True, exist_ok=True)
     taken = {filename_rules.fold(name) for name in share_fs.names(target)}
     name = filename_rules.free_name(folder.name, taken, time.strftime("%Y%m%d-%H%M%S"))
     yield from transfer.move(folder, target / name)
