@@ -118,10 +118,10 @@ def test_a_chart_of_the_start_alone_says_so(tmp_path: Path) -> None:
     long = Video(
         source=media("a.mp4"), output="a.mp4", state="done", result=result().model_copy(update={"duration_s": 90})
     )
-    told = reports.make(job(long), Config(), tmp_path / "log", {"a.mp4": preview(60)}).report.decode()
-    assert "the first 60 s" in told
-    whole = reports.make(mixed(), Config(), tmp_path / "log", {"anna.mp4": preview()}).report.decode()
-    assert "the first 4 s" not in whole
+    start = reports.make(job(long), Config(), tmp_path / "log", {"a.mp4": preview(60)}).report.decode()
+    assert "the first 60 s" in start
+    complete = reports.make(mixed(), Config(), tmp_path / "log", {"anna.mp4": preview()}).report.decode()
+    assert "the first 4 s" not in complete
 
 
 def test_names_chosen_by_people_are_inert(report, open_page: Open) -> None:
@@ -141,9 +141,9 @@ def test_an_incomplete_installation_is_no_fault_of_the_share(monkeypatch: pytest
     monkeypatch.setattr(html_page, "PICTURES", tmp_path)
     html_page._picture.cache_clear()
     with pytest.raises(EngineError, match="asset_missing"):
-        html_page.page("how-to.html", ["en"], limit=1, cleared=False, why_note="", audio=[], video=[])
+        html_page.render_page("how-to.html", ["en"], limit=1, cleared=False, why_note="", audio=[], video=[])
     with pytest.raises(EngineError, match="asset_missing"):
-        html_page.page("no-such.html", ["en"])
+        html_page.render_page("no-such.html", ["en"])
 
 
 def test_one_language_where_the_job_asks_for_it(report, open_page: Open) -> None:
