@@ -1,4 +1,4 @@
-"""The examples of docs/deploy: linted, and in step with the package. They are not built or applied here."""
+"""The examples in docs/deploy pass their linters and match the package. They are not built or applied."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_all_yaml_passes_its_linter() -> None:
 
 
 def test_kubernetes_knows_the_kinds() -> None:
-    """What Kubernetes itself defines; of KubeRay's kind the pods' templates are."""
+    """All Kubernetes objects are validated; of the RayJob, whose schema is KubeRay's, only the pod templates."""
     import kubernetes_validate as kubernetes
 
     version = kubernetes.latest_version()

@@ -1,4 +1,4 @@
-"""What is installed: the unit passes systemd's own checks, the package carries its files, both entry points work."""
+"""The package: units pass systemd's own checks, the wheel contains all data files, both entry points work."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from heygemd.weights import registry
 
 CHECKOUT = Path(__file__).parents[1]
 EXPOSURE_LIMIT = 15
-"""In tenths, as systemd-analyze wants it: 1.5."""
+"""1.5, in tenths as systemd-analyze expects it."""
 
 
 def analyze(*argv: str) -> subprocess.CompletedProcess[str]:
@@ -29,7 +29,7 @@ def analyze(*argv: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def unit(tmp_path: Path) -> Path:
-    """The unit, with a program that exists in place of the one that an administrator installs."""
+    """The unit with /bin/true in place of the program that an administrator installs."""
     text = (package_data.units() / "heygemd.service").read_text()
     path = tmp_path / "heygemd.service"
     path.write_text(text.replace("/opt/heygemd/bin/heygemd", "/bin/true"))
