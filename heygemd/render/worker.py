@@ -1,4 +1,4 @@
-"""The renderer process: waits for its request, renders or judges one video, says how it went, exits.
+"""The renderer process: waits for its request, renders one video or measures its sync, reports the outcome, exits.
 
 python -m heygemd.render.worker REQUEST EVENT_FD PARENT_PID CACHE
 
@@ -23,16 +23,16 @@ from ..protocol import REQUEST, Done, LogLine, Message, Ready, RenderRequest, Sy
 PR_SET_PDEATHSIG = 1
 WAIT_S = 0.05
 SWITCH_S = 0.0005
-"""A thread that comes back from a pipe waits this long for one that computes in Python (CPython's usual: 5 ms)."""
+"""How long a thread that returns from a pipe waits for one that computes in Python (CPython's default: 5 ms)."""
 
 
 def main(arguments: list[str]) -> int:
     """Render one video; return the exit status."""
     request_path, fd, parent, cache = Path(arguments[0]), int(arguments[1]), int(arguments[2]), Path(arguments[3])
-    die_with(parent)
+    die_with_parent(parent)
     missing = confine([request_path.parent, cache, cache.with_name("compiled")])
     os.set_inheritable(fd, False)
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, _exit_at_once)
     lock = threading.Lock()
 
     def report(event: Message) -> None:
@@ -42,11 +42,11 @@ def main(arguments: list[str]) -> int:
     try:
         _log_to(report)
         if missing:
-            report(LogLine(level="DEBUG", message=f"this kernel does not confine the renderer by {', '.join(missing)}"))
+            report(LogLine(level="DEBUG", message=f"this kernel cannot confine the renderer by {', '.join(missing)}"))
         _limit_threads()
-        gc.disable()  # looking for garbage among what is being imported takes a sixth of the time
+        gc.disable()  # collecting garbage during the imports takes a sixth of their time
         from . import pipeline, sync_check
-        from .engines import mesh  # noqa: F401 what nearly all requests ask for
+        from .engines import mesh  # noqa: F401 nearly all requests need it
 
         gc.freeze()
         gc.enable()
@@ -58,21 +58,21 @@ def main(arguments: list[str]) -> int:
         else:
             report(Done(result=pipeline.render(request, report)))
     except BrokenPipeError:
-        return 1  # nobody listens any more
+        return 1  # nobody reads the events any more
     except Exception as error:
         report(failed(error))
     return 0
 
 
-def die_with(parent: int) -> None:
+def die_with_parent(parent: int) -> None:
     """Ask the kernel to kill this process when `parent` ends; leave at once if it already has."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
         os._exit(1)
 
 
-def _leave(number: int, _frame: object) -> None:
-    """Exit without ceremony: all that lives outside this process dies with it or is scratch."""
+def _exit_at_once(number: int, _frame: object) -> None:
+    """Exit at once: whatever this process started dies with it, and its files are scratch."""
     os._exit(128 + number)
 
 
@@ -92,11 +92,11 @@ def _log_to(report: object) -> None:
 
 
 def _limit_threads() -> None:
-    """Leave cores to ffmpeg: decoding and encoding run beside the engine, fed by threads that must not wait long."""
+    """Leave cores to ffmpeg, which decodes and encodes beside the engine; the threads that feed it must not wait long."""
     sys.setswitchinterval(SWITCH_S)
     cores = len(os.sched_getaffinity(0))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores - 1)))
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait starve the encoder
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # waiting threads that spin starve the encoder
     import cv2
 
     cv2.setNumThreads(max(1, cores // 2))
@@ -113,4 +113,4 @@ if __name__ == "__main__":
     status = main(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(status)  # no exit handlers: CUDA's and OpenCV's have been seen to crash after the work was done
+    os._exit(status)  # skip exit handlers: CUDA's and OpenCV's have crashed after the work was done

@@ -98,13 +98,13 @@ class FileEngineContract:
 
     def test_inputs_are_unchanged_and_progress_is_a_share(self, tmp_path: Path) -> None:
         """The result lies in the folder."""
-        shown, heard, folder = synthetic_video(tmp_path, 26), tmp_path / "voice.wav", tmp_path / "room"
-        file_engine_adapter.write_sound(heard, synthetic_voice(26))
+        video, audio, folder = synthetic_video(tmp_path, 26), tmp_path / "voice.wav", tmp_path / "work"
+        file_engine_adapter.write_wav(audio, synthetic_voice(26))
         folder.mkdir()
-        given, shares = [path.read_bytes() for path in (shown, heard)], list[float | None]()
-        made = self.make().render(shown, heard, folder, FPS, shares.append)
+        given, shares = [path.read_bytes() for path in (video, audio)], list[float | None]()
+        made = self.make().render(video, audio, folder, FPS, shares.append)
         assert made.is_file() and made.resolve().is_relative_to(folder.resolve())
-        assert [path.read_bytes() for path in (shown, heard)] == given
+        assert [path.read_bytes() for path in (video, audio)] == given
         reported = [share for share in shares if share is not None]
         assert reported == sorted(reported) and all(0 <= share <= 1 for share in reported)
 
@@ -112,7 +112,7 @@ class FileEngineContract:
         """Or is rendered all the same; never an exception that is not typed."""
         for name in ("noise.mp4", "noise.wav"):
             (tmp_path / name).write_bytes(bytes(range(256)) * 20)
-        (tmp_path / "room").mkdir()
-        given = tmp_path / "noise.mp4", tmp_path / "noise.wav", tmp_path / "room"
+        (tmp_path / "work").mkdir()
+        given = tmp_path / "noise.mp4", tmp_path / "noise.wav", tmp_path / "work"
         with suppress(EngineError):
             self.make().render(*given, FPS, lambda _: None)

@@ -1,4 +1,4 @@
-"""Somebody else's lip-sync program as an engine: files in, a command line from the configuration, a file out."""
+"""An external lip-sync program as an engine: files in, a command line from the configuration, a file out."""
 
 from __future__ import annotations
 
@@ -29,13 +29,18 @@ PLACEHOLDER = re.compile(r"\{(video|audio|output|fps|device)\}")
 
 
 class CommandEngine(FileEngine):
-    """Runs `settings.command[name]` once for each video, in the renderer's process group, so that it dies with it."""
+    """Runs `settings.command[name]` once for each video, in the renderer's process group, so that both end together."""
 
     def __init__(
-        self, name: str, models: Path, device: str = "cpu", settings: Render | None = None, keep: Path | None = None
+        self,
+        name: str,
+        models: Path,
+        device: str = "cpu",
+        settings: Render | None = None,
+        machine_cache: Path | None = None,
     ) -> None:
-        """`name`: of the command in the settings; the rest as in Engine."""
-        super().__init__(models, device, settings, keep)
+        """`name`: of the command in the settings; other parameters as in Engine."""
+        super().__init__(models, device, settings, machine_cache)
         self.name = name
         self._command: Command = self.settings.command[name]
 
@@ -46,82 +51,82 @@ class CommandEngine(FileEngine):
     def render(
         self, video: Path, audio: Path, folder: Path, fps: Fraction, progress: Callable[[float | None], None]
     ) -> Path:
-        """Run the program; see FileEngine.
+        """Run the program and return its result.
 
         Raises EngineError("command_failed" | "command_no_output"), DeadlineExceeded("command_timeout").
         """
-        output, room = folder / "output.mp4", folder / "room"
-        self._lay_out(room)
-        words = {
+        output, work = folder / "output.mp4", folder / "work"
+        self._make_work_folder(work)
+        values = {
             "video": str(video),
             "audio": str(audio),
             "output": str(output),
             "fps": str(fps.numerator) if fps.denominator == 1 else f"{float(fps):.6g}",
             "device": self.device,
         }
-        argv = [_filled(part, words) for part in self._command.argv]
-        environment = {key: _filled(value, words) for key, value in self._command.environment.items()}
-        self._run(argv, room, {**os.environ, **environment}, progress)
-        pattern = _filled(self._command.output, {key: escape(value) for key, value in words.items()})
-        found = [Path(name) for name in glob(str(room / pattern), recursive=True)]  # noqa: PTH207 absolute patterns
+        argv = [_filled(part, values) for part in self._command.argv]
+        environment = {key: _filled(value, values) for key, value in self._command.environment.items()}
+        self._run(argv, work, {**os.environ, **environment}, progress)
+        pattern = _filled(self._command.output, {key: escape(value) for key, value in values.items()})
+        found = [Path(name) for name in glob(str(work / pattern), recursive=True)]  # noqa: PTH207 absolute patterns
         made = [path for path in found if path.is_file() and path.stat().st_mtime >= video.stat().st_mtime]
         if not made:
             raise EngineError("command_no_output", name=self.name, path=pattern)
         return max(made, key=lambda path: path.stat().st_mtime)
 
-    def _lay_out(self, room: Path) -> None:
-        """Make the folder in which the program runs: it reads what is installed, and writes beside it."""
-        room.mkdir()
+    def _make_work_folder(self, work: Path) -> None:
+        """Make the program's working folder: links to its installation, and fresh folders for what it writes."""
+        work.mkdir()
         for entry in self._command.folder.iterdir() if self._command.folder else ():
             if entry.name not in self._command.scratch_folders:
-                (room / entry.name).symlink_to(entry)
+                (work / entry.name).symlink_to(entry)
         for name in self._command.scratch_folders:
-            (room / name).mkdir(parents=True)
+            (work / name).mkdir(parents=True)
 
     def _run(
-        self, argv: list[str], room: Path, environment: Mapping[str, str], progress: Callable[[float | None], None]
+        self, argv: list[str], work: Path, environment: Mapping[str, str], progress: Callable[[float | None], None]
     ) -> None:
         limit_s = self._command.time_limit_s
         try:
             child = subprocess.Popen(
-                argv, cwd=room, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                argv, cwd=work, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
             )  # fmt: skip
         except OSError as error:
             raise EngineError("command_failed", name=self.name, status=error.errno, detail=str(error)) from None
-        heard = _Listener(child, self._command.progress)
+        output = _OutputReader(child, self._command.progress)
         try:
-            self._watch(child, heard, time.monotonic() + limit_s, progress)
+            self._watch(child, output, time.monotonic() + limit_s, progress)
         finally:
             _end(child)
-            heard.join(GRACE_S)
+            output.join(GRACE_S)
         if child.returncode != 0:
-            raise EngineError("command_failed", name=self.name, status=child.returncode, detail=heard.tail)
+            raise EngineError("command_failed", name=self.name, status=child.returncode, detail=output.tail)
 
     def _watch(
         self,
         child: subprocess.Popen[bytes],
-        heard: _Listener,
+        output: _OutputReader,
         deadline: float,
         progress: Callable[[float | None], None],
     ) -> None:
-        told, beat = -1.0, time.monotonic()
+        reported, last_sign = -1.0, time.monotonic()
         while child.poll() is None:
             now = time.monotonic()
             if now > deadline:
                 limit_s = self._command.time_limit_s
-                raise DeadlineExceeded("command_timeout", name=self.name, seconds=limit_s, detail=heard.tail)
-            if heard.share > told:
-                told = heard.share
-                progress(told)
-            elif not self._command.progress and now - beat > HEARTBEAT_S:
-                beat = now
+                raise DeadlineExceeded("command_timeout", name=self.name, seconds=limit_s, detail=output.tail)
+            if output.share > reported:
+                reported = output.share
+                progress(reported)
+            elif not self._command.progress and now - last_sign > HEARTBEAT_S:
+                last_sign = now
                 progress(None)
             time.sleep(POLL_S)
 
 
-class _Listener(threading.Thread):
-    """Drains a program's output; keeps the last lines and the share done that they speak of."""
+class _OutputReader(threading.Thread):
+    """Drains a program's output; keeps its last lines and the share done that they report."""
 
     def __init__(self, child: subprocess.Popen[bytes], pattern: str) -> None:
         super().__init__(name="command-output", daemon=True)
@@ -133,21 +138,21 @@ class _Listener(threading.Thread):
 
     @property
     def tail(self) -> str:
-        """The last lines."""
+        """The last lines of output."""
         return "\n".join(tuple(self._last))
 
     def run(self) -> None:
-        """Read to the end; a progress bar's carriage returns end lines too."""
+        """Read to the end; carriage returns of a progress bar end lines, too."""
         rest = b""
         while chunk := os.read(self._pipe.fileno(), 4096):
             *lines, rest = re.split(rb"[\r\n]+", rest + chunk)
             for line in lines:
-                self._hear(line)
+                self._take(line)
             rest = rest[-LINE_CHARS:]
-        self._hear(rest)
+        self._take(rest)
         self._pipe.close()
 
-    def _hear(self, line: bytes) -> None:
+    def _take(self, line: bytes) -> None:
         text = line[-LINE_CHARS:].decode("utf-8", "replace").rstrip()
         if text:
             self._last.append(text)
@@ -161,13 +166,13 @@ class _Listener(threading.Thread):
             self.share = max(self.share, min(1.0, done / total))
 
 
-def _filled(text: str, words: Mapping[str, str]) -> str:
-    """Return the text with its placeholders replaced; other braces stay."""
-    return PLACEHOLDER.sub(lambda found: words[found[1]], text)
+def _filled(text: str, values: Mapping[str, str]) -> str:
+    """Return the text with its placeholders replaced; other braces are kept."""
+    return PLACEHOLDER.sub(lambda found: values[found[1]], text)
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:
-    """Kill the program and what it started, if they still run."""
+    """Kill the program and its child processes, if they still run."""
     try:
         family = psutil.Process(child.pid).children(recursive=True) if child.poll() is None else []
     except psutil.NoSuchProcess:

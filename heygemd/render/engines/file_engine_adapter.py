@@ -1,4 +1,4 @@
-"""Rendering with an engine that takes files: inputs made plain for it, its result checked and brought to our terms."""
+"""Renders with an engine that works on files: writes plain inputs for it, checks its result and decodes it."""
 
 from __future__ import annotations
 
@@ -19,50 +19,53 @@ from ...media.process import Writer
 from ..audio.mel import VOICE_RATE_HZ
 from ..progress import Phases
 from ..video import decode, encode_mux
-from ..video.compositing import matrix_name
+from ..video.color import matrix_name
 from ..video.decode import Frame, Picture
 from .base import FileEngine
 
 CRF = 10
 MISSING_S = 0.5
-"""A result may end this much early (the original Wav2Lip drops a tenth of a second): its last frame then stays."""
-SHAPE_WITHIN = 0.02
+"""A result may end this much early (the original Wav2Lip drops a tenth of a second); its last frame is then repeated."""
+ASPECT_TOLERANCE = 0.02
 BLOCK_SAMPLES = 1 << 20
 UNTAGGED_MATRIX = "smpte170m"
-"""What OpenCV and ffmpeg write for pictures of any size when nobody says otherwise."""
+"""OpenCV and ffmpeg write this by default, at any size."""
 
 
 def run(
     engine: FileEngine, picture: Picture, frames: Iterator[Frame], total: int, voice: NDArray[np.float32],
     folder: Path, limits: Limits, phases: Phases,
 ) -> Iterator[Frame]:  # fmt: skip
-    """Yield `total` frames of `picture`'s size and rate as the engine made them.
+    """Yield `total` frames rendered by the engine, of `picture`'s size and rate.
 
     frames  the source in the order of the output
+    voice   (samples,) float32 mono at VOICE_RATE_HZ
+    folder  of scratch, for the engine's inputs and outputs
+
     Raises EngineError("command_output", reason=...) and what the engine raises.
     """
-    shown, heard, room = folder / "shown.mp4", folder / "heard.wav", folder / "engine"
-    room.mkdir()
+    video, audio, work = folder / "video.mp4", folder / "voice.wav", folder / "engine"
+    work.mkdir()
     phases.begin("study", total)
-    _write_video(shown, picture, frames, total, phases)
-    write_sound(heard, voice)
-    phases.begin("render", 2 * total)  # its work, then our encoding
-    signs = 0
+    _write_video(video, picture, frames, total, phases)
+    write_wav(audio, voice)
+    phases.begin("render", 2 * total)  # the engine's work, then our encoding
+    heartbeats = 0
 
     def progress(share: float | None) -> None:
-        nonlocal signs
+        nonlocal heartbeats
         if share is not None:
             return phases.done(int(share * total))
-        if not signs:
+        if not heartbeats:
             phases.begin("render", 0)
-        signs += 1
-        return phases.done(signs)
+        heartbeats += 1
+        return phases.done(heartbeats)
 
-    made = engine.render(shown, heard, room, picture.fps, progress)
-    if signs:
+    made = engine.render(video, audio, work, picture.fps, progress)
+    if heartbeats:
         phases.begin("render", 2 * total)
     yield from _frames(made, picture, total, limits)
-    shutil.rmtree(room)
+    shutil.rmtree(work)
 
 
 def _write_video(path: Path, picture: Picture, frames: Iterator[Frame], total: int, phases: Phases) -> None:
@@ -78,8 +81,8 @@ def _write_video(path: Path, picture: Picture, frames: Iterator[Frame], total: i
         writer.finish()
 
 
-def write_sound(path: Path, voice: NDArray[np.float32]) -> None:
-    """Write (samples,) float32 at VOICE_RATE_HZ as the WAV that a FileEngine gets."""
+def write_wav(path: Path, voice: NDArray[np.float32]) -> None:
+    """Write (samples,) float32 at VOICE_RATE_HZ as the WAV that a FileEngine gets: mono, 16 bits."""
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
         file.setsampwidth(2)
@@ -92,9 +95,9 @@ def write_sound(path: Path, voice: NDArray[np.float32]) -> None:
 def _frames(made: Path, picture: Picture, total: int, limits: Limits) -> Iterator[Frame]:
     try:
         seen = decode.describe_video(made, limits)
-    except InputError as error:  # not staff's file: the program's
+    except InputError as error:  # the engine's file, not a person's
         raise _refused(error.code, error.detail) from None
-    if abs(seen.width / seen.height * picture.height / picture.width - 1) > SHAPE_WITHIN:
+    if abs(seen.width / seen.height * picture.height / picture.width - 1) > ASPECT_TOLERANCE:
         raise _refused(f"{seen.width}x{seen.height} instead of {picture.width}x{picture.height}")
     stream = dataclasses.replace(seen.stream, matrix=seen.stream.matrix or UNTAGGED_MATRIX)
     as_ours = dataclasses.replace(picture, path=made, stream=stream, matrix=matrix_name(picture))

@@ -1,7 +1,7 @@
-"""Any video into upright, square-pixel, constant-rate 8-bit 4:2:0 frames, and small ones for analysis.
+"""Decodes any video into upright 8-bit 4:2:0 frames with square pixels at a constant rate, and small ones for analysis.
 
-Frames travel as raw yuv420p: what is not touched is not converted. The source's matrix and range are kept and carried
-as tags; high dynamic range is tone-mapped to BT.709.
+Frames stay raw yuv420p, so that unchanged samples are never converted. The source's matrix and range are kept and
+passed on as tags; high dynamic range is tone-mapped to BT.709.
 """
 
 from __future__ import annotations
@@ -23,28 +23,34 @@ from ...media.process import ProcessEnd, Reader
 from ..scene import Finding, Image
 
 Frame = NDArray[np.uint8]
-"""(width * height * 3 // 2,) uint8: the planes Y, U, V one after the other; `planes` gives views."""
+"""(width * height * 3 // 2,) uint8: the planes Y, U, V one after the other; `planes` returns views of them."""
 
 ANALYSIS_SIDE = 640
+"""Longest side of a small frame, pixels."""
 STANDARD_FPS = [Fraction(n) for n in (10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 100, 120, 240)] + [
     Fraction(n * 1000, 1001) for n in (24, 30, 60, 120)
 ]
 STANDARD_WITHIN, ROUNDED_WITHIN = Fraction(2, 100), Fraction(1, 5000)
-"""A variable rate this near a standard one becomes it; a constant one only if its container rounds times (Matroska)."""
+"""A rate this close to a standard one becomes it: the first for variable rates, the second for constant ones whose
+container rounds times (Matroska)."""
 MIN_VARIABLE_FPS, FALLBACK_FPS = Fraction(18), Fraction(25)
-"""A variable rate below the first (screen recordings, sparse frames) becomes the second: lips need it."""
+"""A variable rate below the first (screen recordings, sparse frames) becomes the second: lip motion needs it."""
 MAX_SAMPLE_ASPECT = 4
+"""A pixel aspect ratio beyond this is taken for an error in the file."""
 KEPT_MATRICES = {"bt709", "smpte170m", "bt470bg", "fcc", "smpte240m", "bt2020nc"}
 TONE_MAP_NITS = 100
 MAX_SELECTED = 64
-"""ffmpeg takes expressions of some hundred terms at most."""
+"""ffmpeg accepts expressions of a few hundred terms at most."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A source video as the pipeline sees it: `width`, `height` (even, upright, square pixels), `fps`; tags as kept.
+    """A video as the pipeline decodes it.
 
-    expected_frames  what the container promises; the count of decoded frames is the truth
+    width, height                 even, upright, square pixels
+    fps                           constant
+    matrix, primaries, transfer   as in the source, "" if untagged; BT.709 after tone mapping
+    expected_frames               by the container's duration; fewer may be decoded
     """
 
     path: Path
@@ -61,7 +67,7 @@ class Picture:
 
     @property
     def frame_bytes(self) -> int:
-        """Size of a Frame."""
+        """Size of a Frame in bytes."""
         return self.width * self.height * 3 // 2
 
     @property
@@ -72,7 +78,7 @@ class Picture:
 
     @property
     def range(self) -> str:
-        """swscale's name of the range."""
+        """The range as swscale names it."""
         return "full" if self.full_range else "limited"
 
 
@@ -85,12 +91,12 @@ def planes(frame: Frame, width: int, height: int) -> tuple[NDArray[np.uint8], ND
 
 
 def describe_video(path: Path, limits: Limits) -> Picture:
-    """Probe a video and decide what it becomes. Raises InputError as `probe`, or "no_video"."""
+    """Probe a video and decide how it is decoded. Raises InputError as `probe`, or InputError("no_video")."""
     return describe_probed(path, probe(path, limits), limits.max_pixels)
 
 
 def describe_probed(path: Path, info: MediaInfo, max_pixels: int = ffmpeg.MAX_PIXELS) -> Picture:
-    """Decide size, rate and colour of what a probed video becomes."""
+    """Decide the size, rate and colour in which a probed video is decoded. Raises InputError."""
     stream = info.video
     if stream is None:
         raise InputError("no_video")
@@ -105,7 +111,7 @@ def describe_probed(path: Path, info: MediaInfo, max_pixels: int = ffmpeg.MAX_PI
 
 
 def _square_pixel_size(stream: VideoStream) -> tuple[int, int]:
-    """Return the even size with square pixels, upright: no axis shrinks by more than a pixel."""
+    """Return the upright (width, height) with square pixels, even; no axis shrinks by more than a pixel."""
     width, height, aspect = stream.width, stream.height, stream.sample_aspect
     if not Fraction(1, MAX_SAMPLE_ASPECT) <= aspect <= MAX_SAMPLE_ASPECT:
         aspect = Fraction(1)
@@ -118,7 +124,7 @@ def _square_pixel_size(stream: VideoStream) -> tuple[int, int]:
 
 
 def constant_rate(stream: VideoStream) -> Fraction:
-    """Return the constant rate: the source's own if constant, else the nearest standard one, else its average."""
+    """Return the rate to decode at: the source's if constant, else the nearest standard one, else its average."""
     rate = stream.avg_fps or stream.real_fps
     if not rate or rate > 1000:
         return FALLBACK_FPS
@@ -139,7 +145,7 @@ def _is_rgb(stream: VideoStream) -> bool:
 
 
 def findings(picture: Picture) -> list[Finding]:
-    """Return what people should know about the picture itself."""
+    """Return what people should know about the video's resolution and colour."""
     found = []
     if min(picture.width, picture.height) < 720:
         found.append(Finding("below_720p", {"width": picture.width, "height": picture.height}))
@@ -154,7 +160,7 @@ def _can_tone_map() -> bool:
 
 
 def _constant_rate_stream(picture: Picture, limit_s: float) -> ffmpeg.Stream:
-    """Return the decoded stream at the constant rate, from time zero."""
+    """Return the decoded stream at the constant rate, starting at time zero."""
     source = ffmpeg.media(picture.path, max_pixels=picture.max_pixels, t=round(limit_s, 3))
     stream = source[str(picture.stream.index)]
     if picture.stream.interlaced:
@@ -163,7 +169,7 @@ def _constant_rate_stream(picture: Picture, limit_s: float) -> ffmpeg.Stream:
 
 
 def _tone_mapped(stream: ffmpeg.Stream, picture: Picture) -> ffmpeg.Stream:
-    """Tone-map high dynamic range (Hable's curve, in linear light)."""
+    """Return the stream with high dynamic range tone-mapped (Hable's curve, in linear light)."""
     if not picture.stream.hdr or not _can_tone_map():
         return stream
     tagged = {"pin": "bt2020", "min": "bt2020nc", "tin": picture.stream.transfer}
@@ -173,7 +179,7 @@ def _tone_mapped(stream: ffmpeg.Stream, picture: Picture) -> ffmpeg.Stream:
 
 
 def _source_colour(picture: Picture) -> dict[str, str]:
-    """Return swscale's options that keep range and matrix, or bring them to BT.709, limited."""
+    """Return swscale's options that keep range and matrix, or convert them to BT.709, limited."""
     stream = picture.stream
     if stream.hdr and _can_tone_map():
         return {"in_range": "limited", "out_range": "limited"}
@@ -186,14 +192,17 @@ def _source_colour(picture: Picture) -> dict[str, str]:
 
 
 def _normalised(stream: ffmpeg.Stream, picture: Picture) -> ffmpeg.Stream:
-    """Even by cropping, then scaled only where the pixels are not square."""
+    """Return the stream in the Picture's size and colour: cropped to even sides, scaled if pixels are not square."""
     stream = _tone_mapped(stream, picture).filter("crop", "trunc(iw/2)*2", "trunc(ih/2)*2", 0, 0)
     stream = stream.filter("scale", picture.width, picture.height, flags="bicubic", **_source_colour(picture))
     return stream.filter("setsar", 1).filter("format", "yuv420p")
 
 
 class Decode(Iterator[NDArray[np.uint8]]):
-    """Buffers of `size` bytes from an ffmpeg; it starts with the first one, in the thread that asks for it."""
+    """Iterates over buffers of `size` bytes, (size,) uint8, from ffmpeg.
+
+    ffmpeg starts with the first buffer, in the thread that asks for it. `ended` is set after the last one.
+    """
 
     def __init__(self, argv: list[str], size: int) -> None:
         self._argv, self._size = argv, size
@@ -222,7 +231,7 @@ class Decode(Iterator[NDArray[np.uint8]]):
 
 
 def frames(picture: Picture, limit: int | None = None) -> Decode:
-    """Return all frames (the first `limit`) at full size."""
+    """Return an iterator over all frames (the first `limit`) at full size."""
     limit_s = _limit_s(picture, limit)
     stream = _normalised(_constant_rate_stream(picture, limit_s), picture)
     output = ffmpeg.to_pipe(stream, format="rawvideo", **_first(limit))
@@ -230,7 +239,7 @@ def frames(picture: Picture, limit: int | None = None) -> Decode:
 
 
 def chosen_frames(picture: Picture, wanted: list[int]) -> Iterator[tuple[int, Frame]]:
-    """Yield (number, frame) at full size for the ascending numbers `wanted`; of a few, only these leave the decoder."""
+    """Yield (number, frame) at full size for the ascending numbers `wanted`; ffmpeg selects up to MAX_SELECTED."""
     if not wanted:
         return
     if len(wanted) > MAX_SELECTED:
@@ -239,14 +248,14 @@ def chosen_frames(picture: Picture, wanted: list[int]) -> Iterator[tuple[int, Fr
         return
     limit_s = _limit_s(picture, wanted[-1] + 1)
     stream = _constant_rate_stream(picture, limit_s).filter("select", "+".join(f"eq(n,{number})" for number in wanted))
-    # The gaps must go, or ffmpeg fills them with copies.
+    # Close the gaps, or ffmpeg fills them with copies.
     stream = stream.filter("setpts", f"N*{picture.fps.denominator}/({picture.fps.numerator}*TB)")
     output = ffmpeg.to_pipe(_normalised(stream, picture), format="rawvideo", vframes=len(wanted))
     yield from zip(wanted, Decode(ffmpeg.command(output, media_s=limit_s), picture.frame_bytes), strict=False)
 
 
 def small_frames(picture: Picture, limit: int | None = None) -> tuple[Iterator[Image], Decode]:
-    """Return all frames (the first `limit`) as small BGR images, and the decode behind them."""
+    """Return an iterator over all frames (the first `limit`) as small BGR images, and the decoder behind it."""
     width, height = picture.small_size
     limit_s = _limit_s(picture, limit)
     stream = _constant_rate_stream(picture, limit_s)
@@ -264,6 +273,6 @@ def _first(limit: int | None) -> dict[str, int]:
 
 
 def _limit_s(picture: Picture, limit: int | None) -> float:
-    """Return how much to read at most: timestamps that jump must not make hours of copies."""
+    """Return the most seconds to read: timestamps that jump must not make hours of copies."""
     promised = picture.expected_frames if limit is None else limit
     return 60 + 1.1 * float(promised / picture.fps)

@@ -1,4 +1,4 @@
-"""The one encode: raw frames and the voice into an MP4 that plays everywhere."""
+"""Encodes raw frames and the voice into an MP4 that plays everywhere: x264 or NVENC, and AAC."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MAX_FILE_BYTES = 1 << 40
 
 @dataclass(frozen=True)
 class EncodePlan:
-    """What is encoded: `frames` frames of `picture`, the first `sound_s` seconds of sound (padded if it is shorter)."""
+    """What is encoded: `frames` frames of `picture`, and `sound_s` seconds of the voice, cut or padded with silence."""
 
     picture: Picture
     voice: Voice
@@ -54,7 +54,7 @@ class EncodePlan:
 
 
 class Encoder:
-    """Takes frames in order and makes `output` appear whole: a .part file beside it, synced, renamed."""
+    """Encodes frames in order; `output` appears complete, by rename from a .part file beside it."""
 
     def __init__(self, plan: EncodePlan, output: Path) -> None:
         self._plan, self._output = plan, output
@@ -64,7 +64,7 @@ class Encoder:
         self.written = 0
 
     def write(self, frame: Frame) -> None:
-        """Encode the next frame; ffmpeg starts with the first, in the thread that brings it."""
+        """Encode the next frame; ffmpeg starts with the first one, in the calling thread."""
         if self._writer is None:
             self._writer = Writer(_command(self._plan, self._part, self._gpu))
         self._writer.write(frame.data)
@@ -79,7 +79,7 @@ class Encoder:
             atomic.publish(self._part, self._output)
 
     def close(self) -> None:
-        """Kill what still runs; a finished file stays."""
+        """Kill what still runs; a finished file is kept."""
         if self._writer is not None:
             self._writer.close()
         self._part.unlink(missing_ok=True)
@@ -109,7 +109,7 @@ def _command(plan: EncodePlan, part: Path, gpu: bool) -> list[str]:
 
 
 def x264(settings: Render) -> dict[str, object]:
-    """Return x264's options for ffmpeg."""
+    """Return ffmpeg's options for x264."""
     preset, crf = X264_QUALITY.get(settings.quality, (settings.preset, settings.crf))
     params = ":".join(filter(None, [X264_PARAMS, X264_PRESET_PARAMS.get(preset)]))
     return {"c:v": "libx264", "preset": preset, "crf": crf, "threads": ffmpeg.THREADS, "x264-params": params}
@@ -122,14 +122,14 @@ def _nvenc(settings: Render) -> dict[str, object]:
 
 
 def tags(picture: Picture) -> dict[str, str]:
-    """Say how the samples are to be read, as the source said; what it left unsaid stays unsaid."""
-    said = {"colorspace": picture.matrix, "color_primaries": picture.primaries, "color_trc": picture.transfer}
-    known = {key: value for key, value in said.items() if value}
+    """Return ffmpeg's options for the source's colour tags; what is untagged stays untagged."""
+    values = {"colorspace": picture.matrix, "color_primaries": picture.primaries, "color_trc": picture.transfer}
+    known = {key: value for key, value in values.items() if value}
     return {**known, "color_range": "pc" if picture.full_range else "tv"}
 
 
 def _sound(plan: EncodePlan) -> dict[str, object]:
-    """Copy AAC as it is; anything else becomes AAC at its own rate and channels."""
+    """Return ffmpeg's options for the sound: AAC is copied; anything else becomes AAC at its own rate and channels."""
     stream = plan.voice.stream
     timed = plan.voice.container == "aac" or abs(stream.duration_s - float(plan.voice.duration_s)) < COPY_TOLERANCE_S
     if stream.codec == "aac" and timed and not plan.pad:  # bare ADTS has no duration that could be wrong
@@ -141,7 +141,7 @@ def _sound(plan: EncodePlan) -> dict[str, object]:
 
 
 def wants_nvenc(settings: Render, picture: Picture) -> bool:
-    """Whether this picture is encoded on the GPU."""
+    """Return whether this picture is encoded on the GPU."""
     low, high = NVENC_SIDES
     fits = low <= min(picture.width, picture.height) and max(picture.width, picture.height) <= high
     return settings.encoder == "nvenc" or (settings.encoder == "auto" and fits and nvenc_works())
@@ -149,7 +149,7 @@ def wants_nvenc(settings: Render, picture: Picture) -> bool:
 
 @functools.lru_cache(maxsize=1)
 def nvenc_works() -> bool:
-    """Whether a tiny encode on the GPU succeeds here: being listed by ffmpeg says nothing."""
+    """Return whether a tiny encode on the GPU succeeds here: that ffmpeg lists the encoder proves nothing."""
     size = 256
     source = ffmpeg.raw_video(size, size, Fraction(25))
     try:

@@ -1,7 +1,7 @@
-"""Source frames in the order of a timeline, also backwards, in memory that does not grow with length.
+"""Source frames in the order of a timeline, forwards and backwards, in memory that does not grow with length.
 
-What will be shown backwards is kept during the first pass in a lossless scratch copy made of short segments; a backward
-pass decodes one segment at a time and turns it round. A frame is the same to the bit in every pass.
+During the first pass, frames that are shown backwards later are written to a lossless scratch copy in short segments. A
+backward pass decodes one segment at a time and reverses it. A frame is the same bit for bit in every pass.
 """
 
 from __future__ import annotations
@@ -17,39 +17,39 @@ from ...errors import EngineError, LocalDiskError
 from ...media import ffmpeg
 from ...media.process import Writer
 from ..scene import Timeline
-from . import decode as video
+from . import decode
 from .decode import Decode, Frame, Picture
 
 CHUNK_BYTES = 48 << 20
 MIN_CHUNK_FRAMES = 4
 LOSSLESS_SHARE = 0.6
-"""Size of the lossless copy over that of raw frames, for noisy footage."""
+"""Size of the lossless copy relative to raw frames, for noisy footage."""
 
 Run = tuple[int, int, int]
 """(first source frame, number of frames, step: 1, -1 or 0)."""
 
 
 def ordered_frames(picture: Picture, timeline: Timeline, scratch: Path, spare_bytes: int = 0) -> Iterator[Frame]:
-    """Yield the source frame of each output frame. Close the generator to end the decoders behind it.
+    """Yield the source frame of each output frame. Closing the generator ends its decoders.
 
-    A yielded frame may be yielded again: copy before writing to it.
+    A frame may be yielded more than once: copy it before writing to it.
 
-    spare_bytes  to be left free on the scratch disk
+    spare_bytes  to leave free on the scratch disk
     Raises LocalDiskError("scratch_full"), EngineError("decode_changed") when frames seen before no longer come.
     """
     todo = split_runs(timeline.source)
-    keep = _FrameStore(picture, scratch, timeline.source, todo, spare_bytes)
+    store = _FrameStore(picture, scratch, timeline.source, todo, spare_bytes)
     frame: Frame | None = None
     try:
         for number, (start, count, step) in enumerate(todo):
             if step == 0 and frame is not None and number and start == timeline.source[_before(todo, number)]:
                 yield from [frame] * count
                 continue
-            played = keep.back(start, count) if step < 0 else keep.forward(start, count, first=number == 0)
+            played = store.backward(start, count) if step < 0 else store.forward(start, count, first=number == 0)
             for frame in played:
                 yield frame
     finally:
-        keep.close()
+        store.close()
 
 
 def _before(todo: list[Run], number: int) -> int:
@@ -75,7 +75,7 @@ def split_runs(source: NDArray[np.int32]) -> list[Run]:
 
 
 class _FrameStore:
-    """The frames that are needed again: all of a short video in memory, those to be shown backwards on disk."""
+    """Frames that are shown again: all of a short video in memory; of longer ones, those shown backwards, on disk."""
 
     def __init__(
         self, picture: Picture, scratch: Path, source: NDArray[np.int32], todo: list[Run], spare_bytes: int
@@ -98,15 +98,15 @@ class _FrameStore:
             raise LocalDiskError("scratch_full", needed_mib=needed >> 20, free_mib=free >> 20)
 
     def forward(self, start: int, count: int, *, first: bool) -> Iterator[Frame]:
-        """Yield `count` frames from `start`; the first pass keeps what is needed again."""
+        """Yield `count` frames from `start` on; the first pass stores what is shown again."""
         if self.memory is not None and not first:
             yield from (self.memory[n] for n in range(start, start + count))
             return
-        self._decode = video.frames(self.picture, start + count)
+        self._decode = decode.frames(self.picture, start + count)
         seen = 0
         for seen, frame in enumerate(self._decode, 1):
             if first:
-                self._remember(seen - 1, frame)
+                self._store(seen - 1, frame)
             if seen > start:
                 yield frame
         self._decode.close()
@@ -117,7 +117,7 @@ class _FrameStore:
             self._writer.close()
             self._writer = None
 
-    def back(self, start: int, count: int) -> Iterator[Frame]:
+    def backward(self, start: int, count: int) -> Iterator[Frame]:
         """Yield `count` frames from `start` downwards."""
         for number in range(start, start - count, -1):
             if self.memory is not None:
@@ -125,11 +125,11 @@ class _FrameStore:
                 continue
             at, place = divmod(number - self.low, self.chunk)
             if number == start or place == self.chunk - 1:
-                chunk: list[Frame] = []  # drop the last one before the next is read
+                chunk: list[Frame] = []  # free the last one before the next is read
                 chunk = self._read(at)
             yield chunk[place]
 
-    def _remember(self, number: int, frame: Frame) -> None:
+    def _store(self, number: int, frame: Frame) -> None:
         if self.memory is not None:
             self.memory[number] = frame
         elif self._on_disk and self.low <= number < self.high:
@@ -138,7 +138,7 @@ class _FrameStore:
             self._writer.write(frame.data)
 
     def _write_command(self) -> list[str]:
-        """One lossless file for each chunk: keyframes come every `chunk` frames only, and a file starts at each."""
+        """Return the command that writes one lossless file per chunk: each keyframe begins one."""
         source = ffmpeg.raw_video(self.picture.width, self.picture.height, self.picture.fps)
         codec = {"c:v": "libx264", "preset": "ultrafast", "qp": 0, "g": self.chunk, "keyint_min": self.chunk}
         split = {"format": "segment", "segment_format": "matroska", "segment_time": "0.0001", "reset_timestamps": 1}
@@ -152,15 +152,15 @@ class _FrameStore:
         path = self.scratch / f"back-{at:06d}.mkv"
         rate = f"{self.picture.fps.numerator}/{self.picture.fps.denominator}"
         output = ffmpeg.to_pipe(ffmpeg.media(path, r=rate).video, format="rawvideo", pix_fmt="yuv420p")
-        decode = Decode(ffmpeg.command(output), self.picture.frame_bytes)
-        chunk = list(decode)
+        decoder = Decode(ffmpeg.command(output), self.picture.frame_bytes)
+        chunk = list(decoder)
         expected = min(self.chunk, self.high - self.low - at * self.chunk)
         if len(chunk) != expected:
             raise EngineError("scratch_copy_broken", frames=len(chunk), expected=expected)
         return chunk
 
     def close(self) -> None:
-        """End what still runs."""
+        """Kill what still runs."""
         if self._decode is not None:
             self._decode.close()
         if self._writer is not None:

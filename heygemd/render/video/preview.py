@@ -1,4 +1,4 @@
-"""What the report shows of a finished video: the mouth before and after, a small picture, lips against voice."""
+"""The preview of a finished video in reports: mouths before and after, a thumbnail, lip opening against loudness."""
 
 from __future__ import annotations
 
@@ -19,61 +19,62 @@ from .decode import Picture
 
 CURVE_HZ = 25
 MOMENTS, WITHIN_S = 6, 3.0
-"""Mouths shown, and the start of the video they are taken from: decoding further would cost time for little."""
+"""Number of mouths shown, and the part of the video, from its start, that they come from: decoding more costs time."""
 MOUTH_SIDE, THUMBNAIL_HEIGHT, JPEG_QUALITY = 144, 180, 80
 SIDE_IN_EYES = 1.3
-"""Side of the square around the mouth, in distances between the outer corners of the eyes."""
-LOUD_QUANTILE = 0.97
+"""Side of the square around the mouth, in eye distances."""
+TOP_QUANTILE = 0.97
 
 
 def make_preview(
-    source: Picture, track: Track, line: Timeline, made: Picture, gaps: F32, voice: NDArray[np.float32]
+    source: Picture, track: Track, timeline: Timeline, made: Picture, openings: F32, voice: NDArray[np.float32]
 ) -> Preview:
-    """Return the evidence for the finished video `made`.
+    """Return the preview of the finished video `made`.
 
-    source, track  the source video and its face; line: which of its frames each finished frame shows
-    gaps           (T,) opening of the lips in its first frames, NaN without a face (see sync.watch)
-    voice          (N,) 16 kHz mono float32
+    source, track  the source video and its face
+    timeline       which source frame each output frame shows
+    openings       (T,) float32 opening of the lips in the first output frames, NaN without a face
+    voice          (samples,) float32 mono at 16 kHz
     """
-    seconds = len(gaps) / float(line.fps)
-    moments = _moments(gaps, track, line)
-    strip, thumbnail = _pictures(source, track, line, made, moments)
+    seconds = len(openings) / float(timeline.fps)
+    moments = _moments(openings, track, timeline)
+    strip, thumbnail = _pictures(source, track, timeline, made, moments)
     return Preview(
-        moments_s=tuple(round(moment / float(line.fps), 2) for moment in moments),
+        moments_s=tuple(round(moment / float(timeline.fps), 2) for moment in moments),
         strip=strip,
         thumbnail=thumbnail,
         curve_hz=CURVE_HZ,
-        lips=_scaled(_lips(gaps, seconds, float(line.fps))),
+        lips=_scaled(_lips(openings, seconds, float(timeline.fps))),
         voice=_scaled(loudness(voice, seconds, CURVE_HZ)),
     )
 
 
-def _moments(gaps: F32, track: Track, line: Timeline) -> list[int]:
-    """Return finished frames at which to look: spread over the start, open and closed lips in turn."""
-    count = min(len(gaps), round(WITHIN_S * line.fps))
-    seen = np.isfinite(gaps[:count]) & (track.effect_weight[line.source[:count]] > 0)
+def _moments(openings: F32, track: Track, timeline: Timeline) -> list[int]:
+    """Return up to MOMENTS output frames from the start of the video, with open and closed lips in turn."""
+    count = min(len(openings), round(WITHIN_S * timeline.fps))
+    seen = np.isfinite(openings[:count]) & (track.effect_weight[timeline.source[:count]] > 0)
     found = []
     for number, part in enumerate(np.array_split(np.arange(count), MOMENTS)):
         part = part[seen[part]]
         if len(part):
             pick = np.argmin if number % 2 else np.argmax
-            found.append(int(part[pick(gaps[part])]))
+            found.append(int(part[pick(openings[part])]))
     return found
 
 
-def _pictures(source: Picture, track: Track, line: Timeline, made: Picture, moments: list[int]) -> tuple[str, str]:
-    """Return the strip of mouths and the small picture of the first moment (or of the first frame)."""
-    shown = {moment: int(line.source[moment]) for moment in moments}
+def _pictures(source: Picture, track: Track, timeline: Timeline, made: Picture, moments: list[int]) -> tuple[str, str]:
+    """Return as base64 JPEG the strip of mouths (source above output), and the thumbnail of the first moment."""
+    shown = {moment: int(timeline.source[moment]) for moment in moments}
     boxes = {number: _around_mouth(track, number) for number in shown.values()}
     after: dict[int, Image] = {}
     thumbnail = ""
-    with ThreadPoolExecutor(1) as beside:
-        coming = beside.submit(_before, source, boxes)
+    with ThreadPoolExecutor(1) as pool:
+        before_mouths = pool.submit(_before, source, boxes)
         for moment, frame in decode.chosen_frames(made, moments or [0]):
             thumbnail = thumbnail or _jpeg(_small(compositing.crop(frame, made, (0, 0, made.width, made.height))))
             if moments:
                 after[moment] = _mouth(compositing.crop(frame, made, boxes[shown[moment]]))
-        before = coming.result()
+        before = before_mouths.result()
     pairs = [np.vstack([before[shown[moment]], mouth]) for moment, mouth in after.items() if shown[moment] in before]
     return _jpeg(np.hstack(pairs)) if pairs else "", thumbnail
 
@@ -84,7 +85,7 @@ def _before(source: Picture, boxes: dict[int, compositing.Box]) -> dict[int, Ima
 
 
 def _around_mouth(track: Track, number: int) -> compositing.Box:
-    """Return an even square around the mouth, inside the frame."""
+    """Return an even square around the mouth within the frame."""
     points = track.points(number, number + 1)[0, :, :2]
     side = SIDE_IN_EYES * float(eye_distance(points))
     side = int(min(max(side, 16), track.width, track.height)) // 2 * 2
@@ -109,17 +110,17 @@ def _jpeg(image: Image) -> str:
     return base64.b64encode(data.tobytes()).decode()
 
 
-def _lips(gaps: F32, seconds: float, fps: float) -> F32:
-    """Return the gaps at CURVE_HZ; where no face was seen there is none."""
+def _lips(openings: F32, seconds: float, fps: float) -> F32:
+    """Return the openings at CURVE_HZ, NaN without a face."""
     times = (np.arange(int(seconds * CURVE_HZ)) + 0.5) / CURVE_HZ
-    return gaps[np.minimum((times * fps).astype(int), len(gaps) - 1)] if len(gaps) else gaps
+    return openings[np.minimum((times * fps).astype(int), len(openings) - 1)] if len(openings) else openings
 
 
 def _scaled(signal: NDArray[np.floating]) -> tuple[float | None, ...]:
-    """Return the curve between 0 and 1, a few peaks cut; None for what is not known."""
+    """Return the curve scaled to 0..1, values above TOP_QUANTILE clipped; None for NaN."""
     known = signal[np.isfinite(signal)]
     if not len(known):
         return ()
-    low, high = float(known.min()), float(np.quantile(known, LOUD_QUANTILE))
+    low, high = float(known.min()), float(np.quantile(known, TOP_QUANTILE))
     scaled = np.clip((signal - low) / max(high - low, 1e-9), 0, 1)
     return tuple(round(float(v), 3) if np.isfinite(v) else None for v in scaled)

@@ -1,4 +1,4 @@
-"""Which source frame each frame of the output shows, for every way in which voice and video can differ in length."""
+"""Maps output frames to source frames when voice and video differ in length."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from ..scene import Finding, Timeline
 
 
 def frame_count(seconds: Fraction, fps: Fraction) -> int:
-    """Return how many frames cover `seconds` of voice."""
+    """Return how many frames cover `seconds`: at least 1, rounded up."""
     return max(1, math.ceil(seconds * fps))
 
 
 def build_timeline(
     frames: int, fps: Fraction, voice_s: Fraction, longer: AudioLonger, shorter: AudioShorter
 ) -> tuple[Timeline, list[Finding]]:
-    """Lay `frames` source frames (at least 1) under a voice of `voice_s` seconds."""
+    """Return which of `frames` source frames (at least 1) each output frame shows, and findings about the lengths.
+
+    longer   policy when the voice is longer than the video · shorter  when it is shorter
+    """
     wanted = frame_count(voice_s, fps)
     video_s = round(float(frames / fps), 2)
     facts = {"voice_s": round(float(voice_s), 2), "video_s": video_s}
@@ -32,9 +35,12 @@ def build_timeline(
     return Timeline(fps, np.arange(count, dtype=np.int32)), found
 
 
-def clip_findings(findings: list[Finding], line: Timeline) -> list[Finding]:
-    """Return the findings about what the output shows; their "ranges" [[start_s, stop_s], ...] end where it ends."""
-    end_s = (int(line.source.max()) + 1) / float(line.fps)
+def clip_findings(findings: list[Finding], timeline: Timeline) -> list[Finding]:
+    """Return the findings that concern source frames that are shown.
+
+    "ranges" [[start_s, stop_s], ...] are cut where the shown part of the source ends; a finding without any left goes.
+    """
+    end_s = (int(timeline.source.max()) + 1) / float(timeline.fps)
     kept = []
     for finding in findings:
         ranges = finding.fields.get("ranges")
@@ -52,7 +58,7 @@ def _extended(frames: int, wanted: int, longer: AudioLonger) -> NDArray[np.int32
         index %= frames
     elif longer == "hold":
         index = np.minimum(index, frames - 1)
-    elif longer == "pingpong" and frames > 1:  # the end frames are not shown twice: period 2N - 2
+    elif longer == "pingpong" and frames > 1:  # the first and last frame are not shown twice: period 2N - 2
         index %= 2 * frames - 2
         index = np.minimum(index, 2 * frames - 2 - index)
     elif longer == "pingpong":

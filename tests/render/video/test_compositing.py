@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from heygemd.config.schema import Limits
 from heygemd.render.frame_router import FrameRouter
 from heygemd.render.scene import Patch, Timeline, Track
-from heygemd.render.video import compositing, decode
+from heygemd.render.video import color, compositing, decode
 
 from ... import media_factory
 from ..tint import Tint
@@ -33,11 +33,11 @@ def whole(value: float) -> NDArray[np.float32]:
     return np.full((BOX[3] - BOX[1], BOX[2] - BOX[0]), value, np.float32)
 
 
-@pytest.mark.parametrize("matrix", compositing.LUMA_WEIGHTS)
+@pytest.mark.parametrize("matrix", color.LUMA_WEIGHTS)
 @pytest.mark.parametrize("full", [False, True])
 def test_known_colours(picture: decode.Picture, matrix: str, full: bool) -> None:
     """White, black and grey have no chroma; the colour that comes out gives the samples that went in."""
-    there = compositing.to_yuv(matrix, full)
+    there = color.to_yuv(matrix, full)
     assert np.allclose(there @ [255, 255, 255, 1], [255, 128, 128] if full else [235, 128, 128])
     assert np.allclose(there @ [0, 0, 0, 1], [0, 128, 128] if full else [16, 128, 128])
     frame = np.empty(picture.frame_bytes, np.uint8)

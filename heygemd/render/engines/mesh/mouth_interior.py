@@ -64,9 +64,9 @@ def _teeth() -> tuple[F32, F32]:
     across = np.clip((np.abs(x) - left) / np.maximum(right - left, 1e-3), 0, 1) * 2 - 1
     shorter = np.array([0.0, 0.0, 0.008, 0.003, 0.012, 0.02])[np.clip(tooth, 0, 5)]
     edge = TEETH_SHOWN - arch - shorter - 0.006 * across**4
-    cover = np.clip((edge - y) / TEETH_EDGE, 0, 1) * np.clip((0.24 - np.abs(x)) / 0.12, 0, 1)
+    alpha = np.clip((edge - y) / TEETH_EDGE, 0, 1) * np.clip((0.24 - np.abs(x)) / 0.12, 0, 1)
     light = (1 - 0.25 * np.abs(across) ** 6) * np.exp(-14.0 * x * x) * np.clip(0.75 + 8 * (edge - y), 0.75, 1)
-    return cover.astype(np.float32), np.clip(light, 0.15, 1).astype(np.float32)
+    return alpha.astype(np.float32), np.clip(light, 0.15, 1).astype(np.float32)
 
 
 def light_colour(skin_bgr: NDArray[np.floating]) -> F32:
@@ -90,7 +90,7 @@ def paint(open_by: float) -> F32:
 def _painted(steps: int) -> F32:
     open_by = steps * STEP
     x, y = _grid()
-    cover, light = _teeth()
+    alpha, light = _teeth()
     picture = np.broadcast_to(CAVITY_BGR, (*x.shape, 3)).copy()
     deep = np.exp(-((x / 0.16) ** 2) - ((y - 0.3 * open_by) / max(0.4 * open_by, 0.02)) ** 2)
     picture *= ((1 - 2.5 * x * x).clip(0.3, 1) * (1 - (1 - THROAT) * deep))[..., None]
@@ -101,7 +101,7 @@ def _painted(steps: int) -> F32:
     reach = 0.85 * min(1.0, open_by / 0.1)
     picture += (tongue * reach)[..., None] * (TONGUE_BGR * shade[..., None] - picture)
     lit = DIM + (1 - DIM) * min(max((open_by - LIT_FROM) / (LIT_FULL - LIT_FROM), 0.0), 1.0)
-    picture += cover[..., None] * (TEETH_BGR * (lit * light)[..., None] - picture)
+    picture += alpha[..., None] * (TEETH_BGR * (lit * light)[..., None] - picture)
     return np.asarray(picture, np.float32)
 
 

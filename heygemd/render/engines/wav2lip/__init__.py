@@ -1,4 +1,4 @@
-"""The Wav2Lip engine: the public network, its defects in use mended."""
+"""The Wav2Lip engine: the public network, with the defects of its reference program corrected."""
 
 from .engine import Wav2LipEngine
 
