@@ -92,7 +92,7 @@ def _log_to(report: object) -> None:
 
 
 def _limit_threads() -> None:
-    """Leave cores to ffmpeg, which decodes and encodes beside the engine; the threads that feed it must not wait long."""
+    """Leave cores to ffmpeg, which decodes and encodes beside the engine; threads that feed it must not wait long."""
     sys.setswitchinterval(SWITCH_S)
     cores = len(os.sched_getaffinity(0))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores - 1)))

@@ -25,7 +25,7 @@ from .base import FileEngine
 
 CRF = 10
 MISSING_S = 0.5
-"""A result may end this much early (the original Wav2Lip drops a tenth of a second); its last frame is then repeated."""
+"""A result may end this much early (the original Wav2Lip drops a tenth of a second); its last frame is repeated."""
 ASPECT_TOLERANCE = 0.02
 BLOCK_SAMPLES = 1 << 20
 UNTAGGED_MATRIX = "smpte170m"
