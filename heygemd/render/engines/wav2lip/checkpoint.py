@@ -1,4 +1,4 @@
-"""A Wav2Lip checkpoint from disk, in any layout that is about, or one sentence on what the file is instead.
+"""Loads a Wav2Lip checkpoint in any layout in use, or finds out what the file is instead.
 
 Nothing in a file is ever run: PyTorch's own reader admits tensors and plain containers only, and the reader of
 TorchScript archives here knows no more.
@@ -31,20 +31,20 @@ TYPES = {
     "DoubleStorage": torch.float64,
     "LongStorage": torch.int64,
 }
-STRANGERS = {
+OTHER_CHECKPOINTS = {
     "binary_pred.": "weights_discriminator",
     "face_decoder_blocks.": "weights_other_size",
     "face_encoder.": "weights_sync_expert",
     "conv1_1.": "weights_face_detector",
 }
-"""Start of a name that gives away what else a file is; the first that fits."""
+"""Prefix of a tensor's name that identifies another kind of checkpoint, and its error code; the first match counts."""
 
 
 def load(path: Path) -> State:
     """Return the generator's state dict, names without `module.`.
 
     Raises NotInstalled(code, path=...): what file_type says of a file that is not PyTorch's, "weights_damaged",
-    "weights_code" (more than tensors, refused unread), one of STRANGERS, or "weights_other".
+    "weights_code" (more than tensors, refused unread), one of OTHER_CHECKPOINTS, or "weights_other".
     """
     kind = file_type.require_torch_file(path)
     try:
@@ -56,7 +56,7 @@ def load(path: Path) -> State:
         raise _wrong(path, "weights_code" if "GLOBAL" in str(error) else "weights_damaged", str(error)) from None
     except MemoryError:
         raise
-    except Exception as error:  # whatever a broken file makes the readers stumble over
+    except Exception as error:  # a broken file can make the readers raise anything
         raise _wrong(path, "weights_damaged", f"{type(error).__name__}: {error}") from None
     _check(path, state)
     return state
@@ -67,7 +67,7 @@ def _wrong(path: Path, code: str, detail: str = "") -> NotInstalled:
 
 
 def _flat(content: object) -> State:
-    """Return the tensors by name, whether they lie bare or beside an optimizer's."""
+    """Return the tensors by name, whether the file holds a bare state dict or a training checkpoint."""
     found = content.get("state_dict", content) if isinstance(content, Mapping) else {}
     pairs = found.items() if isinstance(found, Mapping) else ()
     return {str(name).removeprefix("module."): value for name, value in pairs if isinstance(value, Tensor)}
@@ -75,18 +75,18 @@ def _flat(content: object) -> State:
 
 def _check(path: Path, state: State) -> None:
     wanted = expected_shapes()
-    counters = tuple(key for key, axes in BATCH_NORM.items() if not axes)  # some who save again drop these
+    counters = tuple(key for key, axes in BATCH_NORM.items() if not axes)  # some re-saved files lack these
     missing = [name for name in wanted if name not in state and not name.endswith(counters)]
     if not missing and all(tuple(state[name].shape) == shape for name, shape in wanted.items() if name in state):
         return
-    for start, kind in STRANGERS.items():
+    for start, kind in OTHER_CHECKPOINTS.items():
         if any(name.startswith(start) for name in state):
             raise _wrong(path, kind, f"lacks {missing[:3]}")
     raise _wrong(path, "weights_other", f"holds {sorted(state)[:3]}")
 
 
 class _Module:
-    """Stands for any class of a TorchScript archive: attributes, no behaviour."""
+    """Stands in for any class of a TorchScript archive: attributes, no behaviour."""
 
     fields: Mapping[str, Any] = MappingProxyType({})
 

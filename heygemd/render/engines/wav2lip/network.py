@@ -1,4 +1,4 @@
-"""Wav2Lip's generator: sixteen mel frames and a face with its lower half hidden in, the face speaking them out.
+"""Wav2Lip's generator: in, sixteen mel frames and a face with its lower half masked; out, the face speaking them.
 
 Prajwal et al. 2020, arXiv:2008.10010. Batch norm is folded into the convolutions before it, which changes nothing but
 speed. The layers are listed under the names that the public checkpoints use.
@@ -19,11 +19,11 @@ BATCH_NORM = {"weight": 1, "bias": 1, "running_mean": 1, "running_var": 1, "num_
 EPSILON = 1e-5
 CROPPED_BLOCK, CROPPED_ROWS = 3, 3
 LOWER_TOP = 39
-"""First exact row of a lower face: the cut, made where the picture is 12 pixels high, costs later blocks rows too."""
+"""First exact row of a lower face: cropping, done where the image is 12 pixels high, costs rows in later blocks, too."""
 
 
 class Layer(NamedTuple):
-    """One convolution with its batch norm and ReLU; `up`: transposed, doubling the picture unless stride is 1."""
+    """One convolution with its batch norm and ReLU; `up`: transposed, doubling the image unless stride is 1."""
 
     inputs: int
     outputs: int
@@ -72,9 +72,9 @@ BLOCKS: dict[str, list[list[Layer]]] = {
     ],
     "output_block": [[Layer(80, 32)]],
 }
-"""All layers; a block's picture is kept for the decoder."""
+"""All layers; the decoder uses the output of every face encoder block."""
 FLAT = ("audio_encoder", "output_block")
-"""Of one block only, so its number is not part of the names."""
+"""Parts of one block only: its number is not in the names."""
 LAST = "output_block.1"
 
 
