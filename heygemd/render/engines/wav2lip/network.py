@@ -19,7 +19,7 @@ BATCH_NORM = {"weight": 1, "bias": 1, "running_mean": 1, "running_var": 1, "num_
 EPSILON = 1e-5
 CROPPED_BLOCK, CROPPED_ROWS = 3, 3
 LOWER_TOP = 39
-"""First exact row of a lower face: cropping, done where the image is 12 pixels high, costs rows in later blocks, too."""
+"""First exact row of a lower face: cropping where the image is 12 pixels high costs rows in later blocks, too."""
 
 
 class Layer(NamedTuple):
