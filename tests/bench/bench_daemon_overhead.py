@@ -25,6 +25,7 @@ from typing import Any
 from heygemd.cli import render_one
 from heygemd.config import loader, schema
 from heygemd.daemon import service
+from heygemd.daemon.executors import factory
 from heygemd.daemon.executors.base import Executor
 from heygemd.protocol import Progress, Result
 from heygemd.storage import transfer
@@ -79,7 +80,7 @@ def seconds() -> tuple[float, float, float]:
 def measure_daemon(root: Path, folders: int, videos: int) -> None:
     site = Site(root)
     made = drop(site, folders, videos)
-    service.executor = lambda _: FakeExecutor(made)  # type: ignore[assignment]
+    factory.create = lambda _: FakeExecutor(made)
     before = seconds()
     status = service.run(loader.load(site.config), site.config, once=True)
     wall, own, probes = (after - first for after, first in zip(seconds(), before, strict=True))

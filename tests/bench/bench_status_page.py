@@ -52,7 +52,7 @@ def main(jobs: int) -> None:
 
         wrote = milliseconds(write)
     sizes = ", ".join(f"{name} {len(data) / 1024:.0f} KiB" for name, data in content.items())
-    print(f"{jobs} jobs: {made:.1f} ms of processor time to make, {wrote:.1f} ms to write ({sizes})")
+    print(f"{jobs} jobs: {made:.1f} ms of CPU time to make, {wrote:.1f} ms to write ({sizes})")
 
 
 if __name__ == "__main__":

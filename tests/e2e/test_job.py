@@ -85,7 +85,7 @@ def test_waiting_is_explained_in_the_folder_and_the_note_goes_away(site, media):
     assert "voice recording is missing" in note.read_text("utf-8-sig")
     assert "缺少录音" in note.read_text("utf-8-sig")
     wait_for((site.share / "inbox" / LOOSE_NOTE).exists, "loose note")
-    assert any("Lying loose: loose.mp4" in j["text"]["en"] for j in site.status()["waiting"]), site.status()
+    assert any("are not processed: loose.mp4" in j["text"]["en"] for j in site.status()["waiting"]), site.status()
     (site.share / "inbox" / "loose.mp4").unlink()
     wait_for(lambda: not (site.share / "inbox" / LOOSE_NOTE).exists(), "the note gone")
 
@@ -230,7 +230,7 @@ def test_presenters_kept_in_the_share_are_used_by_name(site, media):
     assert digest(templates / "Anna.mp4") == before
     assert sorted(p.name for p in (done / "originals").iterdir()) == ["voice.m4a"]
     why = (site.finished("wrong", "failed") / WHY_NOTE).read_text("utf-8-sig")
-    assert "There are: Anna." in why
+    assert "Available: Anna." in why
     (done / "Anna.mp4").unlink()
     done.rename(site.share / "inbox" / "named")
     assert (site.finished("named") / "Anna.mp4").exists()

@@ -99,6 +99,6 @@ def test_a_video_that_ends_the_daemon_twice_is_given_up(site, media):
         assert site.start(fault="copy-in").wait(60 * PATIENCE) == -signal.SIGKILL, round_
     site.start()
     failed = site.finished("j", "failed")
-    assert "stopped 2 times" in (failed / WHY_NOTE).read_text("utf-8-sig")
+    assert "interrupted 2 times" in (failed / WHY_NOTE).read_text("utf-8-sig")
     site.ledger.check()
     wait_for(lambda: site.status()["recent"], "history")

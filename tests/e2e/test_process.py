@@ -66,7 +66,7 @@ def test_a_second_daemon_is_refused_with_a_clear_message(site):
     wait_for(lambda: "READY=1" in site.notifications, "READY")
     second = site.start()
     assert second.wait(20) == Exit.SECOND_DAEMON
-    assert "another heygemd already runs" in (site.root / "stderr").read_text()
+    assert "another heygemd is running" in (site.root / "stderr").read_text()
 
 
 @pytest.mark.fault("F27")
@@ -96,7 +96,7 @@ def test_sighup_reads_the_settings_again_and_a_mistake_changes_nothing(site):
     wait_for(lambda: "READY=1" in site.notifications, "READY")
     site.configure(render={"crf": 30})
     process.send_signal(signal.SIGHUP)
-    wait_for(lambda: "settings reloaded" in site.log(), "reload")
+    wait_for(lambda: "configuration reloaded" in site.log(), "reload")
     site.config.write_text("[render]\ncrf = 99\n")
     process.send_signal(signal.SIGHUP)
     wait_for(lambda: "not reloaded" in site.log(), "refusal")

@@ -103,7 +103,7 @@ def test_start_status_reload_and_stop(system: System) -> None:
     # A mistake in the configuration is logged as an error and changes nothing.
     system.run("sh", "-c", f"printf '[render]\\ncrf = 99\\n' >> {CONFIG}")
     system.run("systemctl", "reload", "heygemd")
-    until(lambda: "settings not reloaded" in journal(system, "-p", "err"), system)
+    until(lambda: "configuration not reloaded" in journal(system, "-p", "err"), system)
     assert "serves" not in journal(system, "-p", "err")
     assert "serves" in journal(system)
 

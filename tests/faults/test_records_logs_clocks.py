@@ -80,7 +80,7 @@ def test_a_clock_that_jumps_while_a_job_is_rendered_and_waits_for_its_retry(faul
     faulty.configure(attempts={"retry_backoff_s": [2.0]})
     faulty.healthy("j")
     faulty.start(fault="render:kill", **clock.environment)
-    wait_for(lambda: "again in 2 s" in faulty.log(), "first attempt")
+    wait_for(lambda: "retrying in 2 s" in faulty.log(), "first attempt")
     clock.jump(jump)
     faulty.finished("j")
     assert faulty.records()[0]["videos"][0]["attempts"] == 2

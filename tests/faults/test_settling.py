@@ -45,7 +45,7 @@ def test_an_interrupted_copy_is_waited_for_unless_staff_say_ready(faulty, media)
         (folder / "ben.mp4").write_bytes(half)
         faulty.ledger.note(folder)
     faulty.start()
-    stopped = ['"ben.mp4" is not complete, and nothing has been added to it for a while'] * 2
+    stopped = ['"ben.mp4" is incomplete and has stopped growing'] * 2
     said = lambda: [j["text"]["en"].split(":")[0] for j in faulty.status()["waiting"] if j["text"]]  # noqa: E731
     wait_for(lambda: said() == stopped, "both wait for ben")
     resumed, given_up = folders
@@ -55,7 +55,7 @@ def test_an_interrupted_copy_is_waited_for_unless_staff_say_ready(faulty, media)
     assert sorted(p.name for p in faulty.finished("resumed").glob("*.mp4")) == ["anna.mp4", "ben.mp4"]
     done = faulty.finished("given up")
     assert [p.name for p in done.glob("*.mp4")] == ["anna.mp4"]
-    assert '"ben.mp4" is not complete' in (done / WHY_NOTE).read_text("utf-8-sig")
+    assert '"ben.mp4" is incomplete' in (done / WHY_NOTE).read_text("utf-8-sig")
     faulty.check()
 
 

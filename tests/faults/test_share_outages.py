@@ -138,7 +138,7 @@ def test_a_read_only_done_is_explained_and_used_once_fixed(foreign, media):  # n
     own(foreign.drop("j", voice__m4a=media.voice, anna__mp4=media.face), 0o2770)
     (foreign.share / "done").chmod(0o555)
     foreign.start()
-    wait_for(lambda: "set aside" in foreign.log(), "set aside")
+    wait_for(lambda: "backing off" in foreign.log(), "backing off")
     page = foreign.share / "status.js"
     wait_for(lambda: "The service is not allowed to move the folder" in page.read_text(), "the page says so")
     (foreign.share / "done").chmod(0o2770)

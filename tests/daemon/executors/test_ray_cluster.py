@@ -105,7 +105,7 @@ def test_a_node_with_other_weights_is_not_used_and_said(site: LedgerSite, media:
         site.start()
         site.drop("j", voice__m4a=media.voice, anna__mp4=media.face)
         wait_for(lambda: site.status()["state"] == "paused", "a pause")
-        assert "other weights (package)" in site.status()["detail"]["en"]
+        assert "Differences: package" in site.status()["detail"]["en"]
         os.environ["PYTHONPATH"] = str(CHECKOUT)
         started.add_node(num_cpus=1)
         site.finished("j")

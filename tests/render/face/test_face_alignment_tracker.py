@@ -223,7 +223,7 @@ def test_a_second_voice_takes_the_track_from_the_cache(
         chosen = create_tracker("face-alignment", made, "cpu", detector)  # type: ignore[arg-type]
         folder.mkdir()
         cache, phases = Cache(tmp_path / "cache", 1 << 30), Phases(lambda event: None)
-        found = analysis.analyse(picture, "digest", None, chosen, 0.1, cache, folder, phases)
+        found = analysis.track_video(picture, "digest", None, chosen, 0.1, cache, folder, phases)
         return found.track.points(0, 15)
 
     first, again = analyse("s3fd", tmp_path / "1"), analyse("s3fd", tmp_path / "2")
