@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator
 from typing import Generic, TypeVar
 
@@ -19,16 +20,32 @@ class _End:
     """Follows the last item in a queue."""
 
 
-class Prefetch(Generic[T]):
+class _Stage(ABC, Generic[T]):
+    """A thread, and the bounded queue between it and its caller."""
+
+    def __init__(self, name: str, size: int) -> None:
+        self._queue: queue.Queue[T | _End] = queue.Queue(size)
+        self._error: BaseException | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    @abstractmethod
+    def _run(self) -> None:
+        """Work until the end, or until `_stop` is set; keep what is raised in `_error`."""
+
+    def close(self) -> None:
+        """Abort the work if it has not ended, and wait for the thread."""
+        self._stop.set()
+        self._thread.join()
+
+
+class Prefetch(_Stage[T]):
     """Runs an iterator in its own thread, at most `size` items ahead; iterating raises what `source` raised."""
 
     def __init__(self, source: Iterator[T], size: int) -> None:
         self._source = source
-        self._queue: queue.Queue[T | _End] = queue.Queue(size)
-        self._error: BaseException | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="prefetch", daemon=True)
-        self._thread.start()
+        super().__init__("prefetch", size)
 
     def _run(self) -> None:
         try:
@@ -57,22 +74,13 @@ class Prefetch(Generic[T]):
         if self._error is not None:
             raise self._error
 
-    def close(self) -> None:
-        """Stop the thread and wait for it."""
-        self._stop.set()
-        self._thread.join()
 
-
-class BackgroundSink(Generic[T]):
+class BackgroundSink(_Stage[T]):
     """Runs `work` in its own thread over the items that are `put`, at most `size` items behind."""
 
     def __init__(self, work: Callable[[Iterator[T]], None], size: int) -> None:
         self._work = work
-        self._queue: queue.Queue[T | _End] = queue.Queue(size)
-        self._error: BaseException | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="background-sink", daemon=True)
-        self._thread.start()
+        super().__init__("background-sink", size)
 
     def _run(self) -> None:
         try:
@@ -107,8 +115,3 @@ class BackgroundSink(Generic[T]):
         self._thread.join()
         if self._error is not None:
             raise self._error
-
-    def close(self) -> None:
-        """Abort the work if it has not ended, and wait for the thread."""
-        self._stop.set()
-        self._thread.join()

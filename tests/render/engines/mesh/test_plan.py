@@ -1,0 +1,38 @@
+"""Speaking style and expression, from made-up motion."""
+
+import numpy as np
+import pytest
+
+from heygemd.render.engines.mesh import plan
+from heygemd.render.engines.mesh.mouth_calibration import MouthMotion
+from heygemd.render.face.mouth_params import MOUTH_PARAMS, OPEN, UPPER, WIDTH
+from heygemd.render.face.pose import Pose
+
+FRAMES = 200
+
+
+def motion(opening: np.ndarray) -> MouthMotion:
+    params = np.tile(np.float32([0, 0.55, 1.3, 0.65, 0.9]), (FRAMES, 1))
+    params[:, OPEN] = opening
+    upright = np.tile(np.eye(3, dtype=np.float32), (FRAMES, 1, 1))
+    pose = Pose(np.ones(FRAMES, np.float32), upright, np.zeros((FRAMES, 3), np.float32))
+    return MouthMotion(params, pose, np.ones(FRAMES, np.int32))
+
+
+def test_of_a_silent_presenter_nothing_is_known() -> None:
+    style = plan.speaking_style(np.zeros((5, 6), np.float32), motion(np.full(FRAMES, 0.01)))
+    assert style == pytest.approx((plan.SILENT_GAIN, plan.USUAL_WIDEST))
+
+
+def test_who_opens_wider_speaks_larger() -> None:
+    swing = 0.5 - 0.5 * np.cos(np.arange(FRAMES) / 3)
+    small, large = (plan.speaking_style(np.zeros((5, 6), np.float32), motion(size * swing)) for size in (0.11, 0.3))
+    assert small[0] < large[0] and plan.MIN_WIDEST <= small[1] < large[1]
+
+
+def test_a_smile_is_kept_and_speech_is_not() -> None:
+    closed = np.tile(np.float32([0, 0.5, 1.3, 0.6, 0.9]), (FRAMES, 1))
+    offset = plan.expression_offset(motion(np.full(FRAMES, 0.2)), closed, 25.0)
+    kept = [WIDTH, UPPER]
+    assert np.allclose(offset[:, kept], 0.05, atol=1e-6)
+    assert not offset[:, [k for k in range(len(MOUTH_PARAMS)) if k not in kept]].any()
