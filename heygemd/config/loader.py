@@ -6,7 +6,6 @@ The file must lie outside the share: whoever can write to the share must not be 
 from __future__ import annotations
 
 import difflib
-import fnmatch
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
@@ -22,17 +21,6 @@ DEFAULT_PATH = Path("/etc/heygemd/config.toml")
 MAX_MISTAKES, MAX_MISTAKE_CHARS = 20, 300
 SECRET = "notify.urls"
 """Holds passwords: its value is never shown, not even in a mistake."""
-RENAMED = {
-    "people": "pages",
-    "render.min_face_share": "min_face_fraction",
-    "render.command.*.fresh": "scratch_folders",
-    "retention.archive": "archive_folder",
-    "retention.deed": "action",
-    "work.ray.max_losses": "max_node_losses",
-    "work.ray.silent_s": "node_timeout_s",
-}
-"""Old keys (patterns of the full key) and their new names."""
-
 M = TypeVar("M", bound=Section)
 
 
@@ -107,9 +95,6 @@ def _mistake(model: type[Section], error: ErrorDetails) -> str:
 
 def unknown_setting(key: str, allowed: Iterable[str]) -> str:
     """Return one line about a key that does not exist; `allowed`: the names at its place."""
-    for old, new in RENAMED.items():
-        if fnmatch.fnmatchcase(key, old):
-            return f"{key}: was renamed to {new}"
     allowed = list(allowed)
     return f"{key}: unknown setting{_did_you_mean(key.rpartition('.')[2], allowed)}; allowed: {', '.join(allowed)}"
 

@@ -1,4 +1,4 @@
-"""Whether a media file is complete or still being copied, judged by its headers and its tail alone.
+"""Whether a media file is complete or still being copied, read from its headers and its tail alone.
 
 ffprobe cannot tell: a preallocated, half-written file probes without an error, and half of a WAV decodes as silence.
 """

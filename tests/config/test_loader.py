@@ -124,19 +124,6 @@ def test_all_mistakes_are_reported_at_once_with_help(tmp_path: Path) -> None:
     assert "did you mean 'paths'" in by_key["pathes"]
 
 
-@pytest.mark.parametrize(
-    ("text", "mistake"),
-    [
-        ('[people]\nlanguages = ["zh"]\n', "people: was renamed to pages"),
-        ('[retention]\ndeed = "delete"\n', "retention.deed: was renamed to action"),
-        ('[render.command.mine]\nargv = ["{audio}", "{output}"]\nfresh = ["temp"]\n', "was renamed to scratch_folders"),
-    ],
-)
-def test_a_renamed_key_says_its_new_name(tmp_path: Path, text: str, mistake: str) -> None:
-    (line,) = mistakes(tmp_path, text)
-    assert line.endswith(mistake)
-
-
 def test_allowed_values_are_named(tmp_path: Path) -> None:
     (line,) = mistakes(tmp_path, '[render]\naudio_longer = "bounce"\n')
     for value in ("pingpong", "loop", "hold", "trim"):

@@ -108,7 +108,7 @@ def test_what_is_no_file(tmp_path: Path, movie: Path) -> None:
 
 
 def test_only_headers_and_tail_are_read(tmp_path: Path) -> None:
-    """A sparse file of 40 GiB is judged at once: a whole read would end in the test's timeout."""
+    """A sparse file of 40 GiB is classified at once: a whole read would end in the test's timeout."""
     head = media_factory.audio(tmp_path / "a.wav").read_bytes()
     at, size = head.index(b"data") + 4, 3 << 30
     with open(tmp_path / "big.wav", "wb") as file:

@@ -22,7 +22,7 @@ OPTIONS = {
     "smaller": ["-s", "80x60"],
     "other shape": ["-s", "160x60"],
 }
-"""What ffmpeg is told in the modes that make a video."""
+"""Options for ffmpeg in the modes that make a video."""
 RED = "drawbox=x=iw/3:y=ih/2:w=iw/3:h=ih/4:t=fill:color=red"
 
 

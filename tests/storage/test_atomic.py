@@ -1,4 +1,4 @@
-"""Local files appear whole or not at all, and their faults are told as those of a local disk."""
+"""Local files appear whole or not at all, and their faults are reported as those of a local disk."""
 
 import errno
 import hashlib

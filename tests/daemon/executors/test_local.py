@@ -43,14 +43,14 @@ class Place:
         self.executor: Executor
 
     def run(self, story: Callable[[Place], Awaitable[Any]]) -> Any:
-        async def told() -> Any:
+        async def with_executor() -> Any:
             self.executor = factory.create(self.config)
             try:
                 return await story(self)
             finally:
                 await self.executor.close()
 
-        return asyncio.run(told())
+        return asyncio.run(with_executor())
 
     async def render(
         self, voice: Path, video: Path, name: str = "a", report: Callable[[Event], None] = lambda _: None

@@ -40,13 +40,13 @@ def test_the_output_covers_the_voice_to_the_frame(fps: str) -> None:
     assert frames / rate >= voice_s > (frames - 1) / rate
 
 
-def test_nothing_is_told_of_what_the_output_does_not_show() -> None:
+def test_nothing_is_reported_that_the_output_does_not_show() -> None:
     line, _ = timeline.build_timeline(100, Fraction(10), Fraction(4), "pingpong", "cut")
-    told = [
+    found = [
         Finding("face_turned", {"ranges": [[1.0, 2.0], [3.5, 6.0], [7.0, 8.0]]}),
         Finding("no_face_ranges", {"ranges": [[5.0, 6.0]]}),
         Finding("below_720p", {"height": 480}),
     ]
-    turned, low = timeline.clip_findings(told, line)
+    turned, low = timeline.clip_findings(found, line)
     assert turned == Finding("face_turned", {"ranges": [[1.0, 2.0], [3.5, 4.0]]})
     assert low.code == "below_720p"

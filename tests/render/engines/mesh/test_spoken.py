@@ -1,4 +1,4 @@
-"""A voice through the real engine onto a real face, judged by tracking the rendered frames again."""
+"""A voice through the real engine onto a real face, measured by tracking the rendered frames again."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Every layout of a Wav2Lip checkpoint is read; every other file is told in one sentence, and nothing of it is run."""
+"""Every layout of a Wav2Lip checkpoint is read; every other file is reported in a sentence and nothing of it is run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wav2Lip: within rounding of the reference where that is wanted, its defects mended where not."""
+"""Wav2Lip: in compat mode within rounding of the reference, otherwise with its defects corrected."""
 
 from __future__ import annotations
 
