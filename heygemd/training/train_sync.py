@@ -43,8 +43,8 @@ class Pair(NamedTuple):
 def synthetic_pairs(examples: Sequence[Example]) -> list[Pair]:
     """Return pairs of synthesised speech and its known lips."""
     long = [e for e in examples if len(e.lips) > CROP_FRAMES + 2 * REACH]
-    heard = [(features.log_mel(e.sound), movement(e.lips)) for e in long]
-    return [Pair(features.normalise(mel, features.energy_vad(mel)), moved) for mel, moved in heard]
+    features_and_movement = [(features.log_mel(e.sound), movement(e.lips)) for e in long]
+    return [Pair(features.normalise(mel, features.energy_vad(mel)), moved) for mel, moved in features_and_movement]
 
 
 def real_pairs(clips: Sequence[Clip]) -> list[Pair]:
@@ -80,13 +80,13 @@ def train(sources: Sequence[list[Pair]], steps: int, seed: int = 0, net: SyncNet
 
 def loss(net: SyncNet, mel: Tensor, moved: Tensor) -> Tensor:
     """Return the cross-entropy of the true shift among all, plus half that of the true voice among the batch's."""
-    heard, seen = net.voice(mel), net.mouth(moved)
-    inner = heard[:, :, REACH:-REACH]
+    voice, mouth = net.voice(mel), net.mouth(moved)
+    inner = voice[:, :, REACH:-REACH]
     length, sharpness = inner.shape[2], net.sharpness.exp()
     lags = range(2 * REACH + 1)
-    curve = torch.stack([(inner * seen[:, :, k : k + length]).mean((1, 2)) for k in lags], 1)
+    curve = torch.stack([(inner * mouth[:, :, k : k + length]).mean((1, 2)) for k in lags], 1)
     true_shift = torch.full((len(mel),), REACH)
-    others = torch.einsum("nct,mct->nm", inner, seen[:, :, REACH:-REACH]) / (inner.shape[1] * length)
+    others = torch.einsum("nct,mct->nm", inner, mouth[:, :, REACH:-REACH]) / (inner.shape[1] * length)
     shifted = nn.functional.cross_entropy(curve * sharpness, true_shift, label_smoothing=0.05)
     return shifted + 0.5 * nn.functional.cross_entropy(others * sharpness, torch.arange(len(mel)))
 

@@ -74,9 +74,9 @@ def _speech_with_pauses(voices: Sequence[F32], rng: np.random.Generator) -> F32:
 
 
 def _excerpt(behind: Sequence[F32], rng: np.random.Generator) -> F32:
-    whole = behind[int(rng.integers(len(behind)))]
-    start = int(rng.integers(max(1, len(whole) - EXAMPLE_S * RATE_HZ)))
-    return np.resize(whole[start : start + EXAMPLE_S * RATE_HZ], EXAMPLE_S * RATE_HZ)
+    recording = behind[int(rng.integers(len(behind)))]
+    start = int(rng.integers(max(1, len(recording) - EXAMPLE_S * RATE_HZ)))
+    return np.resize(recording[start : start + EXAMPLE_S * RATE_HZ], EXAMPLE_S * RATE_HZ)
 
 
 def train(examples: Sequence[VadExample], steps: int, seed: int = 0) -> VadNet:
@@ -114,5 +114,5 @@ def error_rates(net: VadNet, examples: Sequence[VadExample]) -> tuple[float, flo
         probability = speech_probability(net, example.mel)
         found = features.hysteresis(probability, ENTER_PROBABILITY, LEAVE_PROBABILITY)
         said.append(found[::2][: len(example.talk)])
-    heard, true = np.concatenate(said), np.concatenate([example.talk for example in examples]) > 0
-    return float((~heard[true]).mean()), float(heard[~true].mean())
+    predicted, true = np.concatenate(said), np.concatenate([example.talk for example in examples]) > 0
+    return float((~predicted[true]).mean()), float(predicted[~true].mean())

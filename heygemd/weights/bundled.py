@@ -16,7 +16,7 @@ SHA256 = {
     "speech_encoder.safetensors": "c3f47097560cfdc693de98f1726019cb747a5aa92c58962827cc1c976c3078f6",
     "lips.safetensors": "dcb7a1cf0be83f2aa335db96c96f015f4a9c70d0c831f3cbffadf77b37ff37c8",
     "vad.safetensors": "aebdbeb30f009a31d0abf871358edc3fffe539e4447374c9b4f95c2303b88a6e",
-    "sync.safetensors": "494817f901f6ab2e32773c461b7193ba5a44957c66ee4ce760edefc30ca63d98",
+    "sync.safetensors": "3c95bd0b8ad2f53999afdb63c822a505248d9f6acf4b29653bc246d5fb9dc30a",
     "face_shape.safetensors": "f7a22db494aafde5f295692794540ae0e5818815aa5cdf97e80738ea9689251b",
     "face_detection_short_range.tflite": "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
     "face_landmark.tflite": "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",

@@ -315,8 +315,8 @@ def test_only_the_notify_unit_sends_notifications() -> None:
         booted.run(
             "sh", "-c", f"umask 002; mkdir {bad}; ln -s x {bad}/a.mp4; touch {bad}/READY; chown -R heygemd {bad}"
         )
-        until(lambda: bool(hook.heard), booted, seconds=90)
-        assert "only a shortcut" in hook.heard[0]["message"]
+        until(lambda: bool(hook.received), booted, seconds=90)
+        assert "only a shortcut" in hook.received[0]["message"]
         empty = '[ -z "$(ls /var/lib/heygemd/outbox)" ] && systemctl is-active heygemd-notify.path'
         until(lambda: "active" in booted.run("sh", "-c", empty, check=False).stdout, booted)
         hook.shutdown()

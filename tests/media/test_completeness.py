@@ -1,4 +1,4 @@
-"""Half-copied files, in every way a copy can be half done, and whole ones of every kind."""
+"""Half-copied files of every kind, and complete files of every container."""
 
 import os
 from pathlib import Path
@@ -33,7 +33,7 @@ def cut_half(source: Path, copy: Path) -> Path:
 def movie(tmp_path: Path) -> Path:
     """A fast-start MP4 of more than 128 KiB."""
     options = ["-c:v", "libx264", "-preset", "ultrafast", "-qp", "5", "-movflags", "+faststart"]
-    return media_factory.video(tmp_path / "whole.mp4", 2, "640x360", options=options)
+    return media_factory.video(tmp_path / "complete.mp4", 2, "640x360", options=options)
 
 
 @pytest.mark.parametrize("ext", ["mp4", "mov", "mkv", "webm", "avi", "flv", "ts", "mpg", "wmv"])
@@ -71,9 +71,9 @@ def test_an_mp4_whose_moov_has_not_come(tmp_path: Path) -> None:
 
 @pytest.mark.fault("F2")
 def test_half_a_wav(tmp_path: Path) -> None:
-    whole = media_factory.audio(tmp_path / "a.wav", 3)
-    assert code_of(cut_half(whole, tmp_path / "cut.wav")) == "still_copying"
-    assert examine(preallocate_half(whole, tmp_path / "half.wav")).zero_tail
+    complete = media_factory.audio(tmp_path / "a.wav", 3)
+    assert code_of(cut_half(complete, tmp_path / "cut.wav")) == "still_copying"
+    assert examine(preallocate_half(complete, tmp_path / "half.wav")).zero_tail
 
 
 def test_a_wav_whose_recorder_is_still_open(tmp_path: Path) -> None:
@@ -85,10 +85,10 @@ def test_a_wav_whose_recorder_is_still_open(tmp_path: Path) -> None:
 
 
 def test_an_rf64_is_whole_or_not(tmp_path: Path) -> None:
-    whole = media_factory.audio(tmp_path / "a.wav", 2, options=["-rf64", "always"])
-    assert whole.read_bytes()[:4] == b"RF64"
-    assert examine(whole).container == "wav"
-    assert code_of(cut_half(whole, tmp_path / "cut.wav")) == "still_copying"
+    complete = media_factory.audio(tmp_path / "a.wav", 2, options=["-rf64", "always"])
+    assert complete.read_bytes()[:4] == b"RF64"
+    assert examine(complete).container == "wav"
+    assert code_of(cut_half(complete, tmp_path / "cut.wav")) == "still_copying"
 
 
 @pytest.mark.parametrize("ext", ["mkv", "avi"])

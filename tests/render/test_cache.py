@@ -1,4 +1,4 @@
-"""Entries appear whole, are checked, and the oldest go first."""
+"""Entries appear complete, are checked when read, and the oldest are removed first."""
 
 import os
 import time

@@ -239,12 +239,12 @@ def test_the_second_voice_finds_the_analysis_done(bench: Bench, anna: Path, voic
 def test_the_second_video_finds_the_voice_heard(
     bench: Bench, anna: Path, voices: Callable[..., Path], tmp_path: Path
 ) -> None:
-    tint.Tint.heard, bench.cache = 0, bench.folder / "cache"
+    tint.Tint.analysed_voices, bench.cache = 0, bench.folder / "cache"
     bench.render(voices("v.wav"), anna)
     bench.render(voices("v.wav"), film(tmp_path / "other.mp4", 1), "second.mp4")
-    assert tint.Tint.heard == 1
+    assert tint.Tint.analysed_voices == 1
     bench.render(voices("w.wav", 1.5), anna, "third.mp4")
-    assert tint.Tint.heard == 2
+    assert tint.Tint.analysed_voices == 2
 
 
 def frame_digests(path: Path) -> bytes:

@@ -17,7 +17,7 @@ class Tint(FrameEngine):
     version = "1"
     batch = 1
     studied = 0
-    heard = 0
+    analysed_voices = 0
 
     def check(self) -> None:
         pass
@@ -30,7 +30,7 @@ class Tint(FrameEngine):
         return {"mean": np.array([crop.image.mean() for crop in crops])}
 
     def analyse_voice(self, voice: NDArray[np.float32]) -> AnalysisData:
-        type(self).heard += 1
+        type(self).analysed_voices += 1
         return {"loud": np.asarray(np.abs(voice).max(initial=0))}
 
     def render(

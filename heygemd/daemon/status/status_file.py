@@ -1,4 +1,4 @@
-"""status.json in the state folder: what the running daemon tells `heygemd status` and `heygemd watch`."""
+"""status.json in the state folder: what the running daemon reports to `heygemd status` and `heygemd watch`."""
 
 from __future__ import annotations
 

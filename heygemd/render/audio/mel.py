@@ -78,8 +78,8 @@ def log_mel(voice: NDArray[np.float32]) -> F32:
         # Frame k is centred on the middle of its hop.
         first = reach + HOP // 2 - FFT // 2
         part = part[first : first + (stop - start - 1) * HOP + FFT]
-        heard = np.lib.stride_tricks.sliding_window_view(part, FFT)[::HOP]
-        power = np.abs(np.fft.rfft(heard * _window())).astype(np.float32) ** 2
+        frames = np.lib.stride_tricks.sliding_window_view(part, FFT)[::HOP]
+        power = np.abs(np.fft.rfft(frames * _window())).astype(np.float32) ** 2
         rows[start:stop] = np.log(power @ mel_filters(FFT, BANDS, LOW_HZ, HIGH_HZ).T + FLOOR)
     return rows
 
@@ -112,8 +112,8 @@ def hysteresis(level: NDArray[np.floating], enter: float, leave: float) -> NDArr
 
 def normalise(mel: F32, speech: NDArray[np.bool_]) -> F32:
     """Return (T, BANDS) mel without gain, microphone and room: each band's mean over the speech becomes 0."""
-    heard = mel[speech] if speech.any() else mel
-    centre = heard.mean(0) if len(heard) else np.zeros(BANDS, np.float32)
+    spoken = mel[speech] if speech.any() else mel
+    centre = spoken.mean(0) if len(spoken) else np.zeros(BANDS, np.float32)
     return np.clip((mel - centre) / SPREAD, -LIMIT, LIMIT).astype(np.float32)
 
 

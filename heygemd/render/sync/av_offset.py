@@ -128,10 +128,10 @@ def correlation_curve(params: F32, fps: Fraction, voice: NDArray[np.float32], ne
     length = min(len(mouth), len(sound))
     if length < MIN_SPEECH_S * RATE_HZ or np.ptp(sound) == 0 or np.ptp(mouth[:, OPEN]) == 0:
         return np.zeros(0)
-    heard, seen = syncnet.embed(voice[: int(seconds * VOICE_RATE_HZ)], mouth, net)
-    length = min(length, len(seen))
+    voice_embedding, mouth_embedding = syncnet.embed(voice[: int(seconds * VOICE_RATE_HZ)], mouth, net)
+    length = min(length, len(mouth_embedding))
     rhythm = _correlation(_syllable_band(mouth[:length, OPEN])[:, None], _syllable_band(sound[:length])[:, None])
-    return _correlation(seen[:length], heard[:length]) + RHYTHM_WEIGHT * rhythm
+    return _correlation(mouth_embedding[:length], voice_embedding[:length]) + RHYTHM_WEIGHT * rhythm
 
 
 def peak_ms(curve: Signal) -> float:

@@ -35,26 +35,26 @@ class SyncNet(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         size = VOICE_CHANNELS
-        self.hear = nn.Conv1d(features.BANDS, size, 5, stride=2, padding=2)
-        self.listen = nn.ModuleList(nn.Conv1d(size, size, 3, padding=d, dilation=d) for d in (1, 2, 4))
-        self.heard = nn.Conv1d(size, EMBEDDING, 1)
-        self.see = nn.Conv1d(len(MOUTH_PARAMS), MOUTH_CHANNELS, 5, padding=2)
-        self.watch = nn.Conv1d(MOUTH_CHANNELS, MOUTH_CHANNELS, 5, padding=4, dilation=2)
-        self.seen = nn.Conv1d(MOUTH_CHANNELS, EMBEDDING, 1)
+        self.voice_in = nn.Conv1d(features.BANDS, size, 5, stride=2, padding=2)
+        self.voice_layers = nn.ModuleList(nn.Conv1d(size, size, 3, padding=d, dilation=d) for d in (1, 2, 4))
+        self.voice_out = nn.Conv1d(size, EMBEDDING, 1)
+        self.mouth_in = nn.Conv1d(len(MOUTH_PARAMS), MOUTH_CHANNELS, 5, padding=2)
+        self.mouth_layer = nn.Conv1d(MOUTH_CHANNELS, MOUTH_CHANNELS, 5, padding=4, dilation=2)
+        self.mouth_out = nn.Conv1d(MOUTH_CHANNELS, EMBEDDING, 1)
         self.drop = nn.Dropout(0.15)
         self.sharpness = nn.Parameter(torch.tensor(2.5))
 
     def voice(self, mel: Tensor) -> Tensor:
         """Embed (N, BANDS, 2T) normalised log-mel at 100 Hz."""
-        x = nn.functional.gelu(self.hear(mel))
-        for layer in self.listen:
+        x = nn.functional.gelu(self.voice_in(mel))
+        for layer in self.voice_layers:
             x = x + nn.functional.gelu(layer(self.drop(x)))
-        return _unit(self.heard(x))
+        return _unit(self.voice_out(x))
 
     def mouth(self, moved: Tensor) -> Tensor:
         """Embed (N, 5, T) from `movement`."""
-        x = nn.functional.gelu(self.see(moved))
-        return _unit(self.seen(x + nn.functional.gelu(self.watch(self.drop(x)))))
+        x = nn.functional.gelu(self.mouth_in(moved))
+        return _unit(self.mouth_out(x + nn.functional.gelu(self.mouth_layer(self.drop(x)))))
 
 
 def _unit(x: Tensor) -> Tensor:
@@ -85,6 +85,6 @@ def embed(voice: NDArray[np.float32], params: F32, net: SyncNet | None = None) -
     mel = features.normalised_mel(voice)
     count = min(len(mel) // 2, len(params))
     with torch.inference_mode():
-        heard = net.voice(torch.from_numpy(mel[: 2 * count].T.copy())[None])[0].T
-        seen = net.mouth(torch.from_numpy(movement(params[:count]).T.copy())[None])[0].T
-    return heard.numpy(), seen.numpy()
+        voice_embedding = net.voice(torch.from_numpy(mel[: 2 * count].T.copy())[None])[0].T
+        mouth_embedding = net.mouth(torch.from_numpy(movement(params[:count]).T.copy())[None])[0].T
+    return voice_embedding.numpy(), mouth_embedding.numpy()

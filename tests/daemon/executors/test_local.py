@@ -112,16 +112,16 @@ both = pytest.mark.parametrize("work", [patient_local, ray], indirect=True, scop
 
 @quick
 def test_a_result_and_progress_in_order(place: Place, media: SimpleNamespace) -> None:
-    heard: list[Event] = []
-    result = place.run(lambda p: p.render(media.voice, media.face, report=heard.append))
+    events: list[Event] = []
+    result = place.run(lambda p: p.render(media.voice, media.face, report=events.append))
     assert (result.frames, result.engine) == (25, "mesh")
     assert frame_count(place.output("a")) == 25
     assert place.output("a").with_suffix(".json").exists()
-    steps = [event for event in heard if isinstance(event, Progress)]
+    steps = [event for event in events if isinstance(event, Progress)]
     assert [s.percent for s in steps] == sorted(s.percent for s in steps)
     phases = list(dict.fromkeys(s.phase for s in steps))
     assert phases == [phase for phase in ORDER if phase in phases] and "render" in phases
-    assert any(isinstance(event, Notice) for event in heard)
+    assert any(isinstance(event, Notice) for event in events)
     assert place.nothing_runs()
 
 

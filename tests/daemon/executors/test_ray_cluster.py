@@ -1,4 +1,4 @@
-"""The whole daemon on a real Ray cluster of several nodes: the same results; nodes that fail cost nothing but time."""
+"""The daemon on a real Ray cluster of several nodes: the same results; nodes that fail cost nothing but time."""
 
 from __future__ import annotations
 

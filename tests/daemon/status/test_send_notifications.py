@@ -33,7 +33,7 @@ class Hook(HTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
-        self.heard: list[dict[str, Any]] = []
+        self.received: list[dict[str, Any]] = []
         self.refusals = 0
 
     @property
@@ -49,7 +49,7 @@ class Answer(BaseHTTPRequestHandler):
         refused = self.server.refusals > 0
         self.server.refusals -= refused
         if not refused:
-            self.server.heard.append(data)
+            self.server.received.append(data)
         self.send_response(503 if refused else 200)
         self.end_headers()
 
@@ -117,7 +117,7 @@ def test_a_webhook_is_told_what_failed_and_why(tmp_path: Path, hook: Hook) -> No
     chosen = settings(tmp_path, hook.url)
     Notifier(chosen, []).update([job(7, failed=True)], None, MORNING - 7200)
     assert send_notifications.deliver(chosen, lambda _: None)
-    (message,) = hook.heard
+    (message,) = hook.received
     assert '"job 7" needs attention: 0 of 1 videos' in message["title"]
     assert "anna.mp4: No face was found" in message["message"]
     assert outbox(chosen) == []
@@ -129,8 +129,8 @@ def test_a_folder_that_was_rejected_is_not_counted_in_videos(tmp_path: Path, hoo
     rejected = job(8).model_copy(update={"videos": [], "problem": problem, "destination": "failed/job 8"})
     Notifier(chosen, []).update([rejected], None, MORNING - 7200)
     send_notifications.deliver(chosen, lambda _: None)
-    assert hook.heard[0]["title"].endswith('"job 8" could not be processed (failed/job 8).')
-    assert '"anna.lnk" is only a shortcut' in hook.heard[0]["message"]
+    assert hook.received[0]["title"].endswith('"job 8" could not be processed (failed/job 8).')
+    assert '"anna.lnk" is only a shortcut' in hook.received[0]["message"]
 
 
 def test_mail_arrives(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_a_server_that_says_no_is_tried_again_later(tmp_path: Path, hook: Hook) 
     chosen = settings(tmp_path, hook.url)
     Notifier(chosen, []).update([job()], None, MORNING - 7200)
     assert send_notifications.deliver(chosen, waits.append)
-    assert len(hook.heard) == 1
+    assert len(hook.received) == 1
     assert [w for w in waits if w in send_notifications.RETRY_S] == [30.0, 120.0]
 
 
@@ -174,8 +174,8 @@ def test_many_news_become_one_message_within_the_limit(tmp_path: Path, hook: Hoo
     send_notifications.deliver(chosen, waits.append)
     notifier.update([job(n) for n in range(2, 40)], None, MORNING - 7200)
     send_notifications.deliver(chosen, waits.append)
-    assert len(hook.heard) == 2
-    assert "38 notifications" in hook.heard[1]["title"]
+    assert len(hook.received) == 2
+    assert "38 notifications" in hook.received[1]["title"]
     assert max(waits) == pytest.approx(3600, abs=60)
 
 
@@ -194,7 +194,7 @@ def test_words_of_ones_own(tmp_path: Path, hook: Hook) -> None:
     chosen = settings(tmp_path, hook.url, templates={"done": "{job} -> {folder}"})
     Notifier(chosen, []).update([job(5)], None, MORNING - 7200)
     send_notifications.deliver(chosen, lambda _: None)
-    assert hook.heard[0]["message"].strip() == "job 5 -> done/j"
+    assert hook.received[0]["message"].strip() == "job 5 -> done/j"
 
 
 def test_a_template_cannot_name_what_there_is_not(tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ class Idles(Tint):
 
 
 class Learns(Tint):
-    """Breaks the contract: one video's look gets into the next."""
+    """Breaks the contract: state of one video leaks into the next."""
 
     seen = 0
 

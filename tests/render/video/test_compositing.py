@@ -29,7 +29,7 @@ def noise(picture: decode.Picture) -> NDArray[np.uint8]:
     return np.random.default_rng(1).integers(0, 256, picture.frame_bytes, np.uint8)
 
 
-def whole(value: float) -> NDArray[np.float32]:
+def full_mask(value: float) -> NDArray[np.float32]:
     return np.full((BOX[3] - BOX[1], BOX[2] - BOX[0]), value, np.float32)
 
 
@@ -65,14 +65,14 @@ def test_an_unchanged_patch_changes_no_bit(picture: decode.Picture) -> None:
     """Noise holds colours that BGR cannot: they stay too."""
     frame = noise(picture)
     before = compositing.crop(frame, picture, BOX)
-    after = compositing.blend(frame, picture, BOX, before, Patch(0, before, whole(1)), 1.0)
+    after = compositing.blend(frame, picture, BOX, before, Patch(0, before, full_mask(1)), 1.0)
     assert np.array_equal(after, frame)
 
 
 def test_nothing_outside_the_mask_changes(picture: decode.Picture) -> None:
     frame = noise(picture)
     before = compositing.crop(frame, picture, BOX)
-    mask = whole(0)
+    mask = full_mask(0)
     mask[31:50, 40:61] = 1
     after = compositing.blend(frame, picture, BOX, before, Patch(0, 255 - before, mask), 1.0)
     touched = np.zeros((picture.height, picture.width), bool)
@@ -89,9 +89,9 @@ def test_a_flat_patch_arrives_as_its_colour(picture: decode.Picture) -> None:
     frame = np.full(picture.frame_bytes, 128, np.uint8)
     before = compositing.crop(frame, picture, BOX)
     wanted = np.full_like(before, (60, 90, 180))
-    after = compositing.blend(frame, picture, BOX, before, Patch(0, wanted, whole(1)), 1.0)
+    after = compositing.blend(frame, picture, BOX, before, Patch(0, wanted, full_mask(1)), 1.0)
     assert np.abs(compositing.crop(after, picture, BOX).astype(int) - wanted).max() <= 2
-    half = compositing.blend(frame, picture, BOX, before, Patch(0, wanted, whole(1)), 0.5)
+    half = compositing.blend(frame, picture, BOX, before, Patch(0, wanted, full_mask(1)), 0.5)
     middle = (before.astype(int) + wanted) / 2
     assert np.abs(compositing.crop(half, picture, BOX) - middle).max() <= 2
 
@@ -99,8 +99,8 @@ def test_a_flat_patch_arrives_as_its_colour(picture: decode.Picture) -> None:
 def test_no_strength_no_mask_no_change(picture: decode.Picture) -> None:
     frame = noise(picture)
     before = compositing.crop(frame, picture, BOX)
-    assert compositing.blend(frame, picture, BOX, before, Patch(0, 255 - before, whole(1)), 0.0) is frame
-    assert compositing.blend(frame, picture, BOX, before, Patch(0, 255 - before, whole(0)), 1.0) is frame
+    assert compositing.blend(frame, picture, BOX, before, Patch(0, 255 - before, full_mask(1)), 0.0) is frame
+    assert compositing.blend(frame, picture, BOX, before, Patch(0, 255 - before, full_mask(0)), 1.0) is frame
 
 
 def test_an_engine_that_moves_less_is_shown_sooner(picture: decode.Picture, tmp_path: Path) -> None:

@@ -162,7 +162,7 @@ def test_a_variable_rate_becomes_the_nearest_standard_one(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("avg", "real", "steady"),
+    ("avg", "real", "constant"),
     [
         ("2987/100", "30", "30000/1001"),
         ("30", "30", "30"),
@@ -171,13 +171,13 @@ def test_a_variable_rate_becomes_the_nearest_standard_one(tmp_path: Path) -> Non
         ("40", "90", "40"),
     ],
 )
-def test_steady_rates(tmp_path: Path, avg: str, real: str, steady: str) -> None:
+def test_constant_rates(tmp_path: Path, avg: str, real: str, constant: str) -> None:
     import dataclasses
 
     stream = probe(media_factory.video(tmp_path / "v.mp4", 0.2), Limits()).video
     assert stream is not None
     changed = dataclasses.replace(stream, avg_fps=Fraction(avg), real_fps=Fraction(real))
-    assert video.constant_rate(changed) == Fraction(steady)
+    assert video.constant_rate(changed) == Fraction(constant)
 
 
 def test_a_damaged_tail_gives_what_decodes(tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_mel_against_the_reference() -> None:
 def test_pipeline_against_the_reference(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str, most: int, mean: float
 ) -> None:
-    """The box, the frame count and the pixels of two frames, the second heard through the last window."""
+    """The box, the frame count and the pixels of two frames, the second for the last window of the voice."""
     track = synthetic_track(tmp_path, 14)
     monkeypatch.setattr(face_crop, "face_bounds", lambda track: np.tile(np.float32(BOX), (14, 1)))
     monkeypatch.setattr(reference, "PADS", (0, 0, 0, 0))
@@ -219,10 +219,10 @@ def test_pauses_are_silence_to_the_network() -> None:
     speech = np.concatenate([synthetic_voice(50), np.zeros(16_000, np.float32), synthetic_voice(50)])
     hum = np.random.default_rng(1).normal(0, 1e-3, len(speech)).astype(np.float32)
     starts = np.array([40, 198, 300])
-    heard = mel_windows.log_mel_windows(speech + hum, starts)
-    quiet = mel_windows.gate_silence(heard, starts, mel_windows.speech_weight(speech + hum))
-    assert heard[1].mean() > -3.9 and (quiet[1] == -4).all()
-    assert np.abs(quiet[[0, 2]] - heard[[0, 2]]).max() < 0.2
+    windows = mel_windows.log_mel_windows(speech + hum, starts)
+    quiet = mel_windows.gate_silence(windows, starts, mel_windows.speech_weight(speech + hum))
+    assert windows[1].mean() > -3.9 and (quiet[1] == -4).all()
+    assert np.abs(quiet[[0, 2]] - windows[[0, 2]]).max() < 0.2
 
 
 @pytest.mark.parametrize("seconds", [0, 0.01, 0.1])
