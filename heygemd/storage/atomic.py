@@ -1,4 +1,4 @@
-"""Files that appear complete: the one place that writes temporary files, syncs and renames them, and the one digest loop.
+"""Files that appear complete: the one place that writes temporary files, syncs and renames them; the one digest loop.
 
 `write`, `make_folder`, `rename` and `on_local_disk` are for the local disks (state, scratch, cache, models): their
 faults leave as LocalDiskError. `AtomicFile`, `publish` and `digest` raise plain OSError; `share_fs` and `transfer`
