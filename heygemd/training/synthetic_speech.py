@@ -91,8 +91,8 @@ def espeak(text: str, voice: str, words_a_minute: int = 170, pitch: int = 50, sp
     raw = text.encode() + b"\0"
     library.espeak_Synth(raw, len(raw), 0, 1, 0, 1, None, None)
     library.espeak_Synchronize()
-    whole = np.concatenate([part for part in received[1:] if isinstance(part, np.ndarray)])
-    sound = np.asarray(whole / 32768, np.float32)
+    samples = np.concatenate([part for part in received[1:] if isinstance(part, np.ndarray)])
+    sound = np.asarray(samples / 32768, np.float32)
     marks = [part for part in received[1:] if isinstance(part, tuple)]
     ends = [start for start, _ in marks[1:]] + [len(sound) / rate]
     phones = [(a, b, name) for (a, name), b in zip(marks, ends, strict=True)]

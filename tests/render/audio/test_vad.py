@@ -16,11 +16,13 @@ Sound = NDArray[np.float32]
 def music(seconds: float, level: float = 0.1) -> Sound:
     """Plucked chords over a bass and a drum."""
     t = np.arange(int(seconds * RATE)) / RATE
-    beat = t % 0.5
+    since_beat = t % 0.5
     roots = np.array([220.0, 174.6, 196.0, 261.6])[(t // 1.0).astype(int) % 4]
     phase = 2 * np.pi * np.cumsum(roots) / RATE
-    chord = sum(np.sin(phase * step * k) / k for step in (1, 1.25, 1.5, 2) for k in range(1, 6)) * np.exp(-3 * beat)
-    drum = np.random.default_rng(0).standard_normal(len(t)) * np.exp(-40 * beat)
+    chord = sum(np.sin(phase * step * k) / k for step in (1, 1.25, 1.5, 2) for k in range(1, 6)) * np.exp(
+        -3 * since_beat
+    )
+    drum = np.random.default_rng(0).standard_normal(len(t)) * np.exp(-40 * since_beat)
     sound = chord + np.sin(phase / 4) + 2 * drum
     return (level * sound / np.sqrt(np.mean(sound**2))).astype(np.float32)
 
@@ -60,9 +62,9 @@ def test_silence_gives_no_findings() -> None:
 
 def test_chunks_join_without_a_trace(voice: Sound, monkeypatch: pytest.MonkeyPatch) -> None:
     features = mel.normalised_mel(voice)
-    whole = vad.speech_probability(vad.load(), features)
+    at_once = vad.speech_probability(vad.load(), features)
     monkeypatch.setattr(vad, "CHUNK_S", 1)
-    assert np.allclose(vad.speech_probability(vad.load(), features), whole, atol=1e-5)
+    assert np.allclose(vad.speech_probability(vad.load(), features), at_once, atol=1e-5)
 
 
 def test_two_voices_are_reported(voice: Sound) -> None:

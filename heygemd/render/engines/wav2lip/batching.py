@@ -108,10 +108,10 @@ class BatchRunner:
 
     @torch.inference_mode()
     def _forward(self, faces: Faces, mels: F32, lower: bool) -> F32:
-        whole = torch.from_numpy(faces).to(self.device).permute(0, 3, 1, 2).to(self.dtype) / 255
-        hidden = whole.clone()
+        visible = torch.from_numpy(faces).to(self.device).permute(0, 3, 1, 2).to(self.dtype) / 255
+        hidden = visible.clone()
         hidden[:, :, SIDE // 2 :] = 0
-        face = torch.cat([hidden, whole], 1).contiguous(memory_format=torch.channels_last)
+        face = torch.cat([hidden, visible], 1).contiguous(memory_format=torch.channels_last)
         mel = torch.from_numpy(mels[:, None]).to(self.device, self.dtype)
         out: Tensor = self._generator(mel, face, lower).float() * 255
         result: F32 = out.permute(0, 2, 3, 1).contiguous().cpu().numpy()

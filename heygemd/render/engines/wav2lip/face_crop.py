@@ -152,6 +152,6 @@ def paste(crop: Crop, transform: CropTransform, generated: F32, soft: F32, face:
     source = generated - face[LOWER_TOP:] if delta else generated
     size = (x.stop - x.start, y.stop - y.start)
     large = cv2.warpAffine(source, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    whole = large + image[y, x] if delta else large
-    image[y, x] = np.clip(np.rint(whole), 0, 255).astype(np.uint8)
+    pasted = large + image[y, x] if delta else large
+    image[y, x] = np.clip(np.rint(pasted), 0, 255).astype(np.uint8)
     return Patch(crop.output, image, large_mask)

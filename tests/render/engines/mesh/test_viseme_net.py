@@ -71,11 +71,11 @@ def test_silence_and_nothing_give_a_closed_mouth() -> None:
 def test_windows_join(monkeypatch: pytest.MonkeyPatch) -> None:
     voice = real_clips.load_sound(media_factory.VOICE)[: 16_000 * 9]
     net = viseme_net.load()
-    whole = speech_encoder.encode(net, voice)
+    at_once = speech_encoder.encode(net, voice)
     monkeypatch.setattr(speech_encoder, "WINDOW", 200)
     parts = speech_encoder.encode(net, voice)
-    assert parts.shape == whole.shape == (450, 5)
-    assert np.corrcoef(parts[:, OPEN], whole[:, OPEN])[0, 1] > 0.97
+    assert parts.shape == at_once.shape == (450, 5)
+    assert np.corrcoef(parts[:, OPEN], at_once[:, OPEN])[0, 1] > 0.97
 
 
 def test_memory_does_not_follow_the_sound() -> None:

@@ -67,11 +67,11 @@ def test_lips_beyond_the_face_are_those_of_the_nearest_triangle(scene: tuple[lis
     points = scene[1].points(0, 1)[0, :, :2]
     spots = warp.vertices(points, warp.TOOTH_DEPTH * warp.gaps(points))
     field = warp.rasterize(spots, (300, 300))
-    whole = field.filled()
-    assert not field.inside.all() and whole.inside.all()
-    assert np.array_equal(whole.triangle[field.inside], field.triangle[field.inside])
-    assert np.allclose(warp.displacements(whole, np.full_like(spots, 70.0)), 70.0, atol=0.01)
-    assert whole.filled() is whole
+    filled = field.filled()
+    assert not field.inside.all() and filled.inside.all()
+    assert np.array_equal(filled.triangle[field.inside], field.triangle[field.inside])
+    assert np.allclose(warp.displacements(filled, np.full_like(spots, 70.0)), 70.0, atol=0.01)
+    assert filled.filled() is filled
 
 
 def test_the_far_side_of_a_turned_face_lies_below(scene: tuple[list[Image], Track]) -> None:

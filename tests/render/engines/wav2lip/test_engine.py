@@ -80,9 +80,9 @@ def test_generator_against_the_reference(
 def test_the_lower_face_alone_is_the_same(asked: tuple[torch.Tensor, torch.Tensor]) -> None:
     generator = network.Generator(wav2lip_weights.state())
     with torch.inference_mode():
-        whole, lower = generator(*asked), generator(*asked, lower=True)
+        full, lower = generator(*asked), generator(*asked, lower=True)
     assert lower.shape[2] == network.SIDE - network.LOWER_TOP
-    assert (whole[:, :, network.LOWER_TOP :] - lower).abs().max() < 1e-6
+    assert (full[:, :, network.LOWER_TOP :] - lower).abs().max() < 1e-6
 
 
 def test_mel_against_the_reference() -> None:
