@@ -25,7 +25,7 @@ from .errors import (
     WorkerLost,
 )
 
-Phase = Literal["analyse", "study", "render", "measure"]
+Phase = Literal["analyse", "prepare", "render", "measure"]
 JpegBase64 = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/=]*$", max_length=1 << 20)]
 Curve = Annotated[tuple[Annotated[float, Field(ge=0, le=1)] | None, ...], Field(max_length=10_000)]
 

@@ -125,7 +125,7 @@ def video_data(
     """Return `engine.analyse_video` of a tracked video, computed now or taken from the cache."""
     track = tracked.track
     wanted = engine.frames_to_analyse(track)
-    phases.begin("study", len(wanted))
+    phases.begin("prepare", len(wanted))
 
     def crops() -> Iterator[Crop]:
         for done, (number, frame) in enumerate(decode.chosen_frames(picture, wanted), 1):
@@ -133,7 +133,7 @@ def video_data(
             yield Crop(number, number, (x0, y0, x1, y1), compositing.crop(frame, picture, (x0, y0, x1, y1)))
             phases.done(done)
 
-    point("study")
+    point("prepare")
     return _cached(cache, "video_data", tracked.key, engine, folder, lambda: engine.analyse_video(crops(), track))
 
 

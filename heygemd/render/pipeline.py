@@ -34,9 +34,9 @@ from .progress import Phases, Report
 from .scene import Finding, Timeline
 from .stages import BackgroundSink, Prefetch
 from .sync import av_offset
-from .sync.output_check import ExpectedOutput, check_output
 from .video import decode, encode_mux, frame_order, preview, timeline
 from .video.decode import Frame, Picture
+from .video.output_check import ExpectedOutput, check_output
 
 QUEUE_BYTES = 24 << 20
 """Size of the queue of frames between two stages."""

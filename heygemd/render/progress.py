@@ -10,7 +10,7 @@ from ..protocol import Message, Phase, Progress
 EVENT_EVERY_S = 0.5
 PHASE_PERCENT: dict[Phase, tuple[float, float]] = {
     "analyse": (0.0, 15.0),
-    "study": (15.0, 20.0),
+    "prepare": (15.0, 20.0),
     "render": (20.0, 96.0),
     "measure": (96.0, 100.0),
 }

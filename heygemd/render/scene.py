@@ -6,6 +6,7 @@ counted from 0 at the same rate. `Timeline.source` maps output frames to source 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -81,7 +82,7 @@ class Track:
 class Crop(NamedTuple):
     """The face's box of one frame, as an engine gets it.
 
-    output  index of the output frame (in `study`: the source frame)
+    output  index of the output frame (in `analyse_video`: the source frame)
     source  index of the source frame
     box     (x0, y0, x1, y1) in full-size pixels, equal to `Track.boxes[source]`
     image   the box's pixels
@@ -117,3 +118,9 @@ def spans(flags: Sequence[bool] | NDArray[np.bool_]) -> list[tuple[int, int]]:
     """Return the [start, stop) runs in which `flags` is true."""
     edges = np.flatnonzero(np.diff(np.concatenate(([0], np.asarray(flags, np.int8), [0]))))
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def numbered_spans(runs: NDArray[np.int32]) -> list[tuple[int, int]]:
+    """Return [start, stop) of each numbered run, also where two runs touch."""
+    change = np.flatnonzero(np.diff(np.concatenate(([0], runs, [0]))))
+    return [(int(a), int(b)) for a, b in itertools.pairwise(change) if runs[a] > 0]

@@ -45,7 +45,7 @@ def main(arguments: list[str]) -> int:
             report(LogLine(level="DEBUG", message=f"this kernel cannot confine the renderer by {', '.join(missing)}"))
         _limit_threads()
         gc.disable()  # collecting garbage during the imports takes a sixth of their time
-        from . import pipeline, sync_check
+        from . import measure_sync, pipeline
         from .engines import mesh  # noqa: F401 nearly all requests need it
 
         gc.freeze()
@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
         request = _request(request_path)
         limit_file_size(int(request.limits.max_file_gib * GIB))
         if isinstance(request, SyncRequest):
-            report(Done(result=sync_check.check_sync(request, report)))
+            report(Done(result=measure_sync.check_sync(request, report)))
         else:
             report(Done(result=pipeline.render(request, report)))
     except BrokenPipeError:

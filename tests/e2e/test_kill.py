@@ -17,12 +17,12 @@ BEFORE_ANY_RESULT = [
     "claim",
     "copy-in",
     "daemon-analyse",
-    "daemon-study",
+    "daemon-prepare",
     "daemon-render",
     "daemon-measure",
 ]
 WITH_A_RESULT = ["rendered", "keep", "originals", "publish"]
-CHILD_POINTS = ["analyse", "study", "render", "encode", "measure"]
+CHILD_POINTS = ["analyse", "prepare", "render", "encode", "measure"]
 PACKAGE = Path(heygemd.__file__).parent
 
 

@@ -40,7 +40,7 @@ def result(offset_ms: float | None = -20) -> Result:
     return Result(
         frames=100, fps="25/1", duration_s=4, width=1280, height=720, offset_ms=offset_ms, offset_confidence=2,
         control_shift_ms=190,
-        engine="mesh", tracker="facemesh", seconds={"analyse": 1.5, "study": 0.2, "render": 3.0, "measure": 0.4},
+        engine="mesh", tracker="facemesh", seconds={"analyse": 1.5, "prepare": 0.2, "render": 3.0, "measure": 0.4},
     )  # fmt: skip
 
 

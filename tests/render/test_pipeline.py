@@ -270,7 +270,7 @@ def test_progress_rises_to_the_end(bench: Bench, anna: Path, voices: Callable[..
     percents = [e.percent for e in bench.events if isinstance(e, Progress)]
     phases = [e.phase for e in bench.events if isinstance(e, Progress)]
     assert percents == sorted(percents) and percents[-1] >= 96
-    assert list(dict.fromkeys(phases)) == ["analyse", "study", "render", "measure"]
+    assert list(dict.fromkeys(phases)) == ["analyse", "prepare", "render", "measure"]
 
 
 def test_what_people_must_hear(bench: Bench, anna: Path, tmp_path: Path) -> None:

@@ -109,14 +109,11 @@ class Inbox:
             pending.wait(NotReady("held"), "held")
         elif error is not None:
             pending.wait(error)
-        elif members.temporary:
-            pending.wait(NotReady("still_copying", name=members.temporary[0]), "copying")
-        elif self.watch.writing(self.path / pending.name):
-            folder.since = now
-            pending.wait(NotReady("still_copying", name=pending.name), "copying")
-        elif folder.unchanged_s(now) < self._settle_s() and not _marked_ready(folder):
-            pending.state = "settling"
-        elif pending.job is None and now - folder.classified_at >= RECLASSIFY_S:
+        elif (
+            folder.is_settled(self.watch.writing(self.path / pending.name), self._settle_s(), now)
+            and pending.job is None
+            and now - folder.classified_at >= RECLASSIFY_S
+        ):
             folder.classified_at = now
             await self._classify(folder, now)
 
@@ -195,7 +192,7 @@ class Inbox:
         except NotReady as error:
             if early or error.code in ("no_permission", "held_open"):
                 raise NotReady(error.code, **{**error.fields, "name": entry.name}) from None
-            if unchanged_s < self.config.inbox.incomplete_fail_after_h * 3600 and not _marked_ready(folder):
+            if unchanged_s < self.config.inbox.incomplete_fail_after_h * 3600 and not folder.marked_ready:
                 raise NotReady("copy_stopped", describe(error), name=entry.name) from None
             problem = Problem(code="file_incomplete", fields={"name": entry.name}, detail=describe(error))
         except (InputError, EngineError) as error:
@@ -264,8 +261,3 @@ class Inbox:
                 await self.share.thread.call(share_fs.write, path, note, self.share.group, durable=False)
         except (NotReady, OSError) as error:
             logger.bind(job=path.parent.name).debug("cannot write a note: {}", describe(error))
-
-
-def _marked_ready(folder: WatchedFolder) -> bool:
-    """Return whether a READY file says that the folder is to be taken as it is."""
-    return folder.members is not None and filename_rules.READY in folder.members.controls

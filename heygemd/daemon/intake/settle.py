@@ -1,13 +1,15 @@
-"""When a dropped folder counts as complete: nothing in it has changed for a while, by the monotonic clock."""
+"""Whether a dropped folder is still being copied: temporary names, open files, changes within the last seconds."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from ...config.schema import InboxSettings
+from ...errors import NotReady
 from ...storage.mounts import Mount
 from ...storage.share_fs import Entry
 from ..queue_state import PendingFolder
+from . import filename_rules
 from .classify import Classified, Members, Signature
 
 
@@ -49,3 +51,25 @@ class WatchedFolder:
     def unchanged_s(self, now: float) -> float:
         """Return the seconds since the last change."""
         return now - self.since
+
+    @property
+    def marked_ready(self) -> bool:
+        """Whether a READY file says that the folder is to be taken as it is."""
+        return self.members is not None and filename_rules.READY in self.members.controls
+
+    def is_settled(self, writing: bool, settle_s: float, now: float) -> bool:
+        """Return whether copying has ended; otherwise note on the folder that it is still being copied.
+
+        writing   whether a program on this machine is writing one of its files
+        settle_s  how long it must stay unchanged
+        """
+        if self.members is not None and self.members.temporary:
+            self.pending.wait(NotReady("still_copying", name=self.members.temporary[0]), "copying")
+        elif writing:
+            self.since = now
+            self.pending.wait(NotReady("still_copying", name=self.pending.name), "copying")
+        elif self.unchanged_s(now) < settle_s and not self.marked_ready:
+            self.pending.state = "settling"
+        else:
+            return True
+        return False

@@ -21,7 +21,7 @@ from ...weights import requirements
 from ..executors.base import Executor, Task
 from ..intake.classify import AUDIO_ENDINGS, VIDEO_ENDINGS
 from ..job_store import Store
-from ..publish import preview_store, publish
+from ..publish import preview_store, result_folder
 from ..queue_state import RunningVideo
 
 _COPYING: WeakValueDictionary[Path, asyncio.Lock] = WeakValueDictionary()
@@ -109,7 +109,7 @@ class Attempt:
             self.video.state = "waiting"
             return
         group = self.share.group
-        steps = publish.keep_result(self.rendered, self.folder, self.video, group)
+        steps = result_folder.keep_result(self.rendered, self.folder, self.video, group)
         self.video.output_digest = await self.share.thread.drain(steps)
         hidden = self.folder / share_fs.HIDDEN
         await self.share.thread.call(preview_store.save, self._preview, hidden, self.video, group)

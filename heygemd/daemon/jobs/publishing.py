@@ -14,7 +14,7 @@ from ...job import Job, Problem, Video
 from ...storage.availability import ShareAvailability
 from ..intake.classify import result_settings
 from ..job_store import Store
-from ..publish import preview_store, publish, report
+from ..publish import preview_store, report, result_folder
 from ..queue_state import QueueState
 from .attempt import Attempt
 
@@ -55,12 +55,12 @@ class Publisher:
         call, folder = self.share.thread.call, self.share.root / "processing" / job.folder
         # Nothing can be missing in a folder that was removed: asking would only find it gone again.
         removed = job.problem is not None and job.problem.code == "removed"
-        for video in [] if removed else await call(publish.missing_results, folder, job):
+        for video in [] if removed else await call(result_folder.missing_results, folder, job):
             say = logger.bind(job=job.name, id=job.id)
             say.warning("{}: its result was removed, rendering it again", video.output)
             video.state, video.kept = "waiting", False
         if job.settled:
-            job.destination = await call(publish.destination, self.share.root, job)
+            job.destination = await call(result_folder.destination, self.share.root, job)
             job.phase, job.finished = "publishing", time.time()
         self.store.save(job)
         return job.settled
@@ -72,7 +72,7 @@ class Publisher:
         copy, log_file = job.model_copy(deep=True), self.store.log_file(job)
         files = await asyncio.to_thread(report.make, copy, self.config, log_file, previews)
         settings = result_settings(job.settings, render)
-        steps = publish.publish(root, job, files, settings, render.zip_results, self.share.group)
+        steps = result_folder.publish(root, job, files, settings, render.zip_results, self.share.group)
         await self.share.thread.drain(steps)
 
     def _finish(self, job: Job) -> None:

@@ -19,7 +19,7 @@ from ..intake.cancel import cancellation, mark_cancelled
 from ..intake.claim import Claimer, still_changing
 from ..job_store import Store
 from ..queue_state import QueueState, RunningVideo
-from . import outcome
+from . import retry_policy
 from .attempt import Attempt
 from .fault_isolation import pause_queue, run_isolated
 
@@ -112,7 +112,7 @@ class Running:
                 await self._stop(other for other in self.state.running_of(job) if other is not run)
             if not await self.claimer.give_back(job, error):
                 alone = len(self.state.running) == 1
-                outcome.conclude(self.config.attempts, job, video, error, alone=alone)
+                retry_policy.conclude(self.config.attempts, job, video, error, alone=alone)
         finally:
             video.running = False
             if job in self.state.active:

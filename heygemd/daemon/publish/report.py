@@ -17,7 +17,7 @@ from ...protocol import CONTROL_MS, Notice, Preview
 from ..intake.job_folder import LOG_NOTE
 from ..pages.html_page import render_page
 from . import report_chart
-from .publish import ReportFiles
+from .result_folder import ReportFiles
 
 LOG_BYTES = 1 << 20
 

@@ -23,7 +23,7 @@ class View(BaseModel):
 class VideoView(View):
     """One video of a job.
 
-    phase      of a running video: copy-in, analyse, study, render, measure
+    phase      of a running video: copy-in, analyse, prepare, render, measure
     percent    of the whole video; fps: frames per second in this phase; eta_s: seconds left, None if unknown
     text       why it failed, by language
     warnings   of a finished video: one text by language for each

@@ -46,7 +46,7 @@ def run(
     """
     video, audio, work = folder / "video.mp4", folder / "voice.wav", folder / "engine"
     work.mkdir()
-    phases.begin("study", total)
+    phases.begin("prepare", total)
     _write_video(video, picture, frames, total, phases)
     write_wav(audio, voice)
     phases.begin("render", 2 * total)  # the engine's work, then our encoding

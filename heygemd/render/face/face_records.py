@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -69,3 +71,22 @@ class FaceRecords:
         for file, path in zip(self._files, self.paths, strict=True):
             file.close()
             path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class RawTrack:
+    """The presenter's face as the first pass saw it.
+
+    full_size   (width, height) of the frame, pixels
+    slot        (T,) int8, the slot of `records` that has the face, -1 where not seen
+    cuts        (T,) bool, first frames of shots
+    face_count  (T,) uint8
+    records     raw points, skin samples and mouth visibility
+    """
+
+    full_size: tuple[int, int]
+    fps: Fraction
+    slot: NDArray[np.int8]
+    cuts: NDArray[np.bool_]
+    face_count: NDArray[np.uint8]
+    records: FaceRecords

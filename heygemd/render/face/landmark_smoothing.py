@@ -1,4 +1,4 @@
-"""The second pass over a track: fills short gaps, smooths the points, derives boxes, effect weights and findings.
+"""The second pass over a track: fills short gaps, smooths the points, derives boxes and findings.
 
 Points are smoothed by a Gaussian in time, which needs no causality and so adds no lag. They are read and written in
 windows, so that memory does not grow with the video's length.
@@ -6,51 +6,25 @@ windows, so that memory does not grow with the video's length.
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..scene import F32, MESH_POINTS, Finding, Track, spans
-from . import persistent_occlusion, transient_occlusion
-from .face_records import FaceRecords
+from ..scene import F32, MESH_POINTS, Finding, Track, numbered_spans, spans
+from .effect_weight import YAW_FULL_DEG, effect_weight, hidden_shots, occluded_frames
+from .face_records import RawTrack
+from .gaussian import gaussian_smooth
 from .pose import align
-from .temporal_smoothing import gaussian_smooth
 
 SHORT_GAP_S = 0.5
 """Gaps up to this long are interpolated, and findings shorter than this are not reported."""
-FADE_S = 0.25
 SMOOTH_S, BOX_SMOOTH_S = 0.028, 0.4
 """Standard deviations of the Gaussians for points and boxes."""
-YAW_FULL_DEG, YAW_NONE_DEG = 32.0, 45.0
-"""The effect is shown in full up to the first, and no longer from the second on."""
-MIN_OCCLUSION_S = 0.12
 WINDOW_FRAMES = 512
 SIDE_MARGIN, TOP_MARGIN, CHIN_MARGIN = 0.22, 0.02, 0.42
 """Of the face's width (sides) and height (top, chin): room for a dropping chin and the blend into the neck."""
 MIN_BOX_PIXELS = 8
-
-
-@dataclass(frozen=True)
-class RawTrack:
-    """The presenter's face as the first pass saw it.
-
-    full_size   (width, height) of the frame, pixels
-    slot        (T,) int8, the slot of `records` that has the face, -1 where not seen
-    cuts        (T,) bool, first frames of shots
-    face_count  (T,) uint8
-    records     raw points, skin samples and mouth visibility
-    """
-
-    full_size: tuple[int, int]
-    fps: Fraction
-    slot: NDArray[np.int8]
-    cuts: NDArray[np.bool_]
-    face_count: NDArray[np.uint8]
-    records: FaceRecords
 
 
 def smooth_track(raw: RawTrack, points_file: Path) -> tuple[Track, list[Finding]]:
@@ -70,8 +44,8 @@ def smooth_track(raw: RawTrack, points_file: Path) -> tuple[Track, list[Finding]
                 bounds[start:stop][good] = np.concatenate([low, high], 1)
             out.write(points.astype("<f4").tobytes())
     fps = float(raw.fps)
-    occluded, hidden = _occluded(raw, seen), _hidden_shots(raw, seen)
-    weight = _effect_weight(runs, raw.cuts, yaw, fps) * _unoccluded_weight(occluded, fps) * ~hidden
+    occluded, hidden = occluded_frames(raw, seen), hidden_shots(raw, seen)
+    weight = effect_weight(runs, raw.cuts, yaw, occluded, hidden, fps)
     boxes = _boxes(bounds, runs, raw.full_size, fps)
     track = Track(*raw.full_size, raw.fps, boxes, weight, yaw, raw.cuts, raw.face_count, points_file)
     return track, _findings(track, runs, occluded & ~hidden, hidden & (runs > 0))
@@ -127,68 +101,13 @@ def _filled(raw: RawTrack, seen: NDArray[np.int64], runs: NDArray[np.int32], low
     return np.asarray(np.where((runs[low:high] > 0)[:, None, None], mixed, 0), np.float32)
 
 
-def _effect_weight(runs: NDArray[np.int32], cuts: NDArray[np.bool_], yaw: F32, fps: float) -> F32:
-    """Return (T,) float32 0..1, fading towards the ends of runs (not at cuts) and with the head's turn."""
-    fade = FADE_S * fps
-    weight = np.ones(len(runs), np.float32)
-    for start, stop in _numbered(runs):
-        ramp = np.ones(stop - start, np.float32)
-        steps = (np.arange(len(ramp)) + 1) / (fade + 1)
-        if start > 0 and not cuts[start]:
-            ramp = np.minimum(ramp, steps)
-        if stop < len(runs) and not cuts[stop]:
-            ramp = np.minimum(ramp, steps[::-1])
-        weight[start:stop] = ramp
-    frontal = np.clip((YAW_NONE_DEG - np.abs(yaw)) / (YAW_NONE_DEG - YAW_FULL_DEG), 0, 1)
-    return np.where(runs > 0, weight * np.nan_to_num(frontal), 0).astype(np.float32)
-
-
-def _occluded(raw: RawTrack, seen: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return (T,) bool, where something covers the face for more than a moment; each shot is measured by itself."""
-    occluded = np.zeros(len(raw.slot), bool)
-    min_frames = max(2, round(MIN_OCCLUSION_S * float(raw.fps)))
-    shot = np.cumsum(raw.cuts)[seen]
-    for number in np.unique(shot):
-        frames = seen[shot == number]
-        samples = raw.records.skin_samples(raw.slot[frames], frames)
-        occluded[frames] = transient_occlusion.occluded(samples, min_frames)
-    return occluded
-
-
-def _hidden_shots(raw: RawTrack, seen: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return (T,) bool, true in the shots in which the mouth is never seen."""
-    hidden = np.zeros(len(raw.slot), bool)
-    shots = np.cumsum(raw.cuts)
-    for number in np.unique(shots[seen]):
-        frames = seen[shots[seen] == number]
-        visibility = raw.records.visibility(raw.slot[frames], frames)
-        hidden[shots == number] = persistent_occlusion.hidden_throughout(visibility)
-    return hidden
-
-
-def _unoccluded_weight(occluded: NDArray[np.bool_], fps: float) -> F32:
-    """Return (T,) float32 0..1 that is 0 where the face is occluded and fades before and after it."""
-    reach = max(1, round(FADE_S * fps))
-    near = np.zeros((len(occluded), 1), np.float32)
-    for start, stop in spans(occluded):
-        near[max(0, start - reach) : stop + reach] = 1
-    soft = gaussian_smooth(near, reach / 3)[:, 0]
-    return np.asarray(np.where(occluded, 0, 1 - soft), np.float32)
-
-
-def _numbered(runs: NDArray[np.int32]) -> list[tuple[int, int]]:
-    """Return [start, stop) of each numbered run, also where two runs touch."""
-    change = np.flatnonzero(np.diff(np.concatenate(([0], runs, [0]))))
-    return [(int(a), int(b)) for a, b in itertools.pairwise(change) if runs[a] > 0]
-
-
 def _boxes(bounds: F32, runs: NDArray[np.int32], full_size: tuple[int, int], fps: float) -> NDArray[np.int32]:
     """Return (T, 4) int32 boxes around (T, 4) bounds of the points, with margins and smoothed; see Track.boxes."""
     width, height = bounds[:, 2] - bounds[:, 0], bounds[:, 3] - bounds[:, 1]
     wide = bounds + np.stack([-SIDE_MARGIN * width, -TOP_MARGIN * height, SIDE_MARGIN * width, CHIN_MARGIN * height], 1)
     boxes = np.zeros((len(runs), 4), np.int32)
     limit = np.array(full_size * 2) // 2 * 2
-    for start, stop in _numbered(runs):
+    for start, stop in numbered_spans(runs):
         even = np.round(gaussian_smooth(wide[start:stop], BOX_SMOOTH_S * fps, min_sigma=0.3) / 2) * 2
         boxes[start:stop] = np.clip(even, 0, limit)
     boxes[((boxes[:, 2:] - boxes[:, :2]) < MIN_BOX_PIXELS).any(1)] = 0

@@ -14,8 +14,8 @@ import numpy as np
 from ...errors import InputError
 from ..scene import Finding, Image, Track
 from .detector import BlazeFace, FaceDetector
-from .face_records import FaceRecords
-from .landmark_smoothing import RawTrack, smooth_track
+from .face_records import FaceRecords, RawTrack
+from .landmark_smoothing import smooth_track
 from .landmarks import FaceMesh
 from .multi_face_tracker import SLOTS, MultiFaceTracker, choose_presenter
 

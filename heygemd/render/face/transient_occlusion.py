@@ -2,7 +2,7 @@
 
 Skin colours are sampled at the mesh vertices of cheeks and chin, where speech and pose hardly change them. Bare skin
 looks alike again and again in a video, while an occluder resembles none of the other frames. What covers the mouth all
-the time cannot be found in this way; see persistent_occlusion.
+the time cannot be found in this way; see persistent_occlusion. What follows for the picture: effect_weight.
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from ...weights.bundled import tensors
 from ..audio import mel as features
+from ..face.gaussian import gaussian_smooth
 from ..face.mouth_params import MOUTH_PARAMS
-from ..face.temporal_smoothing import gaussian_smooth
 from ..scene import F32
 
 RATE_HZ = 50

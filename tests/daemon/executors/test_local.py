@@ -26,7 +26,7 @@ from tests.e2e.harness import PATIENCE, frame_count, living, wait_for
 
 PATIENCE_S = 120 * PATIENCE
 JOB = Job(id="1", name="promo", folder="promo", arrived=0, voice=Media(name="v", size=1, mtime_ns=1), videos=[])
-ORDER = ["analyse", "study", "render", "measure"]
+ORDER = ["analyse", "prepare", "render", "measure"]
 
 
 class Place:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from heygemd.errors import InputError
-from heygemd.render.face.temporal_smoothing import gaussian_smooth
+from heygemd.render.face.gaussian import gaussian_smooth
 
 from .. import presenter as people
 
@@ -38,7 +38,7 @@ def test_short_gap_is_bridged_and_long_one_reported(tmp_path: Path) -> None:
 
 
 def test_a_face_that_is_turned_away_all_the_time_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heygemd.render.face.landmark_smoothing.YAW_FULL_DEG", 0.0)
-    monkeypatch.setattr("heygemd.render.face.landmark_smoothing.YAW_NONE_DEG", 1e-6)  # any face counts as turned away
+    monkeypatch.setattr("heygemd.render.face.effect_weight.YAW_FULL_DEG", 0.0)
+    monkeypatch.setattr("heygemd.render.face.effect_weight.YAW_NONE_DEG", 1e-6)  # any face counts as turned away
     with pytest.raises(InputError, match="face_never_clear"):
         people.track(people.swaying(12), tmp_path)

@@ -11,7 +11,8 @@ from ....weights.bundled import SHA256
 from ...face.pose import face_shape
 from ...scene import Crop, Patch, Timeline, Track
 from ..base import AnalysisData, FrameEngine
-from . import mouth_calibration, plan, texture_bank, viseme_net
+from . import mouth_calibration, texture_bank, viseme_net
+from .mouth_plan import plan_mouths
 from .renderer import FrameRenderer
 
 
@@ -52,7 +53,7 @@ class MeshEngine(FrameEngine):
         del voice
         if not len(data["texture_frames"]):  # no frame shows the mouth: there is nothing to render
             return
-        mouth_plan = plan.plan_mouths(track, timeline, data)
-        renderer = FrameRenderer(data, mouth_plan)
+        plan = plan_mouths(track, timeline, data)
+        renderer = FrameRenderer(data, plan)
         for crop in crops:
             yield renderer.render(crop, track.points(crop.source, crop.source + 1)[0])

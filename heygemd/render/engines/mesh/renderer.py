@@ -11,7 +11,7 @@ from ...face.pose import Pose, eye_distance, face_shape
 from ...scene import F32, Crop, Patch
 from ..base import AnalysisData
 from . import masks, mouth_interior, warp
-from .plan import MouthPlan
+from .mouth_plan import MouthPlan
 
 GAP_PROFILE = np.array([0, 0.3, 0.6, 0.82, 0.95, 1, 0.95, 0.82, 0.6, 0.3, 0], np.float32)
 """Gap of each column of the inner lips over the middle one's."""
@@ -35,7 +35,7 @@ class FrameRenderer:
     """Renders the frames of one video with the textures of its analysis data."""
 
     def __init__(self, data: AnalysisData, plan: MouthPlan) -> None:
-        """`data`: of MeshEngine.analyse_video; `plan`: of plan.plan_mouths."""
+        """`data`: of MeshEngine.analyse_video; `plan`: of `plan_mouths`."""
         self._textures = data["textures"]
         self._texture_points = data["texture_points"]
         self._plan = plan

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ...face.temporal_smoothing import gaussian_smooth
+from ...face.gaussian import gaussian_smooth
 from ...scene import F32, Crop, Image, Patch, Track, spans
 from .network import LOWER_TOP, SIDE
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ...audio import vad
 from ...audio.mel import RATE_HZ as SPEECH_RATE_HZ
 from ...audio.mel import VOICE_RATE_HZ, mel_filters
-from ...face.temporal_smoothing import gaussian_smooth
+from ...face.gaussian import gaussian_smooth
 from ...scene import F32
 from .network import MEL_BANDS, MEL_FRAMES
 

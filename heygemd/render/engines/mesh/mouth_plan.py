@@ -11,9 +11,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...face.gaussian import gaussian_smooth
 from ...face.mouth_params import MOUTH_PARAMS, OPEN, UPPER, WIDTH
 from ...face.pose import Pose
-from ...face.temporal_smoothing import gaussian_smooth
 from ...scene import F32, Timeline, Track
 from ..base import AnalysisData
 from . import mouth_calibration, texture_bank, viseme_net

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from heygemd.render.engines.mesh import plan
+from heygemd.render.engines.mesh import mouth_plan
 from heygemd.render.engines.mesh.mouth_calibration import MouthMotion
 from heygemd.render.face.mouth_params import MOUTH_PARAMS, OPEN, UPPER, WIDTH
 from heygemd.render.face.pose import Pose
@@ -20,19 +20,21 @@ def motion(opening: np.ndarray) -> MouthMotion:
 
 
 def test_of_a_silent_presenter_nothing_is_known() -> None:
-    style = plan.speaking_style(np.zeros((5, 6), np.float32), motion(np.full(FRAMES, 0.01)))
-    assert style == pytest.approx((plan.SILENT_GAIN, plan.USUAL_WIDEST))
+    style = mouth_plan.speaking_style(np.zeros((5, 6), np.float32), motion(np.full(FRAMES, 0.01)))
+    assert style == pytest.approx((mouth_plan.SILENT_GAIN, mouth_plan.USUAL_WIDEST))
 
 
 def test_who_opens_wider_speaks_larger() -> None:
     swing = 0.5 - 0.5 * np.cos(np.arange(FRAMES) / 3)
-    small, large = (plan.speaking_style(np.zeros((5, 6), np.float32), motion(size * swing)) for size in (0.11, 0.3))
-    assert small[0] < large[0] and plan.MIN_WIDEST <= small[1] < large[1]
+    small, large = (
+        mouth_plan.speaking_style(np.zeros((5, 6), np.float32), motion(size * swing)) for size in (0.11, 0.3)
+    )
+    assert small[0] < large[0] and mouth_plan.MIN_WIDEST <= small[1] < large[1]
 
 
 def test_a_smile_is_kept_and_speech_is_not() -> None:
     closed = np.tile(np.float32([0, 0.5, 1.3, 0.6, 0.9]), (FRAMES, 1))
-    offset = plan.expression_offset(motion(np.full(FRAMES, 0.2)), closed, 25.0)
+    offset = mouth_plan.expression_offset(motion(np.full(FRAMES, 0.2)), closed, 25.0)
     kept = [WIDTH, UPPER]
     assert np.allclose(offset[:, kept], 0.05, atol=1e-6)
     assert not offset[:, [k for k in range(len(MOUTH_PARAMS)) if k not in kept]].any()

@@ -5,7 +5,7 @@ import pytest
 
 from heygemd.config.schema import Limits
 from heygemd.errors import EngineError
-from heygemd.render.sync.output_check import ExpectedOutput, check_output
+from heygemd.render.video.output_check import ExpectedOutput, check_output
 
 from ... import media_factory
 
