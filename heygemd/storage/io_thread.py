@@ -82,7 +82,7 @@ class ShareThread:
                 self._loop.call_soon_threadsafe(_settle, future, outcome, error)
 
     def _absence(self, error: FileNotFoundError) -> Exception:
-        """Return `error`, or that the share is gone: what is missing with the whole share was removed by nobody."""
+        """Return `error`, or share_missing if the marker is missing too: then nobody removed the file."""
         return error if os.path.lexists(self.root / MARKER) else ShareError("share_missing", path=str(self.root))
 
 

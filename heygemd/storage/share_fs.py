@@ -2,7 +2,7 @@
 
 The daemon calls these functions on its I/O thread only; `transfer` builds the long operations on them, step by step.
 Faults of the operating system leave as typed errors: ShareError (the share itself), NotReady (one file is held open or
-not ours), FileNotFoundError (somebody removed it).
+not ours), FileNotFoundError (a user removed it).
 """
 
 from __future__ import annotations
