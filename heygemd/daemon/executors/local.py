@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -12,10 +11,8 @@ from loguru import logger
 from ...config.schema import Config
 from ...job import Job
 from ...renderer_process import Renderer
+from ..gpus import gpu_environments
 from .base import Executor, Task
-
-GPUS = Path("/proc/driver/nvidia/gpus")
-VISIBLE = "CUDA_VISIBLE_DEVICES"
 
 
 class LocalExecutor(Executor):
@@ -49,14 +46,3 @@ class LocalExecutor(Executor):
 
     async def close(self) -> None:
         """Nothing outlives the attempts."""
-
-
-def gpu_environments(root: Path = GPUS) -> list[dict[str, str]]:
-    """Return for each NVIDIA GPU the environment variables that select it; [{}] without any GPU.
-
-    GPUs that the daemon's own CUDA_VISIBLE_DEVICES hides are not used.
-    """
-    cards = [name.strip() for name in os.environ[VISIBLE].split(",")] if VISIBLE in os.environ else []
-    if VISIBLE not in os.environ:
-        cards = [str(number) for number, _ in enumerate(root.glob("*/information"))]
-    return [{VISIBLE: card, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"} for card in cards if card] or [{}]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
-from pathlib import Path
 
 from ...config.schema import GIB, Config
 from ...errors import LocalDiskError, printable
@@ -14,6 +13,7 @@ from ...job import Job, Video
 from ...path_checks import nearest_existing
 from ...storage import mounts, share_fs
 from ...storage.availability import ShareAvailability
+from ..gpus import gpu_names
 from ..intake import job_folder
 from ..publish import preview_store
 from ..queue_state import PendingFolder, QueueState, RunningVideo
@@ -22,7 +22,6 @@ from .snapshot import Health, JobView, Snapshot, State, VideoView
 
 RECENT = 20
 """How many finished jobs a snapshot shows."""
-GPUS = Path("/proc/driver/nvidia/gpus")
 
 
 class SnapshotBuilder:
@@ -33,7 +32,7 @@ class SnapshotBuilder:
         self.config = config
         self.state = state
         self.share = share
-        self.gpus = gpus()
+        self.gpus = gpu_names()
         self.moved_away: frozenset[str] = frozenset()
         """Finished jobs without a folder to link to; see `share_pages.moved_away`."""
         self._started: dict[RunningVideo, tuple[float, float]] = {}
@@ -158,15 +157,6 @@ class SnapshotBuilder:
         phase = progress.phase if progress else "copy-in"
         fps = progress.fps if progress else 0.0
         return VideoView(name=name, state="running", phase=phase, percent=percent, fps=fps, eta_s=eta_s)
-
-
-def gpus(root: Path = GPUS) -> tuple[str, ...]:
-    """Return the names of the NVIDIA GPUs from the driver's files; CUDA would take a second and 200 MB to ask."""
-    found = []
-    for path in sorted(root.glob("*/information")):
-        model = next((line for line in path.read_text().splitlines() if line.startswith("Model:")), "")
-        found.append(printable(model.removeprefix("Model:").strip()))
-    return tuple(found)
 
 
 def _iso(moment: float) -> str:
