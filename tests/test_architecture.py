@@ -253,9 +253,9 @@ FILE_FUNCTIONS = {
 }  # fmt: skip
 """Methods of `pathlib.Path` and functions by which files are read or changed."""
 LOCAL_ONLY = {
-    "daemon.admin", "daemon.job_store", "daemon.service", "daemon.executors.local", "daemon.jobs.attempt",
+    "daemon.admin", "daemon.gpus", "daemon.job_store", "daemon.service", "daemon.jobs.attempt",
     "daemon.jobs.recovery", "daemon.pages.html_page", "daemon.publish.preview_store", "daemon.publish.report",
-    "daemon.jobs.publishing", "daemon.status.builder", "daemon.status.notifications",
+    "daemon.jobs.publishing", "daemon.status.notifications",
     "daemon.status.send_notifications", "daemon.status.status_file",
 }  # fmt: skip
 """Modules of the daemon with files of their own on this machine: records, scratch, log, outbox, the package's data."""
