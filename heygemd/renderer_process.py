@@ -7,7 +7,6 @@ import contextlib
 import os
 import signal
 import sys
-import sysconfig
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -18,6 +17,7 @@ from loguru import logger
 
 from .config.schema import Attempts
 from .errors import DeadlineExceeded, HeygemdError, WorkerLost, printable
+from .media.sandbox import librosa_folder
 from .protocol import (
     Done,
     Event,
@@ -200,7 +200,7 @@ def _environment(folder: Path, cache: Path) -> dict[str, str]:
     compiled = cache.with_name("compiled")
     own = {key: value for key, value in os.environ.items() if key not in ("NOTIFY_SOCKET", "WATCHDOG_PID")}
     own |= {"TMPDIR": str(folder), "CUDA_CACHE_PATH": str(compiled / "cuda")}
-    if not os.access(sysconfig.get_path("purelib"), os.W_OK):  # otherwise numba caches beside the library, once for all
+    if not os.access(librosa_folder(), os.W_OK):  # otherwise numba caches beside the library, once for all
         own["NUMBA_CACHE_DIR"] = str(compiled)
     return own
 

@@ -30,7 +30,7 @@ LAYERS = {
     "logging_setup": "config",
     "storage.atomic": "errors",
     "storage": f"storage.atomic {LEAVES}",
-    "renderer_process": "protocol storage.atomic",
+    "renderer_process": "protocol storage.atomic media",
     "media": "config",
     "weights": "config storage.atomic",
     # The daemon.

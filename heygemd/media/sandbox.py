@@ -12,8 +12,8 @@ import os
 import platform
 import resource
 import struct
-import sysconfig
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 PR_SET_NO_NEW_PRIVS, PR_SET_SECCOMP, SECCOMP_MODE_FILTER = 38, 22, 2
@@ -126,7 +126,15 @@ def _write_only(writable: Iterable[Path]) -> None:
 def _needed_by_libraries() -> Iterator[Path]:
     """Shared memory, and the cache of librosa's compiled code: in its package, or where NUMBA_CACHE_DIR says."""
     yield Path("/dev/shm")
-    yield Path(os.environ.get("NUMBA_CACHE_DIR") or Path(sysconfig.get_path("purelib")) / "librosa")
+    yield Path(os.environ.get("NUMBA_CACHE_DIR") or librosa_folder())
+
+
+def librosa_folder() -> Path:
+    """Return where librosa is installed, without importing it; it may be another place than this environment's own."""
+    spec = find_spec("librosa")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("librosa")
+    return Path(spec.origin).parent
 
 
 def _allow(ruleset: int, path: Path, rights: int) -> None:

@@ -75,3 +75,16 @@ def test_rights_cannot_be_gained_by_a_setuid_program(own: Path) -> None:
     status = inside(own, "print(Path('/proc/self/status').read_text())").stdout
     assert "NoNewPrivs:\t1" in status
     assert "Seccomp:\t2" in status
+
+
+def test_librosas_compiled_code_can_be_cached_where_librosa_is_installed(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another place than this environment's own packages: a virtual environment may see the system's."""
+    package = tmp_path / "elsewhere" / "librosa"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(package.parent), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    done = inside(own, "(Path(sys.argv[2]) / 'cache').write_text('x'); print('cached')", package)
+    assert done.stdout == "cached\n", done.stderr
