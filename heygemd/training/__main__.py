@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .real_clips import Clip
+    from .real_clips import RealClip
     from .train_lips import EncodedExample
 
 SHIPPED = Path(__file__).parents[1] / "weights" / "assets" / "lips.safetensors"
@@ -66,7 +66,7 @@ def train_lips(a: argparse.Namespace) -> None:
 
 
 def _lip_examples(
-    corpora: list[Path], clips: dict[str, Clip]
+    corpora: list[Path], clips: dict[str, RealClip]
 ) -> tuple[list[EncodedExample], dict[str, list[EncodedExample]]]:
     """Return the examples of the corpus files, and those of each clip."""
     import numpy as np

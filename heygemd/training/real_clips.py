@@ -21,7 +21,7 @@ from ..render.video import decode
 CACHE_BYTES = 1 << 30
 
 
-class Clip(NamedTuple):
+class RealClip(NamedTuple):
     """A talking video.
 
     points  (T, 468, 3) float32 in pixels, NaN where no face
@@ -61,7 +61,7 @@ def load_sound(path: Path) -> F32:
             return np.zeros(0, np.float32)
 
 
-def load_clip(path: Path, cache: Path) -> Clip:
+def load_clip(path: Path, cache: Path) -> RealClip:
     """Return a clip, tracked once and then read from the folder `cache`."""
     kept = cache / f"{path.name}.npz"
     if not kept.exists():
@@ -70,10 +70,10 @@ def load_clip(path: Path, cache: Path) -> Clip:
         cache.mkdir(parents=True, exist_ok=True)
         np.savez(kept, points=track_largest_face(frames), fps=float(picture.fps), voice=load_sound(path))
     with np.load(kept) as data:
-        return Clip(data["points"], float(data["fps"]), data["voice"])
+        return RealClip(data["points"], float(data["fps"]), data["voice"])
 
 
-def load_folder(folder: Path, cache: Path) -> Iterator[tuple[str, Clip]]:
+def load_folder(folder: Path, cache: Path) -> Iterator[tuple[str, RealClip]]:
     """Yield (file name, clip) of every video in a folder."""
     for path in sorted(folder.iterdir()):
         if path.is_file():

@@ -13,7 +13,7 @@ from ..render.face.mouth_params import OPEN, measure_mouth
 from ..render.face.pose import align
 from ..render.scene import F32
 from . import synthetic_corpus
-from .real_clips import Clip
+from .real_clips import RealClip
 from .synthetic_corpus import Example
 from .train_lips import correlations
 
@@ -24,7 +24,7 @@ MIN_CORRELATION, MIN_CORRELATION_GAIN = 0.45, 0.05
 """A clip's sound is shifted if a first model's lips correlate this well at another lag, and better by this much."""
 
 
-def mouth_params(clip: Clip) -> F32 | None:
+def mouth_params(clip: RealClip) -> F32 | None:
     """Return (T, 5) float32 mouth parameters at viseme_net.RATE_HZ; None if the clip cannot be used."""
     good = _frames_with_face(clip)
     return (
@@ -34,7 +34,7 @@ def mouth_params(clip: Clip) -> F32 | None:
     )
 
 
-def mouth_departures(clip: Clip) -> F32 | None:
+def mouth_departures(clip: RealClip) -> F32 | None:
     """Return `mouth_params` as departures from this person's closed mouth."""
     good = _frames_with_face(clip)
     if good is None:
@@ -47,21 +47,21 @@ def mouth_departures(clip: Clip) -> F32 | None:
     return _at_rate(clip, good, motion.params - rest)
 
 
-def _frames_with_face(clip: Clip) -> NDArray[np.bool_] | None:
+def _frames_with_face(clip: RealClip) -> NDArray[np.bool_] | None:
     """Return (frames,) bool where there is a face; None if faces or sound are too short."""
     good = np.isfinite(clip.points[:, 0, 0])
     enough = good.sum() >= MIN_FRAMES and good.mean() >= MIN_FACE_SHARE and len(clip.voice) >= mel.VOICE_RATE_HZ
     return good if enough else None
 
 
-def _at_rate(clip: Clip, good: NDArray[np.bool_], rows: F32) -> F32:
+def _at_rate(clip: RealClip, good: NDArray[np.bool_], rows: F32) -> F32:
     """Return the rows of the `good` frames interpolated to viseme_net.RATE_HZ, from the start of the clip."""
     times = ((np.arange(len(good)) + 0.5) / clip.fps)[good]
     at = (np.arange(int(times[-1] * viseme_net.RATE_HZ)) + 0.5) / viseme_net.RATE_HZ
     return np.stack([np.interp(at, times, column) for column in rows.T], 1).astype(np.float32)
 
 
-def examples(clip: Clip, net: nn.Module, variants: int, rng: np.random.Generator) -> list[Example]:
+def examples(clip: RealClip, net: nn.Module, variants: int, rng: np.random.Generator) -> list[Example]:
     """Return a clip as recorded and `variants` - 1 times with augmented sound; nothing if it cannot be used.
 
     net  a first model, with which the sound is aligned (many clips are out of sync, by up to 0.2 s)

@@ -16,7 +16,7 @@ from ..render.engines.mesh import speech_encoder, viseme_net
 from ..render.face.mouth_params import MOUTH_PARAMS, OPEN, WIDTH, measure_mouth
 from ..render.face.pose import align
 from ..render.scene import F32
-from .real_clips import Clip
+from .real_clips import RealClip
 from .synthetic_corpus import Example
 
 CROP_FRAMES, MIN_FRAMES = 100, 20
@@ -122,7 +122,7 @@ def train(sources: Sequence[list[EncodedExample]], steps: int, seed: int = 0) ->
     return net.eval()
 
 
-def evaluate(net: torch.nn.Module, clip: Clip) -> dict[str, float] | None:
+def evaluate(net: torch.nn.Module, clip: RealClip) -> dict[str, float] | None:
     """Return r_open, r_peak, lag_s, r_width and range of predicted lips against a clip's own; None if unusable.
 
     r_open and r_width are correlations without a lag, r_peak that of the opening at the best lag, lag_s that lag; range

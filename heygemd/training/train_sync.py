@@ -16,7 +16,7 @@ from ..render.face.mouth_params import MOUTH_PARAMS, measure_meshes
 from ..render.scene import F32
 from ..render.sync import av_offset
 from ..render.sync.syncnet import SyncNet, movement
-from .real_clips import Clip
+from .real_clips import RealClip
 from .real_lessons import mouth_params
 from .synthetic_corpus import Example
 from .train_lips import augment_mel, set_learning_rate
@@ -47,7 +47,7 @@ def synthetic_pairs(examples: Sequence[Example]) -> list[Pair]:
     return [Pair(features.normalise(mel, features.energy_vad(mel)), moved) for mel, moved in features_and_movement]
 
 
-def real_pairs(clips: Sequence[Clip]) -> list[Pair]:
+def real_pairs(clips: Sequence[RealClip]) -> list[Pair]:
     """Return pairs of real people and their own sound. Constant offsets of clips cancel out over many clips."""
     found = [(features.normalised_mel(clip.voice), mouth_params(clip)) for clip in clips]
     pairs = [Pair(mel[: 2 * len(rows)], movement(rows[: len(mel) // 2])) for mel, rows in found if rows is not None]
@@ -91,7 +91,7 @@ def loss(net: SyncNet, mel: Tensor, moved: Tensor) -> Tensor:
     return shifted + 0.5 * nn.functional.cross_entropy(others * sharpness, torch.arange(len(mel)))
 
 
-def shift_errors(net: SyncNet, clip: Clip) -> dict[float, list[float]]:
+def shift_errors(net: SyncNet, clip: RealClip) -> dict[float, list[float]]:
     """Return by how many ms each of SHIFTS_S is missed, by measured length; the whole clip counts as SAMPLE_S."""
     params = measure_meshes(clip.points)
     missed: dict[float, list[float]] = {}

@@ -107,14 +107,14 @@ def test_eight_bits_are_enough_for_the_speech_encoder() -> None:
         assert torch.allclose(speech_encoder.unpack(packed, name), tensor, atol=float(tensor.abs().max()) / 200)
 
 
-def talker(voice: np.ndarray, late_s: float) -> real_clips.Clip:
+def talker(voice: np.ndarray, late_s: float) -> real_clips.RealClip:
     """Someone whose mouth opens as the shipped network says, but `late_s` too late, on a head that turns."""
     fps, said = 25.0, viseme_net.predict_visemes(voice)
     times = (np.arange(int(len(voice) / 16_000 * fps)) + 0.5) / fps - late_s
     weights = np.stack([np.interp(times, (np.arange(len(said)) + 0.5) / 50, column) for column in said.T], 1)
     points = (face_shape()["mean"] + np.tensordot(weights, face_shape()["modes"], 1)) * 90 + 200
     points[..., 0] += 30 * np.sin(times)[:, None]
-    return real_clips.Clip(points.astype(np.float32), fps, voice)
+    return real_clips.RealClip(points.astype(np.float32), fps, voice)
 
 
 @pytest.mark.parametrize("late_s", [0.0, 0.12])
@@ -132,7 +132,7 @@ def test_examples_of_a_talking_person_are_in_sync_even_if_the_clip_is_not(late_s
 
 
 def test_a_clip_without_a_face_gives_no_examples() -> None:
-    nobody = real_clips.Clip(np.full((100, 468, 3), np.nan, np.float32), 25.0, np.zeros(64_000, np.float32))
+    nobody = real_clips.RealClip(np.full((100, 468, 3), np.nan, np.float32), 25.0, np.zeros(64_000, np.float32))
     assert real_lessons.examples(nobody, viseme_net.load(), 2, np.random.default_rng(0)) == []
 
 
