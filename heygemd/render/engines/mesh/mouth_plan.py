@@ -86,7 +86,7 @@ def plan_mouths(track: Track, timeline: Timeline, data: AnalysisData) -> MouthPl
     breaks = np.concatenate([[True], motion.shot[source[1:]] != motion.shot[source[:-1]]])
     choice = texture_bank.choose_textures(cost, breaks)
     share = _texture_share(texture_bank.distances_paired(target, own[source]), cost, choice, fps)
-    texture_open = (own[frames, OPEN] - closed[frames, OPEN]) + closed[frames, OPEN]
+    texture_open = own[frames, OPEN]
     fade = max(1, round(TEXTURE_FADE_S * fps))
     return MouthPlan(target, own, closed, motion.pose, share, choice, fade, texture_open)
 
