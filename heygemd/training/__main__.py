@@ -47,6 +47,24 @@ def import_speech_encoder(a: argparse.Namespace) -> None:
     save_file(speech_encoder.pack(state), a.out)
 
 
+def make_mel_filters(a: argparse.Namespace) -> None:
+    """Make mel_filters.safetensors with librosa."""
+    import librosa
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    from ..render.audio import mel
+    from ..render.scene import F32
+
+    def filters(fft: int, bands: int, low_hz: float, high_hz: float) -> F32:
+        exact = librosa.filters.mel(
+            sr=mel.VOICE_RATE_HZ, n_fft=fft, n_mels=bands, fmin=low_hz, fmax=high_hz, dtype=np.float64
+        )
+        return np.asarray(exact, np.float32)
+
+    save_file({mel.filter_bank_name(*bank): filters(*bank) for bank in mel.FILTER_BANKS}, a.out)
+
+
 def synthesise(a: argparse.Namespace) -> None:
     """Make a corpus file of synthesised speech with known lips."""
     from . import synthetic_corpus
@@ -193,6 +211,8 @@ def main() -> None:
     command = add("speech-encoder", import_speech_encoder)
     command.add_argument("model", type=Path, help="model.bin of Whisper-base for CTranslate2")
     command.add_argument("--out", type=Path, default=Path("speech_encoder.safetensors"))
+    command = add("mel-filters", make_mel_filters)
+    command.add_argument("--out", type=Path, default=Path("mel_filters.safetensors"))
     command = add("synthesise", synthesise)
     command.add_argument("out", type=Path)
     command.add_argument("--count", type=int, default=500)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_propagation
 
+from ...weights.bundled import tensors
 from ..scene import F32, spans
 
 VOICE_RATE_HZ = 16_000
@@ -18,8 +19,9 @@ FFT = 512
 WINDOW = 400
 BANDS = 40
 LOW_HZ, HIGH_HZ = 60, 7_600
-LINEAR_HZ, MELS_PER_HZ, LOG_STEP = 1000.0, 3 / 200, np.log(6.4) / 27
-"""Slaney's mel scale: linear up to the first, logarithmic above."""
+FILTER_BANKS = ((FFT, BANDS, LOW_HZ, HIGH_HZ), (400, 80, 0, 8_000), (800, 80, 55, 7_600))
+"""FFT size, bands, lowest and highest frequency: of this module, of the speech encoder, of Wav2Lip. After a change:
+`python -m heygemd.training mel-filters`."""
 CHUNK_S = 20
 FLOOR = 1e-8
 SPEECH_OPEN_DB, SPEECH_CLOSE_DB = -30.0, -36.0
@@ -34,24 +36,16 @@ SPREAD, LIMIT = 2.0, 3.0
 
 @cache
 def mel_filters(fft: int, bands: int, low_hz: float, high_hz: float) -> F32:
-    """Return (bands, fft // 2 + 1) float32 triangles of equal area on Slaney's mel scale (Auditory Toolbox, 1998).
+    """Return (bands, fft // 2 + 1) float32 of librosa.filters.mel at 16 kHz, one of FILTER_BANKS.
 
-    The same as librosa.filters.mel, as a test checks; importing that would cost each render a second of CPU.
+    From a bundled file, because importing librosa would cost each render a second of CPU.
     """
-    edges = _hertz(np.linspace(_mel(low_hz), _mel(high_hz), bands + 2))[:, None]
-    bins = np.arange(fft // 2 + 1) * VOICE_RATE_HZ / fft
-    low, middle, high = edges[:-2], edges[1:-1], edges[2:]
-    rising, falling = (bins - low) / (middle - low), (high - bins) / (high - middle)
-    return np.asarray(np.maximum(np.minimum(rising, falling), 0) * 2 / (high - low), np.float32)
+    return np.asarray(tensors("mel_filters.safetensors")[filter_bank_name(fft, bands, low_hz, high_hz)])
 
 
-def _mel(hertz: float) -> float:
-    return hertz * MELS_PER_HZ if hertz < LINEAR_HZ else LINEAR_HZ * MELS_PER_HZ + np.log(hertz / LINEAR_HZ) / LOG_STEP
-
-
-def _hertz(mels: NDArray[np.float64]) -> NDArray[np.float64]:
-    bent = LINEAR_HZ * MELS_PER_HZ
-    return np.where(mels < bent, mels / MELS_PER_HZ, LINEAR_HZ * np.exp((mels - bent) * LOG_STEP))
+def filter_bank_name(fft: int, bands: int, low_hz: float, high_hz: float) -> str:
+    """Return the name of a filter bank in mel_filters.safetensors."""
+    return f"fft {fft}, {bands} bands, {low_hz:g} to {high_hz:g} Hz"
 
 
 @cache

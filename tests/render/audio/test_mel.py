@@ -1,8 +1,13 @@
+import subprocess
+import sys
+from pathlib import Path
+
 import librosa
 import numpy as np
 import pytest
 
 from heygemd.render.audio import mel
+from heygemd.weights import bundled
 
 RATE = mel.VOICE_RATE_HZ
 
@@ -21,10 +26,19 @@ def test_one_row_every_ten_milliseconds() -> None:
         mel.normalised_mel(np.zeros(samples, np.float32))
 
 
-@pytest.mark.parametrize(("fft", "bands", "low", "high"), [(512, 40, 60, 7600), (800, 80, 55, 7600)])
+@pytest.mark.parametrize(("fft", "bands", "low", "high"), mel.FILTER_BANKS)
 def test_the_mel_filters_are_librosas(fft: int, bands: int, low: float, high: float) -> None:
     theirs = librosa.filters.mel(sr=RATE, n_fft=fft, n_mels=bands, fmin=low, fmax=high)
     assert np.allclose(mel.mel_filters(fft, bands, low, high), theirs, atol=1e-8)
+
+
+def test_the_bundled_filters_are_what_their_command_makes(tmp_path: Path) -> None:
+    made = tmp_path / "made.safetensors"
+    subprocess.run([sys.executable, "-m", "heygemd.training", "mel-filters", "--out", str(made)], check=True)
+    ours = bundled.tensors("mel_filters.safetensors")
+    assert {name: rows.tolist() for name, rows in bundled.load_file(made).items()} == {
+        name: rows.tolist() for name, rows in ours.items()
+    }
 
 
 def test_log_mel_is_librosas() -> None:
