@@ -60,7 +60,7 @@ class Folder(NamedTuple):
 
 def of_one_path(error: OSError) -> bool:
     """Whether an error is about the path that was asked for, not about the share."""
-    return error.errno in OF_ONE_PATH
+    return isinstance(error, FileNotFoundError) or error.errno in OF_ONE_PATH
 
 
 def translate(error: OSError, path: object = "") -> Exception:

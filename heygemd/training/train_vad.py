@@ -1,4 +1,4 @@
-"""Trains voice activity detection: recorded speech with pauses, over music and rng."""
+"""Trains voice activity detection: recorded speech with pauses, over music and noise."""
 
 from __future__ import annotations
 

@@ -60,7 +60,9 @@ class Attempt:
     async def _render_in(self, executor: Executor, report: Callable[[Event], None]) -> None:
         work = self.scratch / f"attempt-{self.number:02d}"
         shutil.rmtree(work, ignore_errors=True)
-        atomic.make_folder(work)
+        atomic.make_folder(self.scratch)
+        with atomic.on_local_disk(work):
+            work.mkdir()
         self.video.notices = []
         self.video.running = True
         self.store.save(self.job)

@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 
 from loguru import logger
 
-from ...errors import HeygemdError, InfrastructureError, NotReady, ShareError, describe
+from ...errors import HeygemdError, InfrastructureError, LocalDiskError, NotReady, ShareError, describe
 from ...job import Job
 from ...storage import atomic, share_fs
 from ...storage.availability import ShareAvailability
@@ -38,17 +38,36 @@ def pause_queue(state: QueueState, share: ShareAvailability, error: BaseExceptio
 async def run_isolated(state: QueueState, share: ShareAvailability, job: Job, work: Awaitable[None]) -> None:
     """Await `work`; after a fault that concerns only this job it backs off and the others go on.
 
-    Raises InfrastructureError.
+    Raises InfrastructureError, unless one local file of this job is what cannot be used.
     """
     try:
         await work
-        state.backing_off.pop(job.id, None)
-    except InfrastructureError:
-        raise
+        _end_back_off(state, job)
+    except InfrastructureError as error:
+        if not _of_one_local_file(error):
+            raise
+        _back_off(state, job, error)
     except Exception as error:
         if isinstance(error, FileNotFoundError) and await _was_removed(share, job):
             return
         _back_off(state, job, error)
+
+
+def _of_one_local_file(error: InfrastructureError) -> bool:
+    """Whether a file or folder on a local disk is at fault and not the disk, such as one that belongs to root."""
+    cause = error.__cause__
+    return (
+        isinstance(error, LocalDiskError)
+        and isinstance(cause, OSError)
+        and (isinstance(cause, PermissionError) or share_fs.of_one_path(cause))
+    )
+
+
+def _end_back_off(state: QueueState, job: Job) -> None:
+    """Forget a back-off that is over; another video's success does not end it early."""
+    back_off = state.backing_off.get(job.id)
+    if back_off is not None and back_off.until <= time.monotonic():
+        del state.backing_off[job.id]
 
 
 async def _was_removed(share: ShareAvailability, job: Job) -> bool:

@@ -71,12 +71,11 @@ class Encoder:
         self.written += 1
 
     def finish(self) -> None:
-        """Finish the file. Raises EngineError("encode_failed"), LocalDiskError."""
+        """Finish the file. Raises EngineError("encode_failed"); OSError, which `protocol.failed` tells apart."""
         assert self._writer is not None
         self._writer.finish()
         self._writer.close()
-        with atomic.on_local_disk(self._output):
-            atomic.publish(self._part, self._output)
+        atomic.publish(self._part, self._output)
 
     def close(self) -> None:
         """Kill what still runs; a finished file is kept."""

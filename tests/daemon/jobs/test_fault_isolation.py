@@ -1,12 +1,15 @@
 """A fault of a local disk pauses the queue as such; only a fault of the share makes the share unavailable."""
 
+import asyncio
 import errno
 import os
+import time
 from pathlib import Path
 
 import pytest
 
-from heygemd.daemon.jobs.fault_isolation import pause_queue
+from heygemd.daemon.jobs.fault_isolation import pause_queue, run_isolated
+from heygemd.daemon.queue_state import BackOff
 from heygemd.errors import LocalDiskError, NotReady, ShareError
 from heygemd.i18n import catalog
 
@@ -33,7 +36,7 @@ def fail_below(monkeypatch, folder, call, number):
         ("fsync", errno.EIO, "disk_unavailable"),
     ],
 )
-def test_a_record_that_cannot_be_written_is_told_as_the_local_disk(run, monkeypatch, call, number, code):
+def test_a_record_that_cannot_be_written_is_reported_as_the_local_disk(run, monkeypatch, call, number, code):
     async def scenario(queue):
         job = queue.job("a", 1)
         with monkeypatch.context() as patch:
@@ -53,7 +56,7 @@ def test_a_record_that_cannot_be_written_is_told_as_the_local_disk(run, monkeypa
     run(scenario)
 
 
-def test_a_full_scratch_disk_is_told_as_the_local_disk(run, monkeypatch):
+def test_a_full_scratch_disk_is_reported_as_the_local_disk(run, monkeypatch):
     async def scenario(queue):
         queue.job("a", 1)
         fail_below(monkeypatch, queue.config.paths.cache, "write", errno.ENOSPC)
@@ -81,5 +84,33 @@ def test_who_is_at_fault(run, error, share, queue):
         pause_queue(under_test.state, under_test.share, error)
         assert (under_test.share.problem and under_test.share.problem.code) == share
         assert (under_test.state.paused_by and under_test.state.paused_by.code) == queue
+
+    run(scenario)
+
+
+def test_a_local_file_that_cannot_be_used_holds_up_its_own_job_only(run):
+    async def scenario(queue):
+        mine = queue.job("a", 1)
+        (queue.config.paths.cache / "jobs").mkdir(parents=True)
+        (queue.config.paths.cache / "jobs" / mine.id).write_text("a file where the job's scratch folder should be")
+        queue.job("b", 1)
+        await queue.expect_started("b/1")
+        assert queue.state.backing_off[mine.id].reason.code == "disk_unavailable"
+        assert queue.state.paused_by is None and queue.share.problem is None
+        assert mine.videos[0].attempts == 0
+
+    run(scenario)
+
+
+def test_a_back_off_is_not_ended_early_by_another_videos_success(run):
+    async def scenario(queue):
+        job = queue.job("a", 2)
+        waits = BackOff(NotReady("held_open", name="a"), time.monotonic() + 60)
+        queue.state.backing_off[job.id] = waits
+        await run_isolated(queue.state, queue.share, job, asyncio.sleep(0))
+        assert queue.state.backing_off[job.id] is waits
+        queue.state.backing_off[job.id] = BackOff(waits.reason, time.monotonic() - 1)
+        await run_isolated(queue.state, queue.share, job, asyncio.sleep(0))
+        assert job.id not in queue.state.backing_off
 
     run(scenario)

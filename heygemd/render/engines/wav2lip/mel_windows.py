@@ -63,7 +63,7 @@ def window_starts(outputs: Starts, fps: Fraction, lead_s: float) -> Starts:
 
 
 def speech_weight(voice: NDArray[np.float32]) -> F32:
-    """Return (T,) float32 at features.RATE_HZ: 1 in speech, 0 in pauses, eased between."""
+    """Return (T,) float32 at audio.mel.RATE_HZ: 1 in speech, 0 in pauses, eased between."""
     speaks = vad.detect_speech(voice).astype(np.float32)
     return gaussian_smooth(speaks[:, None], SPEECH_FADE_S * SPEECH_RATE_HZ)[:, 0] if len(speaks) else speaks
 
