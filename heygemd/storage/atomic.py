@@ -14,7 +14,7 @@ import os
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import LocalDiskError
 
@@ -26,6 +26,9 @@ BLOCK_BYTES = 1 << 20
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 
 Translator = Callable[[OSError, object], Exception]
+R = TypeVar("R")
+Steps = Generator[int, None, R]
+"""A long operation in steps, each yielding the bytes done."""
 
 
 # --- faults --------------------------------------------------------------------------------------------------------
@@ -207,15 +210,10 @@ sha256 = hashlib.sha256
 
 def digest(blocks: Iterable[bytes], algorithm: Callable[[], Any] = blake2) -> str:
     """Return the digest (hex) of what `blocks` yields."""
-    steps = digest_steps(blocks, algorithm)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return str(end.value)
+    return finish(digest_steps(blocks, algorithm))
 
 
-def digest_steps(blocks: Iterable[bytes], algorithm: Callable[[], Any] = blake2) -> Generator[int, None, str]:
+def digest_steps(blocks: Iterable[bytes], algorithm: Callable[[], Any] = blake2) -> Steps[str]:
     """As `digest`, yielding the bytes done after each block."""
     running, size = algorithm(), 0
     for block in blocks:
@@ -223,6 +221,15 @@ def digest_steps(blocks: Iterable[bytes], algorithm: Callable[[], Any] = blake2)
         size += len(block)
         yield size
     return str(running.hexdigest())
+
+
+def finish(steps: Steps[R]) -> R:
+    """Run a long operation to its end here and now, for callers without an I/O thread."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value  # type: ignore[no-any-return]
 
 
 def blocks_of(path: Path, size_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:

@@ -7,26 +7,15 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 from ..errors import InfrastructureError, NotReady
 from . import atomic, share_fs
 from .atomic import BLOCK_BYTES, AtomicFile, Translator, blocks_of, digest_steps, part_of, translating
+from .atomic import Steps as Steps  # with `finish`, what callers of this module need
+from .atomic import finish as finish
 from .share_fs import make_folder, remove, remove_folder, rename, retry_stale, size_and_mtime, yield_to_group
-
-R = TypeVar("R")
-Steps = Generator[int, None, R]
-
-
-def finish(steps: Steps[R]) -> R:
-    """Run a long operation to its end here and now, for callers without an I/O thread."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            return end.value  # type: ignore[no-any-return]
 
 
 def move(source: Path, target: Path) -> Steps[bool]:
