@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,6 +11,7 @@ from .atomic import on_local_disk
 from .share_fs import on_share
 
 NETWORK_TYPES = {"cifs", "smb3", "nfs", "nfs4", "9p", "virtiofs", "ceph", "glusterfs", "afs", "vboxsf", "drvfs"}
+MOUNTINFO = Path("/proc/self/mountinfo")
 
 
 class Mount(NamedTuple):
@@ -30,9 +32,9 @@ def mount(path: Path) -> Mount:
     facts = path.stat()
     best, kind, options = "", "", ""
     real = os.path.realpath(path)
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
-        fields = line.split()
-        point = fields[4].encode().decode("unicode_escape")
+    for line in MOUNTINFO.read_bytes().splitlines():
+        fields = [os.fsdecode(_unescaped(field)) for field in line.split(b" ")]
+        point = fields[4]
         dash = fields.index("-")
         if (real == point or real.startswith(point.rstrip("/") + "/")) and len(point) >= len(best):
             best, kind, options = point, fields[dash + 1], fields[dash + 3]
@@ -40,6 +42,11 @@ def mount(path: Path) -> Mount:
     cached = kind.startswith("nfs") and "noac" not in options and "actimeo=0" not in options
     read_only = bool(space.f_flag & os.ST_RDONLY)
     return Mount(facts.st_dev, network, cached, facts.st_gid, space.f_bavail * space.f_frsize, read_only)
+
+
+def _unescaped(field: bytes) -> bytes:
+    """Undo the octal escapes of proc(5), which stand for single bytes and not for characters."""
+    return re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), field)
 
 
 def free_bytes(path: Path) -> int:
