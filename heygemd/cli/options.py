@@ -20,5 +20,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print all details as JSON.
 def load(path: Path | None) -> Config:
     """Return the settings. Raises ConfigError."""
     from ..config import loader
+    from ..storage import share_fs
 
-    return loader.load(path)
+    config = loader.load(path)
+    share_fs.anchor(config.paths.share)
+    return config

@@ -41,8 +41,6 @@ def examine(path: Path) -> Completeness:
 
     Raises NotReady("not_a_file" | "empty" | "still_copying" | "moov_missing" | "recorder_open") and OSError.
     """
-    if not stat.S_ISREG(os.lstat(path).st_mode):
-        raise NotReady("not_a_file", path=str(path))
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
@@ -50,14 +48,19 @@ def examine(path: Path) -> Completeness:
             raise NotReady("not_a_file", path=str(path)) from None
         raise
     try:
-        facts = os.fstat(fd)
-        if not stat.S_ISREG(facts.st_mode):
-            raise NotReady("not_a_file", path=str(path))
-        if facts.st_size == 0:
-            raise NotReady("empty", path=str(path))
-        return _examine(fd, facts.st_size)
+        return examine_open(fd)
     finally:
         os.close(fd)
+
+
+def examine_open(fd: int) -> Completeness:
+    """As `examine`, for an open file."""
+    facts = os.fstat(fd)
+    if not stat.S_ISREG(facts.st_mode):
+        raise NotReady("not_a_file")
+    if facts.st_size == 0:
+        raise NotReady("empty")
+    return _examine(fd, facts.st_size)
 
 
 def _examine(fd: int, size: int) -> Completeness:

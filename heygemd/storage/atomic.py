@@ -24,6 +24,8 @@ NAME_BYTES = 255
 """The longest name that file systems take."""
 BLOCK_BYTES = 1 << 20
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+"""Opens a folder to reach what is in it; needs no right to list it, and asks nothing of a file server."""
 
 Translator = Callable[[OSError, object], Exception]
 R = TypeVar("R")
@@ -69,19 +71,43 @@ class AtomicFile:
     published at the end of the block, or discarded when the block raises.
     """
 
-    def __init__(self, target: Path, *, durable: bool = True, mode: int = 0o666, unique: bool = False) -> None:
-        """Create the temporary file.
+    def __init__(
+        self, target: Path, *, durable: bool = True, mode: int = 0o600, unique: bool = False, folder: int | None = None
+    ) -> None:
+        """Create the temporary file, in place of what has its name.
 
         durable   sync the file and the folder, so that a crash of the machine cannot lose or empty it
         mode      permissions, lessened by the umask
         unique    a name of its own, for targets that several processes may write at once
+        folder    a descriptor of the target's folder, closed at the end; without it the folder is opened by its path
         """
         self.target = target
         self.path = part_of(target, uuid.uuid4().hex if unique else "")
         self.written = 0
         self._durable = durable
         self._published = False
-        self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+        self._fd = -1
+        self.folder = open_folder(target.parent) if folder is None else folder
+        try:
+            self._fd = self._create(mode)
+        except OSError as error:
+            self._close()
+            error.filename = str(self.target)
+            raise
+
+    def _create(self, mode: int) -> int:
+        """Return a descriptor of a new file: never one that somebody else made under that name."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        try:
+            return os.open(self.path.name, flags, mode, dir_fd=self.folder)
+        except FileExistsError:
+            os.unlink(self.path.name, dir_fd=self.folder)
+            return os.open(self.path.name, flags, mode, dir_fd=self.folder)
+
+    @property
+    def descriptor(self) -> int:
+        """The open temporary file."""
+        return self._fd
 
     def write(self, data: bytes) -> None:
         """Write all of `data`."""
@@ -103,19 +129,31 @@ class AtomicFile:
         """Sync, close and rename."""
         if self._durable:
             self.sync()
-        self._close()
-        _rename(self.path, self.target, self._durable)
+        self._close_file()
+        try:
+            os.replace(self.path.name, self.target.name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
+        except OSError as error:
+            error.filename, error.filename2 = str(self.target), None
+            raise
         self._published = True
+        if self._durable:
+            sync_folder_at(self.folder)
 
     def discard(self) -> None:
-        """Remove the temporary file; nothing happens after `publish`."""
-        if not self._published:
+        """Remove the temporary file, if `publish` did not give it its name, and close everything."""
+        if self.folder >= 0 and not self._published:
             with contextlib.suppress(OSError):
-                self._close()
-            with contextlib.suppress(OSError):
-                self.path.unlink()
+                os.unlink(self.path.name, dir_fd=self.folder)
+        self._close()
 
     def _close(self) -> None:
+        with contextlib.suppress(OSError):  # a file that was not synced and cannot be: it is removed anyway
+            self._close_file()
+        folder, self.folder = self.folder, -1
+        if folder >= 0:
+            os.close(folder)
+
+    def _close_file(self) -> None:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
@@ -141,13 +179,8 @@ def write(path: Path, data: bytes, *, mode: int = 0o640, durable: bool = True) -
 def publish(part: Path, target: Path) -> None:
     """Give a finished file that another program wrote its name, after a sync. Raises OSError."""
     sync_file(part)
-    _rename(part, target, durable=True)
-
-
-def _rename(part: Path, target: Path, durable: bool) -> None:
     part.replace(target)
-    if durable:
-        sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def sync_file(path: Path) -> None:
@@ -162,11 +195,26 @@ def sync_file(path: Path) -> None:
 def sync_folder(path: Path) -> None:
     """Make renames in a folder durable; file systems that cannot are left alone."""
     with contextlib.suppress(OSError):
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fd = open_folder(path)
+        try:
+            sync_folder_at(fd)
+        finally:
+            os.close(fd)
+
+
+def sync_folder_at(folder: int) -> None:
+    """As `sync_folder`, by a descriptor (which may be one of O_PATH)."""
+    with contextlib.suppress(OSError):
+        fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
         try:
             os.fsync(fd)
         finally:
             os.close(fd)
+
+
+def open_folder(path: Path) -> int:
+    """Return a descriptor (O_PATH) of a local folder. Raises OSError."""
+    return os.open(path, FOLDER)
 
 
 def make_folder(path: Path, mode: int = 0o777) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from ..errors import ShareError
+from . import share_fs
 from .share_layout import MARKER
 from .transfer import Steps
 
@@ -29,6 +30,7 @@ class ShareThread:
     def __init__(self, root: Path, deadline_s: float) -> None:
         """`root`: the share's; `deadline_s`: after this long in one call it counts as not answering."""
         self.root = root
+        share_fs.anchor(root)
         self.deadline_s = deadline_s
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._since: float | None = None

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
+from . import share_fs
 from .atomic import on_local_disk
 from .share_fs import on_share
 
@@ -28,10 +29,12 @@ class Mount(NamedTuple):
 @on_share
 def mount(path: Path) -> Mount:
     """Return the mount of `path`. Calls statvfs, because stat can be answered from the cache of a dead mount."""
-    space = os.statvfs(path)
-    facts = path.stat()
+    folder = share_fs.open_folder(path)
+    try:
+        space, facts, real = os.statvfs(folder), os.fstat(folder), str(Path(f"/proc/self/fd/{folder}").readlink())
+    finally:
+        os.close(folder)
     best, kind, options = "", "", ""
-    real = os.path.realpath(path)
     for line in MOUNTINFO.read_bytes().splitlines():
         fields = [os.fsdecode(_unescaped(field)) for field in line.split(b" ")]
         point = fields[4]

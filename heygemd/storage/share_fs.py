@@ -14,10 +14,10 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple, ParamSpec, TypeVar
+from typing import BinaryIO, Literal, NamedTuple, ParamSpec, TypeVar
 
 from ..errors import NotReady, ShareError
-from .atomic import DISK_FULL, AtomicFile, part_of, sync_folder, translating
+from .atomic import DISK_FULL, FOLDER, AtomicFile, part_of, sync_folder_at, translating
 
 MAX_ENTRIES = 2000
 HIDDEN = ".heygemd"
@@ -98,6 +98,102 @@ def retry_stale(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) 
         return function(*args, **kwargs)
 
 
+# --- paths ---------------------------------------------------------------------------------------------------------
+
+_anchors: set[Path] = set()
+
+
+def anchor(root: Path) -> None:
+    """Let the path of a share's root lead through links: an administrator chose it. Below it, none is ever followed.
+
+    A path below no anchor may contain no link at all.
+    """
+    _anchors.add(root.absolute())
+
+
+def open_folder(path: Path) -> int:
+    """Return a descriptor (O_PATH) of a folder, opened component by component so that no link is followed.
+
+    Everything is then done relative to it (openat, renameat, …): users who replace a folder by a link meanwhile change
+    nothing. Raises NotADirectoryError for a link or a file, OSError.
+    """
+    path = path.absolute()
+    root = next((here for here in reversed((path, *path.parents)) if here in _anchors), Path(path.anchor))
+    names = path.relative_to(root).parts
+    if ".." in names:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(path))
+    folder = -1
+    try:
+        folder = os.open(root, FOLDER)
+        for name in names:
+            outer, folder = folder, os.open(name, FOLDER | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(outer)
+    except OSError as error:
+        if folder >= 0:
+            os.close(folder)
+        error.filename = str(path)
+        raise
+    return folder
+
+
+@contextlib.contextmanager
+def parent(path: Path) -> Iterator[int]:
+    """Yield a descriptor of the folder that holds `path`; errors of the block name the whole path."""
+    folder = open_folder(path.parent)
+    try:
+        yield folder
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    finally:
+        os.close(folder)
+
+
+@contextlib.contextmanager
+def _listable(path: Path) -> Iterator[int]:
+    """Yield a descriptor of a folder for os.scandir and os.listdir."""
+    folder = open_folder(path)
+    try:
+        with _opened(".", folder, os.O_RDONLY | os.O_DIRECTORY) as listed:
+            yield listed
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    finally:
+        os.close(folder)
+
+
+@contextlib.contextmanager
+def _opened(name: str, folder: int, flags: int) -> Iterator[int]:
+    fd = os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def lstat(path: Path) -> os.stat_result:
+    """Return what is known of a file, folder or link. Raises OSError."""
+    with parent(path) as folder:
+        return os.stat(path.name, dir_fd=folder, follow_symlinks=False)
+
+
+def open_file(path: Path) -> BinaryIO:
+    """Open a regular file to read. Raises NotReady("not_a_file") for a link, pipe, device or folder, OSError."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with parent(path) as folder:
+        try:
+            fd = os.open(path.name, flags, dir_fd=folder)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a socket
+                raise NotReady("not_a_file", path=str(path)) from None
+            raise
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise NotReady("not_a_file", path=str(path))
+    return os.fdopen(fd, "rb", buffering=0)
+
+
 # --- reading -------------------------------------------------------------------------------------------------------
 
 
@@ -105,23 +201,27 @@ def retry_stale(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) 
 def scan(root: Path, skip_dir: Callable[[str], bool]) -> tuple[list[Folder], list[str]]:
     """Return the job folders below `root` and the names of loose files in it."""
     folders, loose = [], []
-    with os.scandir(root) as items:
-        listing = sorted(items, key=lambda item: item.name)
-    for item in listing:
-        if item.is_dir(follow_symlinks=False):
-            if not skip_dir(item.name):
-                with contextlib.suppress(FileNotFoundError):
+    with _listable(root) as here:
+        for item in _listing(here):
+            if not item.is_dir(follow_symlinks=False):
+                loose.append(item.name)
+            elif not skip_dir(item.name):
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # a user was faster
                     folders.append(read_folder(root / item.name, skip_dir))
-        else:
-            loose.append(item.name)
     return folders, loose
+
+
+def _listing(folder: int) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as items:
+        return sorted(items, key=lambda item: item.name)
 
 
 def read_folder(path: Path, skip_dir: Callable[[str], bool]) -> Folder:
     """Return one job folder with its entries, and those of its own folders."""
     try:
-        entries = tuple(_members(path, "", skip_dir))
-        return Folder(path.name, entries, path.stat().st_mtime_ns)
+        with _listable(path) as here:
+            entries = tuple(_members(here, "", skip_dir))
+            return Folder(path.name, entries, os.fstat(here).st_mtime_ns)
     except OSError as error:
         typed = translate(error, path)
         if isinstance(typed, NotReady):
@@ -129,52 +229,70 @@ def read_folder(path: Path, skip_dir: Callable[[str], bool]) -> Folder:
         raise
 
 
-def _members(path: Path, prefix: str, skip_dir: Callable[[str], bool]) -> Iterator[Entry]:
-    with os.scandir(path) as items:
-        for count, item in enumerate(sorted(items, key=lambda item: item.name)):
-            if count > MAX_ENTRIES:
-                return
-            facts = item.stat(follow_symlinks=False)
-            kind: Literal["file", "dir", "link", "other"] = "other"
-            if stat.S_ISREG(facts.st_mode):
-                kind = "file"
-            elif stat.S_ISLNK(facts.st_mode):
-                kind = "link"
-            elif stat.S_ISDIR(facts.st_mode):
-                kind = "dir"
-                if skip_dir(item.name):
-                    continue
-                if not prefix:
-                    yield from _members(path / item.name, item.name + "/", skip_dir)
-            size = facts.st_size if kind == "file" else 0
-            yield Entry(prefix + item.name, kind, size, facts.st_mtime_ns if kind == "file" else 0)
+def _members(folder: int, prefix: str, skip_dir: Callable[[str], bool]) -> Iterator[Entry]:
+    for count, item in enumerate(_listing(folder)):
+        if count > MAX_ENTRIES:
+            return
+        facts = item.stat(follow_symlinks=False)
+        kind: Literal["file", "dir", "link", "other"] = "other"
+        if stat.S_ISREG(facts.st_mode):
+            kind = "file"
+        elif stat.S_ISLNK(facts.st_mode):
+            kind = "link"
+        elif stat.S_ISDIR(facts.st_mode):
+            kind = "dir"
+            if skip_dir(item.name):
+                continue
+            if not prefix:
+                with _opened(item.name, folder, os.O_RDONLY | os.O_DIRECTORY) as inner:
+                    yield from _members(inner, item.name + "/", skip_dir)
+        size = facts.st_size if kind == "file" else 0
+        yield Entry(prefix + item.name, kind, size, facts.st_mtime_ns if kind == "file" else 0)
+
+
+@on_share
+def tree(path: Path) -> list[tuple[Path, os.stat_result]]:
+    """Return everything below a folder with what lstat says, contents before their folder."""
+    found: list[tuple[Path, os.stat_result]] = []
+    with _listable(path) as here:
+        for item in _listing(here):
+            if item.is_dir(follow_symlinks=False):
+                found += tree(path / item.name)
+            found.append((path / item.name, item.stat(follow_symlinks=False)))
+    return found
 
 
 @on_share
 def fingerprint(path: Path) -> tuple[int, int]:
     """Return (size, mtime_ns) of a regular file; the server's clock is compared for equality only."""
-    return size_and_mtime(path)
+    return size_and_mtime(lstat(path), path)
 
 
-def size_and_mtime(path: Path) -> tuple[int, int]:
-    """As `fingerprint`, for any disk. Raises NotReady("not_a_file"), OSError."""
-    facts = path.lstat()
-    if not stat.S_ISREG(facts.st_mode):
+def size_and_mtime(seen: os.stat_result, path: Path) -> tuple[int, int]:
+    """Return (size, mtime_ns) of a regular file. Raises NotReady("not_a_file")."""
+    if not stat.S_ISREG(seen.st_mode):
         raise NotReady("not_a_file", path=str(path))
-    return facts.st_size, facts.st_mtime_ns
+    return seen.st_size, seen.st_mtime_ns
 
 
 @on_share
 def exists(path: Path) -> bool:
     """Return whether something has that name; does not follow a link."""
-    return os.path.lexists(path)
+    return _exists(path)
+
+
+def _exists(path: Path) -> bool:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        lstat(path)
+        return True
+    return False
 
 
 @on_share
 def is_folder(path: Path) -> bool:
     """Return whether this is a real folder; a link to one is not, because it may lead anywhere."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        return stat.S_ISDIR(path.lstat().st_mode)
+        return stat.S_ISDIR(lstat(path).st_mode)
     return False
 
 
@@ -182,7 +300,8 @@ def is_folder(path: Path) -> bool:
 def names(path: Path) -> list[str]:
     """Return the names in a folder; none if it does not exist."""
     try:
-        return sorted(os.listdir(path))
+        with _listable(path) as here:
+            return sorted(os.listdir(here))
     except FileNotFoundError:
         return []
 
@@ -190,10 +309,7 @@ def names(path: Path) -> list[str]:
 @on_share
 def read(path: Path, limit_bytes: int = 1 << 20) -> bytes:
     """Return a small regular file's content; refuses links, pipes and devices."""
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise NotReady("not_a_file", path=str(path))
+    with open_file(path) as file:
         return file.read(limit_bytes)
 
 
@@ -204,58 +320,88 @@ FOLDER_MODE, FILE_MODE = 0o2770, 0o660
 
 
 def yield_to_group(path: Path, group: int | None, mode: int | None = None) -> None:
-    """Let users move and delete what we create: best effort, because some servers refuse chmod and chown.
+    """Let users move and delete what we created: best effort, because some servers refuse chmod and chown.
 
-    Without `mode` the group may write, and others may do what they may do in the parent folder.
+    Without `mode` the group may write, and others may do what they may do in the parent folder. Raises NotReady if it
+    is a link by now.
     """
+    with parent(path) as folder, _opened(path.name, folder, os.O_PATH) as item:
+        if stat.S_ISLNK(os.fstat(item).st_mode):
+            raise NotReady("name_taken", name=path.name)
+        give_to_group(item, folder, group, mode)
+
+
+def give_to_group(item: int, folder: int, group: int | None, mode: int | None = None) -> None:
+    """As `yield_to_group`, by descriptors of the item and of the folder that holds it."""
     if mode is None:
-        others = path.parent.stat().st_mode & 0o007
-        mode = FOLDER_MODE | others if path.is_dir() else FILE_MODE | others & 0o006
+        others = os.fstat(folder).st_mode & 0o007
+        mode = FOLDER_MODE | others if stat.S_ISDIR(os.fstat(item).st_mode) else FILE_MODE | others & 0o006
     with contextlib.suppress(OSError):
         if group is not None:
-            os.chown(path, -1, group)
+            set_owner(item, -1, group)
     with contextlib.suppress(OSError):
-        path.chmod(mode)
+        set_mode(item, mode)
+
+
+def set_owner(item: int, user: int, group: int) -> None:
+    """Change the owner of what a descriptor stands for, also one of O_PATH. Raises OSError."""
+    os.chown(f"/proc/self/fd/{item}", user, group)
+
+
+def set_mode(item: int, mode: int) -> None:
+    """Change the permissions of what a descriptor stands for, also one of O_PATH. Raises OSError."""
+    Path(f"/proc/self/fd/{item}").chmod(mode)
 
 
 @on_share
 def make_folder(path: Path, group: int | None = None) -> None:
     """Create a folder (parents must exist) that its group may write. Raises NotReady if a file or link is there."""
-    try:
-        path.mkdir()
-    except FileExistsError:
-        if not stat.S_ISDIR(path.lstat().st_mode):
+    with parent(path) as folder:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(path.name, dir_fd=folder)
+        try:
+            with _opened(path.name, folder, os.O_PATH | os.O_DIRECTORY) as item:
+                give_to_group(item, folder, group)
+        except NotADirectoryError:
             raise NotReady("name_taken", name=path.name) from None
-    yield_to_group(path, group)
 
 
 @on_share
 def open_to_group(path: Path, group: int | None) -> None:
     """Let the group write an existing folder, if we may change that."""
-    yield_to_group(path, group, FOLDER_MODE | path.stat().st_mode & 0o007)
+    yield_to_group(path, group, FOLDER_MODE | lstat(path).st_mode & 0o007)
+
+
+@on_share
+def create(path: Path, group: int | None = None, mode: int | None = None, durable: bool = True) -> AtomicFile:
+    """Start a file that appears whole when it is published; `mode` as for `yield_to_group`."""
+    file = AtomicFile(path, durable=durable, folder=open_folder(path.parent))
+    give_to_group(file.descriptor, file.folder, group, mode)
+    return file
 
 
 @on_share
 def write(path: Path, data: bytes, group: int | None = None, mode: int | None = None, durable: bool = True) -> None:
     """Write a small file atomically; `mode` as for `yield_to_group`."""
-    with AtomicFile(path, durable=durable, mode=FILE_MODE) as file:
+    with create(path, group, mode, durable) as file:
         file.write(data)
-        yield_to_group(file.path, group, mode)
 
 
 @on_share
 def remove(path: Path) -> None:
     """Remove a file that we wrote, and its temporary file if a crash left one; absent is fine."""
-    path.unlink(missing_ok=True)
-    part_of(path).unlink(missing_ok=True)
+    with contextlib.suppress(FileNotFoundError), parent(path) as folder:
+        for name in (path.name, part_of(path).name):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=folder)
 
 
 @on_share
 def remove_folder(path: Path) -> None:
     """Remove a folder if it is empty; absent is fine."""
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError), parent(path) as folder:
         try:
-            path.rmdir()
+            os.rmdir(path.name, dir_fd=folder)
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise
@@ -268,9 +414,10 @@ def rename(source: Path, target: Path) -> None:
     NFS, 9p and FUSE refuse RENAME_NOREPLACE, so a check precedes a plain rename: we are the only writer of our
     folders. Raises FileExistsError, and OSError(EXDEV) if the two are on different mounts.
     """
-    if os.path.lexists(target):
+    if _exists(target):
         raise FileExistsError(errno.EEXIST, "exists", str(target))
-    source.rename(target)
-    sync_folder(target.parent)
-    if source.parent != target.parent:
-        sync_folder(source.parent)
+    with parent(target) as into, parent(source) as out_of:
+        os.rename(source.name, target.name, src_dir_fd=out_of, dst_dir_fd=into)
+        sync_folder_at(into)
+        if source.parent != target.parent:
+            sync_folder_at(out_of)

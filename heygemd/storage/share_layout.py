@@ -19,7 +19,7 @@ def create(root: Path, group: int | None = None) -> list[str]:
 
     Returns a line for each thing done. Raises the faults of `share_fs`.
     """
-    done = []
+    root, done = root.resolve(), []
     if not share_fs.exists(root):
         root.mkdir(parents=True)
         share_fs.yield_to_group(root, group, share_fs.FOLDER_MODE)

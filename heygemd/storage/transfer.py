@@ -7,15 +7,27 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from ..errors import InfrastructureError, NotReady
 from . import atomic, share_fs
-from .atomic import BLOCK_BYTES, AtomicFile, Translator, blocks_of, digest_steps, part_of, translating
+from .atomic import BLOCK_BYTES, AtomicFile, Translator, digest_steps, part_of, translating
 from .atomic import Steps as Steps  # with `finish`, what callers of this module need
 from .atomic import finish as finish
-from .share_fs import make_folder, remove, remove_folder, rename, retry_stale, size_and_mtime, yield_to_group
+from .share_fs import give_to_group, make_folder, remove, remove_folder, rename, retry_stale, size_and_mtime
+
+
+class Side(NamedTuple):
+    """Where a copy comes from or goes to: how its folders are opened and its faults named."""
+
+    translate: Translator
+    open_folder: Callable[[Path], int]
+
+
+LOCAL, SHARE = Side(atomic.translate, atomic.open_folder), Side(share_fs.translate, share_fs.open_folder)
 
 
 def move(source: Path, target: Path) -> Steps[bool]:
@@ -30,34 +42,29 @@ def move(source: Path, target: Path) -> Steps[bool]:
         if error.errno != errno.EXDEV:
             raise
     part = part_of(target)
-    copied = []
-    for folder, _, files in os.walk(source, onerror=_refuse):
-        here = part / Path(folder).relative_to(source)
-        make_folder(here)
-        for name in files:
-            yield from copy(Path(folder) / name, here / name)
-            copied.append(Path(folder) / name)
+    members = share_fs.tree(source)
+    folders = [path for path, seen in members if stat.S_ISDIR(seen.st_mode)]
+    files = [path for path, seen in members if not stat.S_ISDIR(seen.st_mode)]
+    for folder in (source, *reversed(folders)):
+        make_folder(part / folder.relative_to(source))
+    for path in files:
+        yield from copy(path, part / path.relative_to(source))
     rename(part, target)
-    for path in copied:
+    for path in files:
         remove(path)
-    for folder, _, _ in os.walk(source, topdown=False):
-        remove_folder(Path(folder))
+    for folder in (*folders, source):
+        remove_folder(folder)
     return True
-
-
-def _refuse(error: OSError) -> None:
-    """A folder that cannot be listed is not an empty one."""
-    raise share_fs.translate(error)
 
 
 def copy_in(source: Path, target: Path) -> Steps[str]:
     """Copy a file from the share to a local disk; see `copy`. Raises LocalDiskError too."""
-    return _copy(source, target, share_fs.translate, atomic.translate, None)
+    return _copy(source, target, SHARE, LOCAL, None)
 
 
 def copy_out(source: Path, target: Path, group: int | None) -> Steps[str]:
     """Copy a file from a local disk to the share, for its `group`; see `copy`. Raises LocalDiskError too."""
-    return _copy(source, target, atomic.translate, share_fs.translate, group)
+    return _copy(source, target, LOCAL, SHARE, group)
 
 
 def copy(source: Path, target: Path, group: int | None = None) -> Steps[str]:
@@ -68,52 +75,65 @@ def copy(source: Path, target: Path, group: int | None = None) -> Steps[str]:
 
     Raises NotReady("changed_while_copying"), InfrastructureError("copy_differs") and the faults of `share_fs`.
     """
-    return _copy(source, target, share_fs.translate, share_fs.translate, group)
+    return _copy(source, target, SHARE, SHARE, group)
 
 
-def _copy(source: Path, target: Path, reading: Translator, writing: Translator, group: int | None) -> Steps[str]:
-    with translating(reading, source):
-        before = retry_stale(size_and_mtime, source)
-    with translating(writing, target):
-        part = AtomicFile(target)
+def _copy(source: Path, target: Path, reading: Side, writing: Side, group: int | None) -> Steps[str]:
+    before = _fingerprint(source, reading)
+    with translating(writing.translate, target):
+        part = AtomicFile(target, folder=writing.open_folder(target.parent))
     try:
         digest = yield from digest_steps(_written(source, part, reading, writing))
-        with translating(writing, target):
+        with translating(writing.translate, target):
             part.sync()
-        if (yield from digest_steps(_read_back(part.path, writing))) != digest:
+        if (yield from digest_steps(_blocks(part.path.name, part.folder, writing))) != digest:
             raise InfrastructureError("copy_differs", path=str(target))
-        with translating(reading, source):
-            if retry_stale(size_and_mtime, source) != before or part.written != before[0]:
-                raise NotReady("changed_while_copying", path=str(source))
-        with translating(writing, target):
-            yield_to_group(part.path, group)
+        if _fingerprint(source, reading) != before or part.written != before[0]:
+            raise NotReady("changed_while_copying", path=str(source))
+        with translating(writing.translate, target):
+            if writing is SHARE:
+                give_to_group(part.descriptor, part.folder, group)
             part.publish()
     finally:
         part.discard()
     return digest
 
 
-def _written(source: Path, part: AtomicFile, reading: Translator, writing: Translator) -> Iterator[bytes]:
+def _fingerprint(source: Path, side: Side) -> tuple[int, int]:
+    with translating(side.translate, source):
+        return retry_stale(_size_and_mtime, source, side)
+
+
+def _size_and_mtime(source: Path, side: Side) -> tuple[int, int]:
+    folder = side.open_folder(source.parent)
+    try:
+        return size_and_mtime(os.stat(source.name, dir_fd=folder, follow_symlinks=False), source)
+    finally:
+        os.close(folder)
+
+
+def _written(source: Path, part: AtomicFile, reading: Side, writing: Side) -> Iterator[bytes]:
     """Yield the source's blocks, each after it was written to `part`."""
-    for block in _blocks(source, reading):
-        with translating(writing, part.target):
-            part.write(block)
-        yield block
+    with translating(reading.translate, source):
+        folder = reading.open_folder(source.parent)
+    try:
+        for block in _blocks(source.name, folder, reading):
+            with translating(writing.translate, part.target):
+                part.write(block)
+            yield block
+    finally:
+        os.close(folder)
 
 
-def _blocks(source: Path, reading: Translator) -> Iterator[bytes]:
+def _blocks(name: str, folder: int, side: Side) -> Iterator[bytes]:
     """Yield a file's blocks; a link or a pipe in its place is not followed."""
-    with translating(reading, source):
-        opened = retry_stale(os.open, source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with translating(side.translate, name):
+        opened = retry_stale(os.open, name, flags, dir_fd=folder)
     with os.fdopen(opened, "rb", buffering=0) as reader:
         while True:
-            with translating(reading, source):
+            with translating(side.translate, name):
                 block = reader.read(BLOCK_BYTES)
             if not block:
                 return
             yield block
-
-
-def _read_back(path: Path, writing: Translator) -> Iterator[bytes]:
-    with translating(writing, path):
-        yield from blocks_of(path)

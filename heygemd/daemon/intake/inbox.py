@@ -183,7 +183,7 @@ class Inbox:
         path, unchanged_s = self.path / folder.pending.name / entry.name, folder.unchanged_s(now)
         early = unchanged_s < self.config.inbox.settle_zero_tail_s
         try:
-            complete = await self.share.thread.call(share_fs.on_share(completeness.examine), path)
+            complete = await self.share.thread.call(_examine, path)
             if complete.zero_tail and early:
                 raise NotReady("zero_tail", name=entry.name)
             limits = self.config.limits
@@ -261,3 +261,9 @@ class Inbox:
                 await self.share.thread.call(share_fs.write, path, note, self.share.group, durable=False)
         except (NotReady, OSError) as error:
             logger.bind(job=path.parent.name).debug("cannot write a note: {}", describe(error))
+
+
+@share_fs.on_share
+def _examine(path: Path) -> completeness.Completeness:
+    with share_fs.open_file(path) as file:
+        return completeness.examine_open(file.fileno())

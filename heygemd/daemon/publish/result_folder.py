@@ -6,6 +6,7 @@ hidden folder until then; originals are only renamed, never changed.
 
 from __future__ import annotations
 
+import os
 import time
 import zipfile
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from ...fault_points import point
 from ...job import Job, Media, Video, safe_stem
 from ...storage import share_fs, transfer
-from ...storage.atomic import BLOCK_BYTES
+from ...storage.atomic import BLOCK_BYTES, translating
 from ...storage.transfer import Steps
 from ..intake import filename_rules, job_folder
 from ..intake.job_folder import LOG_NOTE, REPORT
@@ -124,19 +125,20 @@ def _move_results(folder: Path, job: Job) -> Steps[None]:
 def _zip_results(folder: Path, job: Job, group: int | None) -> Steps[None]:
     """Put all results into one ZIP for a single download; stored, because videos do not compress."""
     target = folder / f"HEYGEMD-{safe_stem(job.name)}.zip"
-    part = folder / share_fs.HIDDEN / "results.zip"
-    with share_fs.on_share(zipfile.ZipFile)(part, "w", zipfile.ZIP_STORED) as archive:
+    with (
+        translating(share_fs.translate, target),
+        share_fs.create(target, group) as part,
+        os.fdopen(os.dup(part.descriptor), "wb") as sink,
+        zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive,
+    ):
         for video in job.videos:
             if video.state != "done":
                 continue
-            opened = share_fs.on_share(open)(folder / video.output, "rb")
-            with opened as source, archive.open(video.output, "w", force_zip64=True) as sink:
-                while block := share_fs.on_share(source.read)(BLOCK_BYTES):
-                    share_fs.on_share(sink.write)(block)
+            opened = share_fs.open_file(folder / video.output)
+            with opened as source, archive.open(video.output, "w", force_zip64=True) as member:
+                while block := source.read(BLOCK_BYTES):
+                    member.write(block)
                     yield 0
-    share_fs.yield_to_group(part, group)
-    share_fs.remove(target)
-    share_fs.rename(part, target)
 
 
 def _write_report(folder: Path, files: ReportFiles, group: int | None) -> None:

@@ -6,6 +6,7 @@ The log announces each folder some hours before, and says when it is done; `heyg
 from __future__ import annotations
 
 import contextlib
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -89,8 +90,8 @@ def _finished(place: Path, now: float) -> Steps[list[FinishedFolder]]:
 
 @share_fs.on_share
 def _size_and_time(folder: Path) -> tuple[int, float]:
-    size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_dir())
-    return size, (folder / REPORT).lstat().st_mtime
+    size = sum(seen.st_size for _, seen in share_fs.tree(folder) if not stat.S_ISDIR(seen.st_mode))
+    return size, share_fs.lstat(folder / REPORT).st_mtime
 
 
 class Announcements:
@@ -131,8 +132,8 @@ def carry_out(config: Config, step: RetentionStep) -> Steps[None]:
 
 def _delete(folder: Path) -> Steps[None]:
     """Remove a folder file by file; follows no link."""
-    for path in _deepest_first(folder):
-        if share_fs.is_folder(path):
+    for path, seen in share_fs.tree(folder):
+        if stat.S_ISDIR(seen.st_mode):
             share_fs.remove_folder(path)
         else:
             share_fs.remove(path)
@@ -140,14 +141,12 @@ def _delete(folder: Path) -> Steps[None]:
     share_fs.remove_folder(folder)
 
 
-@share_fs.on_share
-def _deepest_first(folder: Path) -> list[Path]:
-    return sorted(folder.rglob("*"), key=lambda path: -len(path.parts))
-
-
 def _archive(config: Config, folder: Path) -> Steps[None]:
-    target = Path(config.retention.archive_folder) / folder.parent.name
-    share_fs.on_share(target.mkdir)(parents=True, exist_ok=True)
+    archive = Path(config.retention.archive_folder)
+    share_fs.on_share(archive.mkdir)(parents=True, exist_ok=True)
+    share_fs.anchor(archive)
+    target = archive / folder.parent.name
+    share_fs.make_folder(target)
     taken = {filename_rules.fold(name) for name in share_fs.names(target)}
     name = filename_rules.free_name(folder.name, taken, time.strftime("%Y%m%d-%H%M%S"))
     yield from transfer.move(folder, target / name)

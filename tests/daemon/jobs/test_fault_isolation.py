@@ -19,7 +19,9 @@ def fail_below(monkeypatch, folder, call, number):
     real = getattr(os, call)
 
     def failing(target, *rest, **options):
-        path = Path(f"/proc/self/fd/{target}").readlink() if isinstance(target, int) else os.fspath(target)
+        folder_of_it = options.get("dir_fd", target)
+        place = Path(f"/proc/self/fd/{folder_of_it}").readlink() if isinstance(folder_of_it, int) else Path()
+        path = place if target is folder_of_it else place / target
         writes = call != "open" or rest[0] & os.O_WRONLY
         if writes and str(path).startswith(str(folder)):
             raise OSError(number, os.strerror(number))
