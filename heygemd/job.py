@@ -106,6 +106,8 @@ class Job(Record):
     videos: list[Video]
     extra: list[Media] = []
     """The user's other files (texts, pictures), which move along."""
+    notices: list[Notice] = []
+    """What users should know about their files: which were not used, and why."""
     problem: Problem | None = None
     started: float = 0
     finished: float = 0

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
-from typing import Annotated
+from difflib import get_close_matches
+from typing import Annotated, get_args
 
-from pydantic import Field, ValidationInfo, field_validator
+import tomli
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
 
 from ..errors import InputError
-from . import loader
+from ..i18n import catalog
+from . import loader, staff_text
 from .schema import AudioLonger, AudioShorter, Language, Quality, Render, Section, TrackerName, known_engine
 
 
@@ -36,9 +41,59 @@ class JobSettings(Section):
         return render.model_copy(update=overrides)
 
 
+SETTINGS = tuple(JobSettings.model_fields)
+EXAMPLES = {"priority": ("-9 … 9",), "language": catalog.languages(), "presenters": ('["Anna", "Ben"]',)}
+SHOWN_CHARS = 60
+
+
 def load_job(text: bytes, commands: Collection[str] = ()) -> JobSettings:
-    """Read a `job.toml`; `commands`: names of the configured commands. Raises InputError("job_toml_invalid")."""
-    settings, mistakes = loader.parse(JobSettings, text.decode("utf-8-sig", "replace"), {"commands": commands})
-    if settings is None:
-        raise InputError("job_toml_invalid", mistakes=mistakes)
-    return settings
+    """Read a `job.toml`; `commands`: names of the configured commands.
+
+    Raises InputError("job_toml_invalid", mistakes=[...]): a message for each, with its line, for `catalog`.
+    """
+    content = staff_text.decode(text)
+    try:
+        return JobSettings.model_validate(tomli.loads(content), context={"commands": commands})
+    except ValidationError as error:
+        mistakes = [_mistake(each, content) for each in error.errors()[: loader.MAX_MISTAKES]]
+    except (ValueError, RecursionError) as error:  # tomli's own; very long numbers; very deep nesting
+        mistakes = [_syntax_mistake(str(error), content.split("\n"))]
+    raise InputError("job_toml_invalid", mistakes=mistakes)
+
+
+def _mistake(error: ErrorDetails, content: str) -> dict[str, object]:
+    key = str(error["loc"][0])
+    fields: dict[str, object] = {"key": _cut(key), "line": _line_of(key, content)}
+    if error["type"] == "extra_forbidden":
+        fields["known"] = near if (near := get_close_matches(key, SETTINGS, 1, 0.5)) else list(SETTINGS)
+        return {"code": "job_toml_unknown", "fields": fields}
+    fields |= {"value": _cut(str(error["input"])), "known": _allowed(key, error)}
+    return {"code": "job_toml_value", "fields": fields}
+
+
+def _allowed(key: str, error: ErrorDetails) -> list[str]:
+    """Return the values that a setting may have, or examples of them."""
+    if key in EXAMPLES:
+        return list(EXAMPLES[key])
+    if key == "engine" and "expected" in error.get("ctx", {}):
+        return str(error["ctx"]["expected"]).replace("'", "").split(", ")
+    choices = get_args(get_args(JobSettings.model_fields[key].annotation)[0])
+    return [str(choice) for choice in choices if isinstance(choice, str)] or ["mesh"]
+
+
+def _syntax_mistake(message: str, lines: list[str]) -> dict[str, object]:
+    """Return the mistake in a text that is no TOML. Where tomli names no line, it is the longest."""
+    named = re.search(r"at line (\d+)", message)
+    line = int(named[1]) if named else 1 + max(range(len(lines)), key=lambda n: len(lines[n]))
+    return {"code": "job_toml_syntax", "fields": {"line": line, "text": _cut(lines[line - 1].strip())}}
+
+
+def _line_of(key: str, content: str) -> int:
+    """Return the number of the line that sets a key or opens its table."""
+    setting = re.compile(rf"(?m)^[\s\[]*[\"\']?{re.escape(key)}[\"\']?\s*[=.\]]")
+    found = setting.search(content)
+    return 1 + content.count("\n", 0, found.end() - 1 if found else content.find(key))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARS else f"{text[:SHOWN_CHARS]}…"

@@ -98,6 +98,7 @@ class InboxSettings(Section):
     incomplete_fail_after_h: Positive = 4
     waiting_note_after_s: Positive = 600
     waiting_fail_after_h: Positive = 24
+    loose_files: Literal["note", "job"] = "note"
     io_deadline_s: Positive = 10
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 from ..errors import HeygemdError, InfrastructureError
 from ..job import Job, Video
-from ..protocol import Progress
+from ..protocol import Notice, Progress
 
 FolderState = Literal["held", "copying", "settling", "waiting", "ready", "rejected"]
 OrderKey = tuple[int, float]
@@ -23,6 +23,7 @@ class PendingFolder:
 
     arrived         wall clock; orders the queue
     reason          why it is not ready, for users
+    notices         what else users should know about its files
     job             the record made of it, once ready or rejected
     claim_failures  how often it could not be moved; not tried again before `claim_after` (monotonic)
     """
@@ -31,6 +32,7 @@ class PendingFolder:
     arrived: float
     state: FolderState = "copying"
     reason: HeygemdError | None = None
+    notices: list[Notice] = field(default_factory=list)
     job: Job | None = None
     claim_failures: int = 0
     claim_after: float = 0.0
@@ -68,7 +70,8 @@ class QueueState:
     """Everything the daemon knows about its queue.
 
     pending             folders in the inbox, by name
-    loose_files         files that lie in the inbox itself, where they are no job
+    loose_files         what to say about files that lie in the inbox itself, where they are no job
+    beside_inbox        names of job folders and media files that lie beside the inbox
     inbox_paused        a PAUSE file lies in the inbox
     claims_wait_until   monotonic; set during a scan: of folders that arrived together the urgent one must be first
     active              claimed jobs, and those whose claim has started
@@ -81,7 +84,8 @@ class QueueState:
     """
 
     pending: dict[str, PendingFolder] = field(default_factory=dict)
-    loose_files: list[str] = field(default_factory=list)
+    loose_files: list[Notice] = field(default_factory=list)
+    beside_inbox: list[str] = field(default_factory=list)
     inbox_paused: bool = False
     claims_wait_until: float = 0.0
     active: list[Job] = field(default_factory=list)

@@ -59,10 +59,10 @@ def _drop_job(share: Path) -> None:
 def _settings(share: Path) -> Config:
     local = share.parent / "local"
     folders = {name: local / name for name in ("state", "cache", "log", "models")}
-    settle = dict.fromkeys(("settle_local_s", "settle_network_s", "settle_nfs_cached_s"), SETTLE_S)
-    return Config(
-        paths=Paths(share=share, **folders), inbox=InboxSettings(poll_s=POLL_S, **settle), pages=Pages(refresh_s=1)
+    inbox = InboxSettings(
+        poll_s=POLL_S, settle_local_s=SETTLE_S, settle_network_s=SETTLE_S, settle_nfs_cached_s=SETTLE_S
     )
+    return Config(paths=Paths(share=share, **folders), inbox=inbox, pages=Pages(refresh_s=1))
 
 
 def _report(share: Path, say: Say) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gettext
 import io
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 from string import Formatter
 from typing import Any
@@ -36,6 +36,8 @@ ALIASES = dict.fromkeys(
 
 Text = dict[str, str]
 """One message in several languages, by language."""
+Message = tuple[str, Mapping[str, Any]]
+"""A message's code and fields."""
 
 
 @cache
@@ -84,9 +86,12 @@ def what_and_advice(code: str, fields: Mapping[str, Any], language: str = "en") 
 
 def text(code: str, fields: Mapping[str, Any], language: str = "en") -> str:
     """Return the message on one line."""
-    what, advice = what_and_advice(code, fields, language)
-    space = "" if what.endswith("。") else " "
-    return f"{what}{space}{advice}" if advice else what
+    return joined(part for part in what_and_advice(code, fields, language) if part)
+
+
+def joined(sentences: Iterable[str]) -> str:
+    """Return sentences as one paragraph."""
+    return reduce(lambda before, after: f"{before}{'' if before.endswith('。') else ' '}{after}", sentences)
 
 
 def text_with_file_name(code: str, fields: Mapping[str, Any], language: str = "en") -> str:
@@ -106,9 +111,15 @@ def templates_with_prefix(prefix: str, language: str) -> dict[str, str]:
     return {code: words for code, words in found.items() if isinstance(code, str) and code.startswith(prefix)}
 
 
-def note_file(code: str, fields: Mapping[str, Any], wanted: Sequence[str]) -> bytes:
-    """Return the content of a text file for a folder: the message in each language, readable in Windows' Notepad."""
-    return text_file([text(code, fields, language) for language in wanted])
+def note_file(messages: Sequence[Message], wanted: Sequence[str]) -> bytes:
+    """Return the content of a text file for a folder: the messages in each language, readable in Windows' Notepad."""
+    lines = {language: [text(code, fields, language) for code, fields in messages] for language in wanted}
+    return text_file(["\r\n".join(lines[language]) for language in wanted])
+
+
+def paragraph(messages: Sequence[Message], wanted: Iterable[str]) -> Text:
+    """Return several messages on one line in each of the wanted languages."""
+    return {language: joined(text(code, fields, language) for code, fields in messages) for language in wanted}
 
 
 def text_file(paragraphs: Sequence[str]) -> bytes:
@@ -136,12 +147,19 @@ def _template(code: str, count: object, language: str) -> str | None:
 
 
 def _format(name: str, value: object, language: str) -> str:
-    """Return a field as people write it: shares in percent, lists with "and", decimals as the language has them."""
+    """Return a field as people write it: shares in percent, lists with "and", decimals as the language has them.
+
+    A mapping with a code and fields is a message of its own.
+    """
     if isinstance(value, str):
         return printable(value)
+    if isinstance(value, Mapping):
+        return text(value["code"], value["fields"], language)
     from babel import lists, numbers
 
     if isinstance(value, (list, tuple)):
+        if value and isinstance(value[0], Mapping):
+            return joined(_format(name, item, language) for item in value)
         items = [_format_item(item) for item in value[:MAX_LIST_ITEMS]]
         if len(value) > MAX_LIST_ITEMS or any(", " in item for item in items):
             return "; ".join(items) + " …" * (len(value) > MAX_LIST_ITEMS)

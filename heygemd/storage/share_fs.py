@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import itertools
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -19,7 +20,8 @@ from typing import BinaryIO, Literal, NamedTuple, ParamSpec, TypeVar
 from ..errors import NotReady, ShareError
 from .atomic import DISK_FULL, FOLDER, AtomicFile, part_of, sync_folder_at, translating
 
-MAX_ENTRIES = 2000
+MAX_ENTRIES = 10_000
+"""Of one job folder; more are not looked at."""
 HIDDEN = ".heygemd"
 """Our own folder inside a job folder: results not yet published, owner, manifest."""
 
@@ -50,12 +52,13 @@ class Entry(NamedTuple):
 
 
 class Folder(NamedTuple):
-    """A job folder as one scan saw it; `error` is set if it could not be read."""
+    """A job folder as one scan saw it; `error` is set if it could not be read, `truncated` if entries are missing."""
 
     name: str
     entries: tuple[Entry, ...]
     mtime_ns: int
     error: NotReady | None = None
+    truncated: bool = False
 
 
 def of_one_path(error: OSError) -> bool:
@@ -198,15 +201,15 @@ def open_file(path: Path) -> BinaryIO:
 
 
 @on_share
-def scan(root: Path, skip_dir: Callable[[str], bool]) -> tuple[list[Folder], list[str]]:
-    """Return the job folders below `root` and the names of loose files in it."""
+def scan(root: Path, skip_dir: Callable[[str], bool]) -> tuple[list[Folder], list[Entry]]:
+    """Return the job folders below `root` and the loose files in it: all that is no folder, links too."""
     folders, loose = [], []
     with _listable(root) as here:
         for item in _listing(here):
-            if not item.is_dir(follow_symlinks=False):
-                loose.append(item.name)
-            elif not skip_dir(item.name):
-                with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # a user was faster
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # a user was faster
+                if not item.is_dir(follow_symlinks=False):
+                    loose.append(_entry(item, item.name))
+                elif not skip_dir(item.name):
                     folders.append(read_folder(root / item.name, skip_dir))
     return folders, loose
 
@@ -220,8 +223,9 @@ def read_folder(path: Path, skip_dir: Callable[[str], bool]) -> Folder:
     """Return one job folder with its entries, and those of its own folders."""
     try:
         with _listable(path) as here:
-            entries = tuple(_members(here, "", skip_dir))
-            return Folder(path.name, entries, os.fstat(here).st_mtime_ns)
+            entries = tuple(itertools.islice(_members(here, "", skip_dir), MAX_ENTRIES + 1))
+            modified = os.fstat(here).st_mtime_ns
+        return Folder(path.name, entries[:MAX_ENTRIES], modified, truncated=len(entries) > MAX_ENTRIES)
     except OSError as error:
         typed = translate(error, path)
         if isinstance(typed, NotReady):
@@ -230,24 +234,24 @@ def read_folder(path: Path, skip_dir: Callable[[str], bool]) -> Folder:
 
 
 def _members(folder: int, prefix: str, skip_dir: Callable[[str], bool]) -> Iterator[Entry]:
-    for count, item in enumerate(_listing(folder)):
-        if count > MAX_ENTRIES:
-            return
-        facts = item.stat(follow_symlinks=False)
-        kind: Literal["file", "dir", "link", "other"] = "other"
-        if stat.S_ISREG(facts.st_mode):
-            kind = "file"
-        elif stat.S_ISLNK(facts.st_mode):
-            kind = "link"
-        elif stat.S_ISDIR(facts.st_mode):
-            kind = "dir"
+    for item in _listing(folder):
+        entry = _entry(item, prefix + item.name)
+        if entry.kind == "dir":
             if skip_dir(item.name):
                 continue
             if not prefix:
                 with _opened(item.name, folder, os.O_RDONLY | os.O_DIRECTORY) as inner:
                     yield from _members(inner, item.name + "/", skip_dir)
-        size = facts.st_size if kind == "file" else 0
-        yield Entry(prefix + item.name, kind, size, facts.st_mtime_ns if kind == "file" else 0)
+        yield entry
+
+
+def _entry(item: os.DirEntry[str], name: str) -> Entry:
+    facts = item.stat(follow_symlinks=False)
+    if stat.S_ISREG(facts.st_mode):
+        return Entry(name, "file", facts.st_size, facts.st_mtime_ns)
+    if stat.S_ISLNK(facts.st_mode):
+        return Entry(name, "link", 0, 0)
+    return Entry(name, "dir" if stat.S_ISDIR(facts.st_mode) else "other", 0, 0)
 
 
 @on_share

@@ -6,6 +6,9 @@ import pytest
 
 from heygemd.config import job_toml, schema
 from heygemd.errors import InputError
+from heygemd.i18n import catalog
+
+ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "gb18030"]
 
 
 def test_job_toml_cannot_name_paths_or_commands() -> None:
@@ -28,3 +31,46 @@ def test_job_toml_overrides_the_safe_subset() -> None:
     overrides = job_toml.load_job(b'quality = "high"\npriority = 3\n')
     render = overrides.apply(schema.Render())
     assert render == schema.Render(quality="high")
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+def test_notepad_saves_in_several_ways(encoding: str, line_end: str) -> None:
+    lines = ["# 高质量", 'quality = "high"', 'presenters = ["王芳"]', ""]
+    found = job_toml.load_job(line_end.join(lines).encode(encoding))
+    assert (found.quality, found.presenters) == ("high", ("王芳",))
+
+
+def test_utf_16_of_either_byte_order_is_read() -> None:
+    for mark, encoding in ((b"\xff\xfe", "utf-16-le"), (b"\xfe\xff", "utf-16-be")):
+        assert job_toml.load_job(mark + "priority = 3\r\n".encode(encoding)).priority == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "english", "chinese"),
+    [
+        (
+            'priority = 2\nquality = "hihg"',
+            'Line 2: "quality" cannot be "hihg"; possible: draft, standard, and high.',
+            "第 2 行：“quality”不能是“hihg”，可以是：draft、standard和high。",
+        ),
+        ("\n\nqualty = 1", 'Line 3: there is no setting "qualty"; possible: quality.', "第 3 行：没有“qualty”这项设置"),
+        (
+            "quality ＝ “high”",
+            'Line 1 ("quality ＝ “high”") cannot be understood',
+            "第 1 行（“quality ＝ “high””）无法识别",
+        ),
+        ("priority = 99", 'Line 1: "priority" cannot be "99"; possible: -9 … 9.', "可以是：-9 … 9。"),
+        ('\nengine = "hyegem"', 'Line 2: "engine" cannot be "hyegem"; possible: mesh', "第 2 行"),
+        ('language = "fr"', "possible: en and zh.", "可以是：en和zh。"),
+        ("presenters = 3", 'possible: ["Anna", "Ben"].', '可以是：["Anna", "Ben"]。'),
+        ('audio_longer = "x"', "possible: pingpong, loop, hold, and trim.", "第 1 行"),
+        ("tracker = 1", "possible: auto, facemesh, and face-alignment.", "第 1 行"),
+    ],
+)
+def test_a_mistake_is_told_with_its_line_in_both_languages(text: str, english: str, chinese: str) -> None:
+    with pytest.raises(InputError) as raised:
+        job_toml.load_job(text.encode())
+    code, fields = raised.value.code, raised.value.fields
+    assert english in catalog.text(code, fields, "en")
+    assert chinese in catalog.text(code, fields, "zh")

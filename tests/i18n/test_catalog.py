@@ -149,7 +149,7 @@ def test_missing_fields_and_unknown_codes_still_give_a_text():
 def test_names_cannot_break_lines_or_terminals():
     said = catalog.text("shortcut", {"name": "a\nb\x1b[31m{name}"})
     assert said == printable(said)
-    catalog.note_file("shortcut", {"name": "caf\udce9"}, ("en", "zh"))
+    catalog.note_file([("shortcut", {"name": "caf\udce9"})], ("en", "zh"))
 
 
 def test_another_language_is_one_file(tmp_path, monkeypatch):

@@ -81,7 +81,7 @@ def test_scan_sees_folders_with_members_and_loose_files(tmp_path):
     with open(name, "wb") as file:
         file.write(b"1")
     found, loose = share_fs.scan(tmp_path, lambda n: n.startswith("@"))
-    assert loose == ["loose.wav"]
+    assert [(e.name, e.kind) for e in loose] == [("loose.wav", "file")]
     assert [f.name for f in found] == ["job"]
     assert {e.name for e in found[0].entries} == {"a.mp4", "sub", "sub/b", "caf\udce9.mp4"}
 

@@ -126,7 +126,7 @@ def move_to_processing(share: Path, job: Job, instance: str, group: int | None) 
     if (yield from transfer.move(source, target)):  # copied, not renamed: times have changed
         for media in (job.voice, *(video.source for video in job.videos), *job.extra):
             if media.name:  # a rejected folder has no voice
-                _, media.mtime_ns = share_fs.fingerprint(target / media.name)
+                _, media.mtime_ns = share_fs.fingerprint(job_folder.member(target, media.name))
     point("claim")
     mark_owned(target, instance, group)
 

@@ -5,6 +5,7 @@ Pure decisions about what a scan saw; nothing here touches the share.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -12,8 +13,9 @@ from ...config.job_toml import JobSettings
 from ...config.schema import GIB, Limits, Render
 from ...errors import InputError, NotReady
 from ...job import Job, Media, Problem, Video, new_id, output_name
-from ...storage.share_fs import HIDDEN, Entry, Folder
-from . import filename_rules
+from ...protocol import Notice
+from ...storage.share_fs import HIDDEN, MAX_ENTRIES, Entry, Folder
+from . import filename_rules, left_out
 from .manifest import ORIGINALS, Manifest
 
 Signature = tuple[tuple[str, int, int], ...]
@@ -22,20 +24,31 @@ Kind = Literal["audio", "video"]
 AUDIO_ENDINGS = (".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".opus", ".wma")
 VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".flv", ".m4v", ".ts", ".mpg", ".mpeg", ".wmv")
 
+UNUSABLE = {"needs_audio": "needs_usable_audio", "needs_video": "needs_usable_video"}
+"""What to say instead where the missing file may be there in a form that cannot be used."""
+
 
 @dataclass
 class Members:
-    """A folder's members, sorted by their names."""
+    """A folder's members, sorted by their names.
+
+    media      files at the top and in originals/ that may be video or sound
+    nested     the same in the folder's own folders: used if the top lacks them
+    left_out   members that are not used, whatever is in them, and why (see `left_out`)
+    temporary  unfinished copies
+    reserved   what has a name that only a folder of ours may have
+    controls   words of control files, such as "ready"
+    settings   "job.toml" and "presenters.txt": the files that are meant as them
+    """
 
     folder: Folder
     media: list[Entry] = field(default_factory=list)
-    extra: list[Entry] = field(default_factory=list)
+    nested: list[Entry] = field(default_factory=list)
+    left_out: list[tuple[Entry, str]] = field(default_factory=list)
     temporary: list[str] = field(default_factory=list)
-    shortcuts: list[str] = field(default_factory=list)
-    reserved: list[str] = field(default_factory=list)
+    reserved: list[Entry] = field(default_factory=list)
     controls: set[str] = field(default_factory=set)
-    job_toml: str = ""
-    presenters: str = ""
+    settings: dict[str, str] = field(default_factory=dict)
 
     @property
     def signature(self) -> Signature:
@@ -46,54 +59,81 @@ class Members:
 
 
 def sort_members(folder: Folder) -> Members:
-    """Sort a folder's members by name: possible media, unfinished copies, shortcuts, control files, the rest."""
+    """Sort a folder's members by their kind and name."""
     members = Members(folder)
     for entry in folder.entries:
         base, _, title = entry.name.rpartition("/")
-        if entry.kind == "link" or filename_rules.is_a("shortcut", title):
-            members.shortcuts.append(entry.name)
-        elif entry.kind != "dir" and entry.name in (HIDDEN, ORIGINALS):
-            members.reserved.append(entry.name)
-        elif entry.kind == "dir" or filename_rules.is_a("junk", title):
+        if entry.name in (HIDDEN, ORIGINALS):
+            if entry.kind != "dir":
+                members.reserved.append(entry)
+        elif filename_rules.is_a("junk", title):
             continue
-        elif filename_rules.is_a("temporary", title):
+        elif entry.kind == "dir":
+            if base not in ("", ORIGINALS):
+                members.left_out.append((entry, "left_out_deep"))
+        elif entry.kind == "file" and filename_rules.is_a("temporary", title):
             members.temporary.append(entry.name)
-        elif not base and filename_rules.control(title):
-            members.controls.add(filename_rules.control(title))
-        elif not base and filename_rules.fold(title) == filename_rules.JOB_TOML:
-            members.job_toml = title
-        elif not base and filename_rules.fold(title) == filename_rules.PRESENTERS:
-            members.presenters = title
-        elif entry.kind != "file" or filename_rules.is_a("not_media", title) or base not in ("", ORIGINALS):
-            members.extra.append(entry)
+        elif (
+            entry.kind == "file" and not base and (filename_rules.control(title) or filename_rules.settings_file(title))
+        ):
+            _sort_control_file(members, entry)
+        elif reason := _reason_by_name(entry):
+            members.left_out.append((entry, reason))
         else:
-            members.media.append(entry)
+            (members.media if base in ("", ORIGINALS) else members.nested).append(entry)
     return members
 
 
+def _sort_control_file(members: Members, entry: Entry) -> None:
+    if word := filename_rules.control(entry.name):
+        members.controls.add(word)
+        return
+    meant = filename_rules.settings_file(entry.name)
+    if meant in members.settings:  # sorted: "job.toml" comes before "job.toml.txt"
+        members.left_out.append((entry, "left_out_replaced"))
+    else:
+        members.settings[meant] = entry.name
+
+
+def _reason_by_name(entry: Entry) -> str:
+    return "" if entry.kind == "file" and kind_by_name(entry.name) else left_out.reason_by_name(entry)
+
+
 def check_bounds(members: Members, limits: Limits) -> None:
-    """Raise InputError for a folder that waiting cannot turn into a job."""
-    if members.shortcuts:
-        raise InputError("shortcut", name=members.shortcuts[0])
+    """Raise InputError for a folder that waiting cannot turn into a job, NotReady for one with too many entries."""
     if members.reserved:
-        raise InputError("name_taken", name=members.reserved[0])
-    check_number(len(members.media), limits)
-    for entry in members.media:
+        taken = members.reserved[0]
+        raise InputError("shortcut" if taken.kind == "link" else "name_taken", name=taken.name)
+    if members.folder.truncated:
+        raise NotReady("too_many_entries", limit=MAX_ENTRIES)
+    check_media(members.media, limits)
+
+
+def check_media(entries: Sequence[Entry], limits: Limits) -> None:
+    """Raise InputError for too many or too large media files; only those count whose name says that they are media."""
+    media = [entry for entry in entries if kind_by_name(entry.name)]
+    if len(media) > limits.max_files_per_job:
+        raise InputError("too_many_files", count=len(media), limit=limits.max_files_per_job)
+    for entry in media:
         if entry.size > limits.max_file_gib * GIB:
             raise InputError("file_too_big", name=entry.name, limit_gib=limits.max_file_gib)
-    if sum(entry.size for entry in members.media) > limits.max_job_gib * GIB:
+    if sum(entry.size for entry in media) > limits.max_job_gib * GIB:
         raise InputError("job_too_big", limit_gib=limits.max_job_gib)
 
 
-def check_number(media: int, limits: Limits) -> None:
-    """Raise InputError for a folder with too many media files."""
-    if media > limits.max_files_per_job:
-        raise InputError("too_many_files", count=media, limit=limits.max_files_per_job)
+def worth_reading(entries: Sequence[Entry], limits: Limits) -> list[Entry]:
+    """Return the entries to look into: all media by name, and of those with other endings a bounded number."""
+    other = [e for e in entries if not kind_by_name(e.name) and 0 < e.size <= limits.max_file_gib * GIB]
+    looked_into = set(other[: limits.max_files_per_job])
+    return [entry for entry in entries if kind_by_name(entry.name) or entry in looked_into]
 
 
 @dataclass(frozen=True)
 class Classified:
-    """A media file and its kind by content; with a `problem` it cannot be read, and the kind is by name."""
+    """A file and its kind by content.
+
+    problem  with a kind: it cannot be read, and the kind is by name; without: why it is not used (see `left_out`)
+    """
 
     entry: Entry
     kind: Kind | None
@@ -112,30 +152,119 @@ def _media(entry: Entry) -> Media:
     return Media(name=entry.name, size=entry.size, mtime_ns=entry.mtime_ns)
 
 
-def choose(classified: list[Classified], earlier: Manifest | None) -> tuple[Classified, list[Classified]]:
-    """Return the voice and the videos. Raises NotReady("needs_audio" | "too_many_audio" | "needs_video").
+@dataclass(frozen=True)
+class Chosen:
+    """What a job is made of, and the results of an earlier round that lie beside it."""
+
+    voice: Classified
+    videos: list[Classified]
+    results: list[Classified]
+
+    @property
+    def names(self) -> set[str]:
+        """The names of all of them."""
+        return {each.entry.name for each in (self.voice, *self.videos, *self.results)}
+
+
+def choose(classified: Sequence[Classified], earlier: Manifest | None) -> Chosen:
+    """Return the voice and the videos. Raises NotReady("needs_audio" | "too_many_audio" | "needs_video" | …).
 
     New files are at the top of the folder; a new voice, or a new video of the same name, replaces the one in
-    `originals/`. Results of an earlier round are recognised by name and size and are not inputs.
+    `originals/`. Files in other folders are used where there is no other. Results of an earlier round are recognised by
+    name and size and are not inputs.
     """
-    results = {(m.output, m.size) for m in earlier.made} if earlier else set()
-    fresh = [j for j in classified if "/" not in j.entry.name and (j.entry.name, j.entry.size) not in results]
-    kept = [j for j in classified if "/" in j.entry.name]
-    voices = [j for j in fresh if j.kind == "audio"]
-    if not voices:
-        voices = [
-            j for j in kept if j.kind == "audio" and (not earlier or _media(j.entry).title == earlier.voice.title)
-        ]
-    titles = {filename_rules.fold(j.entry.name) for j in fresh}
-    videos = [j for j in fresh if j.kind == "video"]
-    videos += [j for j in kept if j.kind == "video" and filename_rules.fold(_media(j.entry).title) not in titles]
+    ours = {(m.output, m.size) for m in earlier.made} if earlier else set()
+    results = [j for j in classified if (j.entry.name, j.entry.size) in ours]
+    inputs = [j for j in classified if j not in results]
+    fresh = [j for j in inputs if not _is_nested(j.entry) and not _is_kept(j.entry)]
+    kept = [j for j in inputs if _is_kept(j.entry)]
+    nested = [j for j in inputs if _is_nested(j.entry)]
+    kept_voices = [
+        j for j in kept if j.kind == "audio" and (not earlier or _media(j.entry).title == earlier.voice.title)
+    ]
+    voices = _of_kind("audio", fresh) or kept_voices or _of_kind("audio", nested)
+    titles = {filename_rules.fold(_media(j.entry).title) for j in fresh}
+    videos = _of_kind("video", fresh)
+    videos += [j for j in _of_kind("video", kept) if filename_rules.fold(_media(j.entry).title) not in titles]
+    videos = videos or _of_kind("video", nested)
     if not voices:
         raise NotReady("needs_audio")
     if len(voices) > 1:
+        if len(jobs := _job_folders(voices, videos)) > 1:
+            raise NotReady("too_many_jobs", names=jobs)
         raise NotReady("too_many_audio", count=len(voices), names=[j.entry.name for j in voices])
     if not videos:
         raise NotReady("needs_video")
-    return voices[0], videos
+    return Chosen(voices[0], videos, results)
+
+
+def _of_kind(kind: Kind, classified: Sequence[Classified]) -> list[Classified]:
+    return [j for j in classified if j.kind == kind]
+
+
+def _is_kept(entry: Entry) -> bool:
+    return entry.name.startswith(f"{ORIGINALS}/")
+
+
+def _is_nested(entry: Entry) -> bool:
+    return "/" in entry.name and not _is_kept(entry) and not entry.name.startswith("../")
+
+
+def _job_folders(*files: Sequence[Classified]) -> list[str]:
+    """Return the folders that hold files of every kind: each of them is a job of its own."""
+    bases = [{j.entry.name.rpartition("/")[0] for j in group} for group in files]
+    return sorted(set.intersection(*bases) - {"", ORIGINALS})
+
+
+def is_lacking(classified: Sequence[Classified], earlier: Manifest | None) -> bool:
+    """Return whether voice or video is missing among these files."""
+    try:
+        choose(classified, earlier)
+    except NotReady as error:
+        return error.code.startswith("needs_")
+    return False
+
+
+def notices(
+    members: Members, classified: Sequence[Classified] | None = None, chosen: Chosen | None = None
+) -> list[Notice]:
+    """Return what users should know about the folder's files: which are not used, and why.
+
+    `classified`: None before anything was read; `chosen`: None while the folder is no job.
+    """
+    meant = members.settings.items()
+    remarks = [Notice(code="read_as", fields={"name": n, "meant": m}) for m, n in meant if filename_rules.fold(n) != m]
+    found = [(entry.name, reason) for entry, reason in members.left_out]
+    if classified is not None:
+        found += _unused(members, classified, chosen)
+    return [*remarks, *left_out.notices(found)]
+
+
+def _unused(members: Members, classified: Sequence[Classified], chosen: Chosen | None) -> Iterator[left_out.LeftOut]:
+    read = {j.entry.name: j for j in classified}
+    for entry in members.media:
+        if entry.name not in read:
+            yield entry.name, "left_out_not_media"
+    for entry in members.nested:
+        if entry.name not in read or (chosen and read[entry.name].kind and entry.name not in chosen.names):
+            yield entry.name, "left_out_subfolder"
+    for each in classified:
+        if each.kind is None:
+            yield shown_name(each.entry), each.problem.code if each.problem else "left_out_not_media"
+        elif chosen and each.entry.name not in chosen.names and not _is_nested(each.entry):
+            yield each.entry.name, "left_out_replaced"
+
+
+def shown_name(entry: Entry) -> str:
+    """Return a file's name as users know it: a template's path begins with templates/."""
+    return entry.name.removeprefix("../../")
+
+
+def explained(error: NotReady, notices: Sequence[Notice]) -> NotReady:
+    """Return `error`, with other words where the missing file may be there in a form that cannot be used."""
+    if error.code in UNUSABLE and any(notice.code in left_out.COULD_BE_NEEDED for notice in notices):
+        return NotReady(UNUSABLE[error.code], **error.fields)
+    return error
 
 
 def result_settings(settings: JobSettings, render: Render) -> dict[str, object]:
@@ -147,19 +276,20 @@ def result_settings(settings: JobSettings, render: Render) -> dict[str, object]:
 
 def compose(
     members: Members,
-    classified: list[Classified],
+    classified: Sequence[Classified],
     settings: JobSettings,
     render: Render,
     earlier: Manifest | None,
     arrived: float,
 ) -> Job:
     """Make the job record of a settled, classified folder. Raises NotReady while it is incomplete."""
-    voice, videos = choose(classified, earlier)
+    chosen = choose(classified, earlier)
+    voice = chosen.voice
     same = earlier is not None and earlier.settings == result_settings(settings, render) and _same_voice(voice, earlier)
     present = {(e.name, e.size) for e in members.folder.entries}
     taken = {filename_rules.fold(e.name) for e in members.folder.entries if e.kind == "dir"}
     records = []
-    for video in sorted(videos, key=lambda j: filename_rules.fold(_media(j.entry).title)):
+    for video in sorted(chosen.videos, key=lambda j: filename_rules.fold(_media(j.entry).title)):
         record = Video(source=_media(video.entry), output=output_name(video.entry.name, taken))
         made = earlier.result_of(record.source) if earlier and same else None
         if made and made.output == record.output and (made.output, made.size) in present:
@@ -176,9 +306,17 @@ def compose(
         settings=settings,
         voice=_media(voice.entry),
         videos=records,
-        extra=[_media(e) for e in members.extra if "/" not in e.name],
+        extra=_extra(members, chosen),
+        notices=notices(members, classified, chosen),
         problem=voice.problem,
     )
+
+
+def _extra(members: Members, chosen: Chosen) -> list[Media]:
+    """Return the users' other files at the top of the folder."""
+    others = [*members.media, *(entry for entry, _ in members.left_out)]
+    unused = (e for e in others if e.kind == "file" and e.name not in chosen.names and "/" not in e.name)
+    return [_media(entry) for entry in unused]
 
 
 def _same_voice(voice: Classified, earlier: Manifest) -> bool:
@@ -186,7 +324,7 @@ def _same_voice(voice: Classified, earlier: Manifest) -> bool:
     return "/" in media.name and (media.title, media.size) == (earlier.voice.title, earlier.voice.size)
 
 
-def rejected(members: Members, problem: Problem, arrived: float) -> Job:
+def rejected(members: Members, problem: Problem, notices: list[Notice], arrived: float) -> Job:
     """Make the record of a folder that can only be moved to failed/ with an explanation."""
     return Job(
         id=new_id(),
@@ -195,5 +333,6 @@ def rejected(members: Members, problem: Problem, arrived: float) -> Job:
         arrived=arrived,
         voice=Media(name="", size=0, mtime_ns=0),
         videos=[],
+        notices=notices,
         problem=problem,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from fnmatch import translate
+from pathlib import PurePath
 
 from ...storage.atomic import NAME_BYTES, cut
 from .job_folder import REPORT
@@ -58,34 +59,104 @@ TEMPORARY = [
     "*~",
     "*.??????.partial",
 ]
-SHORTCUTS = ["*.lnk", "*.url", "*.alias", "*.webloc"]
-NOT_MEDIA = [
+SHORTCUTS = ["*.lnk", "*.alias"]
+DOCUMENTS = [
     "*.txt",
     "*.md",
+    "*.rtf",
     "*.pdf",
     "*.doc",
     "*.docx",
+    "*.odt",
+    "*.pages",
+    "*.wps",
     "*.xls",
     "*.xlsx",
     "*.ppt",
     "*.pptx",
+    "*.key",
+    "*.csv",
+    "*.html",
+    "*.htm",
+    "*.xml",
+    "*.json",
+    "*.toml",
+    "*.nfo",
+    "*.log",
+    "*.srt",
+    "*.vtt",
+    "*.ass",
+    "*.lrc",
+    "*.url",
+    "*.webloc",
+]
+"""Texts, documents, subtitles and web links."""
+PICTURES = [
     "*.jpg",
     "*.jpeg",
+    "*.jfif",
     "*.png",
     "*.gif",
     "*.webp",
     "*.heic",
-    "*.srt",
-    "*.vtt",
-    "*.ass",
-    "*.xml",
-    "*.json",
-    "*.nfo",
-    "*.html",
-    "*.csv",
-    "*.toml",
-    "*.zip",
+    "*.heif",
+    "*.avif",
+    "*.bmp",
+    "*.tif",
+    "*.tiff",
+    "*.svg",
+    "*.psd",
+    "*.ai",
+    "*.cr2",
+    "*.cr3",
+    "*.nef",
+    "*.arw",
+    "*.dng",
 ]
+ARCHIVES = [
+    "*.zip",
+    "*.zipx",
+    "*.rar",
+    "*.7z",
+    "*.tar",
+    "*.tgz",
+    "*.gz",
+    "*.bz2",
+    "*.xz",
+    "*.iso",
+    "*.dmg",
+    "*.z[0-9][0-9]",
+    "*.r[0-9][0-9]",
+    "*.7z.[0-9][0-9][0-9]",
+    "*.zip.[0-9][0-9][0-9]",
+]
+OTHER_FORMATS = [
+    "*.braw",
+    "*.r3d",
+    "*.ari",
+    "*.crm",
+    "*.rm",
+    "*.rmvb",
+    "*.ra",
+    "*.swf",
+    "*.dav",
+    "*.qsv",
+    "*.kux",
+    "*.ncm",
+    "*.kgm",
+    "*.qmc*",
+    "*.silk",
+    "*.slk",
+    "*.aax",
+    "*.m4p",
+    "*.ape",
+    "*.wv",
+    "*.dsf",
+    "*.dff",
+    "*.mid",
+    "*.midi",
+]
+"""Video and sound that cannot be read here, or only if ffmpeg finds otherwise."""
 HELD = ["_*", ".*", "*.part", "*.tmp", "*-wip"]
 
 JOB_TOML = "job.toml"
@@ -104,7 +175,10 @@ _PATTERNS = {
     "junk": _matcher(JUNK_FILES),
     "temporary": _matcher(TEMPORARY),
     "shortcut": _matcher(SHORTCUTS),
-    "not_media": _matcher(NOT_MEDIA),
+    "document": _matcher(DOCUMENTS),
+    "picture": _matcher(PICTURES),
+    "archive": _matcher(ARCHIVES),
+    "other_format": _matcher(OTHER_FORMATS),
     "held": _matcher(HELD),
 }
 
@@ -115,7 +189,7 @@ def fold(name: str) -> str:
 
 
 def is_a(kind: str, name: str) -> bool:
-    """Return whether a base name is of a kind: junk_dir, junk, temporary, shortcut, not_media, held."""
+    """Return whether a base name is of a kind, a key of _PATTERNS such as "junk"."""
     return _PATTERNS[kind].match(fold(name.rpartition("/")[2])) is not None
 
 
@@ -130,6 +204,15 @@ def control(name: str) -> str:
     return word if word in (READY, CANCEL, PAUSE) else ""
 
 
+def settings_file(name: str) -> str:
+    """Return "job.toml" or "presenters.txt" for a file that is meant as one, else "".
+
+    Windows hides endings: who types "job.toml" there makes "job.toml.txt".
+    """
+    folded = fold(name)
+    return next((known for known in (JOB_TOML, PRESENTERS) if folded in (known, f"{known}.txt")), "")
+
+
 def free_name(wanted: str, taken: set[str], stamp: str) -> str:
     """Return the first free name: `wanted`, "wanted (2)" … "wanted (99)", "wanted STAMP"; `taken`: folded names."""
     if fold(wanted) not in taken:
@@ -139,3 +222,12 @@ def free_name(wanted: str, taken: set[str], stamp: str) -> str:
         if fold(f"{short} ({number})") not in taken:
             return f"{short} ({number})"
     return f"{short} {stamp}"
+
+
+def free_file_name(wanted: str, taken: set[str]) -> str:
+    """Return `wanted` or "stem (2).suffix" and so on, and add it to `taken` (folded names)."""
+    path, number, candidate = PurePath(wanted), 2, wanted
+    while fold(candidate) in taken:
+        candidate, number = f"{path.stem} ({number}){path.suffix}", number + 1
+    taken.add(fold(candidate))
+    return candidate

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 import time
-from pathlib import Path
 
 from loguru import logger
 
@@ -18,16 +17,18 @@ from ...errors import DeadlineExceeded, EngineError, HeygemdError, Infrastructur
 from ...fault_points import point
 from ...i18n import catalog
 from ...job import Problem
-from ...media import completeness, probe
+from ...media import probe
 from ...storage import share_fs
 from ...storage.availability import ShareAvailability
 from ...storage.share_fs import Entry
 from ..queue_state import PendingFolder, QueueState
-from . import classify, filename_rules, presenter_library
+from . import classify, filename_rules, job_folder, left_out, notes, presenter_library
 from .classify import Classified, Members
 from .inotify import Watch
 from .manifest import FILE as MANIFEST_FILE
 from .manifest import Manifest, parse
+from .misplaced import Misplaced
+from .presenter_library import Wish
 from .settle import WatchedFolder, settle_s
 
 RECLASSIFY_S = 15.0
@@ -49,9 +50,8 @@ class Inbox:
         self.share = share
         self.watch = watch
         self.path = config.paths.share / "inbox"
+        self.misplaced = Misplaced(state, share)
         self._watched: dict[str, WatchedFolder] = {}
-        self._loose_since = 0.0
-        self._loose_note: bytes | None = None
 
     async def scan(self) -> None:
         """Look at the whole inbox once. Raises InfrastructureError when the share fails."""
@@ -64,7 +64,7 @@ class Inbox:
     async def _scan(self) -> None:
         found, loose = await self.share.thread.call(share_fs.scan, self.path, filename_rules.skip_dir)
         now = time.monotonic()
-        self.state.inbox_paused = any(filename_rules.control(n) == filename_rules.PAUSE for n in loose)
+        self.state.inbox_paused = any(filename_rules.control(e.name) == filename_rules.PAUSE for e in loose)
         point("discover")
         pending = self.state.pending
         for gone in pending.keys() - {f.name for f in found}:
@@ -80,7 +80,7 @@ class Inbox:
             folder = self._watched[item.name]
             folder.observe(classify.sort_members(item), now)
             await self._update(folder, item.error, now)
-        await self._loose_files(loose, now)
+        await self.misplaced.update(self.config, loose, now)
 
     async def _update(self, folder: WatchedFolder, error: NotReady | None, now: float) -> None:
         """Look at one folder. An error with this folder must not affect the others."""
@@ -124,15 +124,17 @@ class Inbox:
         """Read a settled folder's contents and decide: a job, a rejection, or what it waits for."""
         pending, members = folder.pending, folder.members
         assert members is not None
+        pending.notices = classify.notices(members)
         try:
             classify.check_bounds(members, self.config.limits)
             settings = await self._job_settings(pending, members)
-            media = [*members.media, *await self._presenters(pending, members, settings)]
-            for entry in media:
-                if entry not in folder.classified:
-                    folder.classified[entry] = await self._classify_file(folder, entry, now)
-            classified = [c for entry in media if (c := folder.classified[entry]) is not None]
+            presenters = await self._presenters(pending, members, settings)
             earlier = await self._manifest(pending)
+            classified = await self._look_into(folder, [*members.media, *presenters], now)
+            if members.nested and classify.is_lacking(classified, earlier):
+                classify.check_media([*members.media, *members.nested], self.config.limits)
+                classified += await self._look_into(folder, members.nested, now)
+            pending.notices = classify.notices(members, classified)
             render = self.config.render
             pending.job = classify.compose(members, classified, settings, render, earlier, pending.arrived)
             pending.state, pending.reason = "ready", None
@@ -141,34 +143,44 @@ class Inbox:
         except InputError as error:
             self._reject(folder, error)
         except NotReady as error:
-            pending.wait(error)
+            reason = classify.explained(error, pending.notices)
+            pending.wait(reason)
             waited_h = folder.unchanged_s(now) / 3600
-            if error.code.startswith(("needs_", "too_many_")) and waited_h >= self.config.inbox.waiting_fail_after_h:
-                self._reject(folder, error)
+            if reason.code.startswith(("needs_", "too_many_")) and waited_h >= self.config.inbox.waiting_fail_after_h:
+                self._reject(folder, reason)
+
+    async def _look_into(self, folder: WatchedFolder, entries: list[Entry], now: float) -> list[Classified]:
+        """Return what files are by content; each is read once only."""
+        wanted = classify.worth_reading(entries, self.config.limits)
+        for entry in wanted:
+            if entry not in folder.classified:
+                folder.classified[entry] = await self._classify_file(folder, entry, now)
+        return [folder.classified[entry] for entry in wanted]
 
     def _reject(self, folder: WatchedFolder, error: HeygemdError) -> None:
         pending = folder.pending
         assert folder.members is not None
         problem = Problem(code=error.code, fields=error.fields, detail=error.detail)
-        pending.job = classify.rejected(folder.members, problem, pending.arrived)
+        pending.job = classify.rejected(folder.members, problem, pending.notices, pending.arrived)
         pending.state, pending.reason = "rejected", error
         logger.bind(job=pending.name).error("rejected: {}", describe(error))
 
     async def _job_settings(self, pending: PendingFolder, members: Members) -> JobSettings:
-        if not members.job_toml:
+        if not (name := members.settings.get(filename_rules.JOB_TOML)):
             return JobSettings()
-        path = self.path / pending.name / members.job_toml
+        path = self.path / pending.name / name
         text = await self.share.thread.call(share_fs.read, path, CONTROL_FILE_BYTES)
         return load_job(text, self.config.render.command)
 
     async def _presenters(self, pending: PendingFolder, members: Members, settings: JobSettings) -> list[Entry]:
         """Return the presenters from templates/ that the folder asks for by name."""
-        call, wanted = self.share.thread.call, list(settings.presenters)
-        if members.presenters:
-            path = self.path / pending.name / members.presenters
-            wanted += presenter_library.listed(await call(share_fs.read, path, CONTROL_FILE_BYTES))
-        found = await call(presenter_library.find, self.config.paths.share, wanted) if wanted else []
-        classify.check_number(len(members.media) + len(found), self.config.limits)
+        call = self.share.thread.call
+        wishes = [Wish(name, filename_rules.JOB_TOML) for name in settings.presenters]
+        if name := members.settings.get(filename_rules.PRESENTERS):
+            path = self.path / pending.name / name
+            wishes += presenter_library.listed(await call(share_fs.read, path, CONTROL_FILE_BYTES), name)
+        found = await call(presenter_library.find, self.config.paths.share, wishes) if wishes else []
+        classify.check_media([*members.media, *found], self.config.limits)
         return found
 
     async def _manifest(self, pending: PendingFolder) -> Manifest | None:
@@ -178,22 +190,23 @@ class Inbox:
         except (FileNotFoundError, NotADirectoryError, NotReady):
             return None
 
-    async def _classify_file(self, folder: WatchedFolder, entry: Entry, now: float) -> Classified | None:
-        """Return what a file is by content, None if it is no media. Raises NotReady while it may still grow."""
-        path, unchanged_s = self.path / folder.pending.name / entry.name, folder.unchanged_s(now)
+    async def _classify_file(self, folder: WatchedFolder, entry: Entry, now: float) -> Classified:
+        """Return what a file is by content. Raises NotReady while it may still grow, if it may be media at all."""
+        path, unchanged_s = job_folder.member(self.path / folder.pending.name, entry.name), folder.unchanged_s(now)
         early = unchanged_s < self.config.inbox.settle_zero_tail_s
+        kind = classify.kind_by_name(entry.name)
         try:
-            complete = await self.share.thread.call(_examine, path)
-            if complete.zero_tail and early:
+            complete = await self.share.thread.call(job_folder.examine, path)
+            if complete.zero_tail and early and (kind or complete.container):
                 raise NotReady("zero_tail", name=entry.name)
             limits = self.config.limits
             info = await self.share.thread.call_slow(PROBES * limits.probe_timeout_s, probe.probe, path, limits)
-            return Classified(entry, info.kind) if info.kind else None
+            return Classified(entry, info.kind, None if info.kind else Problem(code="left_out_no_stream"))
         except NotReady as error:
             if early or error.code in ("no_permission", "held_open"):
-                raise NotReady(error.code, **{**error.fields, "name": entry.name}) from None
+                raise NotReady(error.code, **{**error.fields, "name": classify.shown_name(entry)}) from None
             if unchanged_s < self.config.inbox.incomplete_fail_after_h * 3600 and not folder.marked_ready:
-                raise NotReady("copy_stopped", describe(error), name=entry.name) from None
+                raise NotReady("copy_stopped", describe(error), name=classify.shown_name(entry)) from None
             problem = Problem(code="file_incomplete", fields={"name": entry.name}, detail=describe(error))
         except (InputError, EngineError) as error:
             if isinstance(error, DeadlineExceeded):
@@ -201,13 +214,12 @@ class Inbox:
             await self._confirm(folder, entry, error)
             code = error.code if isinstance(error, InputError) else "media_unreadable"
             problem = Problem(code=code, fields={**error.fields, "name": entry.name}, detail=describe(error))
-        kind = classify.kind_by_name(entry.name)
-        return Classified(entry, kind, problem) if kind else None
+        return Classified(entry, kind, problem if kind else Problem(code=left_out.reason_unreadable(entry.name)))
 
     async def _confirm(self, folder: WatchedFolder, entry: Entry, error: HeygemdError) -> None:
         """Raise NotReady unless the file failed before: the share may have gone away during the first look."""
         name = folder.pending.name
-        await self.share.thread.call(share_fs.fingerprint, self.path / name / entry.name)
+        await self.share.thread.call(share_fs.fingerprint, job_folder.member(self.path / name, entry.name))
         if entry not in folder.doubted or os.strerror(errno.ENOENT) in error.detail:
             folder.doubted.add(entry)
             folder.classified_at = 0.0
@@ -226,44 +238,12 @@ class Inbox:
         due = there or folder.unchanged_s(now) >= self.config.inbox.waiting_note_after_s
         wanted: bytes | None = None
         if due and pending.state in ("waiting", "copying") and pending.reason is not None:
-            wanted = catalog.note_file(pending.reason.code, pending.reason.fields, self.config.pages.languages)
+            said = [(pending.reason.code, pending.reason.fields), *((n.code, n.fields) for n in pending.notices)]
+            wanted = catalog.note_file(said, self.config.pages.languages)
         moot = wanted is None and (folder.note is not None or pending.state != "settling")
         path = self.path / pending.name / filename_rules.WAITING_NOTE
         if moot and there:
-            await self._put(path, None)
+            await notes.put(self.share, path, None)
         elif wanted is not None and wanted != folder.note:
-            await self._put(path, wanted)
+            await notes.put(self.share, path, wanted)
         folder.note = wanted
-
-    async def _loose_files(self, present: list[str], now: float) -> None:
-        """Write, rewrite or remove the note about files in the inbox itself; `present`: all of them, the note too."""
-        loose = [n for n in present if not filename_rules.is_a("junk", n) and not filename_rules.control(n)]
-        there = filename_rules.LOOSE_NOTE in present
-        if loose != self.state.loose_files:
-            self.state.loose_files, self._loose_since = loose, now
-        due = there or now - self._loose_since >= self.config.inbox.waiting_note_after_s
-        wanted = (
-            catalog.note_file("loose_files", {"names": loose}, self.config.pages.languages) if loose and due else None
-        )
-        path = self.path / filename_rules.LOOSE_NOTE
-        if wanted is None and there:
-            await self._put(path, None)
-        elif wanted is not None and wanted != self._loose_note:
-            await self._put(path, wanted)
-        self._loose_note = wanted
-
-    async def _put(self, path: Path, note: bytes | None) -> None:
-        """Write or remove a note; where that is not allowed, folders are processed without notes."""
-        try:
-            if note is None:
-                await self.share.thread.call(share_fs.remove, path)
-            else:
-                await self.share.thread.call(share_fs.write, path, note, self.share.group, durable=False)
-        except (NotReady, OSError) as error:
-            logger.bind(job=path.parent.name).debug("cannot write a note: {}", describe(error))
-
-
-@share_fs.on_share
-def _examine(path: Path) -> completeness.Completeness:
-    with share_fs.open_file(path) as file:
-        return completeness.examine_open(file.fileno())

@@ -5,9 +5,11 @@ The hidden folder names the daemon that owns the job and keeps finished results 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 
+from ...media import completeness
 from ...storage import share_fs
 from ...storage.atomic import PART
 
@@ -16,6 +18,18 @@ LOG_NOTE = "HEYGEMD-log.txt"
 OWNER = "owner"
 INTERMEDIATE = (OWNER, ".mp4", PART)
 """Endings of hidden files that mean nothing outside processing/."""
+
+
+def member(folder: Path, name: str) -> Path:
+    """Return the path of one of a job's files; those of templates/ are named as seen from the folder ("../../…")."""
+    return Path(os.path.normpath(folder / name))
+
+
+@share_fs.on_share
+def examine(path: Path) -> completeness.Completeness:
+    """Return the structure of a complete file on the share. Raises the faults of `completeness.examine`."""
+    with share_fs.open_file(path) as file:
+        return completeness.examine_open(file.fileno())
 
 
 def hidden_names(folder: Path) -> list[str]:

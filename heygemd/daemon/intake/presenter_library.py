@@ -2,43 +2,101 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Sequence
 from pathlib import Path, PurePath
+from typing import NamedTuple
 
-from ...errors import InputError
+from ...config import staff_text
+from ...errors import InputError, NotReady
 from ...storage import share_fs
 from ...storage.share_fs import Entry
 from ...storage.share_layout import MARKER, TEMPLATES
-from . import filename_rules
+from . import filename_rules, job_folder
+from .classify import kind_by_name
 
 FROM_A_JOB = f"../../{TEMPLATES}/"
 """The path of templates/ as seen from a job's folder in inbox/ or processing/."""
 KNOWN_SHOWN = 8
+SEPARATORS = re.compile("[,;，；、]")
 
 
-def listed(text: bytes) -> list[str]:
+class Wish(NamedTuple):
+    """A presenter's name, and the file and line that ask for it; line 0: unknown."""
+
+    name: str
+    file: str
+    line: int = 0
+
+
+def listed(text: bytes, file: str) -> list[Wish]:
     """Return the names in a presenters.txt, one per line; empty lines and lines that start with # are ignored."""
-    lines = (line.strip() for line in text.decode("utf-8-sig", "replace").splitlines())
-    return [line for line in lines if line and not line.startswith("#")]
+    lines = enumerate(staff_text.decode(text).split("\n"), 1)
+    names = ((line.strip(), number) for number, line in lines)
+    return [Wish(name, file, number) for name, number in names if name and not name.startswith("#")]
 
 
-def find(share: Path, wanted: list[str]) -> list[Entry]:
+def find(share: Path, wishes: Sequence[Wish]) -> list[Entry]:
     """Return the templates of these names (with or without suffix) as members of a job's folder.
 
     Names are only compared with existing ones and never become part of a path. Raises InputError("presenter_unknown"),
     FileNotFoundError.
     """
     share_fs.read(share / MARKER)  # while the share is away no name can be called unknown
-    there = [name for name in share_fs.names(share / TEMPLATES) if not filename_rules.is_a("junk", name)]
+    offered = _offered(share)
     found: dict[str, Entry] = {}
-    for name in wanted:
-        match = next((file for file in there if filename_rules.fold(name) in _folded_names(file)), None)
-        if match is None:
-            known = [PurePath(file).stem for file in there[:KNOWN_SHOWN]] or ["-"]
-            raise InputError("presenter_unknown", name=name, known=known)
-        size, mtime_ns = share_fs.fingerprint(share / TEMPLATES / match)
-        found[match] = Entry(FROM_A_JOB + match, "file", size, mtime_ns)
+    for wish in wishes:
+        for name in _names(wish.name, offered):
+            match = _match(name, offered)
+            if match is None:
+                raise InputError("presenter_unknown", name=name, known=_known(share, offered), place=_place(wish))
+            found[match.name] = match._replace(name=FROM_A_JOB + match.name)
     return list(found.values())
 
 
-def _folded_names(name: str) -> set[str]:
-    return {filename_rules.fold(name), filename_rules.fold(PurePath(name).stem)}
+def _offered(share: Path) -> list[Entry]:
+    """Return the videos that can be asked for: no folders, links, hidden files or unfinished copies."""
+    with contextlib.suppress(FileNotFoundError):
+        entries = share_fs.read_folder(share / TEMPLATES, filename_rules.skip_dir).entries
+        return [e for e in entries if e.kind == "file" and "/" not in e.name and _is_video(e.name)]
+    return []
+
+
+def _is_video(name: str) -> bool:
+    return kind_by_name(name) == "video" and not filename_rules.is_a("junk", name)
+
+
+def _names(line: str, offered: Sequence[Entry]) -> list[str]:
+    """Return the names in a line: one, or several with commas between them."""
+    if _match(line, offered) is not None:
+        return [line]
+    return [name for part in SEPARATORS.split(line) if (name := part.strip())] or [line]
+
+
+def _match(name: str, offered: Sequence[Entry]) -> Entry | None:
+    wanted = filename_rules.fold(name)
+    return next((e for e in offered if wanted in map(filename_rules.fold, (e.name, PurePath(e.name).stem))), None)
+
+
+def _known(share: Path, offered: Sequence[Entry]) -> list[str]:
+    """Return names to choose from: of complete files only."""
+    known: list[str] = []
+    for entry in offered:
+        if len(known) < KNOWN_SHOWN and _is_complete(share / TEMPLATES / entry.name):
+            known.append(PurePath(entry.name).stem)
+    return known or ["-"]
+
+
+def _is_complete(path: Path) -> bool:
+    try:
+        job_folder.examine(path)
+    except (NotReady, FileNotFoundError):
+        return False
+    return True
+
+
+def _place(wish: Wish) -> object:
+    if not wish.line:
+        return wish.file
+    return {"code": "presenter_line", "fields": {"file": wish.file, "line": wish.line}}

@@ -37,7 +37,7 @@ class WatchedFolder:
     members: Members | None = None
     note: bytes | None = None
     classified_at: float = 0.0
-    classified: dict[Entry, Classified | None] = field(default_factory=dict)
+    classified: dict[Entry, Classified] = field(default_factory=dict)
     doubted: set[Entry] = field(default_factory=set)
 
     def observe(self, members: Members, now: float) -> None:
@@ -45,7 +45,7 @@ class WatchedFolder:
         self.members = members
         if members.signature != self.signature:
             self.signature, self.since, self.classified_at = members.signature, now, 0.0
-            self.pending.job, self.pending.reason = None, None
+            self.pending.job, self.pending.reason, self.pending.notices = None, None, []
             self.pending.state = "copying"
 
     def unchanged_s(self, now: float) -> float:

@@ -19,6 +19,7 @@ from ...storage import atomic, mounts, share_fs, transfer
 from ...storage.availability import ShareAvailability
 from ...weights import requirements
 from ..executors.base import Executor, Task
+from ..intake import job_folder
 from ..intake.classify import AUDIO_ENDINGS, VIDEO_ENDINGS
 from ..job_store import Store
 from ..publish import preview_store, result_folder
@@ -154,7 +155,7 @@ class Attempt:
                 await self._copy(media, target)
 
     async def _copy(self, media: Media, target: Path) -> None:
-        source = self.folder / media.name
+        source = job_folder.member(self.folder, media.name)
         if await self.share.thread.call(share_fs.fingerprint, source) != (media.size, media.mtime_ns):
             raise NotReady("changed_after_claim", name=media.title)
         try:

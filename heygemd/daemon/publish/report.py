@@ -47,6 +47,7 @@ def _reasons(job: Job, languages: tuple[Language, ...]) -> list[str]:
             for v in job.videos
             if v.problem is not None
         ]
+        found += [catalog.text(notice.code, notice.fields, language) for notice in job.notices]
         found.append(catalog.text("try_again", {}, language))
     return [printable(text) for text in found]
 
@@ -62,6 +63,7 @@ def _report(job: Job, config: Config, languages: tuple[Language, ...], previews:
         ok=job.succeeded,
         done=sum(v.state == "done" for v in job.videos),
         problem=_what_and_advice(job.problem, job.problem.fields, languages) if job.problem else None,
+        notices=[_file_notice(notice, languages) for notice in job.notices],
         videos=[_video(job, config, video, languages, previews.get(video.output)) for video in job.videos],
         log=LOG_NOTE,
         control_ms=CONTROL_MS,
@@ -83,6 +85,13 @@ def _what_and_advice(problem: Problem, fields: Mapping[str, Any], languages: tup
     what: Text = {language: parts[0] for language, parts in texts.items()}
     todo: Text = {language: parts[1] for language, parts in texts.items() if parts[1]}
     return {"what": what, "todo": todo, "code": problem.code}
+
+
+def _file_notice(notice: Notice, languages: tuple[str, ...]) -> dict[str, Any]:
+    """Return the text about some of the folder's files, and all their names where the text shows only the first."""
+    names = notice.fields.get("names", [])
+    shown = [printable(name) for name in names] if len(names) > catalog.MAX_LIST_ITEMS else []
+    return {"text": catalog.texts(notice.code, notice.fields, languages), "names": shown}
 
 
 def _video(

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...fault_points import point
-from ...job import Job, Media, Video, safe_stem
+from ...job import Job, Video, safe_stem
 from ...storage import share_fs, transfer
 from ...storage.atomic import BLOCK_BYTES, translating
 from ...storage.transfer import Steps
@@ -88,22 +88,15 @@ def _move_originals(folder: Path, job: Job, group: int | None) -> Steps[None]:
     taken = {filename_rules.fold(n) for n in share_fs.names(folder / ORIGINALS)}
     for media in [job.voice, *(v.source for v in job.videos), *job.extra]:
         here = folder / media.name
-        if "/" in media.name or not share_fs.exists(here) or share_fs.fingerprint(here) != (media.size, media.mtime_ns):
+        if media.name.startswith((f"{ORIGINALS}/", "../")) or not share_fs.exists(here):
             continue
-        kept_as = _free_file_name(media, taken)
-        share_fs.rename(here, folder / ORIGINALS / kept_as)
-        point("originals")
-        yield 0
-
-
-def _free_file_name(media: Media, taken: set[str]) -> str:
-    """Return a free name: a file of a second round must not replace an original of the first."""
-    path, number = Path(media.name), 2
-    candidate = media.name
-    while filename_rules.fold(candidate) in taken:
-        candidate, number = f"{path.stem} ({number}){path.suffix}", number + 1
-    taken.add(filename_rules.fold(candidate))
-    return candidate
+        if share_fs.fingerprint(here) == (media.size, media.mtime_ns):
+            # A file of a second round must not replace an original of the first.
+            share_fs.rename(here, folder / ORIGINALS / filename_rules.free_file_name(media.title, taken))
+            point("originals")
+            yield 0
+        if here.parent != folder:
+            share_fs.remove_folder(here.parent)
 
 
 def _move_results(folder: Path, job: Job) -> Steps[None]:

@@ -6,11 +6,12 @@ import time
 from datetime import datetime
 
 from ...config.schema import GIB, Config
-from ...errors import LocalDiskError, printable
+from ...errors import HeygemdError, LocalDiskError, printable
 from ...i18n import catalog
 from ...i18n.catalog import Text
 from ...job import Job, Video
 from ...path_checks import nearest_existing
+from ...protocol import Notice
 from ...storage import mounts, share_fs
 from ...storage.availability import ShareAvailability
 from ..gpus import gpu_names
@@ -51,7 +52,7 @@ class SnapshotBuilder:
             current=working[0] if working else None,
             beside=tuple(working[1:]),
             queue=(*jobs, *(self._pending(p) for p in queue.ready())),
-            waiting=(*self._loose_files(), *(self._pending(p) for p in pending if p.job is None)),
+            waiting=(*self._misplaced(), *(self._pending(p) for p in pending if p.job is None)),
             recent=tuple(self._job(job) for job in reversed(queue.finished[-RECENT:])),
             health=self._health(),
             updated=_iso(time.time()),
@@ -88,15 +89,23 @@ class SnapshotBuilder:
     def _texts(self, code: str, fields: dict[str, object]) -> Text:
         return catalog.texts(code, fields, self.config.pages.languages)
 
-    def _loose_files(self) -> list[JobView]:
-        """Return an entry for the files that lie directly in the inbox."""
-        loose = self.state.loose_files
-        text = self._texts("loose_files", {"names": loose})
-        return [JobView(id="inbox", name="inbox", state="waiting", text=text, folder="inbox")] if loose else []
+    def _misplaced(self) -> list[JobView]:
+        """Return entries for the files that lie directly in the inbox, and for what lies beside it."""
+        views = []
+        if loose := self.state.loose_files:
+            text = self._paragraph(*loose)
+            views.append(JobView(id="inbox", name="inbox", state="waiting", text=text, folder="inbox"))
+        for name in map(printable, self.state.beside_inbox):
+            text = self._texts("beside_inbox", {"name": name})
+            views.append(JobView(id=f"beside/{name}", name=name, state="waiting", text=text, folder=name))
+        return views
+
+    def _paragraph(self, *messages: HeygemdError | Notice) -> Text:
+        return catalog.paragraph([(m.code, m.fields) for m in messages], self.config.pages.languages)
 
     def _pending(self, pending: PendingFolder) -> JobView:
         reason = pending.reason
-        text = self._texts(reason.code, reason.fields) if reason else {}
+        text = self._paragraph(reason, *pending.notices) if reason else {}
         if not text and pending.state in ("settling", "copying"):
             text = self._texts("settling", {})
         return JobView(

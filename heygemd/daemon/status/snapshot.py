@@ -84,7 +84,7 @@ class Snapshot(View):
     state    of the whole daemon; detail: the reason, by language
     current  the job being rendered; beside: others that are rendered at the same time
     queue    what comes next, in order
-    waiting  folders that are not ready, with the reason; and "inbox" if files lie directly in it
+    waiting  folders that are not ready, with the reason; "inbox" if files lie directly in it; what lies beside inbox
     recent   finished jobs, newest first
     updated  ISO 8601; at most a minute old while daemon and share are up
     """

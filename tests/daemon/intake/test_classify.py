@@ -35,10 +35,13 @@ def test_members_are_sorted_by_what_their_names_say():
     )  # fmt: skip
     assert [e.name for e in found.media] == ["anna.mp4", "voice.m4a", "originals/old.mp4"]
     assert found.temporary == ["x.part"]
-    assert found.shortcuts == ["l.mp4"]
     assert found.controls == {"ready"}
-    assert found.job_toml
-    assert {e.name for e in found.extra} == {"notes.txt", "deep/inner.mp4"}
+    assert found.settings == {"job.toml": "job.toml"}
+    assert [e.name for e in found.nested] == ["deep/inner.mp4"]
+    assert [(e.name, reason) for e, reason in found.left_out] == [
+        ("notes.txt", "left_out_document"),
+        ("l.mp4", "left_out_shortcut"),
+    ]
 
 
 def test_junk_does_not_change_the_signature_but_media_does():
@@ -76,8 +79,9 @@ def test_bounds_are_refused_with_their_own_words():
         classify.check_bounds(seen(entry("a.mp4"), entry("b.mp4")), small)
     with pytest.raises(InputError, match="file_too_big"):
         classify.check_bounds(seen(entry("a.mp4")), small)
-    with pytest.raises(InputError, match="shortcut"):
-        classify.check_bounds(seen(entry("anna.lnk")), Limits())
+    with pytest.raises(NotReady, match="too_many_entries"):
+        classify.check_bounds(classify.sort_members(Folder("job", (), 1, truncated=True)), small)
+    classify.check_bounds(seen(entry("a.mp4", 1), entry("b.xyz"), entry("c.xyz"), entry("d.jpg")), small)
 
 
 @pytest.mark.parametrize("name", [".heygemd", "originals"])
@@ -163,3 +167,79 @@ def test_a_forged_manifest_cannot_name_paths():
     members = classified(("originals/v.wav", "audio", 5), ("originals/a.mov", "video", 6), ("a.mp4", "video", 60))
     job = compose(members, earlier=forged)
     assert [(v.output, v.kept) for v in job.videos] == [("a.mp4", True)]
+
+
+def chosen(*members):
+    job = compose(classified(*members))
+    return job.voice.name, [v.source.name for v in job.videos]
+
+
+def said(job):
+    return {notice.code: notice.fields["names"] for notice in job.notices}
+
+
+def test_subfolders_are_used_for_what_the_top_lacks():
+    voice, videos = ("voice.wav", "audio", 5), ("anna.mp4", "video", 6)
+    nested = ("audio/v.wav", "audio", 7), ("video/a.mp4", "video", 8), ("video/b.mp4", "video", 9)
+    assert chosen(*nested) == ("audio/v.wav", ["video/a.mp4", "video/b.mp4"])
+    assert chosen(voice, *nested) == ("voice.wav", ["video/a.mp4", "video/b.mp4"])
+    assert chosen(videos, *nested) == ("audio/v.wav", ["anna.mp4"])
+    job = compose(classified(voice, videos, *nested))
+    assert (job.voice.name, said(job)) == ("voice.wav", {"left_out_subfolder": [m[0] for m in nested]})
+
+
+def test_several_job_folders_in_one_are_told_apart_from_two_voices():
+    pairs = [
+        (f"{base}/{name}", kind, 5) for base in ("w1", "w2") for name, kind in (("v.wav", "audio"), ("a", "video"))
+    ]
+    with pytest.raises(NotReady) as raised:
+        compose(classified(*pairs))
+    assert (raised.value.code, raised.value.fields["names"]) == ("too_many_jobs", ["w1", "w2"])
+    with pytest.raises(NotReady, match="too_many_audio"):
+        compose(classified(("audio/a.wav", "audio", 5), ("audio/b.wav", "audio", 6), ("video/a.mp4", "video", 7)))
+
+
+def test_every_file_that_is_not_used_is_named_with_its_reason():
+    names = ["cover.jpg", "all.zip", "brief.pdf", "site.url", "ben.mp4.lnk", "job.toml.txt", "job.toml", "x.done"]
+    names += ["raw/deep", "raw/cut.mp4"]
+    kinds = {"raw/deep": "dir"}
+    members = seen(
+        entry("v.wav"), entry("a.mp4"), *(entry(name, kind=kinds.get(name, "file")) for name in sorted(names))
+    )
+    read = classified(("v.wav", "audio", 1000), ("a.mp4", "video", 1000))
+    read.append(classify.Classified(entry("x.done"), None, Problem(code="left_out_not_media")))
+    job = compose(read, members)
+    assert said(job) == {
+        "left_out_archive": ["all.zip"],
+        "left_out_shortcut": ["ben.mp4.lnk"],
+        "left_out_not_media": ["x.done"],
+        "left_out_subfolder": ["raw/cut.mp4"],
+        "left_out_deep": ["raw/deep"],
+        "left_out_replaced": ["job.toml.txt"],
+        "left_out_picture": ["cover.jpg"],
+        "left_out_document": ["brief.pdf", "site.url"],
+    }
+    moved = {"cover.jpg", "all.zip", "brief.pdf", "site.url", "ben.mp4.lnk", "job.toml.txt", "x.done"}
+    assert {media.name for media in job.extra} == moved
+
+
+def test_files_of_an_earlier_round_that_newer_ones_replace_are_named():
+    job = second_round(("new.wav", "audio", 9), ("b.mov", "video", 99))
+    assert said(job) == {"left_out_replaced": ["originals/v.wav", "originals/b.mov"]}
+    assert second_round().notices == []
+
+
+def test_thousands_of_pictures_are_one_notice_and_not_read():
+    members = seen(*(entry(f"{n:04d}.jpg") for n in range(2500)), entry("v.wav"), entry("a.mp4"))
+    assert [e.name for e in classify.worth_reading(members.media, Limits())] == ["v.wav", "a.mp4"]
+    (notice,) = compose(classified(("v.wav", "audio", 1000), ("a.mp4", "video", 1000)), members).notices
+    assert notice.fields["count"] == 2500
+    assert len(notice.fields["names"]) == 200
+    others = seen(*(entry(f"{n:04d}.xyz") for n in range(2500)), entry("v.wav"))
+    assert len(classify.worth_reading(others.media, Limits(max_files_per_job=3))) == 4
+
+
+def test_a_missing_file_that_is_there_in_another_form_is_not_called_missing():
+    for name, code in (("voice.rar", "needs_usable_audio"), ("cover.jpg", "needs_audio")):
+        notices = classify.notices(seen(entry(name)), [])
+        assert classify.explained(NotReady("needs_audio"), notices).code == code

@@ -23,7 +23,7 @@ def test_temporary_names_block_readiness_whatever_their_case(name):
 
 
 def test_media_is_none_of_these():
-    for kind in ("junk", "temporary", "shortcut", "not_media"):
+    for kind in ("junk", "temporary", "shortcut", "document", "picture", "archive", "other_format"):
         assert not filename_rules.is_a(kind, "anna präsentiert 春.mp4")
 
 
@@ -70,3 +70,16 @@ def test_hostile_stems_become_harmless():
     assert safe_stem("caf\udce9") == "caf?".replace("?", "_")
     assert len(safe_stem("长" * 200).encode()) <= 150
     assert safe_stem("...") == "video"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("job.toml", "job.toml"), ("JOB.TOML.txt", "job.toml"), ("Presenters.txt.TXT", "presenters.txt"), ("job.txt", "")],
+)
+def test_windows_adds_an_ending_that_it_hides(name, meant):
+    assert filename_rules.settings_file(name) == meant
+
+
+def test_a_free_file_name_keeps_its_ending():
+    taken = {"anna.mp4"}
+    assert [filename_rules.free_file_name("Anna.mp4", taken) for _ in range(2)] == ["Anna (2).mp4", "Anna (3).mp4"]

@@ -1,10 +1,18 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from heygemd.daemon.intake import presenter_library
-from heygemd.errors import InputError, NotReady
+from heygemd.daemon.intake.presenter_library import Wish
+from heygemd.errors import InputError
+from heygemd.i18n import catalog
 from heygemd.storage import share_layout
+from heygemd.storage.share_fs import Entry
+
+
+def find(share: Path, *names: str) -> list[Entry]:
+    return presenter_library.find(share, [Wish(name, "presenters.txt", 1) for name in names])
 
 
 @pytest.fixture
@@ -17,7 +25,7 @@ def made(tmp_path: Path) -> Path:
 
 
 def test_names_are_found_whatever_their_case_and_ending(made: Path) -> None:
-    found = presenter_library.find(made, ["anna", "BEN MÜLLER.mov", "Anna.mp4"])
+    found = find(made, "anna", "BEN MÜLLER.mov", "Anna.mp4")
     assert [entry.name for entry in found] == ["../../templates/Anna.mp4", "../../templates/Ben Müller.mov"]
     assert found[0].size == 10
 
@@ -25,15 +33,34 @@ def test_names_are_found_whatever_their_case_and_ending(made: Path) -> None:
 @pytest.mark.parametrize("wish", ["carl", "../secret", "../secret.mp4", "/etc/passwd", ".DS_Store", ""])
 def test_a_name_never_becomes_a_path(made: Path, wish: str) -> None:
     with pytest.raises(InputError) as caught:
-        presenter_library.find(made, [wish])
+        find(made, wish)
     assert caught.value.fields["known"] == ["Anna", "Ben Müller"]
 
 
-def test_links_are_refused(made: Path) -> None:
-    (made / "templates" / "link.mp4").symlink_to(made / "secret.mp4")
-    with pytest.raises(NotReady):
-        presenter_library.find(made, ["link"])
+def test_only_whole_visible_video_files_are_offered(made: Path, media: SimpleNamespace) -> None:
+    templates = made / "templates"
+    face = media.face.read_bytes()
+    for name in ("Anna.mp4", "Ben Müller.mov"):
+        (templates / name).write_bytes(face)
+    (templates / "half.mp4").write_bytes(face[: len(face) // 2])
+    for name in ("cut.mp4.part", "._Anna.mp4", "Anna.jpg", "notes.txt", "voice.m4a", "Thumbs.db"):
+        (templates / name).write_bytes(face)
+    for name in ("@eaDir", "2026.mp4"):
+        (templates / name).mkdir()
+        (templates / name / "inner.mp4").write_bytes(face)
+    (templates / "link.mp4").symlink_to(made / "secret.mp4")
+    for name in ("link", "2026", "inner", "cut.mp4", "notes", "voice", "@eaDir"):
+        with pytest.raises(InputError) as caught:
+            find(made, name)
+        assert caught.value.fields["known"] == ["Anna", "Ben Müller"]
 
 
-def test_a_list_may_have_comments_and_a_byte_order_mark() -> None:
-    assert presenter_library.listed("\ufeffanna\r\n\r\n # later: ben\n 王芳 \n".encode()) == ["anna", "王芳"]
+def test_a_list_may_have_comments_and_several_names_in_a_line(made: Path) -> None:
+    wishes = presenter_library.listed("anna\r\n\r\n # later: ben\n 王芳 \n".encode(), "presenters.txt")
+    assert wishes == [Wish("anna", "presenters.txt", 1), Wish("王芳", "presenters.txt", 4)]
+    (made / "templates" / "王芳, 李雷.mp4").write_bytes(b"x")
+    assert len(find(made, "Anna，ben müller", "王芳, 李雷")) == 3
+    with pytest.raises(InputError) as caught:
+        find(made, "Anna、Carl")
+    text = catalog.text(caught.value.code, caught.value.fields, "zh")
+    assert "没有主播“Carl”（presenters.txt 第 1 行）" in text
