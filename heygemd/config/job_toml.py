@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 from difflib import get_close_matches
-from typing import Annotated, get_args
+from typing import Annotated, Any, get_args
 
 import tomli
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
@@ -56,14 +56,15 @@ def load_job(text: bytes, commands: Collection[str] = ()) -> JobSettings:
         return JobSettings.model_validate(tomli.loads(content), context={"commands": commands})
     except ValidationError as error:
         mistakes = [_mistake(each, content) for each in error.errors()[: loader.MAX_MISTAKES]]
+        mistakes.sort(key=lambda mistake: mistake["fields"]["line"])
     except (ValueError, RecursionError) as error:  # tomli's own; very long numbers; very deep nesting
         mistakes = [_syntax_mistake(str(error), content.split("\n"))]
     raise InputError("job_toml_invalid", mistakes=mistakes)
 
 
-def _mistake(error: ErrorDetails, content: str) -> dict[str, object]:
+def _mistake(error: ErrorDetails, content: str) -> dict[str, Any]:
     key = str(error["loc"][0])
-    fields: dict[str, object] = {"key": _cut(key), "line": _line_of(key, content)}
+    fields: dict[str, Any] = {"key": _cut(key), "line": _line_of(key, content)}
     if error["type"] == "extra_forbidden":
         fields["known"] = near if (near := get_close_matches(key, SETTINGS, 1, 0.5)) else list(SETTINGS)
         return {"code": "job_toml_unknown", "fields": fields}
@@ -81,7 +82,7 @@ def _allowed(key: str, error: ErrorDetails) -> list[str]:
     return [str(choice) for choice in choices if isinstance(choice, str)] or ["mesh"]
 
 
-def _syntax_mistake(message: str, lines: list[str]) -> dict[str, object]:
+def _syntax_mistake(message: str, lines: list[str]) -> dict[str, Any]:
     """Return the mistake in a text that is no TOML. Where tomli names no line, it is the longest."""
     named = re.search(r"at line (\d+)", message)
     line = int(named[1]) if named else 1 + max(range(len(lines)), key=lambda n: len(lines[n]))

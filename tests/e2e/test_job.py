@@ -151,8 +151,8 @@ def test_job_toml_picks_names_only(site, media):
     site.start()
     failed = site.finished("wish", "failed")
     why = (failed / WHY_NOTE).read_text("utf-8-sig")
-    assert "did you mean 'high'" in why
-    assert "engine" in why
+    assert 'Line 1: "quality" cannot be "hihg"; possible: draft, standard, and high.' in why
+    assert "第 2 行：“engine”不能是“/bin/sh”" in why
 
 
 def test_cancel_by_a_file_stops_within_seconds(site, media):
@@ -170,7 +170,7 @@ def test_jobs_without_work_go_first_then_priority_then_arrival(site, media):
     for name in ("b", "a", "!urgent"):
         site.drop(name, voice__m4a=media.voice, anna__mp4=media.face)
         time.sleep(0.05)
-    (site.drop("hopeless") / "anna.lnk").write_bytes(b"x")
+    (site.drop("hopeless") / "job.toml").write_bytes(b"x")
     site.start()
     wait_for(lambda: [j["name"] for j in site.status()["queue"]] == ["hopeless", "!urgent", "b", "a"], "the order")
     (site.share / "inbox" / "PAUSE").unlink()
@@ -211,7 +211,7 @@ def test_folders_that_stay_incomplete_or_can_never_be_a_job_go_to_failed_with_th
     (linked / "anna.mp4").symlink_to(media.face)
     site.start()
     why = site.finished("linked", "failed") / WHY_NOTE
-    assert '"anna.mp4" is only a shortcut' in why.read_text("utf-8-sig")
+    assert "Not used: anna.mp4 (only a link or a shortcut)." in why.read_text("utf-8-sig")
     why = site.finished("no voice", "failed") / WHY_NOTE
     assert "voice recording is missing" in why.read_text("utf-8-sig")
 
