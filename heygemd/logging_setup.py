@@ -27,7 +27,7 @@ FILE_NAME = "heygemd.log"
 def setup(settings: Log, folder: Path | None) -> None:
     """Replace all sinks: stderr (with journal priorities under systemd) and, unless `folder` is None, its heygemd.log.
 
-    Rotated files are compressed. All are readable by the folder's group. Raises OSError if the file cannot be written.
+    Rotated files are compressed. All are private. Raises OSError if the file cannot be written.
     """
     logger.remove()
     logger.configure(extra={"job": "-", "id": ""}, patcher=_flatten)
@@ -46,7 +46,7 @@ def setup(settings: Log, folder: Path | None) -> None:
             backtrace=False,
             watch=True,
             encoding="utf-8",
-            opener=_group_readable,
+            opener=_private,
         )
 
 
@@ -60,7 +60,7 @@ def job_sink(path: Path, job_id: str) -> int:
         diagnose=False,
         backtrace=False,
         encoding="utf-8",
-        opener=_group_readable,
+        opener=_private,
     )
 
 
@@ -89,5 +89,5 @@ def _journal(message: Message) -> None:
     sys.stderr.flush()
 
 
-def _group_readable(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o640)
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)

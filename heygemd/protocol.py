@@ -1,8 +1,9 @@
 """The messages between the daemon, a renderer process and the Ray driver.
 
-The daemon starts `python -m heygemd.render.worker REQUEST EVENT_FD PARENT_PID CACHE`. REQUEST appears (by rename) once
-the input is in scratch. The renderer writes one JSON object per line to the file descriptor EVENT_FD; the last one is
-Done or Failed. Without either, the renderer counts as lost, whatever its exit status.
+The daemon starts `python -m heygemd.render.worker FOLDER EVENT_FD PARENT_PID CACHE` and writes the request to its
+standard input once the input is in scratch: a file could be replaced by somebody else. The renderer writes one JSON
+object per line to the file descriptor EVENT_FD; the last one is Done or Failed. Without either, the renderer counts as
+lost, whatever its exit status.
 """
 
 from __future__ import annotations

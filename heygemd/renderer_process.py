@@ -31,7 +31,6 @@ from .protocol import (
     SyncRequest,
     parse,
 )
-from .storage import atomic
 
 TAIL_LINES = 30
 LINE_BYTES = 1 << 20
@@ -49,13 +48,13 @@ class Renderer:
         job_id: str,
         environment: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        """`folder`: for the request and temporary files; `cache`: shared analysis cache; `job`, `job_id`: for the log.
+        """`folder`: for temporary files; `cache`: shared analysis cache; `job`, `job_id`: for the log.
 
         `environment`: added to the daemon's own, for example to select a GPU.
         """
         self._extra_environment = environment
         self.cache = cache
-        self.request_path = folder / "request.json"
+        self.folder = folder
         self.settings = settings
         self._log = logger.bind(job=job, id=job_id)
         self._process: asyncio.subprocess.Process | None = None
@@ -72,16 +71,16 @@ class Renderer:
                 sys.executable,
                 "-m",
                 "heygemd.render.worker",
-                str(self.request_path),
+                str(self.folder),
                 str(writing),
                 str(os.getpid()),
                 str(self.cache),
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
                 pass_fds=(writing,),
                 start_new_session=True,
-                env={**_environment(self.request_path.parent, self.cache), **self._extra_environment},
+                env={**_environment(self.folder, self.cache), **self._extra_environment},
                 limit=LINE_BYTES,
             )
         finally:
@@ -116,7 +115,9 @@ class Renderer:
     async def _run(
         self, request: RenderRequest | SyncRequest, audio_s: float, report: Callable[[Event], None]
     ) -> Result | SyncMeasurement:
-        atomic.write(self.request_path, request.model_dump_json().encode(), durable=False)
+        assert self._process is not None and self._process.stdin is not None
+        self._process.stdin.write(request.model_dump_json().encode())
+        self._process.stdin.close()  # if it has ended already, its events say so
         deadline_s = self.settings.deadline_base_s + self.settings.deadline_per_audio_s * audio_s
         try:
             return await asyncio.wait_for(self._await_result(report), deadline_s)

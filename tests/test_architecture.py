@@ -15,11 +15,12 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "heygemd"
 ROOT = PACKAGE.name
 
-LEAVES = "errors exit_codes fault_points package_data path_checks"
+LEAVES = "errors exit_codes fault_points groups package_data path_checks"
 LAYERS = {
     # Used by both processes.
     "errors": "",
     "fault_points": "",
+    "groups": "",
     "path_checks": "",
     "package_data": "",
     "exit_codes": "errors",

@@ -42,4 +42,4 @@ def test_elsewhere_lines_are_plain_and_the_file_has_them_too(tmp_path):
     assert lines[0].startswith("WARNING")
     file = tmp_path / "log" / "heygemd.log"
     assert "job=spring\\nforged name" in file.read_text()
-    assert file.stat().st_mode & 0o777 == 0o640
+    assert file.stat().st_mode & 0o777 == 0o600

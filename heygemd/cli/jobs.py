@@ -133,11 +133,13 @@ def cancel(name: JobName, config: ConfigFile = None) -> None:
 @app.command(rich_help_panel=ADMINISTRATION)
 def retention(config: ConfigFile = None) -> None:
     """List the folders that [retention] would archive or delete now."""
+    from ..daemon import admin
     from ..daemon.publish import retention as rules
     from ..storage import transfer
 
     settings = load(config)
-    steps = transfer.finish(rules.plan(settings, time.time()))
+    known = rules.finish_times(admin.history(settings))
+    steps = transfer.finish(rules.plan(settings, time.time(), known))
     for step in steps:
         typer.echo(f"{step.action}  {step}")
     if not steps:

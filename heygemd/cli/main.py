@@ -207,7 +207,7 @@ def init(
     config: ConfigFile = None,
     group: Annotated[
         str | None,
-        typer.Option(help="The group that owns the folders. Default: heygemd, if it exists."),
+        typer.Option(help="The group that owns the folders. Default: heygemd-share, if it exists."),
     ] = None,
 ) -> None:
     """Create a share and its configuration. Safe to repeat.

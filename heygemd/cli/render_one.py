@@ -89,6 +89,7 @@ async def _render_in(
         with _errors_name(video):
             result = await renderer.render(request, info.duration_s or 0, report)
         _copy(request.output, out.absolute())
+        out.chmod(0o666 & ~_umask())
         return result
 
 
@@ -159,6 +160,12 @@ def _cache_folder(config: Config, scratch: Path) -> Path:
     return scratch / "cache"
 
 
+def _umask() -> int:
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return umask
+
+
 def _copy(source: Path, target: Path) -> str:
     """Copy and verify; `target` appears only when it is complete. Return the digest."""
-    return transfer.finish(transfer.copy(source, target))
+    return transfer.finish(transfer.copy_local(source, target))

@@ -82,6 +82,11 @@ class Paths(Section):
     models: Path = Path("/var/lib/heygemd/models")
 
     @property
+    def private(self) -> tuple[Path, Path, Path]:
+        """The folders that nobody but the service may enter."""
+        return self.state, self.cache, self.log
+
+    @property
     def outbox(self) -> Path:
         """Where the daemon leaves notifications for `heygemd notify` to send."""
         return self.state / "outbox"

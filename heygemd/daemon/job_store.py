@@ -16,7 +16,7 @@ from ..job import SCHEMA, Job
 from ..storage import atomic
 
 KEEP_FINISHED = 500
-UNREADABLE = (ValueError, KeyError, TypeError, RecursionError)
+UNREADABLE = (ValueError, KeyError, TypeError, RecursionError, atomic.NotPrivate)
 
 
 class Store:
@@ -25,7 +25,7 @@ class Store:
     def __init__(self, state: Path) -> None:
         """`state`: a local folder; made if absent. Raises LocalDiskError."""
         self.folder = state / "jobs"
-        atomic.make_folder(self.folder, mode=0o770)
+        atomic.make_folder(self.folder)
         for half in self.folder.glob(f".*{atomic.PART}"):  # left by a crash
             half.unlink()
         self._log_sinks: dict[str, int] = {}
@@ -97,7 +97,7 @@ def peek(state: Path) -> list[Job]:
 
 
 def _record(path: Path) -> Job:
-    envelope = json.loads(path.read_bytes())
+    envelope = json.loads(atomic.read(path))
     if envelope["schema"] != SCHEMA:
         raise ValueError(f"schema {envelope['schema']}")
     if envelope["checksum"] != _checksum(json.dumps(envelope["job"], sort_keys=True)):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import os
 import signal
 import time
 import uuid
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from loguru import logger
 
-from .. import __version__, logging_setup
+from .. import __version__, groups, logging_setup
 from ..config import loader
 from ..config.schema import Config
 from ..errors import ConfigError, InfrastructureError, LocalDiskError, NotReady, describe
@@ -59,8 +60,13 @@ def run(settings: Config, config_path: Path | None, *, once: bool = False, obser
 
     `observe` is called with a snapshot every second. Exit statuses: OK, SOME_FAILED (`once`), SECOND_DAEMON.
     """
+    os.umask(atomic.OTHERS)
+    opened = [folder for folder in settings.paths.private if atomic.make_private(folder)]
     logging_setup.setup(settings.log, settings.paths.log)
-    settings.paths.state.mkdir(parents=True, exist_ok=True)
+    for folder in opened:
+        logger.warning("{} was open to other users and is closed now; run `heygemd doctor`", folder)
+    if outsiders := groups.outsiders():
+        logger.error("{} may read the service's settings; run `heygemd init` as root", ", ".join(outsiders))
     lock = open(settings.paths.state / "lock", "a")  # noqa: SIM115  held until the process ends
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -193,7 +199,8 @@ class Service:
     async def _apply_retention(self) -> None:
         """Delete or archive old folders if the configuration asks for it; only while the share is there."""
         if self.scanned and self.share.problem is None and retention.enabled(self.config):
-            steps = await self.thread.drain(retention.plan(self.config, time.time()))
+            known = retention.finish_times(self.state.finished)
+            steps = await self.thread.drain(retention.plan(self.config, time.time(), known))
             for step in self.announcements.due(self.config, steps, time.monotonic()):
                 await self.thread.drain(retention.carry_out(self.config, step))
         await asyncio.sleep(retention.pause_s(self.config) if self.scanned else TICK_S)
@@ -299,7 +306,7 @@ def _instance(state: Path) -> str:
     path = state / "instance"
     if not path.exists():
         atomic.write(path, uuid.uuid4().hex.encode())
-    return path.read_text().strip()
+    return atomic.read(path).decode().strip()
 
 
 async def _sleep_or(event: asyncio.Event, seconds: float) -> None:

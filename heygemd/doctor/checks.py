@@ -15,12 +15,14 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from .. import package_data
+from .. import groups, package_data
+from ..config import loader
 from ..config.schema import GIB, MIB, Config
 from ..errors import HeygemdError, describe, printable
 from ..i18n import catalog
 from ..media import ffmpeg, process
 from ..path_checks import nearest_existing, unwritable
+from ..storage import atomic, share_fs
 from ..weights import registry, requirements
 from . import share_checks
 from .check_result import CheckResult
@@ -49,6 +51,7 @@ def examine(config: Config, config_path: Path | None = None) -> list[CheckResult
         ("user", _user),
         ("programs", _programs),
         ("local folders", lambda: _local_folders(config)),
+        ("privacy", lambda: _privacy(config, config_path)),
         ("share", lambda: share_checks.check(config, option)),
         ("models", lambda: _models(config)),
         ("engine", lambda: _engines(config)),
@@ -140,6 +143,33 @@ def _local_folders(config: Config) -> Iterator[CheckResult]:
             yield CheckResult("broken", subject, text, f"Free space there: {need / GIB:.1f} GiB are needed.")
         else:
             yield CheckResult("ok", subject, f"{path}, {free / GIB:.0f} GiB free")
+
+
+def _privacy(config: Config, config_path: Path | None) -> Iterator[CheckResult]:
+    """Check that staff can neither read nor change what is the service's own."""
+    init = f"heygemd init {config.paths.share}" + (f" --config {config_path}" if config_path else "")
+    fix = f"As root:  {init}"
+    for folder in config.paths.private:
+        with contextlib.suppress(OSError):  # `local folders` says so
+            if atomic.open_to_others(folder):
+                yield CheckResult("broken", "privacy", f"other users may enter {folder}", fix)
+    if others := groups.outsiders():
+        text = (
+            f"{', '.join(others)} may read the service's settings, as a member of its own group {groups.SERVICE_USER}"
+        )
+        yield CheckResult("broken", "privacy", text, fix)
+    ids = groups.service_ids()
+    with contextlib.suppress(OSError):
+        if ids is not None and share_fs.lstat(config.paths.share / "inbox").st_gid == ids[1]:
+            text = f"the share has the service's own group {groups.SERVICE_USER} instead of one for staff"
+            yield CheckResult("broken", "privacy", text, fix)
+    path = config_path or loader.DEFAULT_PATH
+    with contextlib.suppress(OSError):
+        if config.notify.urls and path.stat().st_mode & 0o004:
+            text = f"every user of this machine may read the passwords of notifications in {path}"
+            yield CheckResult(
+                "broken", "privacy", text, f"chown root:{groups.SERVICE_USER} {path} && chmod 0640 {path}"
+            )
 
 
 def _models(config: Config) -> Iterator[CheckResult]:

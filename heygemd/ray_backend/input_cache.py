@@ -25,7 +25,7 @@ class InputCache:
         self.root = root
         self.keep_bytes = keep_bytes
         for name in (INPUTS, ATTEMPTS):
-            (root / name).mkdir(parents=True, exist_ok=True)
+            atomic.make_folder(root / name)
 
     @property
     def cache(self) -> Path:

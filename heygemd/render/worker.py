@@ -1,8 +1,9 @@
 """The renderer process: waits for its request, renders one video or measures its sync, reports the outcome, exits.
 
-python -m heygemd.render.worker REQUEST EVENT_FD PARENT_PID CACHE
+python -m heygemd.render.worker FOLDER EVENT_FD PARENT_PID CACHE
 
-It may change files in REQUEST's folder and in the cache (CACHE, and "compiled" beside it) only; see `confine`.
+The request comes through standard input. It may change files in FOLDER and in the cache (CACHE, and "compiled" beside
+it) only; see `confine`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 
 from ..config.schema import GIB
@@ -21,16 +21,16 @@ from ..media.sandbox import confine, limit_file_size
 from ..protocol import REQUEST, Done, LogLine, Message, Ready, RenderRequest, SyncRequest, failed, send
 
 PR_SET_PDEATHSIG = 1
-WAIT_S = 0.05
 SWITCH_S = 0.0005
 """How long a thread that returns from a pipe waits for one that computes in Python (CPython's default: 5 ms)."""
 
 
 def main(arguments: list[str]) -> int:
     """Render one video; return the exit status."""
-    request_path, fd, parent, cache = Path(arguments[0]), int(arguments[1]), int(arguments[2]), Path(arguments[3])
+    folder, fd, parent, cache = Path(arguments[0]), int(arguments[1]), int(arguments[2]), Path(arguments[3])
     die_with_parent(parent)
-    missing = confine([request_path.parent, cache, cache.with_name("compiled")])
+    os.umask(0o077)
+    missing = confine([folder, cache, cache.with_name("compiled")])
     os.set_inheritable(fd, False)
     signal.signal(signal.SIGTERM, _exit_at_once)
     lock = threading.Lock()
@@ -51,7 +51,9 @@ def main(arguments: list[str]) -> int:
         gc.freeze()
         gc.enable()
         report(Ready())
-        request = _request(request_path)
+        request = _request()
+        if request is None:
+            return 1
         limit_file_size(int(request.limits.max_file_gib * GIB))
         if isinstance(request, SyncRequest):
             report(Done(result=measure_sync.check_sync(request, report)))
@@ -102,11 +104,10 @@ def _limit_threads() -> None:
     cv2.setNumThreads(max(1, cores // 2))
 
 
-def _request(path: Path) -> RenderRequest | SyncRequest:
-    """Wait for the request; the daemon renames it into place when the input is there."""
-    while not path.exists():
-        time.sleep(WAIT_S)
-    return REQUEST.validate_json(path.read_bytes())
+def _request() -> RenderRequest | SyncRequest | None:
+    """Wait for the request; None if the daemon gave this renderer up."""
+    data = sys.stdin.buffer.read()
+    return REQUEST.validate_json(data) if data else None
 
 
 if __name__ == "__main__":

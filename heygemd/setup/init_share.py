@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import grp
 import os
-import pwd
 from pathlib import Path
 
 from .. import package_data
 from ..config import loader
-from ..errors import ConfigError, InputError
-from ..storage import share_fs, share_layout
+from ..config.schema import Config
+from ..errors import ConfigError, InfrastructureError, InputError, describe
+from ..groups import SERVICE_USER, STAFF_GROUP, outsiders, service_ids
+from ..storage import atomic, share_fs, share_layout
+from . import systemd_units
 
-SERVICE_USER = "heygemd"
+CONFIG_MODE = 0o640
 
 
 def initialise(share: Path, config_path: Path | None, group: str | None) -> list[str]:
     """Create the share and write its configuration; return a line for each step taken. Safe to repeat.
 
-    Raises ConfigError("config_inside_share" | "config_other_share") and InputError("group_unknown") before anything is
-    changed, and the errors of `share_fs`.
+    As root it also closes what an earlier version left open: staff leave the service's own group for the share's, which
+    gets their folders, and nobody else may enter the private folders or read the configuration.
+
+    Raises ConfigError("config_inside_share" | "config_other_share") and InputError("group_unknown" | "group_private")
+    before anything is changed, and the errors of `share_fs`.
     """
     share = share.absolute()
     path = (config_path or default_config()).absolute()
@@ -28,13 +33,15 @@ def initialise(share: Path, config_path: Path | None, group: str | None) -> list
     existing = loader.load(path) if path.exists() else None
     if existing is not None and existing.paths.share != share:
         raise ConfigError("config_other_share", path=str(path), share=str(existing.paths.share))
+    done = _add_groups()
     gid = _group_id(group)
-    done = share_layout.create(share, gid)
+    done += share_layout.create(share, gid)
+    share_fs.anchor(share)
     done += _give_to_service(share, gid)
     if existing is None:
         _write_config(path, share)
         done.append(f"wrote {path}")
-    return done
+    return done + _close_to_staff(path, existing or loader.load(path))
 
 
 def default_config() -> Path:
@@ -61,14 +68,44 @@ def _user_folders() -> dict[str, Path]:
     return {"state": state, "cache": cache, "log": state / "log", "models": state / "models"}
 
 
-def _group_id(name: str | None) -> int | None:
-    """Return the id of the group that shares the folders: `name`, else the service's group if it exists."""
+def _add_groups() -> list[str]:
+    """Add the group of staff where only the service's user exists (as root), and move staff to it."""
+    ids = service_ids()
+    if os.geteuid() != 0 or ids is None:
+        return []
+    done = []
     try:
-        return grp.getgrnam(name or SERVICE_USER).gr_gid
+        if not _exists(STAFF_GROUP):
+            systemd_units.add_users()
+            done.append(f"added the group {STAFF_GROUP}")
+        for name in outsiders():
+            systemd_units.move_to_group(name, STAFF_GROUP, SERVICE_USER)
+            done.append(f"moved {name} from the group {SERVICE_USER} to {STAFF_GROUP}, from the next login on")
+    except InfrastructureError as error:  # no systemd, or users come from elsewhere
+        done.append(f"could not set up the group {STAFF_GROUP}: {describe(error)}")
+    return done
+
+
+def _exists(group: str) -> bool:
+    try:
+        grp.getgrnam(group)
+    except KeyError:
+        return False
+    return True
+
+
+def _group_id(name: str | None) -> int | None:
+    """Return the id of the group that shares the folders: `name`, else that of staff if it exists."""
+    ids = service_ids()
+    try:
+        gid = grp.getgrnam(name or STAFF_GROUP).gr_gid
     except KeyError:
         if name is not None:
             raise InputError("group_unknown", name=name) from None
         return None
+    if ids is not None and gid == ids[1]:
+        raise InputError("group_private", name=name)
+    return gid
 
 
 def _give_to_service(share: Path, gid: int | None) -> list[str]:
@@ -76,15 +113,30 @@ def _give_to_service(share: Path, gid: int | None) -> list[str]:
     share_fs.open_to_group(share, gid)
     if os.geteuid() != 0:
         return []
-    try:
-        uid = pwd.getpwnam(SERVICE_USER).pw_uid
-    except KeyError:
+    ids = service_ids()
+    if ids is None:
         return [f"no user {SERVICE_USER} exists yet: run this again after systemd-sysusers, or set the owner yourself"]
+    uid, private_gid = ids
     try:
-        for path in (share, *(share / name for name in (*share_layout.FOLDERS, share_layout.MARKER))):
-            os.chown(path, uid, -1)
-            if path.is_dir():
-                path.chmod(share_fs.FOLDER_MODE)
+        for name in ("", *share_layout.FOLDERS, share_layout.TEMPLATES, share_layout.MARKER):
+            share_fs.give_to_user(share / name, uid)
+        if gid is not None:
+            share_fs.change_group(share, private_gid, gid)
     except OSError as error:  # a network share, where the server or the mount decides
         return [f"{share} keeps its owner ({error.strerror}); `heygemd doctor` says whether that works"]
     return [f"gave {share} to the user {SERVICE_USER}"]
+
+
+def _close_to_staff(config_path: Path, config: Config) -> list[str]:
+    """Close the private folders and the configuration (as root): who reads it has the notifications' passwords."""
+    ids = service_ids()
+    if os.geteuid() != 0 or ids is None:
+        return []
+    folders = [folder for folder in config.paths.private if folder.exists() and atomic.close_to_others(folder)]
+    done = [f"closed {folder} to other users" for folder in folders]
+    facts = config_path.stat()
+    if facts.st_mode & 0o037 or facts.st_gid != ids[1]:
+        os.chown(config_path, 0, ids[1])
+        config_path.chmod(CONFIG_MODE)
+        done.append(f"let only root and {SERVICE_USER} read {config_path}")
+    return done

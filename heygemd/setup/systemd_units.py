@@ -6,6 +6,7 @@ Needs root and systemd. The share is never touched.
 from __future__ import annotations
 
 import contextlib
+import re
 import shlex
 import subprocess
 import sys
@@ -36,13 +37,13 @@ def plan(config: Config, config_path: Path | None) -> dict[Path, str]:
     """Return the text of each file to install for this machine, by its path."""
     shipped, system = package_data.units(), ETC / "systemd" / "system"
     program = _program()
-    option = f" --config {shlex.quote(str(config_path.absolute()))}" if config_path else ""
+    option = f" --config {_word(config_path.absolute(), command=True)}" if config_path else ""
     files = {}
     for name in UNITS:
         text = (shipped / name).read_text("utf-8")
         for verb in ("run", "notify"):
             text = text.replace(f"ExecStart={SHIPPED_PROGRAM} {verb}", f"ExecStart={program} {verb}{option}")
-        files[system / name] = text.replace(str(Paths().outbox), str(config.paths.outbox))
+        files[system / name] = text.replace(str(Paths().outbox), _escaped(config.paths.outbox))
     drop_ins = {"heygemd.service": _daemon_drop_in(config), "heygemd-notify.service": _notify_drop_in(config)}
     for unit, extra in drop_ins.items():
         if extra:
@@ -55,7 +56,18 @@ def plan(config: Config, config_path: Path | None) -> dict[Path, str]:
 def _program() -> str:
     """Return the command that starts this installation."""
     script = Path(sys.executable).with_name("heygemd")
-    return str(script) if script.exists() else f"{sys.executable} -m heygemd"
+    return _word(script, command=True) if script.exists() else f"{_word(sys.executable, command=True)} -m heygemd"
+
+
+def _escaped(path: object) -> str:
+    """Return a path for a unit, where % begins a specifier."""
+    return str(path).replace("%", "%%")
+
+
+def _word(path: object, command: bool = False) -> str:
+    """Return a path as one word of a list, or of a command line, where $ begins a variable."""
+    text = _escaped(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{text.replace("$", "$$") if command else text}"' if re.search(r"""[\s"'\\$;]""", text) else text
 
 
 def _daemon_drop_in(config: Config) -> str:
@@ -65,7 +77,7 @@ def _daemon_drop_in(config: Config) -> str:
     wanted += [str(Path(config.metrics.textfile).parent)] if config.metrics.textfile else []
     if not wanted:
         return ""
-    lines = [f"ReadWritePaths=-{path}" for path in sorted(set(wanted))]
+    lines = [f"ReadWritePaths={_word(f'-{path}')}" for path in sorted(set(wanted))]
     if any(Path(path).is_relative_to(home) for path in wanted for home in HOMES):
         lines.append("ProtectHome=no")
     return "\n".join([*lines, ""])
@@ -74,8 +86,9 @@ def _daemon_drop_in(config: Config) -> str:
 def _notify_drop_in(config: Config) -> str:
     """Return settings that the sender of notifications needs for this configuration's folders; "" for the defaults."""
     default = Paths()
-    lines = [f"ReadWritePaths=-{config.paths.state}\n"] if config.paths.state != default.state else []
-    lines += [f"InaccessiblePaths=-{config.paths.share}\n"] if config.paths.share != default.share else []
+    own = config.paths
+    lines = [f"ReadWritePaths={_word(f'-{own.state}')}\n"] if own.state != default.state else []
+    lines += [f"InaccessiblePaths={_word(f'-{own.share}')}\n"] if own.share != default.share else []
     return "".join(lines)
 
 
@@ -158,6 +171,17 @@ def _as_root(path: Path) -> Iterator[None]:
         yield
     except PermissionError:
         raise ConfigError("root_needed", path=str(path)) from None
+
+
+def add_users() -> None:
+    """Add the service's user and the groups. Safe to repeat. Raises InfrastructureError("system_command_failed")."""
+    _run("systemd-sysusers", str(package_data.units() / "sysusers.conf"))
+
+
+def move_to_group(name: str, group: str, from_group: str) -> None:
+    """Move a user from one group to another. Raises InfrastructureError("system_command_failed")."""
+    _run("usermod", "--append", "--groups", group, name)
+    _run("gpasswd", "--delete", name, from_group)
 
 
 def _run(*command: str) -> str:

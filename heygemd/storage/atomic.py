@@ -11,6 +11,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import stat
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
@@ -23,6 +24,7 @@ PART = ".heygemd-part"
 NAME_BYTES = 255
 """The longest name that file systems take."""
 BLOCK_BYTES = 1 << 20
+PRIVATE_FOLDER, PRIVATE_FILE, OTHERS = 0o700, 0o600, 0o077
 DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 """Opens a folder to reach what is in it; needs no right to list it, and asks nothing of a file server."""
@@ -169,11 +171,35 @@ class AtomicFile:
             self.discard()
 
 
-def write(path: Path, data: bytes, *, mode: int = 0o640, durable: bool = True) -> None:
-    """Write a small local file atomically. Raises LocalDiskError."""
+def write(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write a small private file atomically. Raises LocalDiskError."""
     with on_local_disk(path), AtomicFile(path, durable=durable) as file:
-        file.chmod(mode)
+        file.chmod(PRIVATE_FILE)
         file.write(data)
+
+
+class NotPrivate(OSError):
+    """A file that should be ours alone is a link, belongs to another user or can be written by others."""
+
+
+def read(path: Path, limit_bytes: int = 64 << 20) -> bytes:
+    """Return the content of a small private file. Raises NotPrivate, OSError.
+
+    Its owner is this user, root, or the owner of its folder (an administrator looks at the service's records).
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise NotPrivate(errno.EPERM, "is not an ordinary file", str(path)) from None
+        raise
+    with os.fdopen(fd, "rb") as file:
+        facts = os.fstat(fd)
+        if not stat.S_ISREG(facts.st_mode):
+            raise NotPrivate(errno.EPERM, "is not an ordinary file", str(path))
+        if facts.st_uid not in (os.geteuid(), 0, path.parent.stat().st_uid) or facts.st_mode & 0o022:
+            raise NotPrivate(errno.EPERM, "could have been written by another user", str(path))
+        return file.read(limit_bytes)
 
 
 def publish(part: Path, target: Path) -> None:
@@ -217,10 +243,51 @@ def open_folder(path: Path) -> int:
     return os.open(path, FOLDER)
 
 
-def make_folder(path: Path, mode: int = 0o777) -> None:
-    """Make a local folder and its parents; one that is there is fine. Raises LocalDiskError."""
+def make_folder(path: Path) -> None:
+    """Make a private folder, and its parents; one that is there is fine. Raises LocalDiskError."""
     with on_local_disk(path):
-        path.mkdir(mode=mode, parents=True, exist_ok=True)
+        path.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
+
+
+def make_private(folder: Path) -> bool:
+    """Make a folder that belongs to this user alone; return whether one that is there was open to others and is closed.
+
+    Raises LocalDiskError("folder_not_private") if it belongs to another user, who could change it at any time.
+    """
+    make_folder(folder)
+    with on_local_disk(folder):
+        facts = folder.stat()
+    if facts.st_uid != os.geteuid():
+        raise LocalDiskError("folder_not_private", path=str(folder), owner=facts.st_uid, user=os.geteuid())
+    return close_to_others(folder)
+
+
+def open_to_others(folder: Path) -> bool:
+    """Return whether other users may enter a folder that should be private. Raises OSError."""
+    return bool(folder.stat().st_mode & OTHERS)
+
+
+def close_to_others(folder: Path) -> bool:
+    """Take all rights to a folder and to its owner's files in it from group and others; return whether they had any.
+
+    Does nothing if the folder itself is closed: nobody can reach what is in it. Follows no link, because root calls it
+    on folders that others could write. Raises LocalDiskError.
+    """
+    with on_local_disk(folder):
+        if not open_to_others(folder):
+            return False
+        owner = folder.stat().st_uid
+        folder.chmod(PRIVATE_FOLDER)  # first: from now on nobody else comes in
+        for _, folders, files, here in os.fwalk(folder, follow_symlinks=False):
+            for name in (*folders, *files):
+                item = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=here)
+                try:
+                    facts = os.fstat(item)
+                    if facts.st_uid == owner and facts.st_mode & OTHERS and not stat.S_ISLNK(facts.st_mode):
+                        Path(f"/proc/self/fd/{item}").chmod(stat.S_IMODE(facts.st_mode) & 0o700)
+                finally:
+                    os.close(item)
+    return True
 
 
 def rename(source: Path, target: Path) -> None:

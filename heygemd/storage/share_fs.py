@@ -357,6 +357,31 @@ def set_mode(item: int, mode: int) -> None:
     Path(f"/proc/self/fd/{item}").chmod(mode)
 
 
+def give_to_user(path: Path, user: int) -> None:
+    """Change the owner (as root) of a folder or a file of ours. Raises NotReady for anything else, OSError."""
+    with parent(path) as folder, _opened(path.name, folder, os.O_PATH) as item:
+        seen = os.fstat(item)
+        if not _is_single(seen):
+            raise NotReady("name_taken", name=path.name)
+        set_owner(item, user, -1)
+        if stat.S_ISDIR(seen.st_mode):
+            set_mode(item, FOLDER_MODE)
+
+
+def _is_single(seen: os.stat_result) -> bool:
+    """Whether it is a folder, or a file without a second name elsewhere."""
+    return stat.S_ISDIR(seen.st_mode) or (stat.S_ISREG(seen.st_mode) and seen.st_nlink == 1)
+
+
+def change_group(root: Path, old: int, new: int) -> None:
+    """Give every folder and file below `root` that has the group `old` the group `new`. Raises OSError."""
+    for path, _ in tree(root):
+        with parent(path) as folder, _opened(path.name, folder, os.O_PATH) as item:
+            seen = os.fstat(item)
+            if seen.st_gid == old and _is_single(seen):
+                set_owner(item, -1, new)
+
+
 @on_share
 def make_folder(path: Path, group: int | None = None) -> None:
     """Create a folder (parents must exist) that its group may write. Raises NotReady if a file or link is there."""

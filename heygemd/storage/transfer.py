@@ -67,6 +67,11 @@ def copy_out(source: Path, target: Path, group: int | None) -> Steps[str]:
     return _copy(source, target, LOCAL, SHARE, group)
 
 
+def copy_local(source: Path, target: Path) -> Steps[str]:
+    """Copy a file between local disks; see `copy`. Raises LocalDiskError."""
+    return _copy(source, target, LOCAL, LOCAL, None)
+
+
 def copy(source: Path, target: Path, group: int | None = None) -> Steps[str]:
     """Copy a file on the share in blocks, yielding the bytes done; return its BLAKE2b digest (hex).
 

@@ -70,7 +70,7 @@ def measure(
 
     every_s  seconds between samples, each of which takes CPU time
     """
-    request, (reading, writing) = folder / "request.json", os.pipe()
+    reading, writing = os.pipe()
     shutil.rmtree(folder / "scratch", ignore_errors=True)
     (folder / "scratch").mkdir()
     job = RenderRequest(
@@ -78,15 +78,17 @@ def measure(
         scratch=folder / "scratch", cache=folder / "cache", models=models or folder,
         settings=settings or Render(), limits=Limits(),
     )  # fmt: skip
-    request.write_text(job.model_dump_json())
-    argv = [sys.executable, "-m", "heygemd.render.worker", str(request), str(writing), str(os.getpid()), str(job.cache)]
+    argv = [sys.executable, "-m", "heygemd.render.worker", str(folder), str(writing), str(os.getpid()), str(job.cache)]
     began, cpu = time.monotonic(), _children_cpu_s()
     peaks = {"renderer": 0, "ffmpeg": 0}
     by_phase: dict[str, int] = {}
     said: list[Event | None] = []
     ready: list[float] = []
-    with subprocess.Popen(argv, pass_fds=(writing,)) as child:
+    with subprocess.Popen(argv, pass_fds=(writing,), stdin=subprocess.PIPE) as child:
         os.close(writing)
+        assert child.stdin is not None
+        child.stdin.write(job.model_dump_json().encode())
+        child.stdin.close()
         reader = threading.Thread(target=read_events, args=(reading, said, ready))
         reader.start()
         watched = psutil.Process(child.pid)

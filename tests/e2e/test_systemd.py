@@ -94,11 +94,11 @@ def test_start_status_reload_and_stop(system: System) -> None:
     wait_for_status(system, "idle")
 
     # A staff member of the share's group drops a folder that lacks its videos.
-    system.run("useradd", "--groups", "heygemd", "anna")
+    system.run("useradd", "--groups", "heygemd-share", "anna")
     drop = f"umask 022; mkdir {SHARE}/inbox/promo && echo hello > {SHARE}/inbox/promo/script.txt"
     system.run("runuser", "-u", "anna", "--", "sh", "-c", drop)
     wait_for_status(system, "1 waiting")
-    until(lambda: owner(system, f"{SHARE}/status.html") == "heygemd:heygemd 660", system)
+    until(lambda: owner(system, f"{SHARE}/status.html") == "heygemd:heygemd-share 660", system)
 
     # A mistake in the configuration is logged as an error and changes nothing.
     system.run("sh", "-c", f"printf '[render]\\ncrf = 99\\n' >> {CONFIG}")
@@ -107,8 +107,13 @@ def test_start_status_reload_and_stop(system: System) -> None:
     assert "serves" not in journal(system, "-p", "err")
     assert "serves" in journal(system)
 
-    # The log is also a file that administrators may read.
-    assert owner(system, "/var/log/heygemd/heygemd.log") == "heygemd:adm 640"
+    # Nothing of the service's own is open to staff, nor is the configuration with its passwords.
+    for name in ("lib", "cache", "log"):
+        listed = system.run("find", f"/var/{name}/heygemd", "-not", "-path", "*/models*", "-printf", "%#m %p\\n").stdout
+        assert [line for line in listed.splitlines() if not line.split()[0].endswith("00")] == []
+    assert owner(system, CONFIG) == "root:heygemd 640"
+    for path in (CONFIG, "/var/log/heygemd/heygemd.log", "/var/lib/heygemd/status.json"):
+        assert system.run("runuser", "-u", "anna", "--", "cat", path, check=False).returncode != 0
 
     pid = show(system, "MainPID")
     began = time.monotonic()
@@ -138,13 +143,13 @@ def job() -> Iterator[Path]:
 def test_a_job_is_rendered_inside_the_confinement(system: System, job: Path) -> None:
     system.heygemd("init", SHARE)
     start(system)
-    system.run("useradd", "--groups", "heygemd", "anna")
+    system.run("useradd", "--groups", "heygemd-share", "anna")
     drop = f"umask 002; cp -r {job} {SHARE}/inbox/"
     system.run("runuser", "-u", "anna", "--", "sh", "-c", drop)
     finished = f"{SHARE}/done/hello"
     until(lambda: owner(system, finished) + owner(system, f"{SHARE}/failed/hello") != "", system, seconds=360)
     why = system.run("sh", "-c", f"cat {SHARE}/failed/hello/*.txt", check=False).stdout
-    assert owner(system, f"{finished}/astronaut-wide.mp4") == "heygemd:heygemd 664", why
+    assert owner(system, f"{finished}/astronaut-wide.mp4") == "heygemd:heygemd-share 664", why
     system.run("runuser", "-u", "anna", "--", "rm", "-r", finished)
 
 
@@ -203,7 +208,7 @@ def test_a_hung_loop_and_a_stop_cost_no_job(
     settings = f'[paths]\\nshare = "{SHARE}"\\n[log]\\nrotation_mb = 0.0005\\n'
     system.run("sh", "-c", f"printf '{settings}' > {CONFIG}")
     start(system)
-    system.run("useradd", "--groups", "heygemd", "anna")
+    system.run("useradd", "--groups", "heygemd-share", "anna")
 
     def anna(command: str) -> None:
         system.run("runuser", "-u", "anna", "--", "sh", "-c", f"umask 002; {command}")
@@ -235,7 +240,7 @@ def test_a_hung_loop_and_a_stop_cost_no_job(
     assert "media_unreadable" in journal(system, "-p", "err")
     assert "rendered" not in journal(system, "-p", "err")
     rotated = system.run("sh", "-c", "stat -c '%U:%G %a' /var/log/heygemd/*.gz").stdout.split("\n")
-    assert set(rotated) == {"heygemd:adm 660", ""}
+    assert set(rotated) == {"heygemd:heygemd 600", ""}
     print(system.run("journalctl", "-u", "heygemd", "-o", "short", "--no-pager", "--no-hostname").stdout)
     summary = f"unit: restarted by the watchdog (12 s) within {restart_s:.0f} s, stopped mid-render in {stop_s:.1f} s"
     record_property("summary", f"{summary}, {len(rotated) - 1} rotated logs, job done, bad one in journalctl -p err")
@@ -283,7 +288,7 @@ def test_service_install_doctor_and_uninstall() -> None:
         booted.run("systemd-sysusers", "/run/code/src/systemd/sysusers.conf")
         booted.heygemd("init", SHARE)
         shown = booted.heygemd("service", "install", "--yes", "--now").stdout
-        assert f"ReadWritePaths=-{SHARE}" in shown
+        assert f"ReadWritePaths=-{SHARE}\n" in shown
         active = booted.run("systemctl", "is-active", "heygemd", "heygemd-notify.path").stdout.split()
         assert active == ["active", "active"]
         wait_for_status(booted, "idle")
@@ -295,6 +300,55 @@ def test_service_install_doctor_and_uninstall() -> None:
         assert "/etc/systemd/system/heygemd.service\n" in removed
         assert show(booted, "LoadState") in ("not-found", "masked")
         assert booted.run("test", "-e", "/etc/heygemd/config.toml", check=False).returncode == 0
+
+
+ODD = "/mnt/nas/two words 100%"
+LEFT_OPEN = f"""
+groupdel heygemd-share; groupadd --force heygemd; usermod -aG heygemd anna
+install -d -o heygemd -g heygemd -m 2770 {SHARE} {SHARE}/inbox {SHARE}/done {SHARE}/done/old
+install -d -o heygemd -g heygemd -m 0770 /var/lib/heygemd/jobs
+chmod 0770 /var/lib/heygemd /var/cache/heygemd; chmod 0644 {CONFIG}; chgrp root {CONFIG}
+mkdir -m 700 /mnt/private; rmdir {SHARE}/failed; ln -s /mnt/private {SHARE}/failed
+"""
+
+
+def test_init_mends_what_an_earlier_version_left_open(system: System) -> None:
+    """Staff were in the service's own group, which could write its records; staff also left a trap for root."""
+    system.heygemd("init", SHARE)
+    system.run("useradd", "anna")
+    system.run("sh", "-c", LEFT_OPEN)
+    said = system.heygemd("doctor", check=False).stdout
+    for words in ("may enter /var/lib/heygemd", "anna may read", "has the service's own group"):
+        assert words in said
+    assert system.heygemd("init", SHARE, check=False).returncode != 0
+    assert owner(system, "/mnt/private") == "root:root 700"
+    system.run("rm", f"{SHARE}/failed")
+    said = system.heygemd("init", SHARE).stdout
+    assert "moved anna from the group heygemd to heygemd-share" in said
+    assert system.run("id", "-nG", "anna").stdout.split() == ["anna", "heygemd-share"]
+    assert "heygemd-share" in system.run("id", "-nG", "heygemd").stdout.split()
+    assert owner(system, f"{SHARE}/done/old") == "heygemd:heygemd-share 2770"
+    assert owner(system, "/var/lib/heygemd") == "heygemd:heygemd 700"
+    assert owner(system, "/var/lib/heygemd/jobs") == "heygemd:heygemd 700"
+    assert owner(system, CONFIG) == "root:heygemd 640"
+    assert "privacy" not in system.heygemd("doctor", check=False).stdout
+    start(system)
+    wait_for_status(system, "idle")
+
+
+def test_a_share_whose_path_has_a_space_and_a_percent_sign_is_served() -> None:
+    with System(CHECKOUT, {}) as booted:
+        drop_in = "/etc/systemd/system/heygemd.service.d"
+        environment = "".join(f"Environment={key}={value}\\n" for key, value in booted.environment.items())
+        booted.run("sh", "-c", f"mkdir -p {drop_in} '{ODD}'; printf '[Service]\\n{environment}' > {drop_in}/test.conf")
+        booted.run("systemd-sysusers", "/run/code/src/systemd/sysusers.conf")
+        booted.heygemd("init", ODD)
+        booted.heygemd("service", "install", "--yes", "--now")
+        verified = booted.run("systemd-analyze", "verify", "/etc/systemd/system/heygemd.service", check=False)
+        assert "paths.conf" not in verified.stderr + verified.stdout
+        wait_for_status(booted, "idle")
+        until(lambda: booted.run("test", "-s", f"{ODD}/status.html", check=False).returncode == 0, booted)
+        assert "BROKEN" not in booted.heygemd("doctor", "--inside-unit", check=False).stdout
 
 
 def test_only_the_notify_unit_sends_notifications() -> None:

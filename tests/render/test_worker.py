@@ -32,13 +32,13 @@ class Child:
     """A renderer started as the daemon starts it, with the small engine of the tests."""
 
     def __init__(self, folder: Path, parent: int | None = None, **environment: str) -> None:
-        self.folder, self.request = folder, folder / "request.json"
+        self.folder = folder
         reading, writing = os.pipe()
         parent = parent or os.getpid()
-        argv = [sys.executable, "-c", ENTRY, str(self.request), str(writing), str(parent), str(folder / "cache")]
+        argv = [sys.executable, "-c", ENTRY, str(folder), str(writing), str(parent), str(folder / "cache")]
         self.process = subprocess.Popen(
             argv, pass_fds=(writing,), env={**os.environ, **environment}, start_new_session=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
         )  # fmt: skip
         os.close(writing)
         self.events = os.fdopen(reading, "rb")
@@ -50,9 +50,9 @@ class Child:
             scratch=self.folder / "scratch", cache=self.folder / "cache", models=self.folder,
             settings=Render(quality="draft"), limits=Limits(),
         )  # fmt: skip
-        part = self.request.with_suffix(".part")
-        part.write_text(request.model_dump_json())
-        part.rename(self.request)
+        assert self.process.stdin is not None
+        self.process.stdin.write(request.model_dump_json().encode())
+        self.process.stdin.close()
 
     def next(self) -> Event | None:
         line = self.events.readline()
@@ -65,6 +65,8 @@ class Child:
         self.process.kill()
         self.process.wait()
         self.events.close()
+        assert self.process.stdin is not None
+        self.process.stdin.close()
 
 
 @pytest.fixture
@@ -136,7 +138,16 @@ def test_when_it_dies_nothing_of_it_lives(
     assert (tmp_path / "out.mp4").exists() == (where == "measure")
     if where == "render":
         again = start(children, tmp_path, HEYGEMD_FAULT=fault, HEYGEMD_FAULT_ONCE=str(tmp_path / "once"))
+        again.ask(*files)
         assert isinstance(again.rest()[-1], Done)
+
+
+def test_a_renderer_whose_daemon_gives_it_up_ends(children: list[Child], tmp_path: Path) -> None:
+    child = start(children, tmp_path)
+    assert child.process.stdin is not None
+    child.process.stdin.close()
+    assert not any(isinstance(event, Done | Failed) for event in child.rest())
+    assert child.process.wait(20) == 1
 
 
 def test_term_ends_it_at_once(children: list[Child], tmp_path: Path) -> None:
@@ -157,9 +168,10 @@ def test_it_dies_with_its_parent(tmp_path: Path) -> None:
         "import os, sys, subprocess, time; r, w = os.pipe();"
         "p = subprocess.Popen([sys.executable, '-m', 'heygemd.render.worker', sys.argv[1], str(w), str(os.getpid()),"
         "sys.argv[1] + '.cache'],"
-        "pass_fds=(w,)); os.close(w); os.read(r, 4096); print(p.pid, flush=True); time.sleep(600)"
+        "pass_fds=(w,), stdin=subprocess.PIPE); os.close(w);"
+        "os.read(r, 4096); print(p.pid, flush=True); time.sleep(600)"
     )
-    argv = [sys.executable, "-c", middle, str(tmp_path / "request.json")]
+    argv = [sys.executable, "-c", middle, str(tmp_path / "work")]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, start_new_session=True) as parent:
         assert parent.stdout is not None
         assert int(parent.stdout.readline()) > 0

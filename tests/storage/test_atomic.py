@@ -31,10 +31,10 @@ def test_a_file_appears_whole_in_place_of_the_old_one(tmp_path):
 def test_permissions_are_exactly_those_that_were_asked_for(tmp_path):
     old = os.umask(0o077)
     try:
-        atomic.write(tmp_path / "status.json", b"", mode=0o644)
+        atomic.write(tmp_path / "status.json", b"")
     finally:
         os.umask(old)
-    assert stat.S_IMODE((tmp_path / "status.json").stat().st_mode) == 0o644
+    assert stat.S_IMODE((tmp_path / "status.json").stat().st_mode) == 0o600
 
 
 def test_a_block_that_raises_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from loguru import logger
+from pydantic import Field
 
 from ...errors import printable
 from ...job import Job, Media, Name, Record, Video
@@ -31,6 +32,7 @@ class Manifest(Record):
     voice: Media
     settings: dict[str, Any]
     made: list[MadeResult]
+    finished: float = Field(0, ge=0, le=1e11)
 
     def result_of(self, source: Media) -> MadeResult | None:
         """Return the result made from an original of that name and size."""
@@ -53,4 +55,6 @@ def compose(job: Job, settings: dict[str, Any], sizes: dict[str, int]) -> bytes:
         for v in job.videos
         if v.state == "done"
     ]
-    return json.dumps(Manifest(voice=job.voice, settings=settings, made=made).model_dump(mode="python")).encode()
+    return json.dumps(
+        Manifest(voice=job.voice, settings=settings, made=made, finished=job.finished).model_dump(mode="python")
+    ).encode()

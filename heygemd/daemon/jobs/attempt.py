@@ -63,7 +63,7 @@ class Attempt:
         shutil.rmtree(work, ignore_errors=True)
         atomic.make_folder(self.scratch)
         with atomic.on_local_disk(work):
-            work.mkdir()
+            work.mkdir(atomic.PRIVATE_FOLDER)
         self.video.notices = []
         self.video.running = True
         self.store.save(self.job)

@@ -36,7 +36,7 @@ def save(local: Path, hidden: Path, video: Video, group: int | None) -> None:
     if not local.exists():
         return
     with atomic.on_local_disk(local):
-        data = local.read_bytes()
+        data = atomic.read(local)
     preview = _parse(data, video.output)
     if preview is not None:
         share_fs.write(hidden / _name(video), data, group, durable=False)

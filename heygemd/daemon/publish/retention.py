@@ -8,23 +8,28 @@ from __future__ import annotations
 import contextlib
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from loguru import logger
 
 from ...config.schema import GIB, Config
-from ...errors import HeygemdError, describe, printable
+from ...errors import HeygemdError, NotReady, describe, printable
+from ...job import Job
 from ...storage import share_fs, transfer
 from ...storage.transfer import Steps
 from ..intake import filename_rules
 from ..intake.job_folder import LOG_NOTE, REPORT
+from ..intake.manifest import FILE as MANIFEST_FILE
+from ..intake.manifest import parse
 
 PLACES: tuple[Literal["done", "failed"], ...] = ("done", "failed")
 DAY_S = 24 * 3600
 HOUR_S = 3600.0
 SHORTEST_S = 1.0
+EARLIEST = 1_700_000_000
+"""November 2023, before the first release: a server that claims to have written a report earlier has a wrong clock."""
 
 
 class FinishedFolder(NamedTuple):
@@ -54,12 +59,21 @@ def enabled(config: Config) -> bool:
     return bool(config.retention.done_days or config.retention.failed_days or config.retention.max_gib)
 
 
-def plan(config: Config, now: float) -> Steps[list[RetentionStep]]:
-    """Return what is due: folders that are too old, then the oldest until the rest fits. Raises as `share_fs`."""
+def finish_times(jobs: Iterable[Job]) -> dict[str, float]:
+    """Return when each folder was finished, by its path below the share, as our records know it."""
+    return {job.destination: job.finished for job in jobs if job.finished}
+
+
+def plan(config: Config, now: float, finished: Mapping[str, float]) -> Steps[list[RetentionStep]]:
+    """Return what is due: folders that are too old, then the oldest until the rest fits. Raises as `share_fs`.
+
+    `finished`: see `finish_times`. The server's clock, which may be wrong, is asked only about a folder without a
+    record and without a manifest.
+    """
     found: list[RetentionStep] = []
     for place in PLACES:
         days = config.retention.done_days if place == "done" else config.retention.failed_days
-        folders = yield from _finished(config.paths.share / place, now)
+        folders = yield from _finished(config.paths.share / place, now, finished)
         found += _due(config, folders, days)
     return found
 
@@ -73,7 +87,7 @@ def _due(config: Config, folders: list[FinishedFolder], days: float) -> Iterator
             yield RetentionStep(*found, config.retention.action)
 
 
-def _finished(place: Path, now: float) -> Steps[list[FinishedFolder]]:
+def _finished(place: Path, now: float, known: Mapping[str, float]) -> Steps[list[FinishedFolder]]:
     """Return the folders that we finished, which have our report and our log. Others are left alone."""
     found = []
     for name in share_fs.names(place):
@@ -83,15 +97,24 @@ def _finished(place: Path, now: float) -> Steps[list[FinishedFolder]]:
             continue
         if share_fs.exists(folder / LOG_NOTE) and share_fs.exists(folder / REPORT):
             with contextlib.suppress(FileNotFoundError):  # a user moved it away just now
-                size, finished = _size_and_time(folder)
-                found.append(FinishedFolder(folder, size, now - finished))
+                finished = known.get(f"{place.name}/{name}") or _finish_time(folder) or now
+                found.append(FinishedFolder(folder, _size(folder), max(0.0, now - finished)))
     return found
 
 
+def _size(folder: Path) -> int:
+    return sum(seen.st_size for _, seen in share_fs.tree(folder) if not stat.S_ISDIR(seen.st_mode))
+
+
 @share_fs.on_share
-def _size_and_time(folder: Path) -> tuple[int, float]:
-    size = sum(seen.st_size for _, seen in share_fs.tree(folder) if not stat.S_ISDIR(seen.st_mode))
-    return size, share_fs.lstat(folder / REPORT).st_mtime
+def _finish_time(folder: Path) -> float | None:
+    """Return the time in the manifest, else the report's on the server unless that clock was clearly not set."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError, NotReady):
+        manifest = parse(share_fs.read(folder / share_fs.HIDDEN / MANIFEST_FILE, 4 << 20))
+        if manifest is not None and manifest.finished:
+            return manifest.finished
+    written = share_fs.lstat(folder / REPORT).st_mtime
+    return written if written > EARLIEST else None
 
 
 class Announcements:
@@ -143,7 +166,8 @@ def _delete(folder: Path) -> Steps[None]:
 
 def _archive(config: Config, folder: Path) -> Steps[None]:
     archive = Path(config.retention.archive_folder)
-    share_fs.on_share(archive.mkdir)(parents=True, exist_ok=True)
+    if not archive.exists():
+        share_fs.on_share(archive.mkdir)(0o770, parents=True)
     share_fs.anchor(archive)
     target = archive / folder.parent.name
     share_fs.make_folder(target)

@@ -104,3 +104,4 @@ class Metrics:
     def write(self, path: Path) -> None:
         """Write the textfile atomically. Raises OSError."""
         self._write(str(path), self._registry)
+        path.chmod(0o644)  # another program's user collects it

@@ -102,6 +102,6 @@ class Notifier:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text()
+        return atomic.read(path).decode()
     except OSError:
         return ""

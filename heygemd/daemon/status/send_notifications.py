@@ -95,7 +95,7 @@ def _waiting(outbox: Path) -> list[Path]:
 
 def _read(path: Path) -> Item | None:
     try:
-        item: Item = json.loads(path.read_bytes())
+        item: Item = json.loads(atomic.read(path))
         return item if {"event", "time"} <= item.keys() else None
     except (OSError, ValueError, AttributeError):
         return None
@@ -117,7 +117,7 @@ def _move_to(paths: list[Path], folder: Path) -> int:
 def _history(config: Config) -> list[float]:
     """Return when messages were sent during the last hour."""
     try:
-        times = json.loads((config.paths.state / SENT).read_bytes())
+        times = json.loads(atomic.read(config.paths.state / SENT))
     except (OSError, ValueError):
         return []
     return [t for t in times if 0 <= time.time() - t < HOUR_S]

@@ -13,12 +13,12 @@ NAME = "status.json"
 
 def write(config: Config, snapshot: Snapshot) -> None:
     """Replace the file. Raises LocalDiskError."""
-    atomic.write(config.paths.state / NAME, snapshot.as_json(), mode=0o644, durable=False)
+    atomic.write(config.paths.state / NAME, snapshot.as_json(), durable=False)
 
 
 def read(config: Config) -> Snapshot | None:
     """Return the snapshot that a daemon with this configuration last wrote, or None."""
     try:
-        return Snapshot.model_validate_json((config.paths.state / NAME).read_bytes())
+        return Snapshot.model_validate_json(atomic.read(config.paths.state / NAME))
     except (OSError, ValidationError):
         return None

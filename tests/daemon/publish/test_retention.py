@@ -12,8 +12,10 @@ import pytest
 
 from heygemd.config import loader
 from heygemd.config.schema import Config, Paths, Retention
+from heygemd.daemon.intake.manifest import compose
 from heygemd.daemon.publish import retention
 from heygemd.errors import ConfigError
+from heygemd.job import Job, Media
 from heygemd.storage import share_layout, transfer
 from tests.e2e.harness import Site, wait_for
 
@@ -41,8 +43,8 @@ def settings(place: Path, **rules: object) -> Config:
     return Config(paths=Paths(share=place / "share"), retention=Retention(**rules))
 
 
-def plan(chosen: Config) -> list[retention.RetentionStep]:
-    return transfer.finish(retention.plan(chosen, NOW))
+def plan(chosen: Config, known: dict[str, float] | None = None) -> list[retention.RetentionStep]:
+    return transfer.finish(retention.plan(chosen, NOW, known or {}))
 
 
 def apply(chosen: Config, steps: list[retention.RetentionStep]) -> None:
@@ -74,6 +76,28 @@ def test_what_is_older_goes_and_others_folders_stay(place: Path) -> None:
     apply(chosen, steps)
     assert not old.exists()
     assert new.exists() and bad.exists() and foreign.exists()
+
+
+def remember(folder: Path, days: float) -> None:
+    """Write a manifest as publishing does."""
+    voice, when = Media(name="v.wav", size=1, mtime_ns=1), NOW - days * DAY_S
+    job = Job(id="x", name="x", folder="x", arrived=when, voice=voice, videos=[], finished=when)
+    (folder / ".heygemd").mkdir()
+    (folder / ".heygemd" / "manifest.json").write_bytes(compose(job, {}, {}))
+
+
+def test_a_server_whose_clock_was_reset_ages_nothing(place: Path) -> None:
+    """Its times are of 1970, or years back, or ahead; our own finish time counts, in the record and the manifest."""
+    chosen = settings(place, done_days=30, failed_days=30, action="delete")
+    for name, days in (("1970", NOW / DAY_S), ("recorded", 400), ("in the manifest", 400)):
+        finished(place, "done", name, days=days)
+    remember(place / "share" / "done" / "in the manifest", days=1)
+    assert plan(chosen, {"done/recorded": NOW - DAY_S}) == []
+    finished(place, "failed", "old", days=-400)  # written "next year"
+    finished(place, "done", "old too", days=0)
+    remember(place / "share" / "done" / "old too", days=31)
+    steps = plan(chosen, {"done/recorded": NOW - DAY_S, "failed/old": NOW - 31 * DAY_S})
+    assert names(steps) == ["old too", "old"]
 
 
 def test_beyond_a_size_the_oldest_go_first(place: Path) -> None:
