@@ -214,7 +214,7 @@ class Service:
         self.metrics.update(snapshot, self.state.finished, time.time())
         try:
             self.metrics.write(Path(self.config.metrics.textfile))
-        except OSError as error:
+        except LocalDiskError as error:
             logger.warning("cannot write the metrics: {}", describe(error))
 
     async def _forever(self, part: Callable[[], Awaitable[None]]) -> None:

@@ -171,10 +171,10 @@ class AtomicFile:
             self.discard()
 
 
-def write(path: Path, data: bytes, *, durable: bool = True) -> None:
-    """Write a small private file atomically. Raises LocalDiskError."""
+def write(path: Path, data: bytes, *, mode: int = PRIVATE_FILE, durable: bool = True) -> None:
+    """Write a small file atomically, with exactly these permissions. Raises LocalDiskError."""
     with on_local_disk(path), AtomicFile(path, durable=durable) as file:
-        file.chmod(PRIVATE_FILE)
+        file.chmod(mode)
         file.write(data)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, get_args
 from ...config.schema import GIB
 from ...job import Job
 from ...protocol import Phase
+from ...storage import atomic
 from .snapshot import Snapshot, State
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Metrics:
         import prometheus_client as prometheus
 
         self._registry = registry = prometheus.CollectorRegistry()
-        self._write = prometheus.write_to_textfile
+        self._text = prometheus.generate_latest
         self._counted = {job.id for job in known}
 
         def gauge(name: str, words: str, *labels: str) -> Gauge:
@@ -102,6 +103,5 @@ class Metrics:
                     self.offset.observe(video.result.offset_ms)
 
     def write(self, path: Path) -> None:
-        """Write the textfile atomically. Raises OSError."""
-        self._write(str(path), self._registry)
-        path.chmod(0o644)  # another program's user collects it
+        """Write the textfile atomically, for every user: another program collects it. Raises LocalDiskError."""
+        atomic.write(path, self._text(self._registry), mode=0o644, durable=False)

@@ -64,6 +64,7 @@ def test_everything_is_counted_once(tmp_path: Path) -> None:
 
 def test_nothing_is_counted_before_it_happens(tmp_path: Path) -> None:
     Metrics([]).write(tmp_path / "heygemd.prom")
+    assert (tmp_path / "heygemd.prom").stat().st_mode & 0o777 == 0o644
     found = written(tmp_path / "heygemd.prom")
     assert found["heygemd_videos_finished_total", (("outcome", "failed"),)] == 0
 
@@ -82,6 +83,7 @@ def selectors(expression: str) -> list[promql_parser.VectorSelector]:
 
 def test_whatever_the_dashboard_takes_the_increase_of_is_there_before_its_first_event(tmp_path: Path) -> None:
     Metrics([]).write(tmp_path / "heygemd.prom")
+    assert (tmp_path / "heygemd.prom").stat().st_mode & 0o777 == 0o644
     before = written(tmp_path / "heygemd.prom")
     assert {value for (name, _), value in before.items() if name.endswith("_total")} == {0.0}
     metrics = Metrics([])
