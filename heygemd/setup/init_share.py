@@ -33,7 +33,9 @@ def initialise(share: Path, config_path: Path | None, group: str | None) -> list
     existing = loader.load(path) if path.exists() else None
     if existing is not None and existing.paths.share != share:
         raise ConfigError("config_other_share", path=str(path), share=str(existing.paths.share))
-    done = _add_groups()
+    if group is not None:
+        _group_id(group)
+    done = _add_groups(group or STAFF_GROUP)
     gid = _group_id(group)
     done += share_layout.create(share, gid)
     share_fs.anchor(share)
@@ -68,21 +70,21 @@ def _user_folders() -> dict[str, Path]:
     return {"state": state, "cache": cache, "log": state / "log", "models": state / "models"}
 
 
-def _add_groups() -> list[str]:
+def _add_groups(staff: str) -> list[str]:
     """Add the group of staff where only the service's user exists (as root), and move staff to it."""
     ids = service_ids()
     if os.geteuid() != 0 or ids is None:
         return []
     done = []
     try:
-        if not _exists(STAFF_GROUP):
+        if not _exists(staff):
             systemd_units.add_users()
-            done.append(f"added the group {STAFF_GROUP}")
+            done.append(f"added the group {staff}")
         for name in outsiders():
-            systemd_units.move_to_group(name, STAFF_GROUP, SERVICE_USER)
-            done.append(f"moved {name} from the group {SERVICE_USER} to {STAFF_GROUP}, from the next login on")
+            systemd_units.move_to_group(name, staff, SERVICE_USER)
+            done.append(f"moved {name} from the group {SERVICE_USER} to {staff}, from the next login on")
     except InfrastructureError as error:  # no systemd, or users come from elsewhere
-        done.append(f"could not set up the group {STAFF_GROUP}: {describe(error)}")
+        done.append(f"could not set up the group {staff}: {describe(error)}")
     return done
 
 
