@@ -19,6 +19,8 @@ TAIL_BYTES = 64 << 10
 MAX_BOXES = 20_000
 UNKNOWN_32 = 0xFFFFFFFF
 MP4_STARTS = {b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"moof", b"uuid"}
+STILL_BRANDS = {b"heic", b"heix", b"mif1", b"avif", b"crx "}
+"""Pictures in an MP4-like structure, without a moov box."""
 EBML_HEADER, MATROSKA_SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
@@ -73,7 +75,7 @@ def _examine(fd: int, size: int) -> Completeness:
 
 def _structure(head: bytes) -> tuple[str, Callable[[int, int], None]]:
     """Return the container's name and its check."""
-    if head[4:8] in MP4_STARTS:
+    if head[4:8] in MP4_STARTS and head[8:12] not in STILL_BRANDS:
         return "mp4", _check_mp4
     if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE":
         return "wav", _check_wav

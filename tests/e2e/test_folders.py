@@ -33,12 +33,11 @@ def test_a_mixed_folder_is_rendered_and_every_file_accounted_for(site: LedgerSit
     folder = site.drop("mixed")
     touch(folder, *SIDE_FILES, "raw/day 1/a.mp4")
     touch(folder, "hidden.braw", content=b"BRAW" * 999)
+    touch(folder, "photo", content=b"\0\0\0\x18ftypheic" + b"0" * 500)
     (folder / "job.toml.txt").write_bytes('quality = "draft"\r\n# 草稿\r\n'.encode("utf-16"))
-    (folder / "still.mp4").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(500))
     for base, name, source in (("audio", "voice.m4a", media.voice), ("video", "anna.mp4", media.face)):
         (folder / base).mkdir()
         shutil.copyfile(source, folder / base / name)
-    (folder / "still.mp4").unlink()
     site.start()
     done = site.finished("mixed")
     page = html.unescape((done / "report.html").read_text("utf-8"))
@@ -55,7 +54,7 @@ def test_a_mixed_folder_is_rendered_and_every_file_accounted_for(site: LedgerSit
         assert words in page
     assert "Thumbs.db" not in page
     kept = {path.name for path in (done / "originals").iterdir()}
-    assert kept == {"voice.m4a", "anna.mp4", "hidden.braw", *SIDE_FILES} - {"Thumbs.db"}
+    assert kept == {"voice.m4a", "anna.mp4", "hidden.braw", "photo", *SIDE_FILES} - {"Thumbs.db"}
     assert not (done / "video").exists()
     done.rename(site.share / "inbox" / "mixed")
     site.finished("mixed")

@@ -113,6 +113,8 @@ PICTURES = [
     "*.arw",
     "*.dng",
 ]
+CAMERA_PREVIEWS = ["*.lrf", "*.lrv", "*.thm"]
+"""Small copies that cameras and drones write beside their videos."""
 ARCHIVES = [
     "*.zip",
     "*.zipx",
@@ -178,6 +180,7 @@ _PATTERNS = {
     "document": _matcher(DOCUMENTS),
     "picture": _matcher(PICTURES),
     "archive": _matcher(ARCHIVES),
+    "camera_preview": _matcher(CAMERA_PREVIEWS),
     "other_format": _matcher(OTHER_FORMATS),
     "held": _matcher(HELD),
 }

@@ -223,7 +223,7 @@ class Inbox:
         if entry not in folder.doubted or os.strerror(errno.ENOENT) in error.detail:
             folder.doubted.add(entry)
             folder.classified_at = 0.0
-            raise NotReady("still_copying", name=entry.name)
+            raise NotReady("settling")
 
     # --- notes for users ---------------------------------------------------------------------------------------
 

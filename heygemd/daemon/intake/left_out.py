@@ -19,6 +19,7 @@ COULD_BE_NEEDED = (
     "left_out_not_media",
     "left_out_subfolder",
     "left_out_deep",
+    "left_out_preview",
 )
 """Reasons for which the missing voice or video may be there, but in a form that cannot be used."""
 REASONS = (*COULD_BE_NEEDED, "left_out_replaced", "left_out_picture", "left_out_document")
@@ -27,6 +28,7 @@ BY_NAME = {
     "shortcut": "left_out_shortcut",
     "archive": "left_out_archive",
     "picture": "left_out_picture",
+    "camera_preview": "left_out_preview",
     "document": "left_out_document",
 }
 

@@ -200,7 +200,17 @@ def test_several_job_folders_in_one_are_told_apart_from_two_voices():
 
 
 def test_every_file_that_is_not_used_is_named_with_its_reason():
-    names = ["cover.jpg", "all.zip", "brief.pdf", "site.url", "ben.mp4.lnk", "job.toml.txt", "job.toml", "x.done"]
+    names = [
+        "cover.jpg",
+        "all.zip",
+        "brief.pdf",
+        "site.url",
+        "ben.mp4.lnk",
+        "job.toml.txt",
+        "job.toml",
+        "x.done",
+        "D.LRF",
+    ]
     names += ["raw/deep", "raw/cut.mp4"]
     kinds = {"raw/deep": "dir"}
     members = seen(
@@ -215,11 +225,12 @@ def test_every_file_that_is_not_used_is_named_with_its_reason():
         "left_out_not_media": ["x.done"],
         "left_out_subfolder": ["raw/cut.mp4"],
         "left_out_deep": ["raw/deep"],
+        "left_out_preview": ["D.LRF"],
         "left_out_replaced": ["job.toml.txt"],
         "left_out_picture": ["cover.jpg"],
         "left_out_document": ["brief.pdf", "site.url"],
     }
-    moved = {"cover.jpg", "all.zip", "brief.pdf", "site.url", "ben.mp4.lnk", "job.toml.txt", "x.done"}
+    moved = {"cover.jpg", "all.zip", "brief.pdf", "site.url", "ben.mp4.lnk", "job.toml.txt", "x.done", "D.LRF"}
     assert {media.name for media in job.extra} == moved
 
 
