@@ -97,17 +97,22 @@ class Job(Record):
     name: Name
     arrived: float
     settings: JobSettings = JobSettings()
-    phase: Literal["claiming", "claimed", "publishing", "finished"] = "claiming"
+    phase: Literal["claiming", "claimed", "returning", "publishing", "finished"] = "claiming"
+    """"returning": on its way back to the inbox, because files of it changed."""
     folder: Name
     """Its name inside processing/."""
     destination: Name = ""
-    """"done/J" or "failed/J", fixed before the first file is moved there."""
+    """"done/J", "failed/J" or "inbox/J", fixed before the first file is moved there."""
+    rounds: int = 0
+    """How often it came back to the inbox."""
     voice: Media
     videos: list[Video]
     extra: list[Media] = []
     """The user's other files (texts, pictures), which move along."""
     notices: list[Notice] = []
     """What users should know about their files: which were not used, and why."""
+    added: list[Name] = []
+    """Other files that came during processing, which move along too."""
     problem: Problem | None = None
     started: float = 0
     finished: float = 0

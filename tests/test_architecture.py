@@ -255,6 +255,7 @@ FILE_FUNCTIONS = {
 """Methods of `pathlib.Path` and functions by which files are read or changed."""
 LOCAL_ONLY = {
     "daemon.admin", "daemon.gpus", "daemon.job_store", "daemon.service", "daemon.jobs.attempt",
+    "daemon.jobs.changed_folders",
     "daemon.jobs.recovery", "daemon.pages.html_page", "daemon.publish.preview_store", "daemon.publish.report",
     "daemon.jobs.publishing", "daemon.status.notifications",
     "daemon.status.send_notifications", "daemon.status.status_file",

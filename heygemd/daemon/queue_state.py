@@ -25,6 +25,8 @@ class PendingFolder:
     reason          why it is not ready, for users
     notices         what else users should know about its files
     job             the record made of it, once ready or rejected
+    partial         going by the names it lacks a voice or a video
+    belongs_to      id of the claimed job of the same name that its files are added to
     claim_failures  how often it could not be moved; not tried again before `claim_after` (monotonic)
     """
 
@@ -34,6 +36,8 @@ class PendingFolder:
     reason: HeygemdError | None = None
     notices: list[Notice] = field(default_factory=list)
     job: Job | None = None
+    partial: bool = False
+    belongs_to: str = ""
     claim_failures: int = 0
     claim_after: float = 0.0
 
@@ -74,6 +78,7 @@ class QueueState:
     beside_inbox        names of job folders and media files that lie beside the inbox
     inbox_paused        a PAUSE file lies in the inbox
     claims_wait_until   monotonic; set during a scan: of folders that arrived together the urgent one must be first
+    other_daemon        the host of another daemon that serves this share, too
     active              claimed jobs, and those whose claim has started
     finished            finished jobs that are remembered, oldest first
     running             videos being rendered, in the order of their start
@@ -88,6 +93,7 @@ class QueueState:
     beside_inbox: list[str] = field(default_factory=list)
     inbox_paused: bool = False
     claims_wait_until: float = 0.0
+    other_daemon: str = ""
     active: list[Job] = field(default_factory=list)
     finished: list[Job] = field(default_factory=list)
     running: list[RunningVideo] = field(default_factory=list)
@@ -104,6 +110,12 @@ class QueueState:
         """
         penalty_s = SIZE_PENALTY_S * len(job.videos) if self.slots > 1 else 0
         return -job.priority, job.arrived + penalty_s
+
+    def being_made(self, name: str) -> Job | None:
+        """Return the claimed job of that name that more files can still be added to."""
+        open_phases = ("claiming", "claimed", "returning")
+        jobs = (j for j in self.active if j.name == name and j.phase in open_phases and j.problem is None)
+        return next(jobs, None)
 
     def ordered(self) -> list[Job]:
         """Return the active jobs in the order in which they are worked on."""

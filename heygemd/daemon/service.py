@@ -26,6 +26,7 @@ from ..exit_codes import Exit
 from ..i18n import catalog
 from ..storage import atomic
 from ..storage.availability import ShareAvailability
+from ..storage.heartbeat import Heartbeat
 from ..storage.io_thread import ShareThread
 from ..weights import requirements
 from .executors import factory
@@ -34,6 +35,7 @@ from .intake.inbox import Inbox
 from .intake.inotify import Watch
 from .job_store import Store
 from .jobs import recovery
+from .jobs.changed_folders import ChangedFolders
 from .jobs.fault_isolation import pause_queue
 from .jobs.publishing import Publisher
 from .jobs.running import POLL_CANCELLATIONS_S, Running
@@ -142,8 +144,10 @@ class Service:
         claimer = Claimer(self.state, self.store, self.share, instance)
         self.executor = factory.create(self.config)
         self.running = Running(self.config, self.state, self.store, self.share, claimer, self.executor)
-        self.publisher = Publisher(self.config, self.state, self.store, self.share)
+        self.changes = ChangedFolders(self.config, self.state, self.store, self.share, claimer)
+        self.publisher = Publisher(self.config, self.state, self.store, self.share, self.changes)
         self.scheduler = Scheduler(self.config, self.state, self.share, claimer, self.running, self.publisher)
+        self.heartbeat = Heartbeat(self.config.paths.share, self.thread, instance)
         self.orphans = recovery.OrphanedFolders(self.state, self.share, instance)
         self.snapshots = SnapshotBuilder(self.config, self.state, self.share)
         self.announcements = retention.Announcements()
@@ -164,7 +168,7 @@ class Service:
         if fresh.paths != self.config.paths or fresh.work != self.config.work:
             logger.warning("changes in [paths] and [work] take effect after a restart")
         self.config = fresh.model_copy(update={"paths": self.config.paths, "work": self.config.work})
-        jobs = (self.running, self.publisher, self.scheduler, self.executor)
+        jobs = (self.running, self.changes, self.publisher, self.scheduler, self.executor)
         for part in (self.inbox, *jobs, self.snapshots, self.notifier):
             part.config = self.config
         self.thread.deadline_s = self.config.inbox.io_deadline_s
@@ -236,6 +240,8 @@ class Service:
             self._watch_inbox()
             await self.inbox.scan()
             await self.orphans.check()
+            await self.heartbeat.check()
+            self.state.other_daemon = self.heartbeat.other
             self.scanned += 1
         await _sleep_or(self.wake, self.config.inbox.poll_s)
 

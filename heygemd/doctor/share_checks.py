@@ -8,13 +8,14 @@ import os
 import pwd
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from ..config.schema import GIB, Config
 from ..errors import HeygemdError, printable
 from ..path_checks import exists, unwritable
-from ..storage import mounts
+from ..storage import heartbeat, mounts
 from ..storage.share_layout import FOLDERS, MARKER
 from .check_result import CheckResult
 
@@ -34,6 +35,7 @@ def check(config: Config, option: str = "") -> Iterator[CheckResult]:
     yield from _space(share, config.limits.free_share_gib)
     yield from _ownership(share / "inbox")
     yield from _job_folders(share / "inbox")
+    yield from _other_daemons(share, config.paths.state)
     if share.resolve().is_relative_to("/home") and os.geteuid() != 0:
         fix = "In a drop-in of the unit: ProtectHome=no"
         yield CheckResult("warning", "share", "is below /home, which the systemd unit hides", fix)
@@ -104,6 +106,20 @@ def _job_folders(inbox: Path) -> Iterator[CheckResult]:
         named = ", ".join(stuck[:MAX_FOLDERS_NAMED]) + (" …" if len(stuck) > MAX_FOLDERS_NAMED else "")
         fix = f"Now:    chmod -R g+rwX {inbox}/*\n{_inherit_group(inbox, _group_name(inbox.stat().st_gid))}"
         yield CheckResult("broken", "ownership", f"these folders may not be moved by this user: {named}", fix)
+
+
+def _other_daemons(share: Path, state: Path) -> Iterator[CheckResult]:
+    """Name another daemon that serves the share: one whose heartbeat changes while we look."""
+    with contextlib.suppress(HeygemdError, OSError):
+        own = (state / "instance").read_text().strip()
+        before = {key: beat for key, beat in heartbeat.read(share).items() if key != own}
+        if not before:
+            return
+        time.sleep(heartbeat.BEAT_S * 1.5)
+        for key, beat in heartbeat.read(share).items():
+            if key in before and beat != before[key]:
+                fix = f"Stop one of the two, or let both use the same records ({state}) one after the other."
+                yield CheckResult("warning", "share", f"another heygemd, on {beat.host}, serves it too", fix)
 
 
 def _inherit_group(inbox: Path, group: str) -> str:

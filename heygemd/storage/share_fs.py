@@ -417,6 +417,16 @@ def write(path: Path, data: bytes, group: int | None = None, mode: int | None = 
 
 
 @on_share
+def overwrite(path: Path, data: bytes) -> None:
+    """Replace the content of a small file in place; never makes one, follows no link. Raises NotReady, OSError."""
+    with parent(path) as folder, _opened(path.name, folder, os.O_WRONLY | os.O_NONBLOCK) as file:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise NotReady("not_a_file", path=str(path))
+        os.write(file, data)
+        os.ftruncate(file, len(data))
+
+
+@on_share
 def remove(path: Path) -> None:
     """Remove a file that we wrote, and its temporary file if a crash left one; absent is fine."""
     with contextlib.suppress(FileNotFoundError), parent(path) as folder:

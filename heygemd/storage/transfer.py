@@ -83,6 +83,16 @@ def copy(source: Path, target: Path, group: int | None = None) -> Steps[str]:
     return _copy(source, target, SHARE, SHARE, group)
 
 
+def digest(path: Path) -> Steps[str]:
+    """Return the BLAKE2b digest (hex) of a file on the share. Raises the faults of `share_fs`."""
+    with translating(SHARE.translate, path):
+        folder = SHARE.open_folder(path.parent)
+    try:
+        return (yield from digest_steps(_blocks(path.name, folder, SHARE)))
+    finally:
+        os.close(folder)
+
+
 def _copy(source: Path, target: Path, reading: Side, writing: Side, group: int | None) -> Steps[str]:
     before = _fingerprint(source, reading)
     with translating(writing.translate, target):

@@ -4,6 +4,7 @@ import re
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 
 import heygemd
@@ -22,6 +23,7 @@ BEFORE_ANY_RESULT = [
     "daemon-measure",
 ]
 WITH_A_RESULT = ["rendered", "keep", "originals", "publish"]
+WITH_A_CHANGE = ["return", "taken-in"]
 CHILD_POINTS = ["analyse", "prepare", "render", "encode", "measure"]
 PACKAGE = Path(heygemd.__file__).parent
 
@@ -29,7 +31,9 @@ PACKAGE = Path(heygemd.__file__).parent
 def test_every_point_is_tried():
     """Every fault point in the code is listed here, so every transition gets its kill."""
     named = {n for path in PACKAGE.rglob("*.py") for n in re.findall(r'\bpoint\(f?"([^"]+)"\)', path.read_text())}
-    daemon = {re.sub("^daemon-.*", "daemon-{event.phase}", n) for n in (*BEFORE_ANY_RESULT, *WITH_A_RESULT)}
+    daemon = {
+        re.sub("^daemon-.*", "daemon-{event.phase}", n) for n in (*BEFORE_ANY_RESULT, *WITH_A_RESULT, *WITH_A_CHANGE)
+    }
     assert named == daemon | set(CHILD_POINTS)
 
 
@@ -55,6 +59,26 @@ def test_the_daemon_dies_and_the_next_one_finishes(site, media, point):
     rendered = re.findall(r"(\S+): rendered", site.log())
     assert len(rendered) == len(set(rendered))
     assert sorted(p.name for p in done.glob("*.mp4")) == titles
+    site.ledger.check()
+
+
+@pytest.mark.fault("F6", "F31")
+@pytest.mark.parametrize("point", WITH_A_CHANGE)
+def test_the_daemon_dies_while_more_files_are_added_to_a_job(site, media, point):
+    site.drop("j", voice__m4a=media.voice, anna__mp4=media.face)
+    first = site.start(fault="copy-in:hang")
+    wait_for(lambda: psutil.Process(first.pid).status() == psutil.STATUS_STOPPED, "claim")
+    site.drop("j", ben__mp4=media.face)
+    first.kill()
+    first.wait()
+    site.fired_once.unlink()
+    assert site.start(fault=point).wait(90 * PATIENCE) == -signal.SIGKILL
+    site.start()
+    done = site.finished("j")
+    assert sorted(p.name for p in (done / "originals").iterdir()) == ["anna.mp4", "ben.mp4", "voice.m4a"]
+    assert sorted(p.name for p in done.glob("*.mp4")) == ["anna.mp4", "ben.mp4"]
+    assert sorted(re.findall(r"(\S+): rendered", site.log())) == ["anna.mp4", "ben.mp4"]
+    assert len(site.records()) == 1
     site.ledger.check()
 
 

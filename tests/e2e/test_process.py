@@ -4,6 +4,7 @@ import asyncio
 import os
 import re
 import signal
+import socket
 import threading
 import time
 
@@ -14,7 +15,7 @@ from heygemd.daemon import service
 from heygemd.exit_codes import Exit
 from heygemd.storage import share_fs
 
-from .harness import living, offspring, wait_for, worker
+from .harness import PATIENCE, living, offspring, wait_for, worker
 
 
 def test_systemd_is_notified_of_ready_status_watchdog_and_stopping(site, media):
@@ -71,6 +72,7 @@ def test_a_second_daemon_is_refused_with_a_clear_message(site):
 
 @pytest.mark.fault("F27")
 def test_two_daemons_with_records_of_their_own_share_the_inbox_without_doing_a_job_twice(site, media, tmp_path):
+    site.module = "tests.faults.fault_injection"  # shortens the heartbeat
     for number in range(3):
         site.drop(f"j{number}", voice__m4a=media.voice, anna__mp4=media.face)
     site.start()
@@ -87,6 +89,16 @@ def test_two_daemons_with_records_of_their_own_share_the_inbox_without_doing_a_j
         wait_for((site.share / "done" / f"j{number}" / "anna.mp4").exists, f"j{number}")
     logs = [(tmp_path / p / "heygemd.log").read_text() for p in ("log", "other-log")]
     assert len(re.findall(r"anna.mp4: rendered", "".join(logs))) == 3
+    for place in ("state", "other-state"):
+        page = tmp_path / place / "status.json"
+        wait_for(
+            lambda page=page: f'Another heygemd, on \\"{socket.gethostname()}' in page.read_text(), f"{place} says so"
+        )
+    site.start("doctor").wait(60 * PATIENCE)
+    assert f"another heygemd, on {socket.gethostname()}, serves it too" in (site.root / "stderr").read_text()
+    site.processes[0].kill()
+    last = tmp_path / "other-log" / "heygemd.log"
+    wait_for(lambda: "the other heygemd no longer serves this share" in last.read_text(), "its end is noticed")
     site.ledger.check()
 
 

@@ -129,9 +129,10 @@ def main() -> None:
     from heygemd.cli import main as cli
     from heygemd.daemon.intake import inbox
     from heygemd.daemon.jobs import fault_isolation, recovery
-    from heygemd.storage import availability
+    from heygemd.storage import availability, heartbeat
 
     availability.RETRY_S, availability.RETRY_MAX_S = 0.3, 1.0
+    heartbeat.BEAT_S = 0.5
     fault_isolation.PAUSE_S, recovery.ORPHAN_S, inbox.RECLASSIFY_S = 1.0, 1.0, 1.0
     if "HEYGEMD_INJECT" in os.environ:
         install(Rules(Path(os.environ["HEYGEMD_INJECT"])))

@@ -37,6 +37,7 @@ FAULTS = {
     "F28": "log file deleted or rotated by others",
     "F29": "record truncated, garbage, of a newer version",
     "F30": "1000 queued jobs",
+    "F31": "files change, grow, come and go under a job that is being made",
     "SMB": "folders dropped over a real SMB server; a mount without events",
     "UNIT": "the unit under a real systemd",
     "CRASH": "kill -9 before each single change of the disk",

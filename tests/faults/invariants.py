@@ -1,4 +1,4 @@
-"""The invariants that hold after every fault (I1 to I6), checked on the share and the job records."""
+"""The invariants that hold after every fault (I1 to I7), checked on the share and the job records."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from heygemd.daemon.intake.filename_rules import LOOSE_NOTE, WAITING_NOTE, WHY_NOTE
+from heygemd.daemon.intake.classify import kind_by_name
+from heygemd.daemon.intake.filename_rules import LOOSE_NOTE, WAITING_NOTE, WHY_NOTE, is_a
+from heygemd.storage import atomic
 from heygemd.storage.share_fs import HIDDEN
 from tests.e2e.harness import FOLDERS, Site, frame_count
 
@@ -51,7 +53,7 @@ class Ledger:
         del self.jobs[name]
 
     def check(self, max_attempts: int = 3) -> None:
-        """Assert I1, I2, I3, I5 and I6. I4, a job rendered afterwards, is up to the caller."""
+        """Assert I1, I2, I3, I5, I6 and I7. I4, a job rendered afterwards, is up to the caller."""
         self.one_place_each()
         self.nothing_lost()
         for folder in (self.site.share / "done").iterdir():
@@ -61,6 +63,9 @@ class Ledger:
         for job in self.site.records():
             for video in job["videos"]:
                 assert video["attempts"] <= max_attempts, f"I5: {job['name']} {video}"
+            folder = self.site.share / job["destination"]
+            if job["phase"] == "finished" and job["destination"].startswith("done/") and folder.is_dir():
+                assert_matches_originals(folder, job)
 
     def one_place_each(self) -> None:
         for name in self.jobs:
@@ -73,6 +78,29 @@ class Ledger:
         for name, wanted in self.jobs.items():
             found = contents(self.site.share / self.site.place_of(name)[0] / name)
             assert not wanted - found, f"I2: {name} lost {sum((wanted - found).values())} files"
+
+
+def assert_matches_originals(folder: Path, job: dict[str, Any]) -> None:
+    """Assert I7: all that is delivered was made from what lies in originals/, and no other media lie beside it.
+
+    Presenters named by a job lie in templates/; results of an earlier round have no digests in the record.
+    """
+    kept = {record_digest(p) for p in (folder / ORIGINALS).iterdir() if p.is_file()}
+    done = [v for v in job["videos"] if v["state"] == "done"]
+    for media in (job["voice"], *(v["source"] for v in done)):
+        assert not media["digest"] or media["name"].startswith("../") or media["digest"] in kept, (
+            f"I7: {folder} {media}"
+        )
+    for video in done:
+        if not video["kept"]:
+            assert record_digest(folder / video["output"]) == video["output_digest"], f"I7: {folder} {video}"
+    shown = {p.name for p in folder.iterdir() if kind_by_name(p.name) and p.is_file() and not p.is_symlink()}
+    shown = {name for name in shown if not is_a("junk", name)}
+    assert shown == {v["output"] for v in done}, f"I7: media beside the results in {folder}: {shown}"
+
+
+def record_digest(path: Path) -> str:
+    return atomic.digest(atomic.blocks_of(path))
 
 
 class LedgerSite(Site):

@@ -1,4 +1,4 @@
-"""A soak test: jobs of every kind under random kills, outages, clock jumps and slow writers.
+"""A soak test: jobs of every kind under random kills, outages, clock jumps, slow writers and a clumsy colleague.
 
 HEYGEMD_SOAK_JOBS sets the number of jobs (default 16; `make faults` runs 200), HEYGEMD_SOAK_SEED the seed (default:
 random). The seed is printed.
@@ -11,6 +11,7 @@ import contextlib
 import os
 import random
 import re
+import shutil
 import signal
 import time
 from collections.abc import Iterator
@@ -45,6 +46,8 @@ class Soak:
         self.expected: dict[str, tuple[str, int]] = {}
         self.done: collections.Counter[str] = collections.Counter()
         self.writers: list[Iterator[None]] = []
+        self.handled: collections.Counter[str] = collections.Counter()
+        self.dropped_late: dict[str, Path] = {}
         self.restart()
         self.faults = [
             (6, self.kill_daemon),
@@ -54,6 +57,7 @@ class Soak:
             (5, self.unmount_share),
             (4, self.jump_clock),
             (2, self.reload),
+            (12, self.clumsy_colleague),
         ]
 
     def run(self) -> None:
@@ -64,6 +68,7 @@ class Soak:
             assert time.monotonic() < until, f"out of time, seed {SEED}"
             if len(self.expected) < JOBS and self.in_flight() < IN_FLIGHT:
                 self.new_job()
+            self.clear_away()
             self.writers = [writer for writer in self.writers if next(writer, "end") is None]
             if time.monotonic() > next_fault:
                 next_fault = time.monotonic() + pace_s * self.random.uniform(0.2, 4)
@@ -72,7 +77,11 @@ class Soak:
                 fault()
             time.sleep(self.random.uniform(0.05, 0.6))
         self.site.inject()
-        wait_for(lambda: not self.in_flight(), f"all jobs to end, seed {SEED}", max(60, until - time.monotonic()))
+        wait_for(
+            lambda: self.clear_away() or not self.in_flight(),
+            f"all jobs to end, seed {SEED}",
+            max(60, until - time.monotonic()),
+        )
 
     def warm_up(self) -> float:
         """Render one job undisturbed; return the seconds it takes on this machine, which set the pace of the faults."""
@@ -112,12 +121,12 @@ class Soak:
         names = {stem: folder / f"{stem}{source.suffix}" for source, stem in files}
         (draft := folder.with_name(f"_{name}")).mkdir()
         for target in names.values():
-            (draft / f"{target.name}.part").touch()
+            (draft / self.part_name(target)).touch()
         draft.rename(folder)
         for source, stem in files:
             data, target = source.read_bytes(), names[stem]
             size = len(data) // pieces + 1
-            part = folder / f"{target.name}.part"
+            part = folder / self.part_name(target)
             with open(part, "wb", buffering=0) as file:
                 for start in range(0, len(data), size):
                     file.write(data[start : start + size])
@@ -125,6 +134,68 @@ class Soak:
                         yield
             part.rename(target)
         self.site.ledger.jobs[name] = collections.Counter(digest(source) for source, _ in files)
+
+    def part_name(self, target: Path) -> str:
+        return f".{target.name}.CzpYz0" if target.stem[-1] in "e13" else f"{target.name}.part"  # rsync's, browsers'
+
+    def clumsy_colleague(self) -> None:
+        """Do something with the files of a job that is being made; at most twice, which no folder fails for."""
+        jobs = [n for n, (_, good) in self.expected.items() if good and self.site.place_of(n) == ["processing"]]
+        jobs = [name for name in jobs if self.handled[name] < 2 and name not in self.dropped_late]
+        if jobs:
+            name = self.random.choice(jobs)
+            act = self.random.choice([self.touch, self.change, self.add_text, self.add_video, self.drop_again])
+            with contextlib.suppress(FileNotFoundError, IndexError):  # finished meanwhile
+                act(name, self.site.share / "processing" / name)
+                self.handled[name] += 1
+                self.done[act.__name__] += 1
+
+    def touch(self, _: str, folder: Path) -> None:
+        for path in folder.glob("p[0-9].*"):
+            os.utime(path, (1e9, 1e9))
+
+    def change(self, name: str, folder: Path) -> None:
+        path = self.random.choice([p for p in folder.glob("p[0-9].*") if p.suffix in (".mp4", ".mov")])
+        files, before = self.site.ledger.jobs[name], digest(path)
+        with open(path, "r+b") as file:
+            file.seek(0, os.SEEK_END)
+            file.write(b"\0\0\0\x08free")
+        if files[before]:
+            files[before] -= 1
+        files[digest(path)] += 1
+
+    def add_text(self, name: str, folder: Path) -> None:
+        (folder / "notes.txt").write_text(name)
+        self.site.ledger.jobs[name][digest(folder / "notes.txt")] += 1
+
+    def add_video(self, name: str, folder: Path) -> None:
+        video = self.random.choice(self.videos)
+        new = folder / f"p{self.handled[name] + 5}{video.suffix}"
+        new.write_bytes(video.read_bytes())
+        self.one_more(name, video)
+
+    def drop_again(self, name: str, _: Path) -> None:
+        video, late = self.random.choice(self.videos), self.site.share / "inbox" / name
+        late.mkdir()
+        (late / f"p{self.handled[name] + 5}{video.suffix}").write_bytes(video.read_bytes())
+        self.dropped_late[name] = late
+        self.one_more(name, video)
+
+    def one_more(self, name: str, video: Path) -> None:
+        place, good = self.expected[name]
+        self.expected[name] = place, good + 1
+        self.site.ledger.jobs[name][digest(video)] += 1
+
+    def clear_away(self) -> None:
+        """Take back what was dropped again for a job that was finished by then."""
+        for name, late in list(self.dropped_late.items()):
+            if (self.site.share / "done" / name).is_dir() and late.is_dir():
+                [video] = late.glob("p*")
+                place, good = self.expected[name]
+                self.expected[name] = place, good - 1
+                self.site.ledger.jobs[name][digest(video)] -= 1
+                shutil.rmtree(late)
+                del self.dropped_late[name]
 
     # --- faults --------------------------------------------------------------------------------------------------
 
@@ -179,7 +250,7 @@ class Soak:
         for job in self.site.records():
             renders += sum(v["state"] == "done" and v["result"]["engine"] == "mesh" for v in job["videos"])
         said = re.findall(r"job=(.*?) (\S+): rendered", self.site.log())
-        twice = [what for what, times in collections.Counter(said).items() if times > 1]
+        twice = [what for what, times in collections.Counter(said).items() if times > 1 and not self.handled[what[0]]]
         assert not twice, f"rendered twice: {twice}, seed {SEED}"
         assert renders == 1 + sum(good for _, good in self.expected.values())
         faults = ", ".join(f"{count} x {name}" for name, count in sorted(self.done.items()))

@@ -76,12 +76,54 @@ def test_half_a_wav(tmp_path: Path) -> None:
     assert examine(preallocate_half(complete, tmp_path / "half.wav")).zero_tail
 
 
-def test_a_wav_whose_recorder_is_still_open(tmp_path: Path) -> None:
+def with_size(data: bytes, at: int, size: int) -> bytes:
+    return data[:at] + size.to_bytes(4, "little") + data[at + 4 :]
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF, 0xFFFFFFFF - 36, 0x7FFFFFFF, 0x7FFFF000, 1_000_000_000])
+def test_a_streamed_wav_has_a_placeholder_for_its_size(tmp_path: Path, size: int) -> None:
     data = media_factory.audio(tmp_path / "a.wav").read_bytes()
+    (tmp_path / "streamed.wav").write_bytes(with_size(with_size(data, data.index(b"data") + 4, size), 4, size))
+    assert examine(tmp_path / "streamed.wav").open_end
+    assert not examine(tmp_path / "a.wav").open_end
+
+
+def test_a_wav_of_which_half_has_come_is_no_streamed_one(tmp_path: Path) -> None:
+    data = media_factory.audio(tmp_path / "a.wav", 2, rate=48000).read_bytes()
     at = data.index(b"data") + 4
-    for size in (0, 0xFFFFFFFF):
-        (tmp_path / "open.wav").write_bytes(data[:at] + size.to_bytes(4, "little") + data[at + 4 :])
-        assert code_of(tmp_path / "open.wav") == "recorder_open"
+    for times in (2, 100, 3000):  # up to nearly two hours
+        (tmp_path / "cut.wav").write_bytes(with_size(with_size(data, at, times * len(data)), 4, times * len(data)))
+        assert code_of(tmp_path / "cut.wav") == "still_copying"
+    (tmp_path / "wrong.wav").write_bytes(with_size(data, at, 2 * len(data)))
+    assert not examine(tmp_path / "wrong.wav").open_end, "the size of the whole file is right"
+
+
+@pytest.mark.parametrize("more", [1000, 0x60000000])
+def test_an_avi_may_promise_more_than_its_chunks_hold(tmp_path: Path, more: int) -> None:
+    data = media_factory.video(tmp_path / "v.avi").read_bytes()
+    size = int.from_bytes(data[4:8], "little") + more
+    (tmp_path / "large.avi").write_bytes(with_size(data, 4, size))
+    assert examine(tmp_path / "large.avi").open_end
+    (tmp_path / "cut.avi").write_bytes(with_size(data, 4, size)[: len(data) // 2])
+    assert code_of(tmp_path / "cut.avi") == "still_copying"
+
+
+def test_a_streamed_avi_has_placeholders(tmp_path: Path) -> None:
+    pipe = media_factory.video(tmp_path / "v.avi").read_bytes()
+    pipe = with_size(with_size(pipe, 4, 0xFFFFFFFF), pipe.index(b"movi") - 4, 0xFFFFFFFF)
+    (tmp_path / "pipe.avi").write_bytes(pipe)
+    assert examine(tmp_path / "pipe.avi").open_end
+
+
+@pytest.mark.parametrize("trailer", [b"!\x06\xf0\x84" * 999, b"\x7f\xff\xff\xffXYZW" + b"a" * 5000, b"\0" * 5000])
+@pytest.mark.parametrize("flags", ["+faststart", "-faststart"])
+def test_cameras_append_data_to_an_mp4(tmp_path: Path, trailer: bytes, flags: str) -> None:
+    path = media_factory.video(tmp_path / "v.mp4", options=["-c:v", "libx264", "-movflags", flags])
+    complete = path.read_bytes()
+    path.write_bytes(complete + trailer)
+    assert examine(path).container == "mp4"
+    path.write_bytes(complete[:-99])
+    assert code_of(path) == "still_copying"
 
 
 def test_an_rf64_is_whole_or_not(tmp_path: Path) -> None:

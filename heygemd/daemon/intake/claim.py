@@ -15,7 +15,7 @@ from ...storage.availability import ShareAvailability
 from ...storage.transfer import Steps
 from ..job_store import Store
 from ..queue_state import OrderKey, PendingFolder, QueueState
-from . import filename_rules, job_folder
+from . import filename_rules, folder_changes, job_folder
 
 BACKOFF_S = (1.0, 2.0, 4.0, 8.0, 16.0)
 STILL_CHANGING = ("changed_after_claim", "changed_while_copying")
@@ -89,16 +89,18 @@ class Claimer:
         else:
             self._forget(job)
 
-    async def give_back(self, job: Job, error: BaseException | None) -> bool:
-        """Return the folder to the inbox if `error` says that it still changes and nothing is rendered yet."""
-        if not still_changing(error) or error is None:
+    def give_back(self, job: Job, error: BaseException | None) -> bool:
+        """Let the folder return to the inbox if `error` says that it still changes, unless it did so too often."""
+        if not still_changing(error) or error is None or job.rounds >= folder_changes.MAX_ROUNDS:
             return False
-        if any(video.state in ("rendered", "done") for video in job.videos):
-            return False
-        back = await self.share.thread.drain(move_to_inbox(self.share.root, job))
-        logger.bind(job=job.name, id=job.id).warning("still changing, put back as inbox/{}: {}", back, describe(error))
-        self._forget(job)
+        self.start_anew(job, describe(error))
         return True
+
+    def start_anew(self, job: Job, reason: str) -> None:
+        """Note in the record that the folder returns to the inbox; publishing takes it there."""
+        job.phase, job.destination = "returning", ""
+        self.store.save(job)
+        logger.bind(job=job.name, id=job.id).warning("its files changed, starting anew: {}", reason)
 
 
 def still_changing(error: BaseException | None) -> bool:

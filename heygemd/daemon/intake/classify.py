@@ -16,13 +16,11 @@ from ...job import Job, Media, Problem, Video, new_id, output_name
 from ...protocol import Notice
 from ...storage.share_fs import HIDDEN, MAX_ENTRIES, Entry, Folder
 from . import filename_rules, left_out
+from .filename_rules import AUDIO_ENDINGS, VIDEO_ENDINGS
 from .manifest import ORIGINALS, Manifest
 
 Signature = tuple[tuple[str, int, int], ...]
 Kind = Literal["audio", "video"]
-
-AUDIO_ENDINGS = (".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".opus", ".wma")
-VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".flv", ".m4v", ".ts", ".mpg", ".mpeg", ".wmv")
 
 UNUSABLE = {"needs_audio": "needs_usable_audio", "needs_video": "needs_usable_video"}
 """What to say instead where the missing file may be there in a form that cannot be used."""
@@ -45,17 +43,37 @@ class Members:
     media: list[Entry] = field(default_factory=list)
     nested: list[Entry] = field(default_factory=list)
     left_out: list[tuple[Entry, str]] = field(default_factory=list)
-    temporary: list[str] = field(default_factory=list)
+    temporary: list[Entry] = field(default_factory=list)
     reserved: list[Entry] = field(default_factory=list)
     controls: set[str] = field(default_factory=set)
     settings: dict[str, str] = field(default_factory=dict)
 
     @property
     def signature(self) -> Signature:
-        """Equal between two scans if nothing relevant changed; junk does not restart the settle clock."""
+        """Equal between two scans if nothing relevant changed; of unknown junk only growth counts."""
         return tuple(
-            (e.name, e.size, e.mtime_ns) for e in self.folder.entries if not filename_rules.is_a("junk", e.name)
+            (e.name, e.size, 0 if filename_rules.is_a("junk", e.name) and e not in self.temporary else e.mtime_ns)
+            for e in self.folder.entries
+            if not filename_rules.is_a("system", e.name)
         )
+
+    @property
+    def partial(self) -> bool:
+        """Whether going by the names the folder lacks a voice or a video."""
+        names = [e.name for e in self.media] + [filename_rules.copied_as(e.name) for e in self.temporary]
+        return {kind_by_name(name) for name in names} - {None} != {"audio", "video"}
+
+    @property
+    def abandoned(self) -> list[Classified]:
+        """The files that copies were to become which have ended without them."""
+        there = {filename_rules.fold(e.name) for e in self.folder.entries}
+        found = []
+        for entry in self.temporary:
+            name = filename_rules.copied_as(entry.name)
+            arrived = "/" in entry.name or filename_rules.fold(name) in there
+            if not arrived and (kind := kind_by_name(name)):
+                found.append(Classified(entry, kind, Problem(code="file_incomplete", fields={"name": name})))
+        return found
 
 
 def sort_members(folder: Folder) -> Members:
@@ -66,13 +84,13 @@ def sort_members(folder: Folder) -> Members:
         if entry.name in (HIDDEN, ORIGINALS):
             if entry.kind != "dir":
                 members.reserved.append(entry)
+        elif entry.kind == "file" and base != ORIGINALS and filename_rules.copied_as(title):
+            members.temporary.append(entry)
         elif filename_rules.is_a("junk", title):
             continue
         elif entry.kind == "dir":
             if base not in ("", ORIGINALS):
                 members.left_out.append((entry, "left_out_deep"))
-        elif entry.kind == "file" and filename_rules.is_a("temporary", title):
-            members.temporary.append(entry.name)
         elif (
             entry.kind == "file" and not base and (filename_rules.control(title) or filename_rules.settings_file(title))
         ):
@@ -146,6 +164,12 @@ def kind_by_name(name: str) -> Kind | None:
     if folded.endswith(AUDIO_ENDINGS):
         return "audio"
     return "video" if folded.endswith(VIDEO_ENDINGS) else None
+
+
+def with_abandoned(classified: list[Classified], abandoned: list[Classified]) -> list[Classified]:
+    """Return both; a voice that never arrived is missed only where there is no other."""
+    voiced = any(c.kind == "audio" for c in classified)
+    return classified + [c for c in abandoned if c.kind == "video" or not voiced]
 
 
 def _media(entry: Entry) -> Media:
@@ -309,12 +333,13 @@ def compose(
         extra=_extra(members, chosen),
         notices=notices(members, classified, chosen),
         problem=voice.problem,
+        rounds=earlier.rounds if earlier else 0,
     )
 
 
 def _extra(members: Members, chosen: Chosen) -> list[Media]:
     """Return the users' other files at the top of the folder."""
-    others = [*members.media, *(entry for entry, _ in members.left_out)]
+    others = [*members.media, *members.temporary, *(entry for entry, _ in members.left_out)]
     unused = (e for e in others if e.kind == "file" and e.name not in chosen.names and "/" not in e.name)
     return [_media(entry) for entry in unused]
 

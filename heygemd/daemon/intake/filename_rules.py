@@ -7,7 +7,7 @@ import unicodedata
 from fnmatch import translate
 from pathlib import PurePath
 
-from ...storage.atomic import NAME_BYTES, cut
+from ...storage.atomic import NAME_BYTES, PART, cut
 from .job_folder import REPORT
 
 WAITING_NOTE = "!Waiting 等待中.txt"
@@ -29,14 +29,19 @@ JUNK_DIRS = [
     "__MACOSX",
     "System Volume Information",
 ]
-JUNK_FILES = [
-    ".*",
+SYSTEM_FILES = [
+    "._*",
+    ".DS_Store",
+    ".nfs*",
+    ".smbdelete*",
+    ".fuse_hidden*",
+    ".~lock.*",
+    f"*{PART}",
     "Thumbs.db",
     "ehthumbs*.db",
     "desktop.ini",
     "Icon\r",
     "~$*",
-    "~syncthing~*",
     "*@Syno*",
     WAITING_NOTE,
     LOOSE_NOTE,
@@ -45,22 +50,29 @@ JUNK_FILES = [
     "HEYGEMD-*.zip",
     REPORT,
 ]
+"""Written by systems, NAS and ourselves at any time: they say nothing about a copy."""
+JUNK_FILES = [*SYSTEM_FILES, ".*", "~syncthing~*"]
+AUDIO_ENDINGS = (".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".opus", ".wma")
+VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".flv", ".m4v", ".ts", ".mpg", ".mpeg", ".wmv")
 TEMPORARY = [
-    "*.part",
-    "*.partial",
-    "*.partial~",
-    "*.crdownload",
-    "*.download",
-    "*.filepart",
-    "*.tmp",
-    "*.temp",
-    "*.aria2",
-    "*.!qB",
-    "*~",
-    "*.??????.partial",
+    ".part",
+    ".partial",
+    ".partial~",
+    ".crdownload",
+    ".opdownload",
+    ".download",
+    ".filepart",
+    ".tmp",
+    ".temp",
+    ".aria2",
+    ".!qB",
+    ".!sync",
+    ".!ut",
 ]
+"""Endings of copies and downloads under way."""
 SHORTCUTS = ["*.lnk", "*.alias"]
 DOCUMENTS = [
+    "*~",
     "*.txt",
     "*.md",
     "*.rtf",
@@ -174,8 +186,8 @@ def _matcher(patterns: list[str]) -> re.Pattern[str]:
 
 _PATTERNS = {
     "junk_dir": _matcher(JUNK_DIRS),
+    "system": _matcher(SYSTEM_FILES),
     "junk": _matcher(JUNK_FILES),
-    "temporary": _matcher(TEMPORARY),
     "shortcut": _matcher(SHORTCUTS),
     "document": _matcher(DOCUMENTS),
     "picture": _matcher(PICTURES),
@@ -194,6 +206,25 @@ def fold(name: str) -> str:
 def is_a(kind: str, name: str) -> bool:
     """Return whether a base name is of a kind, a key of _PATTERNS such as "junk"."""
     return _PATTERNS[kind].match(fold(name.rpartition("/")[2])) is not None
+
+
+_MEDIA = rf".+(?:{'|'.join(map(re.escape, (*AUDIO_ENDINGS, *VIDEO_ENDINGS)))})"
+_COPIES = (
+    rf"[.~](?:syncthing[.~]|in\.)?({_MEDIA})\..*",  # rsync: .NAME.XXXXXX; FTP: .in.NAME.; .NAME.icloud
+    rf"({_MEDIA})~",  # editors
+    rf"(?!\.)(?:({_MEDIA})\.\w{{6}}|(.+?))(?:{'|'.join(map(re.escape, TEMPORARY))})+",
+)
+_COPY = re.compile("|".join(_COPIES), re.DOTALL | re.IGNORECASE)
+
+
+def copied_as(name: str) -> str:
+    """Return the name a file gets when the copy that writes it has ended; "" for a name that is no temporary one.
+
+    Hidden names are temporary only round the name of a media file: others belong to systems and programs.
+    """
+    base = unicodedata.normalize("NFC", name.rpartition("/")[2])
+    found = None if is_a("system", base) else _COPY.fullmatch(base)
+    return next(filter(None, found.groups()), "") if found else ""
 
 
 def skip_dir(name: str) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from pathlib import Path
 
 from loguru import logger
 
@@ -36,6 +37,7 @@ CLAIMS_WAIT_S = 10.0
 """For how long a scan holds claims back: classifying a thousand new folders takes minutes."""
 CONTROL_FILE_BYTES = 64 << 10
 """How much of job.toml and presenters.txt is read at most."""
+INCOMPLETE = ("needs_audio", "needs_video")
 PROBES = 2
 """How often ffprobe may be run on a file: once more when the duration is missing."""
 
@@ -110,7 +112,7 @@ class Inbox:
         elif error is not None:
             pending.wait(error)
         elif (
-            folder.is_settled(self.watch.writing(self.path / pending.name), self._settle_s(), now)
+            folder.is_settled(self.watch.writing(self.path / pending.name), self._settle_s(), self.config.inbox, now)
             and pending.job is None
             and now - folder.classified_at >= RECLASSIFY_S
         ):
@@ -130,10 +132,13 @@ class Inbox:
             settings = await self._job_settings(pending, members)
             presenters = await self._presenters(pending, members, settings)
             earlier = await self._manifest(pending)
+            if earlier and folder.unchanged_s(now) < self._settle_s() * 2**earlier.rounds and not folder.marked_ready:
+                raise NotReady("still_copying", name=pending.name)
             classified = await self._look_into(folder, [*members.media, *presenters], now)
             if members.nested and classify.is_lacking(classified, earlier):
                 classify.check_media([*members.media, *members.nested], self.config.limits)
                 classified += await self._look_into(folder, members.nested, now)
+            classified = classify.with_abandoned(classified, members.abandoned)
             pending.notices = classify.notices(members, classified)
             render = self.config.render
             pending.job = classify.compose(members, classified, settings, render, earlier, pending.arrived)
@@ -144,6 +149,9 @@ class Inbox:
             self._reject(folder, error)
         except NotReady as error:
             reason = classify.explained(error, pending.notices)
+            job = self.state.being_made(pending.name) if error.code in INCOMPLETE else None
+            if job is not None:
+                pending.belongs_to, reason = job.id, NotReady("belongs_to_job", name=pending.name)
             pending.wait(reason)
             waited_h = folder.unchanged_s(now) / 3600
             if reason.code.startswith(("needs_", "too_many_")) and waited_h >= self.config.inbox.waiting_fail_after_h:
@@ -195,15 +203,16 @@ class Inbox:
         path, unchanged_s = job_folder.member(self.path / folder.pending.name, entry.name), folder.unchanged_s(now)
         early = unchanged_s < self.config.inbox.settle_zero_tail_s
         kind = classify.kind_by_name(entry.name)
+        doubt: NotReady | None = None
         try:
-            complete = await self.share.thread.call(job_folder.examine, path)
-            if complete.zero_tail and early and (kind or complete.container):
-                raise NotReady("zero_tail", name=entry.name)
+            doubt = await self.share.thread.call(_doubt, path, early, bool(kind))
+            if doubt is not None and not folder.marked_ready:
+                raise doubt
             limits = self.config.limits
             info = await self.share.thread.call_slow(PROBES * limits.probe_timeout_s, probe.probe, path, limits)
             return Classified(entry, info.kind, None if info.kind else Problem(code="left_out_no_stream"))
         except NotReady as error:
-            if early or error.code in ("no_permission", "held_open"):
+            if (early and not folder.marked_ready) or error.code in ("no_permission", "held_open"):
                 raise NotReady(error.code, **{**error.fields, "name": classify.shown_name(entry)}) from None
             if unchanged_s < self.config.inbox.incomplete_fail_after_h * 3600 and not folder.marked_ready:
                 raise NotReady("copy_stopped", describe(error), name=classify.shown_name(entry)) from None
@@ -213,6 +222,7 @@ class Inbox:
                 raise  # the share may just be slow: the next scan looks again
             await self._confirm(folder, entry, error)
             code = error.code if isinstance(error, InputError) else "media_unreadable"
+            code = "file_incomplete" if doubt is not None else code
             problem = Problem(code=code, fields={**error.fields, "name": entry.name}, detail=describe(error))
         return Classified(entry, kind, problem if kind else Problem(code=left_out.reason_unreadable(entry.name)))
 
@@ -247,3 +257,20 @@ class Inbox:
         elif wanted is not None and wanted != folder.note:
             await notes.put(self.share, path, wanted)
         folder.note = wanted
+
+
+def _doubt(path: Path, early: bool, is_media: bool) -> NotReady | None:
+    """Return why a file may not be complete, which READY overrules.
+
+    early     it has not been still for long
+    is_media  going by its name
+    """
+    try:
+        complete = job_folder.examine(path)
+    except NotReady as error:
+        if error.code in ("still_copying", "moov_missing"):
+            return error
+        raise
+    if early and complete.zero_tail and (is_media or complete.container):
+        return NotReady("zero_tail")
+    return NotReady("recorder_open") if early and complete.open_end else None

@@ -26,13 +26,17 @@ class MadeResult(Record):
 
 
 class Manifest(Record):
-    """The state of a finished folder. Users can change the file, so nothing in it is trusted beyond names."""
+    """The state of a finished folder. Users can change the file, so nothing in it is trusted beyond names.
+
+    rounds  how often the folder went back to the inbox because its files changed; 0 once it is finished
+    """
 
     schema_version: int = 1
     voice: Media
     settings: dict[str, Any]
     made: list[MadeResult]
     finished: float = Field(0, ge=0, le=1e11)
+    rounds: int = Field(0, ge=0, le=9)
 
     def result_of(self, source: Media) -> MadeResult | None:
         """Return the result made from an original of that name and size."""
@@ -48,13 +52,18 @@ def parse(data: bytes) -> Manifest | None:
         return None
 
 
-def compose(job: Job, settings: dict[str, Any], sizes: dict[str, int]) -> bytes:
-    """Return the manifest of a job whose originals are in originals/; `sizes`: bytes of each result, by output name."""
+def compose(job: Job, settings: dict[str, Any], sizes: dict[str, int], rounds: int = 0) -> bytes:
+    """Return the manifest of a job whose originals are in originals/; `sizes`: bytes of each result, by output name.
+
+    Results without a size are left out.
+    """
     made = [
         MadeResult(source=v.source.title, source_size=v.source.size, size=sizes[v.output], output=v.output, video=v)
         for v in job.videos
-        if v.state == "done"
+        if v.state == "done" and v.output in sizes
     ]
     return json.dumps(
-        Manifest(voice=job.voice, settings=settings, made=made, finished=job.finished).model_dump(mode="python")
+        Manifest(voice=job.voice, settings=settings, made=made, finished=job.finished, rounds=rounds).model_dump(
+            mode="python"
+        )
     ).encode()

@@ -46,6 +46,7 @@ class WatchedFolder:
         if members.signature != self.signature:
             self.signature, self.since, self.classified_at = members.signature, now, 0.0
             self.pending.job, self.pending.reason, self.pending.notices = None, None, []
+            self.pending.belongs_to, self.pending.partial = "", members.partial
             self.pending.state = "copying"
 
     def unchanged_s(self, now: float) -> float:
@@ -57,18 +58,24 @@ class WatchedFolder:
         """Whether a READY file says that the folder is to be taken as it is."""
         return self.members is not None and filename_rules.READY in self.members.controls
 
-    def is_settled(self, writing: bool, settle_s: float, now: float) -> bool:
+    def is_settled(self, writing: bool, settle_s: float, settings: InboxSettings, now: float) -> bool:
         """Return whether copying has ended; otherwise note on the folder that it is still being copied.
 
         writing   whether a program on this machine is writing one of its files
         settle_s  how long it must stay unchanged
         """
-        if self.members is not None and self.members.temporary:
-            self.pending.wait(NotReady("still_copying", name=self.members.temporary[0]), "copying")
+        unchanged_s = self.unchanged_s(now)
+        copies = self.members.temporary if self.members is not None else []
+        if copies and not self.marked_ready and unchanged_s < settings.incomplete_fail_after_h * 3600:
+            name = filename_rules.copied_as(copies[0].name)
+            if unchanged_s < settings.settle_zero_tail_s:
+                self.pending.wait(NotReady("still_copying", name=name), "copying")
+            else:
+                self.pending.wait(NotReady("copy_stopped", name=name))
         elif writing:
             self.since = now
             self.pending.wait(NotReady("still_copying", name=self.pending.name), "copying")
-        elif self.unchanged_s(now) < settle_s and not self.marked_ready:
+        elif unchanged_s < settle_s and not self.marked_ready:
             self.pending.state = "settling"
         else:
             return True

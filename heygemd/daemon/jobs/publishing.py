@@ -13,21 +13,26 @@ from ...errors import describe
 from ...job import Job, Problem, Video
 from ...storage.availability import ShareAvailability
 from ..intake.classify import result_settings
+from ..intake.folder_changes import FolderChanged
 from ..job_store import Store
 from ..publish import preview_store, report, result_folder
 from ..queue_state import QueueState
 from .attempt import Attempt
+from .changed_folders import ChangedFolders
 
 
 class Publisher:
     """Stores results of finished videos, and publishes jobs whose videos are all settled."""
 
-    def __init__(self, config: Config, state: QueueState, store: Store, share: ShareAvailability) -> None:
-        """Nothing is touched before a call."""
+    def __init__(
+        self, config: Config, state: QueueState, store: Store, share: ShareAvailability, changes: ChangedFolders
+    ) -> None:
+        """`changes`: lets folders start anew whose files changed. Nothing is touched before a call."""
         self.config = config
         self.state = state
         self.store = store
         self.share = share
+        self.changes = changes
 
     async def store_result(self, job: Job, video: Video) -> None:
         """Copy a rendered video into the job's folder on the share."""
@@ -36,7 +41,7 @@ class Publisher:
     async def publish(self, job: Job) -> None:
         """Move a settled job's folder to done/ or failed/. Repeatable after a crash at any point."""
         self.store.open_log(job)
-        if job.phase == "claimed" and not await self._choose_destination(job):
+        if job.phase == "claimed" and not (await self.changes.unchanged(job) and await self._choose_destination(job)):
             return
         say = logger.bind(job=job.name, id=job.id)
         try:
@@ -44,6 +49,10 @@ class Publisher:
         except FileNotFoundError as error:
             say.warning("its folder was removed: {}", describe(error))
             job.problem = Problem(code="removed")
+        except FolderChanged:
+            job.phase = "claimed"
+            self.store.save(job)
+            return
         except FileExistsError:
             job.phase = "claimed"  # the name was taken meanwhile: another one is chosen next time
             self.store.save(job)
@@ -59,11 +68,14 @@ class Publisher:
             say = logger.bind(job=job.name, id=job.id)
             say.warning("{}: its result was removed, rendering it again", video.output)
             video.state, video.kept = "waiting", False
-        if job.settled:
+        ready = job.settled
+        if ready:
             job.destination = await call(result_folder.destination, self.share.root, job)
+            ready = self.changes.seen_addition(job) is None
+        if ready:
             job.phase, job.finished = "publishing", time.time()
         self.store.save(job)
-        return job.settled
+        return ready
 
     async def _move(self, job: Job) -> None:
         root, render = self.share.root, self.config.render

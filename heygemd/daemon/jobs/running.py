@@ -15,6 +15,7 @@ from ...job import Job, Video
 from ...protocol import Event, Notice, Progress
 from ...storage.availability import ShareAvailability
 from ..executors.base import Executor
+from ..intake import folder_changes
 from ..intake.cancel import cancellation, mark_cancelled
 from ..intake.claim import Claimer, still_changing
 from ..job_store import Store
@@ -110,7 +111,7 @@ class Running:
             run.concluding = True
             if still_changing(error):
                 await self._stop(other for other in self.state.running_of(job) if other is not run)
-            if not await self.claimer.give_back(job, error):
+            if not self.claimer.give_back(job, error):
                 alone = len(self.state.running) == 1
                 retry_policy.conclude(self.config.attempts, job, video, error, alone=alone)
         finally:
@@ -137,8 +138,17 @@ class Running:
                 with contextlib.suppress(HeygemdError, OSError):
                     if code := await self.share.thread.call(cancellation, self.share.root, job):
                         mark_cancelled(job, code)
-            if job.problem is not None:
+                    elif job.phase == "claimed":
+                        await self._look_for_growth(job)
+            if job.problem is not None or job.phase == "returning":
                 await self._stop(run for run in self.state.running_of(job) if not run.concluding)
+
+    async def _look_for_growth(self, job: Job) -> None:
+        """Let a job start anew of which a file that is being rendered still grows: its format does not tell its end."""
+        folder = self.share.root / "processing" / job.folder
+        media = (job.voice, *(run.video.source for run in self.state.running_of(job)))
+        if grown := await self.share.thread.call(folder_changes.has_grown, folder, media):
+            self.claimer.give_back(job, NotReady("changed_after_claim", name=grown))
 
     async def stop(self) -> None:
         """Stop everything; it costs no attempt."""

@@ -66,8 +66,9 @@ class Scheduler:
                 if video.state == "rendered" and job.problem is None:
                     await run_isolated(self.state, self.share, job, self.publisher.store_result(job, video))
                     return True
-            if job.settled and not self.state.running_of(job):
-                await run_isolated(self.state, self.share, job, self.publisher.publish(job))
+            if (job.settled or job.phase == "returning") and not self.state.running_of(job):
+                end = self.publisher.changes.return_to_inbox if job.phase == "returning" else self.publisher.publish
+                await run_isolated(self.state, self.share, job, end(job))
                 return True
         return False
 
@@ -81,7 +82,7 @@ class Scheduler:
     def _render_next(self) -> bool:
         now = time.time()
         for job in self.state.awake():
-            for video in job.videos if job.problem is None else ():
+            for video in job.videos if job.problem is None and job.phase == "claimed" else ():
                 if video.state == "waiting" and self._due(video, now) and self.running.may_start(job, video):
                     self.running.start(job, video)
                     return True

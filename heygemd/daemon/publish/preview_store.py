@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from loguru import logger
@@ -25,10 +26,9 @@ def thumbnail_name(video: Video) -> str:
     return f"{video.output}.jpg"
 
 
-def file_names(job: Job) -> set[str]:
-    """Return the names of the files that belong to the previews of a job's finished videos."""
-    done = [video for video in job.videos if video.state == "done"]
-    return {name for video in done for name in (_name(video), thumbnail_name(video))}
+def file_names(videos: Iterable[Video]) -> set[str]:
+    """Return the names of the files that belong to the previews of these videos."""
+    return {name for video in videos for name in (_name(video), thumbnail_name(video))}
 
 
 def save(local: Path, hidden: Path, video: Video, group: int | None) -> None:

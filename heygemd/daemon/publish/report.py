@@ -65,6 +65,7 @@ def _report(job: Job, config: Config, languages: tuple[Language, ...], previews:
         problem=_what_and_advice(job.problem, job.problem.fields, languages) if job.problem else None,
         notices=[_file_notice(notice, languages) for notice in job.notices],
         videos=[_video(job, config, video, languages, previews.get(video.output)) for video in job.videos],
+        added=", ".join(map(printable, job.added)),
         log=LOG_NOTE,
         control_ms=CONTROL_MS,
         went_wrong=_went_wrong(job),

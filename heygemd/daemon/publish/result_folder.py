@@ -9,15 +9,18 @@ from __future__ import annotations
 import os
 import time
 import zipfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...errors import NotReady
 from ...fault_points import point
-from ...job import Job, Video, safe_stem
+from ...job import Job, Media, Video, safe_stem
 from ...storage import share_fs, transfer
 from ...storage.atomic import BLOCK_BYTES, translating
 from ...storage.transfer import Steps
 from ..intake import filename_rules, job_folder
+from ..intake.folder_changes import FolderChanged, require_unchanged, shown_results
 from ..intake.job_folder import LOG_NOTE, REPORT
 from ..intake.manifest import FILE as MANIFEST_FILE
 from ..intake.manifest import ORIGINALS, compose, parse
@@ -54,9 +57,13 @@ def missing_results(folder: Path, job: Job) -> list[Video]:
 
 def destination(share: Path, job: Job) -> str:
     """Return a free "done/NAME" or "failed/NAME" for the job."""
-    outcome = "done" if job.succeeded else "failed"
-    taken = {filename_rules.fold(n) for n in share_fs.names(share / outcome)}
-    return f"{outcome}/{filename_rules.free_name(job.name, taken, time.strftime('%Y%m%d-%H%M%S'))}"
+    return free_folder(share, "done" if job.succeeded else "failed", job.name)
+
+
+def free_folder(share: Path, place: str, name: str) -> str:
+    """Return a free "PLACE/NAME"."""
+    taken = {filename_rules.fold(n) for n in share_fs.names(share / place)}
+    return f"{place}/{filename_rules.free_name(name, taken, time.strftime('%Y%m%d-%H%M%S'))}"
 
 
 def publish(
@@ -68,51 +75,129 @@ def publish(
         if share_fs.exists(target):
             return
         raise FileNotFoundError(str(source))
+    done = [v for v in job.videos if v.state == "done"]
+    if job.problem is None:
+        yield from require_unchanged(source, job)
     if job.succeeded:
-        yield from _move_originals(source, job, group)
-        yield from _move_results(source, job)
+        yield from _withdraw(source, [v for v in job.videos if v.state != "done"])
+        results = shown_results(source, job)
+        yield from _move_originals(source, [job.voice, *(v.source for v in job.videos), *job.extra], results, group)
+        if len((yield from _move_results(source, done))) < len(done):
+            raise FolderChanged  # a user's file has the name of a result
         if zip_results:
             yield from _zip_results(source, job, group)
-        sizes = {v.output: share_fs.fingerprint(source / v.output)[0] for v in job.videos if v.state == "done"}
+        sizes = {v.output: share_fs.fingerprint(source / v.output)[0] for v in done}
         share_fs.write(source / share_fs.HIDDEN / MANIFEST_FILE, compose(job, settings, sizes), group)
     yield 0
     _write_report(source, files, group)
-    job_folder.clean_hidden(source, {MANIFEST_FILE, *preview_store.file_names(job)} if job.succeeded else set())
+    job_folder.clean_hidden(source, {MANIFEST_FILE, *preview_store.file_names(done)} if job.succeeded else set())
     share_fs.open_to_group(source, group)
     point("publish")
+    if job.succeeded:
+        yield from require_unchanged(source, job)
     yield from transfer.move(source, target)
 
 
-def _move_originals(folder: Path, job: Job, group: int | None) -> Steps[None]:
+def return_to_inbox(
+    share: Path, job: Job, changed: list[Media], addition: str, settings: dict[str, object], group: int | None
+) -> Steps[None]:
+    """Move the job's folder to `job.destination` in the inbox, to be looked at anew. Can be repeated until it is there.
+
+    It is left as a finished folder is: originals in originals/, results beside it and in the manifest, so that only
+    what changed is rendered again.
+
+    changed   inputs whose results are worth nothing
+    addition  name of a folder in the inbox whose files belong to the job and are moved into it, "" if there is none
+    """
+    source, target = share / "processing" / job.folder, share / job.destination
+    late = share / "inbox" / addition if addition else None
+    taken = {filename_rules.fold(n) for n in share_fs.names(late)} if late else set()
+    good = [] if job.voice in changed else [v for v in job.videos if v.state == "done" and v.source not in changed]
+    good = [v for v in good if filename_rules.fold(v.output) not in taken]
+    yield from _withdraw(source, [v for v in job.videos if v not in good])
+    try:
+        if good:
+            wanted = [job.voice, *(v.source for v in good)]
+            yield from _move_originals(source, wanted, shown_results(source, job), group)
+        good = yield from _move_results(source, good)
+        sizes = {v.output: share_fs.fingerprint(source / v.output)[0] for v in good}
+        share_fs.make_folder(source / share_fs.HIDDEN, group)
+        manifest = compose(job, settings, sizes, job.rounds + (late is None))
+        share_fs.write(source / share_fs.HIDDEN / MANIFEST_FILE, manifest, group)
+    except NotReady:
+        if good:
+            raise  # we may only rename this folder: it goes back as it is
+    if late is not None:
+        yield from _take_in(late, source, group)
+    job_folder.clean_hidden(source, {MANIFEST_FILE, *preview_store.file_names(good)})
+    point("return")
+    yield from transfer.move(source, target)
+
+
+def _withdraw(folder: Path, videos: Iterable[Video]) -> Steps[None]:
+    """Remove results that were shown already and whose originals changed since."""
+    for video in videos:
+        shown = folder / video.output
+        if (
+            not video.output_digest
+            or not share_fs.exists(shown)
+            or share_fs.exists(folder / share_fs.HIDDEN / shown.name)
+        ):
+            continue
+        if (yield from transfer.digest(shown)) == video.output_digest:
+            share_fs.remove(shown)
+
+
+def _take_in(late: Path, folder: Path, group: int | None) -> Steps[None]:
+    """Move files from the inbox into the job that they belong to; what they replace goes to originals/."""
+    share_fs.make_folder(folder / ORIGINALS, group)
+    kept = {filename_rules.fold(n) for n in share_fs.names(folder / ORIGINALS)}
+    for name in share_fs.names(late):
+        if name == filename_rules.WAITING_NOTE:
+            share_fs.remove(late / name)
+            continue
+        for there in share_fs.names(folder):
+            if filename_rules.fold(there) == filename_rules.fold(name):
+                share_fs.rename(folder / there, folder / ORIGINALS / filename_rules.free_file_name(there, kept))
+        share_fs.rename(late / name, folder / name)
+        point("taken-in")
+        yield 0
+    share_fs.remove_folder(late)
+
+
+def _move_originals(folder: Path, wanted: Iterable[Media], results: set[str], group: int | None) -> Steps[None]:
+    """Move files from the top of the folder, unless our own `results` already lie there under their names."""
     share_fs.make_folder(folder / ORIGINALS, group)
     taken = {filename_rules.fold(n) for n in share_fs.names(folder / ORIGINALS)}
-    for media in [job.voice, *(v.source for v in job.videos), *job.extra]:
+    for media in wanted:
         here = folder / media.name
-        if media.name.startswith((f"{ORIGINALS}/", "../")) or not share_fs.exists(here):
+        if media.name.startswith((f"{ORIGINALS}/", "../")) or media.name in results or not share_fs.exists(here):
             continue
-        if share_fs.fingerprint(here) == (media.size, media.mtime_ns):
-            # A file of a second round must not replace an original of the first.
-            share_fs.rename(here, folder / ORIGINALS / filename_rules.free_file_name(media.title, taken))
-            point("originals")
-            yield 0
+        # A file of a second round must not replace an original of the first.
+        share_fs.rename(here, folder / ORIGINALS / filename_rules.free_file_name(media.title, taken))
+        point("originals")
+        yield 0
         if here.parent != folder:
             share_fs.remove_folder(here.parent)
 
 
-def _move_results(folder: Path, job: Job) -> Steps[None]:
-    earlier = None
+def _move_results(folder: Path, videos: Iterable[Video]) -> Steps[list[Video]]:
+    """Show the results at the top of the folder; return those that are there: a user's file of that name stays."""
+    earlier, there = None, []
     if share_fs.exists(folder / share_fs.HIDDEN / MANIFEST_FILE):
         earlier = parse(share_fs.read(folder / share_fs.HIDDEN / MANIFEST_FILE, 4 << 20))
     ours = {(m.output, m.size) for m in earlier.made} if earlier else set()
-    for video in job.videos:
-        made = folder / share_fs.HIDDEN / video.output
-        if video.state != "done" or video.kept or not share_fs.exists(made):
-            continue
-        shown = folder / video.output
-        if share_fs.exists(shown) and (video.output, share_fs.fingerprint(shown)[0]) in ours:
-            share_fs.remove(shown)  # our own video of an earlier round; the new one is verified
-        share_fs.rename(made, shown)
+    for video in videos:
+        made, shown = folder / share_fs.HIDDEN / video.output, folder / video.output
+        if not video.kept and share_fs.exists(made):
+            if share_fs.exists(shown) and (video.output, share_fs.fingerprint(shown)[0]) in ours:
+                share_fs.remove(shown)  # our own video of an earlier round; the new one is verified
+            if share_fs.exists(shown):
+                continue
+            share_fs.rename(made, shown)
+        there.append(video)
         yield 0
+    return there
 
 
 def _zip_results(folder: Path, job: Job, group: int | None) -> Steps[None]:

@@ -52,7 +52,11 @@ class SnapshotBuilder:
             current=working[0] if working else None,
             beside=tuple(working[1:]),
             queue=(*jobs, *(self._pending(p) for p in queue.ready())),
-            waiting=(*self._misplaced(), *(self._pending(p) for p in pending if p.job is None)),
+            waiting=(
+                *self._other_daemon(),
+                *self._misplaced(),
+                *(self._pending(p) for p in pending if p.job is None),
+            ),
             recent=tuple(self._job(job) for job in reversed(queue.finished[-RECENT:])),
             health=self._health(),
             updated=_iso(time.time()),
@@ -88,6 +92,12 @@ class SnapshotBuilder:
 
     def _texts(self, code: str, fields: dict[str, object]) -> Text:
         return catalog.texts(code, fields, self.config.pages.languages)
+
+    def _other_daemon(self) -> list[JobView]:
+        """Return an entry for another daemon that serves this share, too."""
+        host = self.state.other_daemon
+        text = self._texts("another_daemon", {"host": host})
+        return [JobView(id="share", name="heygemd", state="waiting", text=text, folder="")] if host else []
 
     def _misplaced(self) -> list[JobView]:
         """Return entries for the files that lie directly in the inbox, and for what lies beside it."""
@@ -126,7 +136,11 @@ class SnapshotBuilder:
         return JobView(
             id=job.id,
             name=printable(job.name),
-            state=("done" if job.succeeded else "failed") if finished else job.phase,
+            state=("done" if job.succeeded else "failed")
+            if finished
+            else "claimed"
+            if job.phase == "returning"
+            else job.phase,
             folder="processing" if not finished else printable(job.destination) if there else "",
             link=link(job.destination, job_folder.REPORT) if there else "",
             text=self._texts(reason.code, reason.fields) if reason else {},

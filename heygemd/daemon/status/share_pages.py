@@ -12,7 +12,7 @@ from ...job import Job
 from ...storage import share_fs
 from ...storage.share_layout import MARKER
 from ..intake import filename_rules, job_folder
-from ..intake.classify import AUDIO_ENDINGS, VIDEO_ENDINGS
+from ..intake.filename_rules import AUDIO_ENDINGS, VIDEO_ENDINGS
 from ..pages.html_page import render_page
 from ..publish import retention
 from . import status_file

@@ -34,7 +34,7 @@ def test_members_are_sorted_by_what_their_names_say():
         entry("job.toml"), entry("deep/inner.mp4"), entry("originals/old.mp4"), entry("l.mp4", kind="link"),
     )  # fmt: skip
     assert [e.name for e in found.media] == ["anna.mp4", "voice.m4a", "originals/old.mp4"]
-    assert found.temporary == ["x.part"]
+    assert [e.name for e in found.temporary] == ["x.part"]
     assert found.controls == {"ready"}
     assert found.settings == {"job.toml": "job.toml"}
     assert [e.name for e in found.nested] == ["deep/inner.mp4"]
@@ -254,3 +254,21 @@ def test_a_missing_file_that_is_there_in_another_form_is_not_called_missing():
     for name, code in (("voice.rar", "needs_usable_audio"), ("cover.jpg", "needs_audio")):
         notices = classify.notices(seen(entry(name)), [])
         assert classify.explained(NotReady("needs_audio"), notices).code == code
+
+
+def test_a_copy_that_never_ended_is_missed_where_nothing_else_arrived():
+    found = seen(
+        entry("anna.mp4"), entry(".anna.mp4.AbCdE1"), entry(".Zoe.mp4.CzpYz0"), entry("voice.m4a.part"),
+        entry("notes.txt.part"),
+    )  # fmt: skip
+    assert [(c.kind, c.problem.code, c.problem.fields["name"]) for c in found.abandoned] == [
+        ("video", "file_incomplete", "Zoe.mp4"),
+        ("audio", "file_incomplete", "voice.m4a"),
+    ]
+    anna, voice = classified(("anna.mp4", "video", 1000), ("other.m4a", "audio", 1000))
+    assert [c.kind for c in classify.with_abandoned([anna], found.abandoned)] == ["video", "video", "audio"]
+    everything = classify.with_abandoned([anna, voice], found.abandoned)
+    assert [c.kind for c in everything] == ["video", "audio", "video"], "there is a voice"
+    job = compose(everything, found)
+    assert [v.state for v in job.videos] == ["failed", "waiting"]
+    assert {m.name for m in job.extra} == {".anna.mp4.AbCdE1", "voice.m4a.part", "notes.txt.part"}

@@ -15,15 +15,37 @@ def test_junk_is_junk(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["anna.mp4.part", "voice.wav.crdownload", "x.partial", "movie.mp4.ab12cd.partial", "a.TMP"]
+    ("name", "becomes"),
+    [
+        ("anna.mp4.part", "anna.mp4"),
+        ("Voice.WAV.crdownload", "Voice.WAV"),
+        ("x.opdownload", "x"),
+        ("x.partial", "x"),
+        ("movie.mp4.ab12cd.partial", "movie.mp4"),
+        ("a.TMP", "a"),
+        ("zoe.mp4.!sync", "zoe.mp4"),
+        (".Zoe.mp4.CzpYz0", "Zoe.mp4"),
+        (".syncthing.zoe.mp4.tmp", "zoe.mp4"),
+        ("~syncthing~zoe.mp4.tmp", "zoe.mp4"),
+        (".zoe.mp4.icloud", "zoe.mp4"),
+        (".in.zoe.mp4.", "zoe.mp4"),
+        ("zoe.mp4~", "zoe.mp4"),
+        ("a/.zoe.mp4.CzpYz0", "zoe.mp4"),
+    ],
 )
-def test_temporary_names_block_readiness_whatever_their_case(name):
-    assert filename_rules.is_a("temporary", name)
-    assert not filename_rules.is_a("junk", name)
+def test_a_temporary_name_tells_what_the_copy_becomes(name, becomes):
+    assert filename_rules.copied_as(name) == becomes
+
+
+@pytest.mark.parametrize(
+    "name", ["zoe.mp4", ".zoe.mp4", "._zoe.mp4", ".notes.txt.swp", "notes.txt~", ".DS_Store", ".zoe.mp4.heygemd-part"]
+)
+def test_other_names_are_no_copies(name):
+    assert filename_rules.copied_as(name) == ""
 
 
 def test_media_is_none_of_these():
-    for kind in ("junk", "temporary", "shortcut", "document", "picture", "archive", "other_format"):
+    for kind in ("junk", "shortcut", "document", "picture", "archive", "other_format"):
         assert not filename_rules.is_a(kind, "anna präsentiert 春.mp4")
 
 

@@ -25,3 +25,26 @@ def test_the_kind_of_mount_picks_the_time():
     assert settle_s(inbox, None) == inbox.settle_local_s
     assert settle_s(inbox, Mount(1, True, False, 0)) == inbox.settle_network_s
     assert settle_s(inbox, Mount(1, True, True, 0)) == inbox.settle_nfs_cached_s
+
+
+def test_a_copy_under_way_holds_the_folder_back_until_it_is_junk_or_users_say_ready():
+    inbox = InboxSettings(settle_zero_tail_s=100, incomplete_fail_after_h=1)
+    entries = (Entry(".zoe.mp4.CzpYz0", "file", 9, 9), Entry("READY", "file", 0, 9))
+    folder = WatchedFolder(PendingFolder("j", 0), 0.0)
+
+    def said_at(now, *seen):
+        folder.observe(classify.sort_members(Folder("j", seen, 1)), 0.0)
+        return folder.is_settled(False, 15, inbox, now) or (folder.pending.reason.code, folder.pending.reason.fields)
+
+    assert said_at(50.0, entries[0]) == ("still_copying", {"name": "zoe.mp4"})
+    assert said_at(150.0, entries[0]) == ("copy_stopped", {"name": "zoe.mp4"})
+    assert said_at(3601.0, entries[0]) is True
+    assert said_at(0.0, *entries) is True
+
+
+def test_hidden_files_count_only_when_they_grow():
+    folder = WatchedFolder(PendingFolder("j", 0), 100.0)
+    for now, size in ((100.0, 1), (110.0, 1), (120.0, 2)):
+        junk = Entry(".goutputstream-1", "file", size, int(now)), Entry(".DS_Store", "file", int(now), 1)
+        folder.observe(classify.sort_members(Folder("j", junk, 1)), now)
+        assert folder.since == (120.0 if size == 2 else 100.0)

@@ -18,6 +18,7 @@ from heygemd.config.schema import Config, Log
 from heygemd.daemon.executors.base import Executor
 from heygemd.daemon.intake import claim
 from heygemd.daemon.job_store import Store
+from heygemd.daemon.jobs.changed_folders import ChangedFolders
 from heygemd.daemon.jobs.publishing import Publisher
 from heygemd.daemon.jobs.running import Running
 from heygemd.daemon.jobs.scheduler import Scheduler
@@ -79,7 +80,8 @@ class Queue:
         self.state = QueueState()
         claimer = claim.Claimer(self.state, self.store, self.share, "me")
         self.running = Running(self.config, self.state, self.store, self.share, claimer, self.executor)
-        publisher = Publisher(self.config, self.state, self.store, self.share)
+        changes = ChangedFolders(self.config, self.state, self.store, self.share, claimer)
+        publisher = Publisher(self.config, self.state, self.store, self.share, changes)
         self.scheduler = Scheduler(self.config, self.state, self.share, claimer, self.running, publisher)
 
     def job(self, name: str, videos: int, arrived: float = 0, size: int = 5) -> Job:

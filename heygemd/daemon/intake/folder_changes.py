@@ -1,0 +1,117 @@
+"""What happened to a claimed folder since its claim: asked before anything made from it is published."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ...job import Job, Media
+from ...storage import share_fs, transfer
+from ...storage.share_fs import Entry
+from ...storage.transfer import Steps
+from . import classify, filename_rules, job_folder
+from .manifest import ORIGINALS
+from .presenter_library import FROM_A_JOB
+
+MAX_ROUNDS = 3
+"""How often a folder starts anew because its files changed, before what changed fails."""
+
+
+class FolderChanged(Exception):
+    """Files changed between the comparison and the end of publishing."""
+
+
+@dataclass
+class Changes:
+    """The differences between a job's record and its folder.
+
+    changed  inputs with another content than the claimed one, or gone
+    touched  inputs of which only the time changed, with the new mtime_ns
+    added    new files that may be media, copies under way among them
+    others   new files of other kinds
+    """
+
+    changed: list[Media] = field(default_factory=list)
+    touched: list[tuple[Media, int]] = field(default_factory=list)
+    added: list[Entry] = field(default_factory=list)
+    others: list[Entry] = field(default_factory=list)
+
+
+def compare(folder: Path, job: Job) -> Steps[Changes]:
+    """Compare a folder in processing/ with its record. Raises FileNotFoundError for a missing one."""
+    job_folder.must_exist(folder)
+    members = _members(folder)
+    results = shown_results(folder, job)
+    entries = {entry.name: entry for entry in members.folder.entries if entry.name not in results}
+    stored = {(e.size, e.mtime_ns) for e in entries.values() if e.name.startswith(f"{ORIGINALS}/")}
+    found = Changes()
+    for media in inputs(job):
+        entry = entries.get(media.name)
+        if entry is None and (media.size, media.mtime_ns) in stored:
+            continue  # publishing has begun
+        if entry is None or (yield from _differs(folder, entry, media)):
+            found.changed.append(media)
+        elif entry.mtime_ns != media.mtime_ns:
+            found.touched.append((media, entry.mtime_ns))
+    known = {media.name for media in (*inputs(job), *job.extra)} | results
+    found.added = list(_new((*members.media, *members.temporary), known))
+    found.others = list(_new((e for e, _ in members.left_out if e.kind == "file"), known))
+    return found
+
+
+def require_unchanged(folder: Path, job: Job) -> Steps[None]:
+    """Raise FolderChanged if the results were made from anything but what lies in the folder, or more came."""
+    try:
+        changes = yield from compare(folder, job)
+    except FileNotFoundError:
+        job_folder.must_exist(folder)
+        raise FolderChanged from None
+    made_from = [job.voice, *(video.source for video in job.videos if video.state == "done")]
+    if changes.added or any(media in made_from for media in changes.changed):
+        raise FolderChanged
+
+
+def inputs(job: Job) -> list[Media]:
+    """Return the voice and the videos that lie in the job's own folder."""
+    return [media for media in (job.voice, *(video.source for video in job.videos)) if _is_own(media)]
+
+
+def _is_own(media: Media) -> bool:
+    """Whether a job has the file at all and it is no template."""
+    return bool(media.name) and not media.name.startswith(FROM_A_JOB)
+
+
+def has_grown(folder: Path, media: Iterable[Media]) -> str:
+    """Return the name of a file that has another size than at the claim, "" if there is none."""
+    for each in filter(_is_own, media):
+        path = folder / each.name
+        if share_fs.exists(path) and share_fs.fingerprint(path)[0] != each.size:
+            return each.title
+    return ""
+
+
+def _members(folder: Path) -> classify.Members:
+    found = share_fs.on_share(share_fs.read_folder)(folder, filename_rules.skip_dir)
+    if found.error is not None:
+        raise found.error
+    return classify.sort_members(found)
+
+
+def _differs(folder: Path, entry: Entry, media: Media) -> Steps[bool]:
+    """Return whether the content differs; it is read only where the size is the same and the time is not."""
+    if entry.kind != "file" or entry.size != media.size:
+        return True
+    if entry.mtime_ns == media.mtime_ns:
+        return False
+    return not media.digest or (yield from transfer.digest(folder / media.name)) != media.digest
+
+
+def shown_results(folder: Path, job: Job) -> set[str]:
+    """Return the names under which our own results lie at the top of the folder."""
+    hidden = set(job_folder.hidden_names(folder))
+    return {v.output for v in job.videos if v.state == "done" and (v.kept or v.output not in hidden)}
+
+
+def _new(entries: Iterable[Entry], known: set[str]) -> Iterable[Entry]:
+    return (entry for entry in entries if "/" not in entry.name and entry.name not in known)

@@ -1,0 +1,119 @@
+"""Claimed folders whose files changed, grew, came or went: they return to the inbox, with what is still good."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from loguru import logger
+
+from ...config.schema import Config
+from ...errors import NotReady, describe, printable
+from ...job import Job, Media, Problem, Video
+from ...storage import share_fs
+from ...storage.availability import ShareAvailability
+from ..intake import folder_changes, job_folder
+from ..intake.claim import Claimer
+from ..intake.classify import result_settings
+from ..intake.folder_changes import Changes
+from ..job_store import Store
+from ..publish import result_folder
+from ..queue_state import PendingFolder, QueueState
+
+
+class ChangedFolders:
+    """Compares a folder with what was claimed before it is published, and lets it start anew."""
+
+    def __init__(
+        self, config: Config, state: QueueState, store: Store, share: ShareAvailability, claimer: Claimer
+    ) -> None:
+        """Nothing is touched before a call."""
+        self.config = config
+        self.state = state
+        self.store = store
+        self.share = share
+        self.claimer = claimer
+
+    async def unchanged(self, job: Job) -> bool:
+        """Return whether the folder holds what the results were made from; otherwise it starts anew or fails."""
+        if job.problem is not None:
+            return True
+        if (addition := await self._addition(job)) is not None:
+            self.claimer.start_anew(job, f"more was put into inbox/{addition.name}")
+            return False
+        changes = await self.share.thread.drain(folder_changes.compare(self._folder(job), job))
+        for media, mtime_ns in changes.touched:
+            media.mtime_ns = mtime_ns
+        for entry in changes.others:
+            job.extra.append(Media(name=entry.name, size=entry.size, mtime_ns=entry.mtime_ns))
+            job.added.append(entry.name)
+        names = [m.title for m in changes.changed] + [e.name for e in changes.added]
+        if names and job.rounds < folder_changes.MAX_ROUNDS:
+            self.claimer.start_anew(job, printable(", ".join(names)))
+            return False
+        _fail_changed(job, changes)
+        return True
+
+    async def _addition(self, job: Job) -> PendingFolder | None:
+        """Return the folder in the inbox whose files belong to this job. Raises NotReady until that is known."""
+        unseen = job.name not in self.state.pending and job.problem is None
+        if unseen and await self.share.thread.call(share_fs.exists, self.share.root / "inbox" / job.name):
+            raise NotReady("more_coming", name=job.name)  # the next scan tells
+        return self.seen_addition(job)
+
+    def seen_addition(self, job: Job) -> PendingFolder | None:
+        """As `_addition`, going by the last scan."""
+        pending = self.state.pending.get(job.name)
+        if pending is None or job.problem is not None:
+            return None
+        if pending.partial and pending.state in ("copying", "settling"):
+            raise NotReady("more_coming", name=job.name)
+        return pending if pending.belongs_to == job.id else None
+
+    async def return_to_inbox(self, job: Job) -> None:
+        """Move the folder of a job whose files changed back to the inbox, with its good results; forget the job."""
+        try:
+            await self.share.thread.call(job_folder.must_exist, self._folder(job))
+            await self._return(job)
+        except FileNotFoundError as error:  # moved before a crash, or taken away by users
+            logger.bind(job=job.name, id=job.id).info("its folder is no longer there: {}", describe(error))
+        self.state.active.remove(job)
+        self.store.close_log(job)
+        self.store.forget(job)
+        shutil.rmtree(self.config.paths.cache / "jobs" / job.id, ignore_errors=True)
+
+    async def _return(self, job: Job) -> None:
+        thread, root = self.share.thread, self.share.root
+        addition = await self._addition(job)
+        late = addition.name if addition is not None else ""
+        job.destination = (
+            f"inbox/{late}" if late else await thread.call(result_folder.free_folder, root, "inbox", job.name)
+        )
+        self.store.save(job)
+        changes = await thread.drain(folder_changes.compare(self._folder(job), job))
+        settings = result_settings(job.settings, self.config.render)
+        try:
+            await thread.drain(
+                result_folder.return_to_inbox(root, job, changes.changed, late, settings, self.share.group)
+            )
+        except FileExistsError:
+            raise NotReady("more_coming", name=job.name) from None
+        if late:
+            self.state.pending.pop(late, None)
+        logger.bind(job=job.name, id=job.id).info("returned as {}", job.destination)
+
+    def _folder(self, job: Job) -> Path:
+        return self.share.root / "processing" / job.folder
+
+
+def _fail_changed(job: Job, changes: Changes) -> None:
+    """Let everything fail that changed after the folder was started anew as often as allowed."""
+    for video in job.videos:
+        if video.source in changes.changed or job.voice in changes.changed:
+            video.state, video.problem = "failed", Problem(code="file_changed", fields={"name": video.source.title})
+    if job.voice in changes.changed:
+        job.problem = Problem(code="file_changed", fields={"name": job.voice.title})
+    for entry in changes.added:
+        source = Media(name=entry.name, size=entry.size, mtime_ns=entry.mtime_ns)
+        problem = Problem(code="file_added", fields={"name": entry.name, "count": job.rounds})
+        job.videos.append(Video(source=source, output="", state="failed", problem=problem))

@@ -1,0 +1,217 @@
+"""Files that grow, change, come and go under a job that is being made; real copy programs."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+import psutil
+import pytest
+
+from tests.e2e.harness import frame_count, wait_for
+from tests.faults.invariants import ORIGINALS
+from tests.media_factory import ffmpeg
+
+pytestmark = [pytest.mark.slow, pytest.mark.fault("F31"), pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def hold(faulty):
+    """Stop the daemon at a fault point; returns the claimed folder and what lets the daemon go on."""
+
+    def stop_at(point):
+        daemon = psutil.Process(faulty.start(fault=f"{point}:hang").pid)
+        wait_for(lambda: daemon.status() == psutil.STATUS_STOPPED, point)
+        return faulty.share / "processing" / "j", daemon.resume
+
+    return stop_at
+
+
+def originals(folder):
+    return sorted(p.name for p in (folder / ORIGINALS).iterdir())
+
+
+def results(folder):
+    return sorted(p.name for p in folder.glob("[!.]*.mp4"))
+
+
+def rendered(site):
+    return site.log().count(": rendered")
+
+
+def reasons(site):
+    return [job["text"].get("en", "") for job in site.status()["waiting"]]
+
+
+def throttled(*options):
+    return ["rsync", "-rt", "--bwlimit=16", *options]
+
+
+@pytest.mark.parametrize("options", [[], ["--inplace"]])
+def test_a_real_rsync_is_waited_for(faulty, media, tmp_path, options):
+    """The link is so slow that nothing but rsync's temporary name grows for longer than settling takes."""
+    source = tmp_path / "from" / "j"
+    source.mkdir(parents=True)
+    for name, data in (("anna.mp4", media.face), ("voice.m4a", media.voice)):
+        (source / name).write_bytes(data.read_bytes())
+    (source / "zoe.mp4").write_bytes(media.face.read_bytes() + os.urandom(60_000))
+    faulty.start()
+    subprocess.run([*throttled(*options), f"{source}", f"{faulty.share}/inbox/"], check=True)
+    faulty.ledger.note(source)
+    done = faulty.finished("j")
+    assert results(done) == ["anna.mp4", "zoe.mp4"]
+    assert originals(done) == ["anna.mp4", "voice.m4a", "zoe.mp4"]
+    assert rendered(faulty) == 2
+    faulty.check()
+
+
+def test_what_rsync_left_behind_holds_the_folder_back_until_it_is_junk(faulty, media):
+    faulty.configure(inbox={"settle_zero_tail_s": 1, "incomplete_fail_after_h": 0.0015})
+    folder = faulty.healthy("j")
+    (folder / ".zoe.mp4.CzpYz0").write_bytes(media.face.read_bytes()[:3000])
+    (folder / ".anna.mp4.AbCdE1").write_bytes(media.face.read_bytes()[:3000])
+    faulty.ledger.note(folder)
+    faulty.start()
+    wait_for(lambda: '"anna.mp4" is incomplete and has stopped growing' in str(reasons(faulty)), "said")
+    done = faulty.finished("j")
+    assert results(done) == ["anna.mp4"]
+    assert '"zoe.mp4" is incomplete' in next(done.glob("!Why*")).read_text("utf-8-sig")
+    assert {".zoe.mp4.CzpYz0", ".anna.mp4.AbCdE1"} <= set(originals(done))
+    faulty.check()
+
+
+def test_a_touched_original_changes_nothing(faulty, hold):
+    faulty.healthy("j")
+    folder, go_on = hold("rendered")
+    for path in folder.glob("*.m*"):
+        os.utime(path, (1e9, 1e9))
+    go_on()
+    faulty.finished("j")
+    assert rendered(faulty) == 1
+    faulty.check()
+
+
+def change(path, same_size):
+    """Change a media file's content so that it stays whole."""
+    data = path.read_bytes()
+    new = data.replace(b"Lavf", b"Lavx") if same_size else data + b"\0\0\0\x08free"
+    assert new != data
+    path.write_bytes(new)
+    return new
+
+
+@pytest.mark.parametrize(("name", "same_size"), [("anna.mp4", True), ("voice.m4a", False)])
+def test_what_changed_after_it_was_read_is_rendered_again(faulty, media, hold, name, same_size):
+    faulty.drop("j", voice__m4a=media.voice, anna__mp4=media.face, ben__mp4=media.face)
+    folder, go_on = hold("rendered")
+    new = change(folder / name, same_size)
+    faulty.ledger.note(folder)
+    go_on()
+    done = faulty.finished("j")
+    assert (done / ORIGINALS / name).read_bytes() == new
+    assert results(done) == ["anna.mp4", "ben.mp4"]
+    assert originals(done) == ["anna.mp4", "ben.mp4", "voice.m4a"]
+    faulty.check()
+
+
+def test_a_voice_of_which_a_third_was_there_is_rendered_whole(faulty, media, tmp_path, hold):
+    """No end can be seen on an MP3: it was still, so it was claimed."""
+    whole = tmp_path / "voice.mp3"
+    ffmpeg("-i", media.long_voice, "-t", "3", whole)
+    folder = faulty.drop("j", anna__mp4=media.face)
+    (folder / "voice.mp3").write_bytes(whole.read_bytes()[: whole.stat().st_size // 3])
+    folder, go_on = hold("daemon-render")
+    (folder / "voice.mp3").write_bytes(whole.read_bytes())
+    faulty.ledger.note(folder)
+    go_on()
+    done = faulty.finished("j")
+    assert frame_count(done / "anna.mp4") in range(75, 78)
+    assert rendered(faulty) == 1, "noticed before the first render ended"
+    faulty.check()
+
+
+def test_what_never_stops_changing_fails_with_that_reason(faulty, media):
+    faulty.drop("j", voice__m4a=media.voice, anna__mp4=media.face, ben__mp4=media.face)
+    faulty.start()
+    claimed = faulty.share / "processing" / "j"
+
+    def keep_changing():
+        if (claimed / ".heygemd" / "anna.mp4").exists() and (claimed / "anna.mp4").exists():
+            change(claimed / "anna.mp4", same_size=False)
+        return faulty.place_of("j") == ["done"]
+
+    wait_for(keep_changing, "its end")
+    done = faulty.finished("j")
+    faulty.ledger.note(done)
+    assert results(done) == ["ben.mp4"]
+    assert '"anna.mp4" was changed' in next(done.glob("!Why*")).read_text("utf-8-sig")
+    assert faulty.log().count("starting anew") == 3
+    faulty.check()
+
+
+def test_a_new_video_in_the_claimed_folder_is_made_too(faulty, media, hold):
+    faulty.drop("j", voice__m4a=media.voice, anna__mov=media.face)
+    folder, go_on = hold("rendered")
+    (folder / "anna.mp4").write_bytes(media.face.read_bytes())  # also the name of the first one's result
+    (folder / "zoe.mp4").write_bytes(media.face.read_bytes())
+    faulty.ledger.note(folder)
+    go_on()
+    done = faulty.finished("j")
+    assert originals(done) == ["anna.mov", "anna.mp4", "voice.m4a", "zoe.mp4"]
+    assert len(results(done)) == 3
+    faulty.check()
+
+
+def test_a_new_file_of_another_kind_is_kept_and_told(faulty, hold):
+    faulty.healthy("j")
+    folder, go_on = hold("rendered")
+    (folder / "subtitles.srt").write_text("1")
+    faulty.ledger.note(folder)
+    go_on()
+    done = faulty.finished("j")
+    assert originals(done) == ["anna.mp4", "subtitles.srt", "voice.m4a"]
+    assert "subtitles.srt" in (done / "report.html").read_text()
+    assert rendered(faulty) == 1
+    faulty.check()
+
+
+def test_a_removed_voice_is_asked_for_and_nothing_is_delivered_without_it(faulty, media, hold):
+    faulty.healthy("j")
+    folder, go_on = hold("rendered")
+    (folder / "voice.m4a").unlink()
+    faulty.ledger.note(folder)
+    go_on()
+    wait_for(lambda: "The voice recording is missing" in str(reasons(faulty)), "asked for")
+    (faulty.share / "inbox" / "j" / "voice.m4a").write_bytes(media.voice.read_bytes())
+    faulty.ledger.note(faulty.share / "inbox" / "j")
+    assert originals(faulty.finished("j")) == ["anna.mp4", "voice.m4a"]
+    faulty.check()
+
+
+@pytest.mark.parametrize("name", ["ben.mp4", "voice.m4a"])
+def test_a_file_dropped_again_after_the_claim_joins_the_job(faulty, media, hold, name):
+    faulty.healthy("j")
+    _folder, go_on = hold("rendered")
+    source = media.voice if name == "voice.m4a" else media.face
+    late = faulty.drop("j", **{name.replace(".", "__"): source})
+    if name != "ben.mp4":
+        (late / name).write_bytes(source.read_bytes().replace(b"Lavf", b"Lavx"))
+    content = (late / name).read_bytes()
+    go_on()
+    wait_for(lambda: 'Belongs to the job "j"' in str(reasons(faulty)) or len(faulty.place_of("j")) == 1, "said")
+    done = faulty.finished("j")
+    assert content in [p.read_bytes() for p in (done / ORIGINALS).iterdir()]
+    assert results(done) == (["anna.mp4", "ben.mp4"] if name == "ben.mp4" else ["anna.mp4"])
+    assert not (faulty.share / "inbox" / "j").exists()
+    faulty.ledger.note(done)
+    faulty.check()
+
+
+def test_a_whole_job_of_the_same_name_is_a_job_of_its_own(faulty, hold):
+    faulty.healthy("j")
+    _folder, go_on = hold("rendered")
+    faulty.healthy("j")
+    go_on()
+    wait_for(lambda: len(list((faulty.share / "done").iterdir())) == 2, "both")
+    faulty.ledger.forget("j")
+    faulty.check()
