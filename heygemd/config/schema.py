@@ -129,6 +129,7 @@ class Attempts(Section):
     max_attempts: Count = 3
     retry_backoff_s: tuple[NonNegative, ...] = (30, 300)
     daemon_crash_limit: Count = 2
+    blocked_fail_after_h: Positive = 24
     stall_s: Positive = 600
     deadline_base_s: Positive = 1800
     deadline_per_audio_s: Positive = 60

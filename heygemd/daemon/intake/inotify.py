@@ -18,11 +18,14 @@ from watchdog.events import FileClosedEvent, FileModifiedEvent, FileSystemEvent,
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
+from ...errors import HeygemdError
 from .filename_rules import is_a
 
 logging.getLogger("watchdog").setLevel(logging.CRITICAL)
 """It warns of late events after a stop, and of lost ones, which scans make up for."""
 
+RETRY_S = 600.0
+"""After how long file events are tried again where the system refused them."""
 FORGET_S = 120.0
 """A writer without events for this long no longer counts: its close event may have been lost in an overflow."""
 
@@ -36,19 +39,31 @@ class Watch(FileSystemEventHandler):
         self._writing: dict[str, float] = {}
         self._lock = threading.Lock()
         self._observer: BaseObserver | None = None
+        self._retry_at = 0.0
+        self.problem: HeygemdError | None = None
+        """Why there are no file events, if they could not be had."""
 
     def start(self, root: Path) -> None:
-        """Start watching. Where inotify is not available (limits, some file systems), scans alone are used."""
-        observer = Observer()
+        """Start watching unless that failed lately.
+
+        Where inotify is not available (limits, some file systems), scans alone are used.
+        """
+        if time.monotonic() < self._retry_at:
+            return
+        observer = None
         try:
+            observer = Observer()
             observer.schedule(self, str(root), recursive=True)
             observer.start()
         except OSError as error:
-            logger.warning(
-                "no file events ({}); using scans alone. `heygemd doctor` shows how to raise the limit", error
-            )
+            if observer is not None:
+                observer.stop()  # it leaves the thread and the descriptors of a failed start behind
+            self._retry_at = time.monotonic() + RETRY_S
+            if self.problem is None:
+                logger.warning("no file events ({}); using scans alone. `heygemd doctor` shows the limits", error)
+            self.problem = HeygemdError("no_file_events", reason=os.strerror(error.errno or 0))
             return
-        self._observer = observer
+        self._observer, self.problem = observer, None
 
     def stop(self) -> None:
         """Stop watching; can be called twice."""
