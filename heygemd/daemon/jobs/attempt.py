@@ -98,7 +98,7 @@ class Attempt:
         )
         info = await asyncio.to_thread(probe.probe, self._voice, self.config.limits)
         self.video.result = await renderer.render(request, info.duration_s or 0, report)
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(FileNotFoundError, LocalDiskError):  # only the report shows it
             atomic.rename(output.with_suffix(".json"), self._preview)
         atomic.rename(output, self.rendered)
         self.video.state = "rendered"

@@ -13,7 +13,7 @@ from pathlib import Path
 from loguru import logger
 from pydantic import ValidationError
 
-from ...errors import NotReady, printable
+from ...errors import HeygemdError, describe, printable
 from ...job import Job, Video
 from ...protocol import Preview
 from ...storage import atomic, share_fs
@@ -33,25 +33,27 @@ def file_names(videos: Iterable[Video]) -> set[str]:
 
 def save(local: Path, hidden: Path, video: Video, group: int | None) -> None:
     """Copy a preview that the renderer wrote to `local` into the hidden folder; without it the report shows less."""
-    if not local.exists():
-        return
-    with atomic.on_local_disk(local):
+    try:
         data = atomic.read(local)
-    preview = _parse(data, video.output)
-    if preview is not None:
-        share_fs.write(hidden / _name(video), data, group, durable=False)
-        thumbnail = base64.b64decode(preview.thumbnail)
-        share_fs.write(hidden / thumbnail_name(video), thumbnail, group, durable=False)
+        preview = _parse(data, video.output)
+        if preview is not None:
+            share_fs.write(hidden / _name(video), data, group, durable=False)
+            thumbnail = base64.b64decode(preview.thumbnail)
+            share_fs.write(hidden / thumbnail_name(video), thumbnail, group, durable=False)
+    except FileNotFoundError:
+        return
+    except (HeygemdError, OSError, ValueError) as error:
+        logger.warning("without a preview of {}: {}", printable(video.output), describe(error))
 
 
 def load(folder: Path, job: Job) -> dict[str, Preview]:
     """Return the previews of a job's finished videos by output name; some may be missing."""
     found: dict[str, Preview] = {}
-    if not share_fs.is_folder(folder / share_fs.HIDDEN):  # users can put a link in its place
-        return found
     for video in job.videos:
         if video.state == "done":
-            with contextlib.suppress(FileNotFoundError, NotReady):
+            with contextlib.suppress(HeygemdError, OSError):
+                if not share_fs.is_folder(folder / share_fs.HIDDEN):  # users can put a link in its place
+                    return found
                 preview = _parse(share_fs.read(folder / share_fs.HIDDEN / _name(video), LIMIT_BYTES), video.output)
                 if preview is not None:
                     found[video.output] = preview

@@ -27,7 +27,7 @@ def make(job: Job, config: Config, log_file: Path, previews: Mapping[str, Previe
     languages = (job.settings.language,) if job.settings.language else config.pages.languages
     try:
         log = log_file.read_bytes()[-LOG_BYTES:]
-    except FileNotFoundError:
+    except OSError:  # the report is worth more than the log
         log = b""
     why = catalog.text_file(_reasons(job, languages)) if _went_wrong(job) else None
     return ReportFiles(report=_report(job, config, languages, previews), log=log, why=why)
