@@ -26,6 +26,7 @@ faults: export HEYGEMD_FUZZ_FILES ?= 500
 faults: export HEYGEMD_FUZZ_S ?= 60
 faults: export HEYGEMD_CRASH_STRIDE ?= 1
 faults: export HEYGEMD_QUEUED ?= 1000
+faults: export HEYGEMD_STALL_STRIDE ?= 4
 faults: $(READY)
 	$(PY) -m pytest -n 2 --dist worksteal -m fault $(PYTEST)
 

@@ -26,11 +26,12 @@ MEANINGS = {
     Exit.OK: "success",
     Exit.PROBLEM: (
         "doctor, models verify: a problem was found; sync: out of sync, or it\n"
-        "cannot be measured; status: no daemon has run with this configuration;\n"
-        "notify: something was not sent; any command: a bug"
+        "cannot be measured; status: no daemon has run with this configuration,\n"
+        "or it was killed or hangs; notify: something was not sent;\n"
+        "any command: a bug"
     ),
     Exit.USAGE: "wrong usage",
-    Exit.SOME_FAILED: "once, demo: some videos failed",
+    Exit.SOME_FAILED: "once, demo: some videos failed; once: something was left",
     Exit.INPUT: "an input file or name cannot be used",
     Exit.ENGINE: "rendering failed",
     Exit.UNAVAILABLE: "the share, a disk, the GPU or a program is not available",

@@ -114,6 +114,10 @@ class Job(Record):
     added: list[Name] = []
     """Other files that came during processing, which move along too."""
     problem: Problem | None = None
+    back_offs: int = 0
+    """How often it was left alone for a while because of a fault of its own."""
+    abandoned: bool = False
+    """Its folder cannot be moved: the job ends and the folder stays in processing/."""
     started: float = 0
     finished: float = 0
 

@@ -38,6 +38,7 @@ LAYERS = {
     "daemon.gpus": "errors",
     "daemon.queue_state": "job",
     "daemon.job_store": "job logging_setup storage",
+    "daemon.daemon_lock": "storage",
     "daemon.intake": "daemon.queue_state daemon.job_store media weights",
     "daemon.pages": "i18n",
     "daemon.publish": "daemon.intake daemon.pages",
@@ -45,7 +46,7 @@ LAYERS = {
     "daemon.status": "daemon.gpus daemon.publish",
     "daemon.jobs": "daemon.executors daemon.publish",
     "daemon.admin": "daemon.jobs daemon.status",
-    "daemon.service": "daemon.jobs daemon.status",
+    "daemon.service": "daemon.jobs daemon.status daemon.daemon_lock",
     "daemon": "",
     "ray_backend": "renderer_process",
     # The renderer.
@@ -74,7 +75,7 @@ LAYERS = {
     "doctor": "setup daemon.status media weights",
     "terminal": "daemon.status",
     "demo": "terminal daemon.service media",
-    "cli": "demo doctor setup terminal daemon.admin daemon.service renderer_process",
+    "cli": "demo doctor setup terminal daemon.admin daemon.service daemon.daemon_lock renderer_process",
     "__main__": "cli",
     "__init__": "",
 }
@@ -254,7 +255,7 @@ FILE_FUNCTIONS = {
 }  # fmt: skip
 """Methods of `pathlib.Path` and functions by which files are read or changed."""
 LOCAL_ONLY = {
-    "daemon.admin", "daemon.gpus", "daemon.job_store", "daemon.service", "daemon.jobs.attempt",
+    "daemon.admin", "daemon.daemon_lock", "daemon.gpus", "daemon.job_store", "daemon.service", "daemon.jobs.attempt",
     "daemon.jobs.changed_folders",
     "daemon.jobs.recovery", "daemon.pages.html_page", "daemon.publish.preview_store", "daemon.publish.report",
     "daemon.jobs.publishing", "daemon.status.notifications",

@@ -21,6 +21,8 @@ app = typer.Typer(rich_markup_mode=None)
 JobName = Annotated[str, typer.Argument(help="The name of the job folder.")]
 REFRESH_S = 1.0
 FOLLOW_S = 0.5
+SILENT_S = 30.0
+"""The daemon reports every second; after this long without a report it no longer works."""
 NO_DAEMON = "No daemon has run with this configuration, or its state folder cannot be read."
 
 
@@ -32,14 +34,13 @@ def status(
 ) -> None:
     """Show what the daemon is doing.
 
-    Exit status 1: no daemon has run with this configuration. A paused or stopped daemon gives 0; its state is part of
-    the output.
+    Exit status 1: no daemon has run with this configuration, it ended without stopping, or it no longer reports. A
+    paused or stopped daemon gives 0; its state is part of the output.
     """
-    from ..daemon.status import status_file
     from . import tables
 
     settings = load(config)
-    snapshot = status_file.read(settings)
+    snapshot, alive = _snapshot(settings)
     if snapshot is None:
         typer.echo(NO_DAEMON, err=True)
         raise typer.Exit(Exit.PROBLEM)
@@ -49,15 +50,30 @@ def status(
         tables.watch(_snapshots(settings, snapshot))
     else:
         tables.print_status(snapshot)
+    raise typer.Exit(Exit.OK if alive else Exit.PROBLEM)
+
+
+def _snapshot(settings: Config) -> tuple[Snapshot | None, bool]:
+    """Return what the daemon last reported, and whether that is how it is: it may have been killed, or hang."""
+    from ..daemon import daemon_lock
+    from ..daemon.status import status_file
+
+    snapshot = status_file.read(settings)
+    if snapshot is None or snapshot.state == "stopped":
+        return snapshot, True
+    silent_s = status_file.age_s(settings)
+    if daemon_lock.is_held(settings.paths.state) is False:
+        return status_file.outdated(settings, snapshot, "service_ended", {}), False
+    if silent_s > SILENT_S:
+        return status_file.outdated(settings, snapshot, "service_silent", {"seconds": round(silent_s)}), False
+    return snapshot, True
 
 
 def _snapshots(settings: Config, snapshot: Snapshot) -> Iterator[Snapshot]:
-    from ..daemon.status import status_file
-
     while True:
         yield snapshot
         time.sleep(REFRESH_S)
-        snapshot = status_file.read(settings) or snapshot
+        snapshot = _snapshot(settings)[0] or snapshot
 
 
 @app.command(rich_help_panel=DAEMON)

@@ -25,6 +25,7 @@ from .panels import ADMINISTRATION, DAEMON, ONE_VIDEO, PanelGroup
 
 if TYPE_CHECKING:
     from ..config.schema import Config
+    from ..daemon.status.snapshot import Snapshot
     from ..protocol import Event, Result
 
 app = typer.Typer(
@@ -53,8 +54,9 @@ def main() -> NoReturn:
         sys.exit(exit_codes.of(error))
     except KeyboardInterrupt:
         sys.exit(Exit.INTERRUPTED)
-    except PermissionError as error:
-        print(f"{error.filename}: {error.strerror}. `heygemd doctor` shows how to fix it.", file=sys.stderr)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"{where}{error.strerror or error}. `heygemd doctor` shows how to fix it.", file=sys.stderr)
         sys.exit(Exit.UNAVAILABLE)
     except Exception as error:
         if os.environ.get("HEYGEMD_DEBUG"):
@@ -90,7 +92,10 @@ def run(config: ConfigFile = None) -> None:
 
 @app.command(rich_help_panel=DAEMON)
 def once(config: ConfigFile = None) -> None:
-    """Process the inbox with progress bars, then exit."""
+    """Process the inbox with progress bars, then exit and say what was left and why.
+
+    Exit status 3: some videos failed, or something was left in the inbox.
+    """
     settings = load(config)
     from .. import terminal
     from ..daemon import service
@@ -98,8 +103,16 @@ def once(config: ConfigFile = None) -> None:
     from . import tables
 
     requirements.require(settings.render, settings.paths.models)  # a daemon would wait until they are met
+    last: list[Snapshot] = []
+
+    def observe(snapshot: Snapshot) -> None:
+        last[:] = [snapshot]
+        tables.update_bars(bars, snapshot)
+
     with terminal.Bars() as bars:
-        status = service.run(settings, config, once=True, observe=functools.partial(tables.update_bars, bars))
+        status = service.run(settings, config, once=True, observe=observe)
+    for line in tables.left_lines(last[0]) if last else ():
+        typer.echo(line)
     raise typer.Exit(status)
 
 

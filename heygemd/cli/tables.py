@@ -117,6 +117,16 @@ def update_bars(bars: terminal.Bars, snapshot: Snapshot) -> None:
             bars.update(job.name, video.name, video.state, video.percent, _note(video))
 
 
+def left_lines(snapshot: Snapshot) -> list[str]:
+    """Return a line for each folder that was left, with the reason, and why the daemon stopped if it had to."""
+    why = terminal.translated(snapshot.detail)
+    left = [*snapshot.working, *snapshot.queue, *snapshot.waiting]
+    return [
+        *([why] if why else []),
+        *(f"left: {job.name} ({job.folder}): {terminal.translated(job.text) or why or job.state}" for job in left),
+    ]
+
+
 def _note(video: VideoView) -> str:
     """Return the text behind a video: phase, rate and remaining time while it runs, else why it failed."""
     if video.state != "running":

@@ -30,9 +30,10 @@ def retry(config: Config, name: str) -> Path:
 
 
 def cancel(config: Config, name: str) -> None:
-    """Cancel a job: the daemon stops it within seconds and moves the folder to failed/. Raises InputError."""
-    for place in ("processing", "inbox"):
-        folder = config.paths.share / place / name
+    """Cancel a job by its name or id: the daemon stops it within seconds and moves it to failed/. Raises InputError."""
+    claimed = [job.folder for job in peek(config.paths.state) if job.phase != "finished" and name in (job.name, job.id)]
+    for place in (*(f"processing/{folder}" for folder in claimed), f"processing/{name}", f"inbox/{name}"):
+        folder = config.paths.share / place
         if share_fs.exists(folder):
             share_fs.write(folder / "CANCEL", b"", durable=False)
             return

@@ -11,12 +11,12 @@ from pathlib import Path
 from loguru import logger
 
 from .. import logging_setup
-from ..errors import printable
+from ..errors import LocalDiskError, describe, printable
 from ..job import SCHEMA, Job
 from ..storage import atomic
 
 KEEP_FINISHED = 500
-UNREADABLE = (ValueError, KeyError, TypeError, RecursionError, atomic.NotPrivate)
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)
 
 
 class Store:
@@ -27,7 +27,8 @@ class Store:
         self.folder = state / "jobs"
         atomic.make_folder(self.folder)
         for half in self.folder.glob(f".*{atomic.PART}"):  # left by a crash
-            half.unlink()
+            with contextlib.suppress(OSError):
+                half.unlink()
         self._log_sinks: dict[str, int] = {}
 
     def save(self, job: Job) -> None:
@@ -46,7 +47,8 @@ class Store:
                 yield _record(path)
             except UNREADABLE as error:
                 aside = path.with_name(f"{path.name}.corrupt-{int(time.time())}")
-                atomic.rename(path, aside)
+                with contextlib.suppress(OSError, LocalDiskError):  # one record must not keep the daemon from starting
+                    atomic.rename(path, aside)
                 logger.error(
                     "job record {} is unreadable ({}); set aside as {}", path.name, printable(str(error)), aside
                 )
@@ -62,20 +64,18 @@ class Store:
         return self.folder / f"{job.id}.log"
 
     def open_log(self, job: Job) -> None:
-        """Write this job's log lines to its own file, too. Raises LocalDiskError."""
-        if job.id not in self._log_sinks:
-            path = self.log_file(job)
-            with atomic.on_local_disk(path):
-                self._log_sinks[job.id] = logging_setup.job_sink(path, job.id)
+        """Write this job's log lines to its own file, too; a job goes on without one."""
+        if job.id in self._log_sinks:
+            return
+        try:
+            self._log_sinks[job.id] = logging_setup.job_sink(self.log_file(job), job.id)
+        except LocalDiskError as error:
+            logger.bind(job=job.name).warning("without a log of its own: {}", describe(error))
 
     def close_log(self, job: Job) -> None:
         """Stop writing the job's own log."""
         if (sink := self._log_sinks.pop(job.id, None)) is not None:
             logger.remove(sink)
-
-    def logs_were_reset(self) -> None:
-        """Note that logging was set up anew, which closed all job logs."""
-        self._log_sinks.clear()
 
     def prune(self, jobs: list[Job]) -> list[Job]:
         """Forget the oldest finished records beyond KEEP_FINISHED; return the rest."""
@@ -91,7 +91,7 @@ def peek(state: Path) -> list[Job]:
     """Return the readable records of a store that a daemon may be using; changes nothing. Raises OSError."""
     found = []
     for path in sorted((state / "jobs").glob("*.json")):
-        with contextlib.suppress(FileNotFoundError, *UNREADABLE):
+        with contextlib.suppress(*UNREADABLE):
             found.append(_record(path))
     return found
 

@@ -86,6 +86,8 @@ class QueueState:
     paused_by           what keeps the daemon from starting anything: a full disk, a missing GPU
     paused_until        monotonic; the fault is tested again after that
     backing_off         jobs left alone for a while, by id
+    successes           how much work of any job has succeeded so far
+    suspects            jobs that met a fault of the share or a disk, by id, with `successes` at that time
     """
 
     pending: dict[str, PendingFolder] = field(default_factory=dict)
@@ -101,6 +103,8 @@ class QueueState:
     paused_by: InfrastructureError | None = None
     paused_until: float = 0.0
     backing_off: dict[str, BackOff] = field(default_factory=dict)
+    successes: int = 0
+    suspects: dict[str, int] = field(default_factory=dict)
 
     def order_key(self, job: Job) -> OrderKey:
         """Return what jobs are sorted by, lowest first: priority, then arrival.
@@ -121,11 +125,37 @@ class QueueState:
         """Return the active jobs in the order in which they are worked on."""
         return sorted(self.active, key=self.order_key)
 
-    def awake(self) -> list[Job]:
-        """Return the active jobs in their order, without those that are backing off."""
-        now = time.monotonic()
-        asleep = {job_id for job_id, back_off in self.backing_off.items() if back_off.until > now}
-        return [job for job in self.ordered() if job.id not in asleep]
+    def awake(self) -> tuple[list[Job], list[Job]]:
+        """Return the active jobs that are not backing off, each list in its order.
+
+        The second holds those that met a fault of the share or a disk and nothing has succeeded since: whether the
+        fault is theirs shows when the others go first.
+        """
+        awake = [job for job in self.ordered() if not self.asleep(job)]
+        doubtful = [job for job in awake if self.suspected(job)]
+        return [job for job in awake if job not in doubtful], doubtful
+
+    def asleep(self, job: Job) -> bool:
+        """Return whether a job is left alone now."""
+        back_off = self.backing_off.get(job.id)
+        return back_off is not None and back_off.until > time.monotonic()
+
+    def worked(self, job: Job) -> None:
+        """Note that something of this job succeeded."""
+        self.successes += 1
+        self.suspects.pop(job.id, None)
+
+    def suspect(self, job: Job) -> None:
+        """Note that this job met a fault of the share or a disk."""
+        self.suspects[job.id] = self.successes
+
+    def suspected(self, job: Job) -> bool:
+        """Return whether this job met such a fault and nothing has succeeded since."""
+        return self.suspects.get(job.id) == self.successes
+
+    def others_worked_since_suspected(self, job: Job) -> bool:
+        """Return whether other work succeeded after this job last met a fault."""
+        return self.successes > self.suspects.get(job.id, self.successes)
 
     def ready(self) -> list[PendingFolder]:
         """Return the folders that can be claimed: those without rendering first, then by priority and arrival."""

@@ -290,6 +290,13 @@ def close_to_others(folder: Path) -> bool:
     return True
 
 
+def check_writable(folder: Path) -> None:
+    """Make a local folder if absent, and a file in it for a moment. Raises LocalDiskError."""
+    make_folder(folder)
+    with on_local_disk(folder):
+        AtomicFile(folder / "writable", durable=False, unique=True).discard()
+
+
 def rename(source: Path, target: Path) -> None:
     """Move a file within a local disk, replacing what was there. Raises LocalDiskError, FileNotFoundError."""
     try:

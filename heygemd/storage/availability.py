@@ -15,6 +15,7 @@ from . import mounts, share_fs
 from .io_thread import ShareThread
 from .share_layout import FOLDERS, MARKER
 
+FOLDER_MISSING = "share_folder_missing"
 REMIND_S = 3600
 RETRY_S, RETRY_MAX_S = 5.0, 60.0
 """How long to wait before looking at a failed share again: doubled each time it is still away."""
@@ -39,6 +40,11 @@ class ShareAvailability:
     def group(self) -> int | None:
         """The inbox's group, which everything written to the share is given to; None while unknown."""
         return self.mount.group if self.mount else None
+
+    @property
+    def reachable(self) -> bool:
+        """Whether the share itself is there: a folder may be missing in it, which its page can say."""
+        return self.problem is None or self.problem.code == FOLDER_MISSING
 
     async def check(self) -> bool:
         """Look at the share (with a growing pause after a failure); return whether it may be used now."""
@@ -85,6 +91,8 @@ def _inspect(root: Path) -> mounts.Mount:
     found = mounts.mount(root)
     share_fs.read(root / MARKER)
     for folder in FOLDERS:
+        if not share_fs.is_folder(root / folder):
+            raise ShareError(FOLDER_MISSING, name=folder)
         if mounts.mount(root / folder).read_only:
             reason = os.strerror(errno.EROFS)
             raise ShareError("share_unavailable", path=str(root / folder), reason=reason)

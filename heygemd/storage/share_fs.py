@@ -281,7 +281,7 @@ def size_and_mtime(seen: os.stat_result, path: Path) -> tuple[int, int]:
 
 @on_share
 def exists(path: Path) -> bool:
-    """Return whether something has that name; does not follow a link."""
+    """Return whether something has that name; does not follow a link. A fault of the share is not an absence."""
     return _exists(path)
 
 

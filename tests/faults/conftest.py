@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.faults.invariants import LedgerSite
+from tests.e2e.harness import wait_for
+from tests.faults.invariants import LedgerSite, nobody_waits
 
 NEXT = "the next healthy job"
 
@@ -63,6 +64,7 @@ class Faulty(LedgerSite):
         """Assert that the next healthy job is rendered (I4) and that all other invariants hold."""
         self.healthy(NEXT)
         self.finished(NEXT)
+        wait_for(lambda: nobody_waits(self), f"I8: jobs wait: {self.status()}", 30)
         self.ledger.check(**bounds)
 
     # --- a share on a mount in the daemon's own namespace, which can disappear -------------------------------------

@@ -1,4 +1,4 @@
-"""The invariants that hold after every fault (I1 to I7), checked on the share and the job records."""
+"""The invariants that hold after every fault (I1 to I8), checked on the share, the job records and the status."""
 
 from __future__ import annotations
 
@@ -101,6 +101,13 @@ def assert_matches_originals(folder: Path, job: dict[str, Any]) -> None:
 
 def record_digest(path: Path) -> str:
     return atomic.digest(atomic.blocks_of(path))
+
+
+def nobody_waits(site: Site) -> bool:
+    """Return whether no job waits for another's fault (I8): nothing is paused, and what rests says why."""
+    status = site.status()
+    resting = (*status["queue"], *status["waiting"])
+    return status["state"] in ("idle", "working", "stopped") and all(job["text"] for job in resting)
 
 
 class LedgerSite(Site):

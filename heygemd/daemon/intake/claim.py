@@ -7,7 +7,7 @@ from pathlib import Path
 
 from loguru import logger
 
-from ...errors import NotReady, describe
+from ...errors import HeygemdError, InfrastructureError, NotReady, describe
 from ...fault_points import point
 from ...job import Job
 from ...storage import share_fs, transfer
@@ -40,12 +40,25 @@ class Claimer:
         if self.state.inbox_paused or now < self.state.claims_wait_until:
             return False
         ready = [(folder, folder.job) for folder in self.state.ready() if folder.claim_after <= now and folder.job]
-        for folder, job in sorted(ready, key=lambda item: (not item[1].settled, order_key(item[1]))):
-            if (job.settled or not settled) and (before is None or order_key(job) < before):
-                return await self._claim(folder, job)
+        for folder, job in sorted(ready, key=lambda i: (self.state.suspected(i[1]), not i[1].settled, order_key(i[1]))):
+            wanted = (job.settled or not settled) and (before is None or order_key(job) < before)
+            if wanted and await self._claim(folder, job):
+                return True
         return False
 
     async def _claim(self, folder: PendingFolder, job: Job) -> bool:
+        """Return whether the folder is claimed, or gone. Raises InfrastructureError that may concern others, too."""
+        try:
+            return await self._move(folder, job)
+        except InfrastructureError as error:
+            of_this_folder = self.state.others_worked_since_suspected(job)
+            self.state.suspect(job)
+            _back_off(folder, error)
+            if not of_this_folder:
+                raise
+            return False
+
+    async def _move(self, folder: PendingFolder, job: Job) -> bool:
         thread, root = self.share.thread, self.share.root
         taken = {filename_rules.fold(n) for n in await thread.call(share_fs.names, root / "processing")}
         job.folder = filename_rules.free_name(job.name, taken, job.id)
@@ -68,6 +81,7 @@ class Claimer:
     def _claimed(self, job: Job) -> None:
         job.phase = "claimed"
         self.store.save(job)
+        self.state.successes += 1
         self.state.pending.pop(job.name, None)
         self.store.open_log(job)
         say = logger.bind(job=job.name, id=job.id)
@@ -108,7 +122,7 @@ def still_changing(error: BaseException | None) -> bool:
     return isinstance(error, NotReady) and error.code in STILL_CHANGING
 
 
-def _back_off(folder: PendingFolder, error: NotReady | OSError) -> None:
+def _back_off(folder: PendingFolder, error: HeygemdError | OSError) -> None:
     """Try a folder that is open elsewhere or may not be moved again later; it never fails for that."""
     delay_s = BACKOFF_S[min(folder.claim_failures, len(BACKOFF_S) - 1)]
     folder.claim_failures += 1

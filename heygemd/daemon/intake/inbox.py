@@ -38,6 +38,8 @@ CLAIMS_WAIT_S = 10.0
 CONTROL_FILE_BYTES = 64 << 10
 """How much of job.toml and presenters.txt is read at most."""
 INCOMPLETE = ("needs_audio", "needs_video")
+FINAL = ("needs_", "too_many_", "copy_stopped", "held", "folder_", "no_permission", "unexpected_error")
+"""What a folder waits for that only a user can change, as beginnings of message codes."""
 PROBES = 2
 """How often ffprobe may be run on a file: once more when the duration is missing."""
 
@@ -118,6 +120,16 @@ class Inbox:
         ):
             folder.classified_at = now
             await self._classify(folder, now)
+
+    def waits_for_user(self, pending: PendingFolder) -> bool:
+        """Return whether a folder has not changed for so long that only a user can bring it further."""
+        folder = self._watched.get(pending.name)
+        if folder is None or folder.pending is not pending or (pending.job is not None and not pending.claim_failures):
+            return False
+        if pending.reason is not None and pending.reason.code.startswith(FINAL):
+            return True
+        needed_s = self._settle_s() + max(RECLASSIFY_S, self.config.inbox.settle_zero_tail_s)
+        return folder.unchanged_s(time.monotonic()) > needed_s
 
     def _settle_s(self) -> float:
         return settle_s(self.config.inbox, self.share.mount)

@@ -9,8 +9,9 @@ import time
 from loguru import logger
 
 from ...config.schema import Config
-from ...errors import describe
+from ...errors import LocalDiskError, describe
 from ...job import Job, Problem, Video
+from ...storage import share_fs
 from ...storage.availability import ShareAvailability
 from ..intake.classify import result_settings
 from ..intake.folder_changes import FolderChanged
@@ -41,12 +42,18 @@ class Publisher:
     async def publish(self, job: Job) -> None:
         """Move a settled job's folder to done/ or failed/. Repeatable after a crash at any point."""
         self.store.open_log(job)
+        if job.abandoned:
+            job.destination = ""
+            self._finish(job)
+            return
         if job.phase == "claimed" and not (await self.changes.unchanged(job) and await self._choose_destination(job)):
             return
         say = logger.bind(job=job.name, id=job.id)
         try:
             await self._move(job)
         except FileNotFoundError as error:
+            if await self.share.thread.call(share_fs.exists, self.share.root / "processing" / job.folder):
+                raise  # something else is missing, such as done/ itself
             say.warning("its folder was removed: {}", describe(error))
             job.problem = Problem(code="removed")
         except FolderChanged:
@@ -82,14 +89,22 @@ class Publisher:
         previews = await self.share.thread.call(preview_store.load, root / "processing" / job.folder, job)
         # A copy, because records belong to the main loop; in a thread, because charts and pages take seconds.
         copy, log_file = job.model_copy(deep=True), self.store.log_file(job)
-        files = await asyncio.to_thread(report.make, copy, self.config, log_file, previews)
+        try:
+            files = await asyncio.to_thread(report.make, copy, self.config, log_file, previews)
+        except Exception as error:  # pictures and charts must not keep a result back
+            logger.bind(job=job.name, id=job.id).opt(exception=error).error("the report has no pictures")
+            files = await asyncio.to_thread(report.make, copy, self.config, log_file, {})
         settings = result_settings(job.settings, render)
         steps = result_folder.publish(root, job, files, settings, render.zip_results, self.share.group)
         await self.share.thread.drain(steps)
 
     def _finish(self, job: Job) -> None:
         job.phase = "finished"
-        self.store.save(job)
+        try:
+            self.store.save(job)
+        except LocalDiskError:
+            if not job.abandoned:
+                raise
         self.state.active.remove(job)
         self.state.finished = self.store.prune([*self.state.finished, job])
         shutil.rmtree(self.config.paths.cache / "jobs" / job.id, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from loguru import logger
 
 from ...config.schema import Config
-from ...errors import NotReady
+from ...errors import NotReady, describe
 from ...job import Job, Problem, Video
 from ...storage import share_fs
 from ...storage.availability import ShareAvailability
@@ -46,7 +47,7 @@ def _count_unclean_end(job: Job, video: Video, limit: int, alone: bool) -> None:
 
 def _remove_scratch(scratch: Path, wanted: set[str]) -> None:
     """Remove the scratch folders of jobs that are no longer active."""
-    if scratch.is_dir():
+    with contextlib.suppress(OSError):  # absent, or not ours: the first attempt reports that
         for folder in scratch.iterdir():
             if folder.name not in wanted:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -92,7 +93,9 @@ class OrphanedFolders:
             back = await thread.drain(move_to_inbox(root, Job.model_construct(name=name, folder=name)))
             say.warning("found in processing/ without a record; put back as inbox/{}", back)
         except (NotReady, OSError) as error:
-            say.warning("found in processing/ without a record, cannot be moved: {}", error)
+            if name not in self._reported:
+                say.warning("found in processing/ without a record, cannot be moved: {}", describe(error))
+                self._reported.add(name)
 
 
 def _ignored(name: str) -> bool:

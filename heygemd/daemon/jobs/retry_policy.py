@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Collection
 
 from loguru import logger
 
@@ -11,6 +12,14 @@ from ...errors import HeygemdError, InfrastructureError, InputError, NotInstalle
 from ...job import Job, Problem, Video
 
 DISK_FULL_LIMIT = 3
+GIVEN_UP = {
+    **dict.fromkeys(("scratch_low", "scratch_full", "disk_full"), "too_big_for_disk"),
+    **dict.fromkeys(("share_low", "share_full"), "too_big_for_share"),
+    **dict.fromkeys(
+        ("tracker_weights_missing", "wav2lip_missing", "command_missing", "plugin_broken"), "engine_not_installed"
+    ),
+}
+"""What a reason to wait is called once the job no longer waits."""
 HELD = ("held_open", "no_permission")
 """The file is open elsewhere or may not be read: that may change, and the file is not at fault."""
 
@@ -40,6 +49,28 @@ def conclude(settings: Attempts, job: Job, video: Video, error: BaseException | 
         _fail(job, video, InputError("file_changed", name=video.source.title, detail=describe(error)))
     else:
         _retry_later(settings, job, video, error)
+
+
+def give_up(job: Job, error: HeygemdError, busy: Collection[Video]) -> None:
+    """Bring a job that cannot go on one step nearer to its end; called again while even that is not possible.
+
+    First the unfinished videos fail, but for those being rendered (`busy`), and what is good is published; then the
+    job fails; then its folder stays where it is.
+    """
+    code = GIVEN_UP.get(error.code, error.code)
+    typed = InputError(code, detail=describe(error), **error.fields)
+    say = logger.bind(job=job.name, id=job.id)
+    job.phase = "claimed"  # neither its claim nor its publication goes on
+    if job.problem is not None:
+        job.abandoned = True
+        say.error("its folder cannot be moved and stays in processing/{}: {}", job.folder, describe(error))
+    elif job.settled:
+        job.problem = Problem(code=code, fields=error.fields, detail=describe(error))
+        say.error("failed: {}", describe(typed))
+    else:
+        for video in job.videos:
+            if video.state in ("waiting", "rendered") and video not in busy:
+                _fail(job, video, typed)
 
 
 def _retry_later(settings: Attempts, job: Job, video: Video, error: BaseException) -> None:

@@ -22,10 +22,9 @@ from ..job_store import Store
 from ..queue_state import QueueState, RunningVideo
 from . import retry_policy
 from .attempt import Attempt
-from .fault_isolation import pause_queue, run_isolated
+from .fault_isolation import SPACE_FAULTS, FaultIsolation
 
 POLL_CANCELLATIONS_S = 2.0
-SPACE_FAULTS = ("scratch_low", "share_low")
 
 
 class Running:
@@ -39,6 +38,7 @@ class Running:
         share: ShareAvailability,
         claimer: Claimer,
         executor: Executor,
+        isolation: FaultIsolation,
     ) -> None:
         """`executor`: where videos are rendered; `claimer`: takes back folders that still change."""
         self.config = config
@@ -47,6 +47,7 @@ class Running:
         self.share = share
         self.claimer = claimer
         self.executor = executor
+        self.isolation = isolation
         self.ended = asyncio.Event()
         self._tasks: dict[RunningVideo, asyncio.Task[None]] = {}
         self._waiting_for_space = False
@@ -85,13 +86,13 @@ class Running:
 
     async def _run(self, run: RunningVideo, attempt: Attempt, others: list[RunningVideo]) -> None:
         try:
-            await run_isolated(self.state, self.share, run.job, self._attempt(run, attempt, others))
+            await self.isolation.run(run.job, self._attempt(run, attempt, others))
         except (InfrastructureError, NotReady, OSError) as error:
             if isinstance(error, InfrastructureError) and error.code in SPACE_FAULTS and len(self.state.running) > 1:
                 run.lacked_space = self._waiting_for_space = True
                 logger.debug("waiting until other videos free disk space: {}", describe(error))
             else:
-                pause_queue(self.state, self.share, error)
+                self.isolation.pause_queue(error)
 
     def _remove(self, run: RunningVideo) -> None:
         del self._tasks[run]

@@ -36,6 +36,8 @@ class SnapshotBuilder:
         self.gpus = gpu_names()
         self.moved_away: frozenset[str] = frozenset()
         """Finished jobs without a folder to link to; see `share_pages.moved_away`."""
+        self.warnings: tuple[HeygemdError, ...] = ()
+        """What fails without stopping any job."""
         self._started: dict[RunningVideo, tuple[float, float]] = {}
 
     def build(self) -> Snapshot:
@@ -82,6 +84,7 @@ class SnapshotBuilder:
             gpus=self.gpus,
             share_free_gib=_gib(mount.free_bytes) if mount else None,
             disk_free_gib=self._disk_free_gib(),
+            warnings=tuple(self._texts(each.code, each.fields) for each in self.warnings),
         )
 
     def _disk_free_gib(self) -> float | None:

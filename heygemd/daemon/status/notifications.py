@@ -9,10 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from loguru import logger
-
 from ...config.schema import Config
-from ...errors import InfrastructureError, LocalDiskError, describe, printable
+from ...errors import InfrastructureError, printable
 from ...job import Job
 from ...storage import atomic
 
@@ -24,7 +22,7 @@ DIGEST_DAY = "digest"
 
 
 class Notifier:
-    """Writes a notification for each event that the configuration asks for; never waits, never fails."""
+    """Writes a notification for each event that the configuration asks for; never waits."""
 
     def __init__(self, config: Config, known: Iterable[Job]) -> None:
         """`known`: jobs that finished before; they are not reported."""
@@ -35,13 +33,14 @@ class Notifier:
         self._pause_reported = False
 
     def update(self, finished: Iterable[Job], paused_by: InfrastructureError | None, now: float) -> None:
-        """Compare the state at `now` (wall clock) with what was reported."""
+        """Compare the state at `now` (wall clock) with what was reported. Raises LocalDiskError; then call it again."""
         if not self.config.notify.urls:
+            self._reported = {job.id for job in finished}  # addresses given later hear of later jobs
             return
         for job in finished:
             if job.id not in self._reported:
-                self._reported.add(job.id)
                 self._report_job(job)
+                self._reported.add(job.id)
         self._report_pause(paused_by, now)
         self._report_digest(finished, now)
 
@@ -67,8 +66,8 @@ class Notifier:
         if self._paused_since is None:
             self._paused_since = now
         if not self._pause_reported and now - self._paused_since >= REPORT_PAUSE_AFTER_S:
-            self._pause_reported = True
             self._put("paused", {"problems": [{"code": paused_by.code, "fields": paused_by.fields}]})
+            self._pause_reported = True
 
     def _report_digest(self, finished: Iterable[Job], now: float) -> None:
         """Write a digest once a day, from the configured hour on; a file remembers the day."""
@@ -78,11 +77,11 @@ class Notifier:
         today = time.strftime("%Y-%m-%d", moment)
         if today in (self._digest_day, _read(self.config.paths.state / DIGEST_DAY)):
             return
-        self._digest_day = today
         recent = [job for job in finished if now - job.finished < DAY_S]
         good = sum(v.state == "done" for job in recent for v in job.videos)
         bad = sum(v.state == "failed" for job in recent for v in job.videos)
         self._put("digest", {"jobs": len(recent), "good": good, "bad": bad})
+        self._digest_day = today
         self._write(self.config.paths.state / DIGEST_DAY, today.encode())
 
     def _put(self, event: str, fields: dict[str, Any]) -> None:
@@ -93,15 +92,12 @@ class Notifier:
         self._write(self.config.paths.outbox / f"{time.time_ns()}-{uuid.uuid4().hex[:6]}.json", data)
 
     def _write(self, path: Path, data: bytes) -> None:
-        try:
-            atomic.make_folder(path.parent)
-            atomic.write(path, data)
-        except LocalDiskError as error:  # must not stop the work that is reported
-            logger.warning("cannot write a notification: {}", describe(error))
+        atomic.make_folder(path.parent)
+        atomic.write(path, data)
 
 
 def _read(path: Path) -> str:
     try:
-        return atomic.read(path).decode()
+        return atomic.read(path).decode(errors="replace")
     except OSError:
         return ""

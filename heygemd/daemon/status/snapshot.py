@@ -70,12 +70,16 @@ class JobView(View):
 
 
 class Health(View):
-    """Version, free space in GiB (None if unknown) and the names of the GPUs."""
+    """Version, free space in GiB (None if unknown), the names of the GPUs.
+
+    warnings   what fails without stopping any job, by language: the log, notifications, metrics, file events
+    """
 
     version: str = __version__
     gpus: tuple[str, ...] = ()
     share_free_gib: float | None = None
     disk_free_gib: float | None = None
+    warnings: tuple[Text, ...] = ()
 
 
 class Snapshot(View):

@@ -19,6 +19,7 @@ from heygemd.daemon.executors.base import Executor
 from heygemd.daemon.intake import claim
 from heygemd.daemon.job_store import Store
 from heygemd.daemon.jobs.changed_folders import ChangedFolders
+from heygemd.daemon.jobs.fault_isolation import FaultIsolation
 from heygemd.daemon.jobs.publishing import Publisher
 from heygemd.daemon.jobs.running import Running
 from heygemd.daemon.jobs.scheduler import Scheduler
@@ -79,10 +80,11 @@ class Queue:
         self.store = Store(root / "state")
         self.state = QueueState()
         claimer = claim.Claimer(self.state, self.store, self.share, "me")
-        self.running = Running(self.config, self.state, self.store, self.share, claimer, self.executor)
+        self.isolation = isolation = FaultIsolation(self.config, self.state, self.store, self.share)
+        self.running = Running(self.config, self.state, self.store, self.share, claimer, self.executor, isolation)
         changes = ChangedFolders(self.config, self.state, self.store, self.share, claimer)
         publisher = Publisher(self.config, self.state, self.store, self.share, changes)
-        self.scheduler = Scheduler(self.config, self.state, self.share, claimer, self.running, publisher)
+        self.scheduler = Scheduler(self.config, self.state, self.share, claimer, self.running, publisher, isolation)
 
     def job(self, name: str, videos: int, arrived: float = 0, size: int = 5) -> Job:
         folder = self.config.paths.share / "processing" / name

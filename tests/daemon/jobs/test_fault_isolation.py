@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from heygemd.daemon.jobs.fault_isolation import pause_queue, run_isolated
 from heygemd.daemon.queue_state import BackOff
 from heygemd.errors import LocalDiskError, NotReady, ShareError
 from heygemd.i18n import catalog
@@ -83,7 +82,7 @@ def test_a_full_scratch_disk_is_reported_as_the_local_disk(run, monkeypatch):
 )
 def test_who_is_at_fault(run, error, share, queue):
     async def scenario(under_test):
-        pause_queue(under_test.state, under_test.share, error)
+        under_test.isolation.pause_queue(error)
         assert (under_test.share.problem and under_test.share.problem.code) == share
         assert (under_test.state.paused_by and under_test.state.paused_by.code) == queue
 
@@ -97,7 +96,7 @@ def test_a_local_file_that_cannot_be_used_holds_up_its_own_job_only(run):
         (queue.config.paths.cache / "jobs" / mine.id).write_text("a file where the job's scratch folder should be")
         queue.job("b", 1)
         await queue.expect_started("b/1")
-        assert queue.state.backing_off[mine.id].reason.code == "disk_unavailable"
+        assert queue.state.backing_off[mine.id].reason.code == "job_file_unusable"
         assert queue.state.paused_by is None and queue.share.problem is None
         assert mine.videos[0].attempts == 0
 
@@ -109,10 +108,10 @@ def test_a_back_off_is_not_ended_early_by_another_videos_success(run):
         job = queue.job("a", 2)
         waits = BackOff(NotReady("held_open", name="a"), time.monotonic() + 60)
         queue.state.backing_off[job.id] = waits
-        await run_isolated(queue.state, queue.share, job, asyncio.sleep(0))
+        await queue.isolation.run(job, asyncio.sleep(0))
         assert queue.state.backing_off[job.id] is waits
         queue.state.backing_off[job.id] = BackOff(waits.reason, time.monotonic() - 1)
-        await run_isolated(queue.state, queue.share, job, asyncio.sleep(0))
+        await queue.isolation.run(job, asyncio.sleep(0))
         assert job.id not in queue.state.backing_off
 
     run(scenario)

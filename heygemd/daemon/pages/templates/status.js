@@ -143,8 +143,8 @@ function health(h) {
     version: h.version,
     updated: dateTime(data.updated),
   };
-  show("health", rows, () => [
-    section(message("health"), element("dl", {}, ...Object.entries(rows).flatMap(([code, value]) => [element("dt", { textContent: message(code) }), element("dd", { textContent: value })]))),
+  show("health", [rows, h.warnings], () => [
+    section(message("health"), ...h.warnings.map((text) => element("p", { className: "warning", textContent: translated(text) })), element("dl", {}, ...Object.entries(rows).flatMap(([code, value]) => [element("dt", { textContent: message(code) }), element("dd", { textContent: value })]))),
   ]);
 }
 
