@@ -101,7 +101,10 @@ class Inbox:
                 unforeseen = None if isinstance(fault, HeygemdError) else fault
                 say = logger.bind(job=pending.name).opt(exception=unforeseen)
                 say.error("cannot classify the folder: {}", describe(fault))
-            pending.wait(NotReady("unexpected_error", name=pending.name))
+            if folder.unchanged_s(now) < self.config.inbox.waiting_fail_after_h * 3600:
+                pending.wait(NotReady("unexpected_error", name=pending.name))
+            elif pending.state != "rejected":
+                self._reject(folder, InputError("unexpected_error", describe(fault), name=pending.name))
 
     async def _advance(self, folder: WatchedFolder, error: NotReady | None, now: float) -> None:
         pending, members = folder.pending, folder.members
