@@ -92,9 +92,9 @@ def run(config: ConfigFile = None) -> None:
 
 @app.command(rich_help_panel=DAEMON)
 def once(config: ConfigFile = None) -> None:
-    """Process the inbox with progress bars, then exit and say what was left and why.
+    """Process the inbox with progress bars, then exit.
 
-    Exit status 3: some videos failed, or something was left in the inbox.
+    Says what was left and why. Exit status 3: some videos failed, or something was left in the inbox.
     """
     settings = load(config)
     from .. import terminal

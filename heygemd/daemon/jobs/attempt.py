@@ -108,7 +108,12 @@ class Attempt:
 
     async def store_result(self) -> None:
         """Copy the rendered video into the job's folder on the share; can be repeated after an outage."""
-        if not self.rendered.exists():
+        try:
+            with atomic.on_local_disk(self.rendered):
+                self.rendered.lstat()
+        except LocalDiskError as error:
+            if not isinstance(error.__cause__, FileNotFoundError):
+                raise  # it is there: rendering again would end here again
             self.video.state = "waiting"
             return
         group = self.share.group

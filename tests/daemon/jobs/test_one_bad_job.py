@@ -81,7 +81,7 @@ def test_what_is_good_is_published_when_the_rest_stays_blocked(run, monkeypatch)
         day = queue.config.attempts.blocked_fail_after_h * fault_isolation.HOUR_S
         job.back_offs = int(day / fault_isolation.PAUSE_S)
         queue.state.backing_off.clear()
-        await queue.until(lambda: queue.executor.started.count("a/2") == 2)
+        await queue.until(lambda: not queue.executor.finishing["a/2"].done())
         queue.executor.finishing["a/2"].set_exception(NotReady("held_open", name="v2.mp4"))
         await queue.until(lambda: queue.state.finished)
         assert [v.state for v in job.videos] == ["done", "failed"]
