@@ -102,7 +102,7 @@ class Misplaced:
 
 def loose_pair(loose: Sequence[Entry]) -> list[Entry]:
     """Return the voice and the videos if the loose media are exactly one voice and at least one video, else nothing."""
-    if any(filename_rules.is_a("temporary", entry.name) for entry in loose):
+    if any(filename_rules.copied_as(entry.name) for entry in loose):
         return []
     media = [entry for entry in loose if entry.kind == "file" and kind_by_name(entry.name)]
     kinds = [kind_by_name(entry.name) for entry in media]
