@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 
@@ -28,6 +30,26 @@ class ConfigError(HeygemdError):
 
 class InputError(HeygemdError):
     """A user must change a file; retrying with the same files cannot help."""
+
+
+@contextlib.contextmanager
+def of_the_voice() -> Iterator[None]:
+    """Mark errors as the voice's, for `named`: a renderer does not know the files' names."""
+    try:
+        yield
+    except InputError as error:
+        error.fields["of"] = "voice"
+        raise
+
+
+@contextlib.contextmanager
+def named(video: str, voice: str) -> Iterator[None]:
+    """Name the file that an error is about: the voice if it is marked so, else the video."""
+    try:
+        yield
+    except InputError as error:
+        error.fields.setdefault("name", voice if error.fields.pop("of", "") == "voice" else video)
+        raise
 
 
 class NotReady(HeygemdError):

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import subprocess
+import wave
 from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 CLIPS = Path(os.environ.get("HEYGEMD_CLIPS", Path(__file__).parents[2] / "shared" / "clips"))
 """Recordings of real people, for tests on the developers' machines."""
@@ -30,6 +34,32 @@ def video(
     source = f"testsrc2=s={size}:r={rate}:d={seconds},{filters}"
     ffmpeg("-f", "lavfi", "-i", source, *tone, "-t", str(seconds), *options, path)
     return path
+
+
+def amr(path: Path, seconds: float = 1) -> Path:
+    """Write AMR at 12.2 kbit/s, frame by frame (RFC 4867, section 5): Debian's ffmpeg only reads it."""
+    frame = bytes([7 << 3 | 4, *(number * 37 % 256 for number in range(31))])
+    path.write_bytes(b"#!AMR\n" + frame * round(50 * seconds))
+    return path
+
+
+def speech(
+    path: Path, channels: Sequence[tuple[float, float]] = ((1, 0),), other: str = "", seconds: float = 6
+) -> Path:
+    """Write a 48 kHz WAV with a channel for each (share of the demo's voice, share of the lavfi source `other`)."""
+    voice = _samples("-i", VOICE, seconds=seconds)
+    beside = _samples("-f", "lavfi", "-i", other, seconds=seconds) if other else np.zeros_like(voice)
+    mixed = np.stack([a * voice + b * beside[: len(voice)] for a, b in channels], 1)
+    with wave.open(str(path), "wb") as file:
+        file.setparams((len(channels), 2, 48_000, 0, "NONE", ""))
+        file.writeframes((mixed * 32767).clip(-32768, 32767).astype("<i2").tobytes())
+    return path
+
+
+def _samples(*source: str | Path, seconds: float) -> NDArray[np.float32]:
+    argv = ["ffmpeg", "-nostdin", "-v", "error", *map(str, source), "-t", str(seconds)]
+    decoded = subprocess.run([*argv, "-ac", "1", "-ar", "48000", "-f", "f32le", "-"], check=True, capture_output=True)
+    return np.frombuffer(decoded.stdout, "<f4")
 
 
 def audio(path: Path, seconds: float = 1, rate: int = 44100, options: Sequence[str] = ()) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import tomli
 
 from ..config import loader
 from ..config.schema import Config, Render
-from ..errors import ConfigError, InputError
+from ..errors import ConfigError, InputError, named, of_the_voice
 from ..media import probe
 from ..path_checks import exists, unwritable
 from ..protocol import Event, RenderRequest, Result, SyncMeasurement, SyncRequest
@@ -84,9 +84,9 @@ async def _render_in(
             settings=config.render,
             limits=config.limits,
         )
-        with _errors_name(voice):
-            info = probe.probe(voice_copy, config.limits)
-        with _errors_name(video):
+        with named(video=video.name, voice=voice.name):
+            with of_the_voice():
+                info = probe.probe(voice_copy, config.limits)
             result = await renderer.render(request, info.duration_s or 0, report)
         _copy(request.output, out.absolute())
         out.chmod(0o666 & ~_umask())
@@ -116,19 +116,9 @@ async def measure_sync(
                 settings=config.render,
                 limits=config.limits,
             )
-            with _errors_name(video):
+            with named(video=video.name, voice=(voice or video).name):
                 info = probe.probe(video_copy, config.limits)
                 return await renderer.measure_sync(request, info.duration_s or 0, report)
-
-
-@contextlib.contextmanager
-def _errors_name(path: Path) -> Iterator[None]:
-    """Make errors about the copy name the original file."""
-    try:
-        yield
-    except InputError as error:
-        error.fields.setdefault("name", path.name)
-        raise
 
 
 @contextlib.asynccontextmanager

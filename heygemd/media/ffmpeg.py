@@ -19,7 +19,10 @@ import ffmpeg
 
 from ..errors import InfrastructureError
 
-FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,wav,w64,mp3,flac,ogg,aac,aiff,caf,asf,flv,live_flv"
+FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mxf,asf,flv,live_flv,gif,"
+    "wav,w64,mp3,flac,ogg,aac,aiff,caf,amr,ac3,eac3"
+)
 MAX_STREAMS = 32
 MAX_PIXELS = 8192 * 4320
 THREADS = min(8, os.cpu_count() or 1)
@@ -133,12 +136,17 @@ def _allowed(name: str, value: int) -> int:
     return value if hard == resource.RLIM_INFINITY else min(value, hard)
 
 
-@functools.lru_cache(maxsize=1)
-def _filters() -> set[str]:
-    listing = subprocess.run([_binary("ffmpeg"), "-hide_banner", "-filters"], capture_output=True, check=False)
+@functools.lru_cache(maxsize=2)
+def _listed(kind: str) -> set[str]:
+    listing = subprocess.run([_binary("ffmpeg"), "-hide_banner", f"-{kind}"], capture_output=True, check=False)
     return {line.split()[1] for line in listing.stdout.decode().splitlines() if len(line.split()) > 2}
 
 
 def has_filter(name: str) -> bool:
     """Return whether this ffmpeg was built with a filter."""
-    return name in _filters()
+    return name in _listed("filters")
+
+
+def has_decoder(name: str) -> bool:
+    """Return whether this ffmpeg was built with a decoder."""
+    return name in _listed("decoders")

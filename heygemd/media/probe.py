@@ -49,6 +49,8 @@ class VideoStream:
     transfer: str
     range: str
     interlaced: bool
+    alpha_mode: bool = False
+    """WebM: a second picture beside the first holds its transparency."""
 
     @property
     def hdr(self) -> bool:
@@ -77,7 +79,7 @@ class AudioStream:
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """A media file; `video` and `audio` are its first streams of that kind. Cover art is not video."""
+    """A media file; `video` and `audio` are its default streams, else its first. Cover art is not video."""
 
     container: str
     duration_s: float
@@ -95,14 +97,17 @@ class MediaInfo:
 def probe(path: Path, limits: Limits) -> MediaInfo:
     """Run ffprobe on a file and check the result against `limits`.
 
-    Raises InputError("media_unreadable" | "too_many_streams" | "too_many_pixels" | "frame_rate_too_high" |
-    "video_too_long" | "audio_too_long" | "no_duration"), DeadlineExceeded, InfrastructureError("ffmpeg_missing").
+    Raises InputError("media_unreadable" | "format_unsupported" | "too_many_streams" | "too_many_pixels" |
+    "frame_rate_too_high" | "video_too_long" | "audio_too_long" | "no_duration"), DeadlineExceeded,
+    InfrastructureError("ffmpeg_missing").
     """
     shown = _ffprobe(path, limits, "-show_format", "-show_streams")
     streams: list[Facts] = shown.get("streams", [])
     container: Facts = shown.get("format", {})
-    video = next((_video(s) for s in streams if _is_video(s)), None)
-    audio = next((_audio(s) for s in streams if s.get("codec_type") == "audio" and _number(s, "sample_rate")), None)
+    videos = [s for s in streams if _is_video(s)]
+    audios = [s for s in streams if s.get("codec_type") == "audio" and _number(s, "sample_rate")]
+    video = _video(_played(videos)) if videos else None
+    audio = _audio(_played(audios)) if audios else None
     duration_s = max([_seconds(container), *(s.duration_s for s in (video, audio) if s)])
     if duration_s <= 0 and (video or audio):
         duration_s = _last_packet_s(path, limits, (video or audio).index)  # type: ignore[union-attr]
@@ -115,6 +120,21 @@ def _ffprobe(path: Path, limits: Limits, *options: str) -> Facts:
     argv = ffmpeg.probe_command(path, *options, max_pixels=limits.max_pixels)
     shown: Facts = json.loads(process.run(argv, limits.probe_timeout_s).decode("utf-8", "replace") or "{}")
     return shown
+
+
+def _played(streams: list[Facts]) -> Facts:
+    """Return the stream that players choose: the default one, else the first; one that can be decoded if there is one.
+
+    Raises InputError("format_unsupported") where none can, such as ProRes RAW.
+    """
+    known = [s for s in streams if _decodable(s)]
+    if not known:
+        raise InputError("format_unsupported", format=str(streams[0].get("codec_tag_string") or "?"))
+    return next((s for s in known if s.get("disposition", {}).get("default")), known[0])
+
+
+def _decodable(stream: Facts) -> bool:
+    return stream.get("codec_name", "unknown") not in ("unknown", "none")
 
 
 def _is_video(stream: Facts) -> bool:
@@ -146,6 +166,7 @@ def _video(stream: Facts) -> VideoStream:
         transfer=_tag(stream, "color_transfer"),
         range=_tag(stream, "color_range") or ("pc" if pix_fmt.startswith("yuvj") else ""),
         interlaced=stream.get("field_order") in ("tt", "bb", "tb", "bt"),
+        alpha_mode=_number({k.casefold(): v for k, v in stream.get("tags", {}).items()}, "alpha_mode") == 1,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import select
 import signal
 import subprocess
@@ -22,6 +23,8 @@ from typing import TypeVar
 from ..errors import DeadlineExceeded, EngineError, HeygemdError, InfrastructureError, InputError, LocalDiskError
 
 STDERR_LINES = 15
+NOT_WHITELISTED = re.compile(r"^\[(\w+)[^]]*\] Format not on whitelist", re.M)
+"""ffmpeg knows the format of a file, but it is not among those that heygemd accepts."""
 LINE_CHARS = 400
 PIPE_BYTES = 1 << 20
 STALL_S = 300.0
@@ -206,6 +209,8 @@ def error_from(ended: ProcessEnd, *, reading: bool) -> HeygemdError:
         return InputError("too_many_pixels", detail=ended.tail)
     if "exceeds max_streams" in ended.tail:
         return InputError("too_many_streams", detail=ended.tail)
+    if refused := NOT_WHITELISTED.search(ended.tail):
+        return InputError("format_unsupported", detail=ended.tail, format=refused[1].removesuffix("_pipe"))
     if "Cannot allocate memory" in ended.tail:
         return EngineError("ffmpeg_memory", detail=ended.tail)
     if reading:

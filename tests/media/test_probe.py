@@ -22,8 +22,20 @@ VIDEOS = {
     "ts": ["-c:v", "mpeg2video"],
     "mpg": ["-c:v", "mpeg1video"],
     "wmv": ["-c:v", "wmv2", "-c:a", "wmav2"],
+    "asf": ["-c:v", "msmpeg4", "-c:a", "wmav2"],
+    "mxf": ["-c:v", "mpeg2video", "-ar", "48000"],
+    "gif": ["-an"],
+    "3gp": ["-c:v", "h263", "-s", "352x288", "-ar", "44100"],
+    "ogv": ["-c:v", "libtheora", "-c:a", "libvorbis"],
+    "mts": ["-c:v", "libx264", "-preset", "ultrafast", "-c:a", "ac3"],
+    "m2ts": ["-f", "mpegts", "-mpegts_m2ts_mode", "1", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "ac3"],
 }
-AUDIOS = ["wav", "mp3", "m4a", "aac", "flac", "ogg", "opus", "wma"]
+AUDIOS = {
+    **dict.fromkeys(["wav", "mp3", "m4a", "aac", "flac", "ogg", "opus", "wma", "caf", "aiff", "ac3", "mka"], ()),
+    "m4b": ["-f", "ipod"],
+    "weba": ["-f", "webm"],
+    "amr": (),
+}
 
 
 @pytest.mark.parametrize("ext", VIDEOS)
@@ -32,13 +44,19 @@ def test_a_video_is_known_by_content_whatever_its_name(tmp_path: Path, ext: str)
     disguised = made.rename(tmp_path / "holiday.txt")
     info = probe(disguised, Limits())
     assert info.kind == "video"
-    assert info.video is not None and (info.video.width, info.video.height) == (320, 180)
+    size = (352, 288) if ext == "3gp" else (320, 180)
+    assert info.video is not None and (info.video.width, info.video.height) == size
     assert info.duration_s == pytest.approx(1, abs=0.15)
 
 
 @pytest.mark.parametrize("ext", AUDIOS)
 def test_a_sound_is_known_by_content_whatever_its_name(tmp_path: Path, ext: str) -> None:
-    disguised = media_factory.audio(tmp_path / f"a.{ext}").rename(tmp_path / "voice.mp4")
+    made = tmp_path / f"a.{ext}"
+    if ext == "amr":  # Debian's ffmpeg cannot write it
+        media_factory.amr(made)
+    else:
+        media_factory.audio(made, options=AUDIOS[ext])
+    disguised = made.rename(tmp_path / "voice.mp4")
     info = probe(disguised, Limits())
     assert info.kind == "audio" and info.audio is not None
     assert info.duration_s == pytest.approx(1, abs=0.15)
@@ -89,7 +107,7 @@ def test_a_playlist_disguised_as_a_video_reads_nothing(tmp_path: Path, text: str
     trap.write_text(text.format(secret=secret))
     with pytest.raises(InputError) as caught:
         probe(trap, Limits())
-    assert caught.value.code == "media_unreadable"
+    assert caught.value.code in ("media_unreadable", "format_unsupported")
 
 
 @pytest.mark.parametrize(
@@ -126,6 +144,45 @@ def test_a_huge_picture_in_a_small_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         probe(bomb, Limits())
     assert caught.value.code == "too_many_pixels"
+
+
+def test_a_still_picture_is_no_video(tmp_path: Path) -> None:
+    for name in ("a.gif", "a.png", "a.jpg", "a.webp"):
+        media_factory.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x64", "-frames:v", "1", tmp_path / name)
+    assert probe(tmp_path / "a.gif", Limits()).kind is None
+    for name in ("a.png", "a.jpg", "a.webp"):
+        with pytest.raises(InputError, match="format_unsupported"):
+            probe(tmp_path / name, Limits())
+
+
+@pytest.mark.parametrize(("name", "known_as"), [("v.nut", "nut"), ("v.ape.wv", "wv"), ("v.au", "au"), ("v.ivf", "ivf")])
+def test_a_format_that_is_not_used_is_called_so(tmp_path: Path, name: str, known_as: str) -> None:
+    if name.endswith((".wv", ".au")):
+        path = media_factory.audio(tmp_path / name)
+    else:
+        path = media_factory.video(tmp_path / name, options=["-c:v", "libvpx", "-deadline", "realtime"])
+    with pytest.raises(InputError) as caught:
+        probe(path.rename(tmp_path / "renamed.mp4"), Limits())
+    assert (caught.value.code, caught.value.fields) == ("format_unsupported", {"format": known_as})
+
+
+def test_a_codec_that_ffmpeg_does_not_know_is_no_damage(tmp_path: Path) -> None:
+    """Such as ProRes RAW: its four letters are in the file, and ffmpeg has no decoder for them."""
+    path = media_factory.video(tmp_path / "raw.mov", options=["-c:v", "prores_ks", "-vtag", "apcn"])
+    path.write_bytes(path.read_bytes().replace(b"apcn", b"aprn"))
+    with pytest.raises(InputError) as caught:
+        probe(path, Limits())
+    assert (caught.value.code, caught.value.fields) == ("format_unsupported", {"format": "aprn"})
+
+
+@pytest.mark.parametrize("default", [0, 1])
+def test_of_several_videos_the_default_one_is_shown(tmp_path: Path, default: int) -> None:
+    small, large = (media_factory.video(tmp_path / f"{w}.mp4", size=f"{w}x64") for w in (64, 128))
+    both = tmp_path / "both.mkv"
+    chosen = ["-disposition:v:0", "0", "-disposition:v:1", "0", f"-disposition:v:{default}", "default"]
+    media_factory.ffmpeg("-i", small, "-i", large, "-map", "0:v", "-map", "1:v", "-c", "copy", *chosen, both)
+    stream = probe(both, Limits()).video
+    assert stream is not None and (stream.index, stream.width) == (default, (64, 128)[default])
 
 
 def test_noise_is_no_media(tmp_path: Path) -> None:

@@ -52,8 +52,14 @@ SYSTEM_FILES = [
 ]
 """Written by systems, NAS and ourselves at any time: they say nothing about a copy."""
 JUNK_FILES = [*SYSTEM_FILES, ".*", "~syncthing~*"]
-AUDIO_ENDINGS = (".wav", ".mp3", ".m4a", ".aac", ".flac", ".ogg", ".opus", ".wma")
-VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv", ".webm", ".flv", ".m4v", ".ts", ".mpg", ".mpeg", ".wmv")
+AUDIO_ENDINGS = (
+    *(".wav", ".w64", ".mp3", ".m4a", ".m4b", ".m4r", ".aac", ".flac", ".ogg", ".oga", ".opus", ".spx", ".wma"),
+    *(".mka", ".weba", ".amr", ".awb", ".3ga", ".caf", ".aif", ".aiff", ".aifc", ".ac3", ".eac3"),
+)
+VIDEO_ENDINGS = (
+    *(".mp4", ".m4v", ".f4v", ".mov", ".3gp", ".3g2", ".mkv", ".webm", ".avi", ".flv", ".wmv", ".asf", ".ogv"),
+    *(".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".mxf", ".gif"),
+)
 TEMPORARY = [
     ".part",
     ".partial",
@@ -108,7 +114,6 @@ PICTURES = [
     "*.jpeg",
     "*.jfif",
     "*.png",
-    "*.gif",
     "*.webp",
     "*.heic",
     "*.heif",

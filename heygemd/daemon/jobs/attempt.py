@@ -10,7 +10,7 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from ...config.schema import GIB, MIB, Config, Render
-from ...errors import InfrastructureError, LocalDiskError, NotReady, ShareError
+from ...errors import InfrastructureError, LocalDiskError, NotReady, ShareError, named, of_the_voice
 from ...fault_points import point
 from ...job import Job, Media, Video
 from ...media import probe
@@ -96,8 +96,10 @@ class Attempt:
             settings=self._settings,
             limits=self.config.limits,
         )
-        info = await asyncio.to_thread(probe.probe, self._voice, self.config.limits)
-        self.video.result = await renderer.render(request, info.duration_s or 0, report)
+        with named(video=self.video.source.title, voice=self.job.voice.title):
+            with of_the_voice():
+                info = await asyncio.to_thread(probe.probe, self._voice, self.config.limits)
+            self.video.result = await renderer.render(request, info.duration_s or 0, report)
         with contextlib.suppress(FileNotFoundError, LocalDiskError):  # only the report shows it
             atomic.rename(output.with_suffix(".json"), self._preview)
         atomic.rename(output, self.rendered)

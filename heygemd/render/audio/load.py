@@ -13,17 +13,18 @@ import numpy as np
 import soxr
 
 from ...config.schema import Limits
-from ...errors import InputError
+from ...errors import InputError, of_the_voice
 from ...media import ffmpeg
 from ...media.probe import AudioStream, probe
 from ...media.process import ProcessEnd, Reader, error_from
 from ..cache import Cache, fetch_or_make
 from ..scene import Finding
 from . import vad
+from .downmix import MAX_DELIVERED_CHANNELS, choose_mix
 from .mel import VOICE_RATE_HZ
 from .quality import QualityMeter, Samples
 
-VERSION = "5"
+VERSION = "6"
 BLOCK_S, CONTEXT_S = 20, 1
 MIN_VOICE_S = 0.2
 PADDING_SAMPLES = 2048
@@ -38,6 +39,7 @@ class Voice:
     container   its format, as ffprobe names it
     stream      the audio stream in it
     samples     (n,) float32 mono at VOICE_RATE_HZ, memory-mapped; n = round(duration_s * VOICE_RATE_HZ)
+    mix         (channels,) float32, the share of each channel in `samples`
     duration_s  exact: decoded samples over the recording's own rate, without a codec's padding
     findings    what people should know about its quality
     """
@@ -46,6 +48,7 @@ class Voice:
     container: str
     stream: AudioStream
     samples: Samples
+    mix: Samples
     duration_s: Fraction
     findings: list[Finding]
 
@@ -53,8 +56,13 @@ class Voice:
 def load_voice(path: Path, digest: str, limits: Limits, cache: Cache, scratch: Path) -> Voice:
     """Decode and measure a voice, or take it from the cache.
 
-    Raise InputError("no_audio" | "audio_too_short" | "media_unreadable") and what `probe` raises.
+    Raise InputError("no_audio" | "audio_too_short" | "media_unreadable") and the errors of `probe`, all `of_the_voice`.
     """
+    with of_the_voice():
+        return _load(path, digest, limits, cache, scratch)
+
+
+def _load(path: Path, digest: str, limits: Limits, cache: Cache, scratch: Path) -> Voice:
     info = probe(path, limits)
     stream = info.audio
     if stream is None:
@@ -70,7 +78,8 @@ def load_voice(path: Path, digest: str, limits: Limits, cache: Cache, scratch: P
     facts: dict[str, Any] = json.loads((folder / "voice.json").read_text())
     samples: Samples = np.memmap(folder / "voice.f32", "<f4", "r")
     findings = [Finding(code, fields) for code, fields in facts["findings"]]
-    return Voice(path, info.container, stream, samples, Fraction(*facts["duration_s"]), findings)
+    mix = np.array(facts["mix"], np.float32)
+    return Voice(path, info.container, stream, samples, mix, Fraction(*facts["duration_s"]), findings)
 
 
 def speech_findings(voice: Voice, digest: str, cache: Cache, scratch: Path) -> list[Finding]:
@@ -88,10 +97,11 @@ def speech_findings(voice: Voice, digest: str, cache: Cache, scratch: Path) -> l
 def _decode(path: Path, stream: AudioStream, limits: Limits, target: Path) -> dict[str, Any]:
     """Write the samples at VOICE_RATE_HZ to `target`; return the exact duration and the findings."""
     source = ffmpeg.media(path, t=limits.max_audio_s + 1)[str(stream.index)]
-    output = ffmpeg.to_pipe(source, format="f32le", acodec="pcm_f32le", ac=1, ar=stream.rate)
+    output = ffmpeg.to_pipe(source, format="f32le", acodec="pcm_f32le", ac=max(1, stream.channels), ar=stream.rate)
+    mix = choose_mix(path, stream)
     meter = QualityMeter()
     with Reader(ffmpeg.command(output, media_s=limits.max_audio_s)) as reader, open(target, "wb") as file:
-        for block in _resampled(meter.count_clipped(_blocks(reader, stream.rate)), stream.rate):
+        for block in _resampled(meter.count_clipped(_blocks(reader, stream.rate, mix)), stream.rate):
             file.write(block.astype("<f4").tobytes())
             meter.add_levels(block)
         ended = reader.wait()
@@ -102,7 +112,9 @@ def _decode(path: Path, stream: AudioStream, limits: Limits, target: Path) -> di
         raise InputError("audio_too_short", seconds=round(float(duration_s), 3))
     _fit(target, round(duration_s * VOICE_RATE_HZ))
     findings = [*meter.findings(), *_damage_findings(ended, float(duration_s), stream.duration_s)]
-    return {"duration_s": duration_s.as_integer_ratio(), "findings": findings}
+    if stream.channels > MAX_DELIVERED_CHANNELS:
+        findings.append(Finding("audio_mixed_down", {"count": stream.channels}))
+    return {"duration_s": duration_s.as_integer_ratio(), "mix": mix.tolist(), "findings": findings}
 
 
 def _without_padding(decoded_s: Fraction, stream: AudioStream) -> Fraction:
@@ -111,11 +123,13 @@ def _without_padding(decoded_s: Fraction, stream: AudioStream) -> Fraction:
     return stated_s if 0 < decoded_s - stated_s <= Fraction(PADDING_SAMPLES, stream.rate) else decoded_s
 
 
-def _blocks(reader: Reader, rate: int) -> Iterator[Samples]:
-    """Yield mono samples in blocks of BLOCK_S seconds, the last one shorter."""
-    buffer = bytearray(BLOCK_S * rate * 4)
-    while (got := reader.read_into(memoryview(buffer))) >= 4:
-        yield np.nan_to_num(np.frombuffer(buffer[: got // 4 * 4], "<f4"), posinf=1.0, neginf=-1.0)
+def _blocks(reader: Reader, rate: int, mix: Samples) -> Iterator[Samples]:
+    """Yield the channels' mix in blocks of BLOCK_S seconds, the last one shorter."""
+    size = 4 * len(mix)
+    buffer = bytearray(BLOCK_S * rate * size)
+    while (got := reader.read_into(memoryview(buffer))) >= size:
+        channels = np.frombuffer(buffer[: got // size * size], "<f4").reshape(-1, len(mix))
+        yield np.nan_to_num(channels, posinf=1.0, neginf=-1.0) @ mix
 
 
 def _resampled(blocks: Iterator[Samples], rate: int) -> Iterator[Samples]:

@@ -1,12 +1,13 @@
 """Decodes any video into upright 8-bit 4:2:0 frames with square pixels at a constant rate, and small ones for analysis.
 
 Frames stay raw yuv420p, so that unchanged samples are never converted. The source's matrix and range are kept and
-passed on as tags; high dynamic range is tone-mapped to BT.709.
+passed on as tags; high dynamic range is tone-mapped to BT.709, and transparent parts are put on white.
 """
 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -38,7 +39,15 @@ MIN_VARIABLE_FPS, FALLBACK_FPS = Fraction(18), Fraction(25)
 MAX_SAMPLE_ASPECT = 4
 """A pixel aspect ratio beyond this is taken for an error in the file."""
 KEPT_MATRICES = {"bt709", "smpte170m", "bt470bg", "fcc", "smpte240m", "bt2020nc"}
-TONE_MAP_NITS = 100
+REFERENCE_WHITE_NITS, PEAK_NITS = 203, 10_000
+"""HDR's reference white, which is HLG at 75 % and PQ at 58 % (ITU-R BT.2408, table 1), and PQ's peak."""
+KNEE = 0.5
+"""Up to this share of reference white, linear light is kept; above, highlights are rolled off as far as PEAK_NITS, so
+that nothing clips: reference white becomes 89 % of SDR white, HLG's peak 98 %."""
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""ffmpeg's own decoders of these codecs drop transparency."""
+ALPHA_FORMAT = re.compile("yuva|gbrap|rgba|bgra|argb|abgr|ya8|ya16|pal8")
+ALPHA_CHECKED_S, OPAQUE = 1.0, 250
 MAX_SELECTED = 64
 """ffmpeg accepts expressions of a few hundred terms at most."""
 
@@ -75,6 +84,17 @@ class Picture:
         """(width, height) of an analysis frame."""
         shrink = min(1.0, ANALYSIS_SIDE / max(self.width, self.height))
         return max(2, round(self.width * shrink / 2) * 2), max(2, round(self.height * shrink / 2) * 2)
+
+    @property
+    def alpha(self) -> bool:
+        """Whether its pixels have transparency, as far as this ffmpeg can decode it."""
+        return ALPHA_FORMAT.match(self.stream.pix_fmt) is not None or self.alpha_decoder is not None
+
+    @property
+    def alpha_decoder(self) -> str | None:
+        """The decoder that must be named to get the transparency."""
+        name = ALPHA_DECODERS.get(self.stream.codec) if self.stream.alpha_mode else None
+        return name if name and ffmpeg.has_decoder(name) else None
 
     @property
     def range(self) -> str:
@@ -151,6 +171,8 @@ def findings(picture: Picture) -> list[Finding]:
         found.append(Finding("below_720p", {"width": picture.width, "height": picture.height}))
     if picture.stream.hdr:
         found.append(Finding("hdr_tone_mapped" if _can_tone_map() else "hdr_not_tone_mapped", {}))
+    if picture.alpha and _is_transparent(picture):
+        found.append(Finding("transparent_on_white", {}))
     return found
 
 
@@ -159,22 +181,38 @@ def _can_tone_map() -> bool:
     return ffmpeg.has_filter("zscale") and ffmpeg.has_filter("tonemap")
 
 
+def _is_transparent(picture: Picture) -> bool:
+    """Return whether something in the first frames is transparent: many files have alpha and are opaque."""
+    width, height = picture.small_size
+    alpha = _source(picture, ALPHA_CHECKED_S)
+    alpha = alpha.filter("format", "yuva444p").filter("alphaextract").filter("scale", width, height, flags="area")
+    output = ffmpeg.to_pipe(alpha, format="rawvideo", pix_fmt="gray")
+    return any(int(frame.min()) < OPAQUE for frame in Decode(ffmpeg.command(output), width * height))
+
+
+def _source(picture: Picture, limit_s: float) -> ffmpeg.Stream:
+    """Return the video's stream as it is decoded."""
+    decoder = {"c:v": picture.alpha_decoder} if picture.alpha_decoder else {}
+    source = ffmpeg.media(picture.path, max_pixels=picture.max_pixels, t=round(limit_s, 3), **decoder)
+    return source[str(picture.stream.index)]
+
+
 def _constant_rate_stream(picture: Picture, limit_s: float) -> ffmpeg.Stream:
     """Return the decoded stream at the constant rate, starting at time zero."""
-    source = ffmpeg.media(picture.path, max_pixels=picture.max_pixels, t=round(limit_s, 3))
-    stream = source[str(picture.stream.index)]
+    stream = _source(picture, limit_s)
     if picture.stream.interlaced:
         stream = stream.filter("bwdif", mode="send_frame", deint="interlaced")
     return stream.filter("setpts", "PTS-STARTPTS").filter("fps", f"{picture.fps.numerator}/{picture.fps.denominator}")
 
 
 def _tone_mapped(stream: ffmpeg.Stream, picture: Picture) -> ffmpeg.Stream:
-    """Return the stream with high dynamic range tone-mapped (Hable's curve, in linear light)."""
+    """Return the stream with high dynamic range tone-mapped: a Möbius curve in linear light that keeps hues."""
     if not picture.stream.hdr or not _can_tone_map():
         return stream
     tagged = {"pin": "bt2020", "min": "bt2020nc", "tin": picture.stream.transfer}
-    stream = stream.filter("zscale", t="linear", npl=TONE_MAP_NITS, **tagged).filter("format", "gbrpf32le")
-    stream = stream.filter("zscale", p="bt709").filter("tonemap", "hable", desat=0)
+    stream = stream.filter("zscale", t="linear", npl=REFERENCE_WHITE_NITS, **tagged).filter("format", "gbrpf32le")
+    peak = PEAK_NITS / REFERENCE_WHITE_NITS
+    stream = stream.filter("zscale", p="bt709").filter("tonemap", "mobius", param=KNEE, peak=peak, desat=0)
     return stream.filter("zscale", t="bt709", m="bt709", r="tv").filter("format", "yuv420p")
 
 
@@ -195,7 +233,16 @@ def _normalised(stream: ffmpeg.Stream, picture: Picture) -> ffmpeg.Stream:
     """Return the stream in the Picture's size and colour: cropped to even sides, scaled if pixels are not square."""
     stream = _tone_mapped(stream, picture).filter("crop", "trunc(iw/2)*2", "trunc(ih/2)*2", 0, 0)
     stream = stream.filter("scale", picture.width, picture.height, flags="bicubic", **_source_colour(picture))
+    if picture.alpha:
+        stream = _on_white(stream, picture)
     return stream.filter("setsar", 1).filter("format", "yuv420p")
+
+
+def _on_white(stream: ffmpeg.Stream, picture: Picture) -> ffmpeg.Stream:
+    """Return the stream in front of white, where it is transparent."""
+    layers = stream.filter("format", "yuva420p").filter_multi_output("split")
+    white = layers[0].filter("format", "yuv420p").filter("lutyuv", y=255 if picture.full_range else 235, u=128, v=128)
+    return white.overlay(layers[1], format="yuv420")
 
 
 class Decode(Iterator[NDArray[np.uint8]]):
@@ -261,7 +308,11 @@ def small_frames(picture: Picture, limit: int | None = None) -> tuple[Iterator[I
     stream = _constant_rate_stream(picture, limit_s)
     if picture.stream.hdr:
         stream = _tone_mapped(stream.filter("scale", width, height, flags="area"), picture)
-    colour = {} if _is_rgb(picture.stream) else {"in_range": _source_colour(picture)["in_range"]}
+    if picture.alpha:
+        stream = _on_white(stream.filter("scale", width, height, flags="area", **_source_colour(picture)), picture)
+        colour = {"in_range": picture.range}
+    else:
+        colour = {} if _is_rgb(picture.stream) else {"in_range": _source_colour(picture)["in_range"]}
     stream = stream.filter("scale", width, height, flags="area", **colour).filter("format", "bgr24")
     output = ffmpeg.to_pipe(stream, format="rawvideo", **_first(limit))
     decode = Decode(ffmpeg.command(output, media_s=limit_s), width * height * 3)

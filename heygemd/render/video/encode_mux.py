@@ -12,10 +12,12 @@ from ...errors import HeygemdError
 from ...media import ffmpeg
 from ...media.process import Writer
 from ...storage import atomic
+from ..audio.downmix import MAX_DELIVERED_CHANNELS
 from ..audio.load import Voice
 from .decode import Frame, Picture
 
 AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
+AAC_CHANNELS = (1, 2, 3, 4, 5, 6, 8)
 AAC_CHANNEL_BITS = 96_000
 AAC_MIN_BITS, AAC_MAX_BITS = 128_000, 512_000
 COPY_TOLERANCE_S = 0.1
@@ -89,6 +91,9 @@ def _command(plan: EncodePlan, part: Path, gpu: bool) -> list[str]:
     tagged = tags(picture)
     source = ffmpeg.raw_video(picture.width, picture.height, picture.fps, **tagged)
     sound = ffmpeg.media(voice.path)[str(voice.stream.index)]
+    if voice.stream.channels > MAX_DELIVERED_CHANNELS:
+        shares = "+".join(f"{share:.5f}*c{number}" for number, share in enumerate(voice.mix))
+        sound = sound.filter("pan", f"mono|c0={shares}")
     if plan.pad:
         sound = sound.filter("apad", whole_dur=float(plan.sound_s))
     options: dict[str, object] = {**(_nvenc(plan.settings) if gpu else x264(plan.settings)), **tagged, **_sound(plan)}
@@ -131,10 +136,13 @@ def _sound(plan: EncodePlan) -> dict[str, object]:
     """Return ffmpeg's options for the sound: AAC is copied; anything else becomes AAC at its own rate and channels."""
     stream = plan.voice.stream
     timed = plan.voice.container == "aac" or abs(stream.duration_s - float(plan.voice.duration_s)) < COPY_TOLERANCE_S
-    if stream.codec == "aac" and timed and not plan.pad:  # bare ADTS has no duration that could be wrong
+    kept = stream.codec == "aac" and stream.channels <= MAX_DELIVERED_CHANNELS
+    if kept and timed and not plan.pad:  # bare ADTS has no duration that could be wrong
         return {"c:a": "copy"}
     rate = next((r for r in AAC_RATES_HZ if r >= stream.rate), AAC_RATES_HZ[-1])
-    channels = stream.channels if stream.channels in (1, 2, 3, 4, 5, 6, 8) else 2
+    channels = stream.channels if stream.channels in AAC_CHANNELS else 2
+    if stream.channels > MAX_DELIVERED_CHANNELS:
+        channels = 1
     bits = min(AAC_MAX_BITS, max(AAC_MIN_BITS, AAC_CHANNEL_BITS * channels))
     return {"c:a": "aac", "b:a": bits, "ar": rate, "ac": channels}
 

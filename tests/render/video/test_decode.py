@@ -11,8 +11,8 @@ from heygemd.config.schema import Limits
 from heygemd.errors import EngineError, InfrastructureError
 from heygemd.media.probe import probe
 from heygemd.render.scene import Timeline
+from heygemd.render.video import compositing, frame_order, timeline
 from heygemd.render.video import decode as video
-from heygemd.render.video import frame_order, timeline
 
 from ... import media_factory
 
@@ -136,6 +136,62 @@ def test_high_dynamic_range_is_tone_mapped(tmp_path: Path) -> None:
     assert {f.code for f in video.findings(picture)} >= {"hdr_tone_mapped"}
     assert sum(1 for _ in video.frames(picture)) == 5
     assert sum(1 for _ in video.small_frames(picture)[0]) == 5
+
+
+def hdr_greys(path: Path, transfer: str, signals: list[float]) -> list[float]:
+    """A frame of each HDR grey, as a share of SDR white after tone mapping."""
+    levels = "+".join(f"eq(N,{n})*{round(64 + 876 * signal)}" for n, signal in enumerate(signals))
+    tags = ["-colorspace", "bt2020nc", "-color_primaries", "bt2020", "-color_trc", transfer, "-color_range", "tv"]
+    grey = f"nullsrc=s=64x64:r=25,format=yuv420p10le,geq=lum='{levels}':cb=512:cr=512,format=yuv420p10le"
+    lossless = ["-c:v", "ffv1", "-frames:v", str(len(signals))]
+    media_factory.ffmpeg("-f", "lavfi", "-i", grey, *lossless, *tags, path)
+    picture = describe(path)
+    return [(float(video.planes(f, 64, 64)[0].mean()) - 16) / 219 for f in video.frames(picture)]
+
+
+@pytest.mark.parametrize(("transfer", "white"), [("arib-std-b67", 0.75), ("smpte2084", 0.58)])
+def test_reference_white_stays_white_and_highlights_are_rolled_off(tmp_path: Path, transfer: str, white: float) -> None:
+    """ITU-R BT.2408: HLG's reference white is 75 %, PQ's 58 %. Nothing brighter clips: each step stays a step."""
+    above = [white + step * (1 - white) / 4 for step in range(5)]
+    shares = hdr_greys(tmp_path / "v.mkv", transfer, [0.0, 0.2, 0.4, *above])
+    assert 0.85 <= shares[3] <= 1.0
+    assert shares[0] == pytest.approx(0, abs=0.01)
+    assert np.all(np.diff(shares[:-1]) > 0.004) and shares[-2] <= shares[-1] <= 1.0
+
+
+TRANSPARENT = {
+    "webm VP9": ("v.webm", ["-c:v", "libvpx-vp9", "-pix_fmt", "yuva420p", "-deadline", "realtime", "-cpu-used", "8"]),
+    "webm VP8": ("v.webm", ["-c:v", "libvpx", "-pix_fmt", "yuva420p", "-auto-alt-ref", "0", "-b:v", "2M"]),
+    "ProRes 4444": ("v.mov", ["-c:v", "prores_ks", "-pix_fmt", "yuva444p10le"]),
+    "QuickTime animation": ("v.mov", ["-c:v", "qtrle", "-pix_fmt", "argb"]),
+    "FFV1, full range": ("v.mkv", ["-c:v", "ffv1", "-pix_fmt", "yuva420p", "-color_range", "pc"]),
+    "PNG": ("v.mov", ["-c:v", "png", "-pix_fmt", "rgba"]),
+}
+
+
+@pytest.mark.parametrize("kind", TRANSPARENT)
+def test_transparent_parts_become_white_and_that_is_told(tmp_path: Path, kind: str) -> None:
+    """Left a transparent green, in the middle half of a red, right an opaque blue."""
+    name, codec = TRANSPARENT[kind]
+    third = "if(lt(X,64),{},if(lt(X,128),{},{}))"
+    shares = {"r": (0, 255, 0), "g": (255, 0, 0), "b": (0, 0, 255), "a": (0, 128, 255)}
+    drawn = ":".join(f"{key}='{third.format(*values)}'" for key, values in shares.items())
+    source = f"nullsrc=s=192x64:r=25:d=0.2,format=gbrap,geq={drawn}"
+    media_factory.ffmpeg("-f", "lavfi", "-i", source, *codec, tmp_path / name)
+    picture = describe(tmp_path / name)
+    assert "transparent_on_white" in {f.code for f in video.findings(picture)}
+    full = compositing.crop(next(video.frames(picture)), picture, (0, 0, 192, 64))
+    small = next(video.small_frames(picture)[0])
+    for image in (full, small):
+        seen = [image[8:56, x + 16 : x + 48].mean((0, 1)) for x in (0, 64, 128)]
+        assert np.abs(np.array(seen) - [[255, 255, 255], [127, 127, 255], [255, 0, 0]]).max() < 12
+
+
+@pytest.mark.parametrize(("name", "codec"), [("v.mov", ["-c:v", "qtrle", "-pix_fmt", "argb"]), ("v.gif", [])])
+def test_an_opaque_picture_is_not_called_transparent(tmp_path: Path, name: str, codec: list[str]) -> None:
+    picture = describe(media_factory.video(tmp_path / name, 0.4, options=codec))
+    assert picture.alpha
+    assert "transparent_on_white" not in {f.code for f in video.findings(picture)}
 
 
 def test_rgb_becomes_bt709(tmp_path: Path) -> None:
