@@ -3,6 +3,7 @@
 # make check    run linters and the type checker
 # make faults   run the fault suite alone and in full: kills, outages, attacks, fuzzing, 200 jobs of soak (over an hour)
 # make bench    run the benchmarks (minutes)
+# make formats  render every container and codec, and write the table of docs/formats.md (minutes)
 # make install  only set up the environment: system packages, .venv, heygemd in it
 #
 # Each target first sets up what it needs on a fresh Debian or Ubuntu. The second time this takes no time.
@@ -12,7 +13,7 @@ VENV  ?= .venv
 PY    := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: demo test faults bench check install clean
+.PHONY: demo test faults bench formats check install clean
 
 demo: $(READY)
 	$(PY) -m heygemd demo --folder demo-share
@@ -34,6 +35,9 @@ bench: $(READY)
 	@for script in tests/bench/bench_*.py; do \
 	  echo "== $$script"; $(PY) -m tests.bench.$$(basename "$$script" .py) || exit 1; \
 	done
+
+formats: $(READY)
+	$(PY) -m tests.formats
 
 check: $(READY)
 	$(VENV)/bin/ruff check .

@@ -33,7 +33,7 @@ from . import media_factory
 from .render.anna import film
 
 PAGE = Path(__file__).parents[1] / "docs" / "formats.md"
-WIDTH, HALF, SECONDS, VOICE_S = 320, 240, 2, 1.5
+WIDTH, HALF, SECONDS, VOICE_S = 320, 240, 1.6, 1.5
 LAG_LIMIT_MS, PSNR_LIMIT_DB = 5.0, 30.0
 RATE_HZ = 48_000
 SEARCH_MS = 300
@@ -43,7 +43,6 @@ X265 = ("-c:v", "libx265", "-preset", "ultrafast", "-crf", "12", "-x265-params",
 VP8 = ("-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-crf", "4", "-b:v", "8M")
 VP9 = ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8", "-crf", "12", "-b:v", "0")
 AV1 = ("-c:v", "libaom-av1", "-usage", "realtime", "-cpu-used", "8", "-crf", "15")
-BT709 = ("-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709")
 TEN, FINE = ("-pix_fmt", "yuv420p10le"), ("-q:v", "2")
 HLG = ("-colorspace", "bt2020nc", "-color_primaries", "bt2020", "-color_trc", "arib-std-b67")
 PQ = (*HLG[:4], "-color_trc", "smpte2084")
@@ -93,53 +92,38 @@ VIDEOS = [
     Row("mp4", "H.264, 4:4:4", (*X264, "-pix_fmt", "yuv444p")),
     Row("mp4", "H.264, 10 bit", (*X264, *TEN)),
     Row("mp4", "H.264, full range", (*X264, "-pix_fmt", "yuvj420p")),
-    Row("mp4", "H.264, BT.709 tagged", (*X264, *BT709)),
     Row("mp4", "H.264, 29.97 fps", (*X264, "-r", "30000/1001")),
     Row("mp4", "H.264, 50 fps", (*X264, "-r", "50")),
     Row("mp4", "H.264, interlaced", (*X264, "-flags", "+ilme+ildct"), "setfield=tff"),
     Row("mp4", "H.264, anamorphic", X264, "scale=240:480,setsar=4/3"),
     Row("mp4", "H.264, odd size", (*X264, "-pix_fmt", "yuv444p"), "crop=319:479:0:0"),
     Row("mp4", "H.264, fragmented", (*X264, "-movflags", "+frag_keyframe+empty_moov")),
-    Row("mp4", "H.264, index in front", (*X264, "-movflags", "+faststart")),
     Row("mp4", "H.265", (*X265, "-tag:v", "hvc1")),
     Row("mp4", "H.265, 10 bit", (*X265, *TEN)),
     Row("mp4", "H.265, HLG", (*X265, *TEN, *HLG), colour=False, expect="hdr_tone_mapped"),
     Row("mp4", "H.265, PQ", (*X265, *TEN, *PQ), colour=False, expect="hdr_tone_mapped"),
     Row("mp4", "AV1", AV1),
     Row("mp4", "MPEG-4", ("-c:v", "mpeg4", *FINE)),
-    Row("m4v", "H.264", X264),
-    Row("f4v", "H.264", X264),
     Row("3gp", "H.263", ("-c:v", "h263", *FINE), "scale=352:288"),
-    Row("3gp", "H.264", X264),
-    Row("mov", "H.264", X264),
     Row("mov", "ProRes 422", ("-c:v", "prores_ks")),
     Row("mov", "ProRes 4444, transparent", ("-c:v", "prores_ks", "-pix_fmt", "yuva444p10le"),
         "format=yuva444p10le,geq=lum='lum(X,Y)':cb='cb(X,Y)':cr='cr(X,Y)':a='if(lt(X,60),0,1023)'",
         expect="transparent_on_white"),
     Row("mov", "QuickTime animation", ("-c:v", "qtrle")),
     Row("mov", "PNG", ("-c:v", "png")),
-    Row("mov", "Motion JPEG", ("-c:v", "mjpeg", *FINE)),
     Row("mov", "CineForm", ("-c:v", "cfhd", "-pix_fmt", "yuv422p10le")),
     Row("mov", "DNxHR", ("-c:v", "dnxhd", "-profile:v", "dnxhr_sq", "-pix_fmt", "yuv422p")),
     Row("mov", "uncompressed", ("-c:v", "rawvideo", "-pix_fmt", "uyvy422")),
     Row("mkv", "H.264", X264),
-    Row("mkv", "H.265", X265),
-    Row("mkv", "VP9", VP9),
     Row("mkv", "FFV1", ("-c:v", "ffv1")),
-    Row("mkv", "MPEG-2", ("-c:v", "mpeg2video", *FINE)),
-    Row("mkv", "Ut Video", ("-c:v", "utvideo")),
     Row("webm", "VP8", VP8),
     Row("webm", "VP9", VP9),
     Row("webm", "VP9, transparent", (*VP9, "-pix_fmt", "yuva420p"),
         "format=yuva420p,geq=lum='lum(X,Y)':cb='cb(X,Y)':cr='cr(X,Y)':a='if(lt(X,60),0,255)'",
         colour=False, expect="transparent_on_white"),
-    Row("webm", "AV1", AV1),
     Row("avi", "MPEG-4", ("-c:v", "mpeg4", *FINE)),
     Row("avi", "Motion JPEG", ("-c:v", "mjpeg", *FINE)),
-    Row("avi", "H.264", X264),
-    Row("avi", "HuffYUV", ("-c:v", "huffyuv")),
     Row("avi", "DV", ("-c:v", "dvvideo", "-pix_fmt", "yuv420p"), "scale=720:576,setsar=16/15"),
-    Row("flv", "H.264", X264),
     Row("flv", "Sorenson", ("-c:v", "flv", *FINE)),
     Row("wmv", "WMV 8", ("-c:v", "wmv2", *FINE)),
     Row("asf", "MS MPEG-4", ("-c:v", "msmpeg4", *FINE)),
@@ -147,7 +131,6 @@ VIDEOS = [
     Row("ts", "MPEG-2", ("-c:v", "mpeg2video", *FINE)),
     Row("mts", "H.264", (*X264, "-f", "mpegts")),
     Row("m2ts", "H.264", (*X264, "-f", "mpegts", "-mpegts_m2ts_mode", "1")),
-    Row("mpg", "MPEG-1", ("-c:v", "mpeg1video", *FINE)),
     Row("mpg", "MPEG-2", ("-c:v", "mpeg2video", *FINE)),
     Row("vob", "MPEG-2", ("-c:v", "mpeg2video", *FINE)),
     Row("mxf", "MPEG-2", ("-c:v", "mpeg2video", *FINE)),
@@ -170,7 +153,6 @@ VOICES = [
     _voice("wav", "24 bit", "-c:a", "pcm_s24le"),
     _voice("wav", "32 bit float, 96 kHz", "-c:a", "pcm_f32le", "-ar", "96000"),
     _voice("wav", "A-law, 8 kHz", "-c:a", "pcm_alaw", "-ar", "8000"),
-    _voice("wav", "ADPCM", "-c:a", "adpcm_ms"),
     _voice("wav", "RF64", "-rf64", "always"),
     _voice("wav", "stereo, one cable reversed", make=_speech((1, 0), (-1, 0))),
     _voice("wav", "10 channels, voice on one", make=_speech(*[(0, 0)] * 4, (1, 0), *[(0, 0)] * 5)),
@@ -183,12 +165,10 @@ VOICES = [
     _voice("aac", "AAC"),
     _voice("flac", "FLAC"),
     _voice("ogg", "Vorbis", "-c:a", "libvorbis"),
-    _voice("ogg", "FLAC", "-c:a", "flac"),
     _voice("ogg", "Speex", "-c:a", "libspeex", "-ar", "16000"),
     _voice("opus", "Opus"),
     _voice("wma", "WMA 2", "-c:a", "wmav2"),
     _voice("mka", "FLAC", "-c:a", "flac"),
-    _voice("mka", "AC-3", "-c:a", "ac3"),
     _voice("weba", "Opus", "-f", "webm"),
     _voice("caf", "16 bit"),
     _voice("caf", "ALAC", "-c:a", "alac"),
@@ -209,7 +189,7 @@ class Studio:
         face = film(folder / "face.mkv", SECONDS, WIDTH, codec=("-c:v", "ffv1"))
         self.master = folder / "master.mkv"
         pattern = f"testsrc2=s={WIDTH}x{HALF}:r=25:d={SECONDS}"
-        stacked = f"[1]crop={WIDTH}:{HALF}:0:0[face];[0][face]vstack,format=yuv444p"
+        stacked = f"[1]crop={WIDTH}:{HALF}:0:0[face];[0][face]vstack,format=yuv420p"
         media_factory.ffmpeg(
             *("-f", "lavfi", "-i", pattern, "-i", face, "-filter_complex", stacked, "-c:v", "ffv1", self.master)
         )
@@ -251,7 +231,7 @@ class Studio:
             scratch=scratch,
             cache=self.folder / "cache",
             models=self.folder,
-            settings=Render(quality="high"),
+            settings=Render(crf=10, preset="ultrafast"),
             limits=Limits(probe_timeout_s=120),
         )
         with mock.patch.dict(registry.ENGINES, {"mesh": "tests.render.tint:Tint"}):

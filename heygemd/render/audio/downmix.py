@@ -64,7 +64,8 @@ def choose_mix(path: Path, stream: AudioStream) -> Samples:
     good[0] &= heard[0].level_db > loudest - MEAN_LOSS_DB
     scores = [h.clarity_db if fits else -np.inf for h, fits in zip(heard, good, strict=True)]
     scores[0] += MEAN_BONUS_DB
-    return mixes[int(np.argmax(scores))]
+    chosen: Samples = mixes[int(np.argmax(scores))]
+    return chosen
 
 
 def _windows(path: Path, stream: AudioStream) -> Samples:
@@ -83,7 +84,8 @@ def _window(path: Path, stream: AudioStream, start_s: float, length_s: float) ->
     with Reader(ffmpeg.command(output, media_s=length_s)) as reader:
         count = reader.read_into(memoryview(buffer)) // (4 * stream.channels)
     samples = np.frombuffer(buffer, "<f4", count * stream.channels).reshape(count, stream.channels)
-    return np.nan_to_num(np.ascontiguousarray(samples.T), posinf=1.0, neginf=-1.0)
+    finite: Samples = np.nan_to_num(np.ascontiguousarray(samples.T), posinf=1.0, neginf=-1.0)
+    return finite
 
 
 def _level_db(samples: Samples) -> float:
@@ -93,7 +95,9 @@ def _level_db(samples: Samples) -> float:
 def _alike(channels: Samples) -> bool:
     """Return whether all channels are the first one."""
     levels = [_level_db(channel) for channel in channels]
-    return max(levels) - min(levels) < SAME_DB and bool((np.corrcoef(channels)[0] > SAME_CORRELATION).all())
+    return max(levels) - min(levels) < SAME_DB and bool(
+        (np.atleast_2d(np.corrcoef(channels))[0] > SAME_CORRELATION).all()
+    )
 
 
 def _heard(samples: Samples, speech: NDArray[np.bool_]) -> Heard:

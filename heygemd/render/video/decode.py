@@ -310,7 +310,7 @@ def small_frames(picture: Picture, limit: int | None = None) -> tuple[Iterator[I
         stream = _tone_mapped(stream.filter("scale", width, height, flags="area"), picture)
     if picture.alpha:
         stream = _on_white(stream.filter("scale", width, height, flags="area", **_source_colour(picture)), picture)
-        colour = {"in_range": picture.range}
+        colour = {"in_range": picture.range} | ({"in_color_matrix": "bt709"} if _is_rgb(picture.stream) else {})
     else:
         colour = {} if _is_rgb(picture.stream) else {"in_range": _source_colour(picture)["in_range"]}
     stream = stream.filter("scale", width, height, flags="area", **colour).filter("format", "bgr24")

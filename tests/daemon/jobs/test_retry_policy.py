@@ -24,6 +24,7 @@ def test_a_file_that_somebody_holds_is_tried_again_and_costs_no_attempt(job, cod
 def test_a_file_that_is_wrong_fails_its_video(job, error):
     retry_policy.conclude(Attempts(), job, job.videos[0], error)
     assert job.videos[0].state == "failed"
+    assert job.videos[0].problem.code == ("no_face" if isinstance(error, InputError) else "file_changed")
 
 
 def test_what_is_not_installed_pauses_the_queue_and_costs_no_attempt(job):

@@ -45,6 +45,7 @@ def test_music_is_no_speech_and_is_reported(voice: Sound) -> None:
     tone = (0.1 * np.sin(2 * np.pi * 440 * t)).astype(np.float32)
     assert [finding.code for finding in vad.findings(tone)] == ["no_speech"]
     [finding] = vad.findings(np.concatenate([voice, music(4), voice]))
+    assert finding.code == "no_speech_ranges"
     [[start, end]] = finding.fields["ranges"]
     assert abs(start - 6) < 0.8 and abs(end - 10) < 0.8
 

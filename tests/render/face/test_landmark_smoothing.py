@@ -42,3 +42,9 @@ def test_a_face_that_is_turned_away_all_the_time_is_reported(tmp_path: Path, mon
     monkeypatch.setattr("heygemd.render.face.effect_weight.YAW_NONE_DEG", 1e-6)  # any face counts as turned away
     with pytest.raises(InputError, match="face_never_clear"):
         people.track(people.swaying(12), tmp_path)
+
+
+def test_when_a_face_is_turned_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("heygemd.render.face.landmark_smoothing.YAW_FULL_DEG", -1.0)  # any face counts as turned
+    _, findings = people.track(people.swaying(25), tmp_path)
+    assert [f.fields["ranges"] for f in findings if f.code == "face_turned"] == [[[0.0, 1.0]]]

@@ -164,7 +164,10 @@ TRANSPARENT = {
     "webm VP8": ("v.webm", ["-c:v", "libvpx", "-pix_fmt", "yuva420p", "-auto-alt-ref", "0", "-b:v", "2M"]),
     "ProRes 4444": ("v.mov", ["-c:v", "prores_ks", "-pix_fmt", "yuva444p10le"]),
     "QuickTime animation": ("v.mov", ["-c:v", "qtrle", "-pix_fmt", "argb"]),
-    "FFV1, full range": ("v.mkv", ["-c:v", "ffv1", "-pix_fmt", "yuva420p", "-color_range", "pc"]),
+    "FFV1, full range": (
+        "v.mkv",
+        ["-vf", "scale=out_range=full,format=yuva420p", "-c:v", "ffv1", "-color_range", "pc"],
+    ),
     "PNG": ("v.mov", ["-c:v", "png", "-pix_fmt", "rgba"]),
 }
 

@@ -1,0 +1,30 @@
+"""A container or codec of each family, rendered and measured; `make formats` does all of them."""
+
+import pytest
+
+from tests import formats
+
+SUBSET = [
+    "video mp4 H.264, 10 bit", "video mov ProRes 4444, transparent", "video webm VP9, transparent", "video gif GIF",
+    "video mxf MPEG-2", "video m2ts H.264", "video mp4 H.265, HLG", "voice wav stereo, one cable reversed",
+    "voice wav 10 channels, voice on one", "voice caf ALAC", "voice amr AMR, 12.2 kbit/s", "voice weba Opus",
+]  # fmt: skip
+ROWS = {row.name: row for row in formats.ROWS}
+
+
+@pytest.fixture(scope="module")
+def studio(tmp_path_factory: pytest.TempPathFactory) -> formats.Studio:
+    return formats.Studio(tmp_path_factory.mktemp("formats"))
+
+
+@pytest.mark.parametrize("name", SUBSET)
+def test_a_format_is_rendered_in_time_and_in_its_colours(studio: formats.Studio, name: str) -> None:
+    outcome = studio.run(ROWS[name])
+    assert outcome.wrong == [] and outcome.rendered and outcome.complete
+
+
+def test_the_page_shows_every_row_and_all_are_right() -> None:
+    table = [line for line in formats.PAGE.read_text("utf-8").splitlines() if line.startswith(("| video", "| voice"))]
+    shown = [" ".join(cell.strip() for cell in line.split("|")[1:4]) for line in table]
+    assert shown == list(ROWS) and len(ROWS) == len(formats.ROWS) >= 60
+    assert all(line.split("|")[5].strip() == line.split("|")[6].strip() == "yes" for line in table)

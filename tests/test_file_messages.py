@@ -1,0 +1,309 @@
+"""Every message that a file can cause is produced by a test with real input, here or where PRODUCED says.
+
+A code that is new in docs/messages.md fails here until such a test is named.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from heygemd.config.schema import Config, Limits
+from heygemd.daemon.intake.inbox import Inbox
+from heygemd.daemon.intake.inotify import Watch
+from heygemd.daemon.job_store import Store
+from heygemd.daemon.jobs.attempt import Attempt
+from heygemd.daemon.queue_state import PendingFolder, QueueState
+from heygemd.errors import InputError, NotReady
+from heygemd.i18n import catalog
+from heygemd.media.probe import probe
+from heygemd.render.audio.load import load_voice
+from heygemd.render.cache import Cache
+from heygemd.render.video import decode
+from heygemd.storage import share_layout
+from heygemd.storage.availability import ShareAvailability
+from heygemd.storage.io_thread import ShareThread
+
+from . import media_factory
+
+TESTS = Path(__file__).parent
+SECTIONS = ("A folder waits", "A folder or file cannot be used", "Done, but worth knowing")
+NOT_BY_A_FILE = {
+    *("settling", "held", "loose_files", "paused_by_file", "folder_open", "held_open", "name_taken"),
+    *("folder_no_permission", "no_permission", "unexpected_error", "cancelled", "removed", "too_big_for_disk"),
+}
+"""What is wrong is the folder's name, its place, its owner or who has it open."""
+PIPELINE, DECODE, LOAD = "render/test_pipeline.py", "render/video/test_decode.py", "render/audio/test_load.py"
+PROBE, COMPLETE, HERE = "media/test_probe.py", "media/test_completeness.py", Path(__file__).name
+FACE = "render/face/"
+PRODUCED = {
+    **dict.fromkeys(("needs_audio", "needs_video", "too_many_audio", "still_copying", "zero_tail", "empty"), HERE),
+    **dict.fromkeys(("copy_stopped", "file_incomplete", "shortcut", "too_many_files", "file_too_big"), HERE),
+    **dict.fromkeys(("job_too_big", "presenter_unknown", "job_toml_invalid", "format_unsupported"), HERE),
+    **dict.fromkeys(("picture_too_small", "no_duration", "audio_damaged", "hdr_not_tone_mapped"), HERE),
+    **dict.fromkeys(("moov_missing", "recorder_open", "not_a_file"), COMPLETE),
+    **dict.fromkeys(("too_many_pixels", "frame_rate_too_high", "too_many_streams"), PROBE),
+    **dict.fromkeys(("video_too_long", "audio_too_long"), PROBE),
+    **dict.fromkeys(("media_unreadable", "no_video", "voice_longer", "voice_shorter", "video_damaged"), PIPELINE),
+    **dict.fromkeys(("below_720p", "no_face"), PIPELINE),
+    **dict.fromkeys(("no_audio", "audio_too_short", "audio_silent", "audio_quiet"), LOAD),
+    **dict.fromkeys(("audio_clipped", "audio_noisy"), LOAD),
+    **dict.fromkeys(("hdr_tone_mapped", "transparent_on_white"), DECODE),
+    **dict.fromkeys(("two_voices", "no_speech", "no_speech_ranges"), "render/audio/test_vad.py"),
+    "audio_mixed_down": "render/audio/test_downmix.py",
+    "few_faces": FACE + "test_tracker.py",
+    **dict.fromkeys(("no_face_ranges", "face_never_clear", "face_turned"), FACE + "test_landmark_smoothing.py"),
+    "face_covered": FACE + "test_transient_occlusion.py",
+    "mouth_hidden": FACE + "test_persistent_occlusion.py",
+    "several_faces": FACE + "test_multi_face_tracker.py",
+    "changed_while_copying": "storage/test_transfer.py",
+    "changed_after_claim": HERE,
+    "file_changed": "daemon/jobs/test_retry_policy.py",
+}
+
+
+def documented() -> set[str]:
+    page = (TESTS.parent / "docs" / "messages.md").read_text("utf-8")
+    parts = [page.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0] for title in SECTIONS]
+    rows = re.findall(r"(?m)^\|([^|]*)\|", "\n".join(parts))
+    return {code for row in rows for code in re.findall(r"`(\w+)`", row)}
+
+
+def test_every_message_that_a_file_causes_has_a_test() -> None:
+    assert documented() - NOT_BY_A_FILE - set(PRODUCED) == set()
+    assert (set(PRODUCED) | NOT_BY_A_FILE) - documented() == set()
+    silent = [
+        code
+        for code, place in PRODUCED.items()
+        if not re.search(rf"[\"'={{ ]{code}[\"',}} ]", (TESTS / place).read_text("utf-8"))
+    ]
+    assert silent == []
+
+
+class Drop:
+    """A folder dropped into a real inbox, which is scanned until it is known what becomes of it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.folder = root / "share" / "inbox" / "job"
+        share_layout.create(root / "share")
+        self.folder.mkdir()
+        self.inbox: dict[str, Any] = {"settle_local_s": 1e-3, "settle_zero_tail_s": 1e-3}
+        self.limits: dict[str, Any] = {"probe_timeout_s": 120}
+
+    @property
+    def config(self) -> Config:
+        paths = {key: self.root / key for key in ("share", "state", "cache", "log", "models")}
+        return Config.model_validate({"paths": paths, "inbox": self.inbox, "limits": self.limits})
+
+    async def scan(self) -> PendingFolder:
+        thread = ShareThread(self.root / "share", 10)
+        share = ShareAvailability(self.root / "share", thread)
+        assert await share.check()
+        state = QueueState()
+        inbox = Inbox(self.config, state, share, Watch(lambda: None))
+        for _ in range(5):  # what cannot be read is looked at twice
+            await inbox.scan()
+            pending = state.pending["job"]
+            if pending.job is not None or pending.state == "waiting":
+                break
+            time.sleep(0.01)
+        return pending
+
+    def says(self) -> dict[str, dict[str, Any]]:
+        """What is told of the folder and its videos: fields by code."""
+        pending = asyncio.run(self.scan())
+        found = {pending.reason.code: pending.reason.fields} if pending.reason else {}
+        if job := pending.job:
+            problems = [job.problem, *(video.problem for video in job.videos)]
+            found |= {problem.code: problem.fields for problem in problems if problem}
+        return found
+
+
+@pytest.fixture
+def drop(tmp_path: Path) -> Drop:
+    return Drop(tmp_path)
+
+
+def good(folder: Path, *names: str) -> None:
+    for name in names:
+        if name.endswith(".wav"):
+            media_factory.audio(folder / name)
+        else:
+            media_factory.video(folder / name, options=["-c:v", "libx264", "-preset", "ultrafast"])
+
+
+def said(fields: dict[str, Any], code: str) -> str:
+    """The message in English; in no language is a fact missing."""
+    texts = {language: catalog.text_with_file_name(code, fields, language) for language in catalog.languages()}
+    assert all("?" not in text and "{" not in text for text in texts.values()), texts
+    return texts["en"]
+
+
+def half(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+def no_voice(drop: Drop) -> None:
+    good(drop.folder, "a.mp4")
+
+
+def no_video(drop: Drop) -> None:
+    good(drop.folder, "v.wav")
+
+
+def two_voices(drop: Drop) -> None:
+    good(drop.folder, "v.wav", "w.wav", "a.mp4")
+
+
+def copying(drop: Drop) -> None:
+    good(drop.folder, "v.wav", "a.mp4")
+    (drop.folder / "b.mp4.part").write_bytes(b"x")
+
+
+def empty(drop: Drop) -> None:
+    good(drop.folder, "v.wav")
+    (drop.folder / "a.mp4").write_bytes(b"")
+    drop.inbox["settle_zero_tail_s"] = 60
+
+
+def zeros_at_the_end(drop: Drop) -> None:
+    good(drop.folder, "v.wav")
+    drop.inbox["settle_zero_tail_s"] = 60
+    media_factory.ffmpeg("-f", "lavfi", "-i", "anullsrc=r=48000", "-t", "1", drop.folder / "z.wav")
+
+
+def stopped(drop: Drop) -> None:
+    good(drop.folder, "v.wav", "a.mp4")
+    half(drop.folder / "a.mp4")
+
+
+def given_up(drop: Drop) -> None:
+    stopped(drop)
+    (drop.folder / "READY").write_bytes(b"")
+
+
+def shortcut(drop: Drop) -> None:
+    good(drop.folder, "v.wav")
+    (drop.folder / "anna.mp4.lnk").write_bytes(b"L")
+
+
+def many(drop: Drop) -> None:
+    good(drop.folder, "v.wav", "a.mp4")
+    drop.limits["max_files_per_job"] = 1
+
+
+def big(drop: Drop) -> None:
+    good(drop.folder, "v.wav", "a.mp4")
+    drop.limits["max_file_gib"] = 1e-6
+
+
+def big_together(drop: Drop) -> None:
+    good(drop.folder, "v.wav", "a.mp4")
+    drop.limits["max_job_gib"] = 1e-6
+
+
+def unknown_presenter(drop: Drop) -> None:
+    good(drop.folder, "v.wav")
+    (drop.folder / "presenters.txt").write_text("zoe\n")
+
+
+def bad_settings(drop: Drop) -> None:
+    good(drop.folder, "v.wav", "a.mp4")
+    (drop.folder / "job.toml").write_text("quality = 7\n")
+
+
+def unsupported_video(drop: Drop) -> None:
+    good(drop.folder, "v.wav")
+    media_factory.video(drop.folder / "a.nut", options=["-c:v", "mpeg4"])
+
+
+def unsupported_voice(drop: Drop) -> None:
+    good(drop.folder, "a.mp4")
+    media_factory.audio(drop.folder / "v.wv")
+
+
+@pytest.mark.parametrize(
+    ("make", "code", "claim"),
+    [
+        (no_voice, "needs_audio", "voice recording is missing"),
+        (no_video, "needs_video", "video"),
+        (two_voices, "too_many_audio", "2 audio files: v.wav and w.wav"),
+        (copying, "still_copying", '"b.mp4.part"'),
+        (empty, "empty", '"a.mp4"'),
+        (zeros_at_the_end, "zero_tail", '"z.wav"'),
+        (stopped, "copy_stopped", '"a.mp4" is incomplete and has stopped growing'),
+        (given_up, "file_incomplete", '"a.mp4" is incomplete'),
+        (shortcut, "shortcut", "anna.mp4.lnk"),
+        (many, "too_many_files", "2"),
+        (big, "file_too_big", "a.mp4"),
+        (big_together, "job_too_big", ""),
+        (unknown_presenter, "presenter_unknown", '"zoe"'),
+        (bad_settings, "job_toml_invalid", "quality"),
+        (unsupported_video, "format_unsupported", '"a.nut" has a format that cannot be used: nut'),
+        (unsupported_voice, "format_unsupported", '"v.wv" has a format that cannot be used: wv'),
+    ],
+)
+def test_a_folder_says_what_is_wrong(drop: Drop, make: Callable[[Drop], None], code: str, claim: str) -> None:
+    make(drop)
+    found = drop.says()
+    assert code in found
+    assert claim in said(found[code], code)
+
+
+def test_an_unsupported_recording_beside_a_good_one_is_not_taken(drop: Drop) -> None:
+    good(drop.folder, "v.wav", "a.mp4")
+    media_factory.audio(drop.folder / "backup.wv")
+    assert drop.says() == {}
+
+
+def test_a_file_that_was_replaced_after_the_claim_is_not_rendered(drop: Drop) -> None:
+    good(drop.folder, "v.wav", "a.mp4")
+    job = asyncio.run(drop.scan()).job
+    assert job is not None
+    claimed = drop.folder.rename(drop.root / "share" / "processing" / "job")
+    half(claimed / "a.mp4")
+    share = ShareAvailability(drop.root / "share", ShareThread(drop.root / "share", 10))
+    attempt = Attempt(drop.config, Store(drop.root / "state"), share, job, job.videos[0])
+    with pytest.raises(NotReady) as caught:
+        asyncio.run(attempt._copy(job.videos[0].source, drop.root / "copy.mp4"))
+    assert caught.value.code == "changed_after_claim"
+    assert '"a.mp4"' in said(caught.value.fields, "changed_after_claim")
+
+
+def test_a_picture_of_a_few_pixels_is_too_small(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="picture_too_small") as caught:
+        decode.describe_video(media_factory.video(tmp_path / "v.mkv", size="14x14"), Limits())
+    assert "14" in said({"name": "v.mkv", **caught.value.fields}, "picture_too_small")
+
+
+def test_a_file_without_packets_has_no_duration(tmp_path: Path) -> None:
+    path = media_factory.video(tmp_path / "v.mkv", options=["-c:v", "ffv1", "-live", "1"])
+    data = path.read_bytes()
+    path.write_bytes(data[: data.index(b"\x1f\x43\xb6\x75")])  # the first cluster (Matroska)
+    with pytest.raises(InputError, match="no_duration"):
+        probe(path, Limits())
+
+
+def test_a_recording_that_breaks_off_is_damaged_and_used(tmp_path: Path) -> None:
+    path = media_factory.audio(tmp_path / "v.m4a", 4, options=["-movflags", "+faststart"])
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+    voice = load_voice(path, "d", Limits(), Cache(tmp_path / "cache", 1 << 30), tmp_path / "scratch")
+    (finding,) = [f for f in voice.findings if f.code == "audio_damaged"]
+    assert 1.5 < float(voice.duration_s) < 3.5
+    assert finding.fields["duration_s"] < 3.5 and "4" in said(finding.fields, "audio_damaged")
+
+
+def test_without_the_filters_hdr_is_left_and_that_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "_can_tone_map", lambda: False)
+    tags = ["-c:v", "ffv1", "-pix_fmt", "yuv420p10le", "-color_trc", "smpte2084"]
+    picture = decode.describe_video(media_factory.video(tmp_path / "v.mkv", 0.2, options=tags), Limits())
+    assert "hdr_not_tone_mapped" in {f.code for f in decode.findings(picture)}
