@@ -238,9 +238,8 @@ class Studio:
             result = pipeline.render(request, lambda event: codes.add(getattr(event, "code", "")))
         outcome.rendered = True
         fps = Fraction(result.fps)
-        sound, given = _sound(output), _sound(voice)
-        outcome.frames = f"{result.frames} of {math.ceil(Fraction(len(given), RATE_HZ) * fps)}"
-        outcome.lag_ms = _lag_ms(sound, given)
+        outcome.frames = f"{result.frames} of {math.ceil(Fraction(VOICE_S) * fps)}"
+        outcome.lag_ms = _lag_ms(_sound(output), _sound(voice))
         if row.kind == "video" and row.colour:
             background = row.expect == "transparent_on_white"
             outcome.psnr_db = _psnr_db(made, output, describe_video(output, Limits()).small_size, background)
@@ -289,7 +288,7 @@ def _psnr_db(given: Path, made: Path, size: tuple[int, int], white: bool) -> flo
 
 def _rgb(path: Path, size: tuple[int, int], white: bool) -> NDArray[np.uint8]:
     behind = f"{WHITE_BEHIND}," if white else ""
-    chain = f"{behind}bwdif=deint=interlaced,scale={size[0]}:{size[1]}:flags=bicubic+accurate_rnd"
+    chain = f"{behind}bwdif=mode=send_frame:deint=interlaced,scale={size[0]}:{size[1]}:flags=bicubic+accurate_rnd"
     argv = ["ffmpeg", "-nostdin", "-v", "error", "-i", path, "-vf", chain]
     raw = ["-frames:v", str(PSNR_FRAMES), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     data = subprocess.run([*argv, *raw], check=True, capture_output=True).stdout

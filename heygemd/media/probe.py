@@ -125,7 +125,7 @@ def _ffprobe(path: Path, limits: Limits, *options: str) -> Facts:
 def _played(streams: list[Facts]) -> Facts:
     """Return the stream that players choose: the default one, else the first; one that can be decoded if there is one.
 
-    Raises InputError("format_unsupported") where none can, such as ProRes RAW.
+    Raises InputError("format_unsupported") where none can, such as Blackmagic RAW.
     """
     known = [s for s in streams if _decodable(s)]
     if not known:

@@ -25,7 +25,7 @@ VIDEOS = {
     "asf": ["-c:v", "msmpeg4", "-c:a", "wmav2"],
     "mxf": ["-c:v", "mpeg2video", "-ar", "48000"],
     "gif": ["-an"],
-    "3gp": ["-c:v", "h263", "-s", "352x288", "-ar", "44100"],
+    "3gp": ["-c:v", "h263", "-s", "352x288", "-c:a", "aac"],
     "ogv": ["-c:v", "libtheora", "-c:a", "libvorbis"],
     "mts": ["-c:v", "libx264", "-preset", "ultrafast", "-c:a", "ac3"],
     "m2ts": ["-f", "mpegts", "-mpegts_m2ts_mode", "1", "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "ac3"],
@@ -167,12 +167,12 @@ def test_a_format_that_is_not_used_is_called_so(tmp_path: Path, name: str, known
 
 
 def test_a_codec_that_ffmpeg_does_not_know_is_no_damage(tmp_path: Path) -> None:
-    """Such as ProRes RAW: its four letters are in the file, and ffmpeg has no decoder for them."""
+    """Such as Blackmagic RAW: the container is known, its codec's four letters are not."""
     path = media_factory.video(tmp_path / "raw.mov", options=["-c:v", "prores_ks", "-vtag", "apcn"])
-    path.write_bytes(path.read_bytes().replace(b"apcn", b"aprn"))
+    path.write_bytes(path.read_bytes().replace(b"apcn", b"brxq"))
     with pytest.raises(InputError) as caught:
         probe(path, Limits())
-    assert (caught.value.code, caught.value.fields) == ("format_unsupported", {"format": "aprn"})
+    assert (caught.value.code, caught.value.fields) == ("format_unsupported", {"format": "brxq"})
 
 
 @pytest.mark.parametrize("default", [0, 1])

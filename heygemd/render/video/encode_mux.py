@@ -92,8 +92,8 @@ def _command(plan: EncodePlan, part: Path, gpu: bool) -> list[str]:
     source = ffmpeg.raw_video(picture.width, picture.height, picture.fps, **tagged)
     sound = ffmpeg.media(voice.path)[str(voice.stream.index)]
     if voice.stream.channels > MAX_DELIVERED_CHANNELS:
-        shares = "+".join(f"{share:.5f}*c{number}" for number, share in enumerate(voice.mix))
-        sound = sound.filter("pan", f"mono|c0={shares}")
+        shares = "+".join(f"{share:.5f}*c{number}" for number, share in enumerate(voice.mix) if share)
+        sound = sound.filter("pan", f"mono|c0<{shares}")  # not "=", which would be escaped
     if plan.pad:
         sound = sound.filter("apad", whole_dur=float(plan.sound_s))
     options: dict[str, object] = {**(_nvenc(plan.settings) if gpu else x264(plan.settings)), **tagged, **_sound(plan)}

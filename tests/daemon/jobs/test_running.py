@@ -3,7 +3,7 @@
 from heygemd.config.schema import GIB
 from heygemd.daemon.intake import claim
 from heygemd.daemon.status.builder import SnapshotBuilder
-from heygemd.errors import InfrastructureError, NotReady
+from heygemd.errors import InfrastructureError, InputError, NotReady
 
 
 def test_the_snapshot_shows_all_running_videos(run):
@@ -79,5 +79,19 @@ def test_a_folder_that_still_changes_goes_back_to_the_inbox_with_all_its_videos_
         await queue.until(lambda: job not in queue.state.active and not queue.state.running)
         assert sorted(queue.executor.stopped) == ["a/1", "a/2"]
         assert (queue.config.paths.share / "inbox" / "a").is_dir()
+
+    run(scenario)
+
+
+def test_what_is_wrong_with_the_voice_names_the_voice(run):
+    async def scenario(queue):
+        queue.executor.slots = 2
+        job = queue.job("a", 2)
+        await queue.expect_started("a/1", "a/2")
+        queue.executor.finishing["a/1"].set_exception(InputError("audio_too_short", of="voice", seconds=0.1))
+        queue.executor.finishing["a/2"].set_exception(InputError("no_face"))
+        await queue.until(lambda: queue.state.finished)
+        assert [video.facts()["name"] for video in job.videos] == ["voice.wav", "v2.mp4"]
+        assert job.videos[0].problem.fields == {"name": "voice.wav", "seconds": 0.1}
 
     run(scenario)
