@@ -1,6 +1,6 @@
 """Renders one input of every container and codec, and writes the table in docs/formats.md.
 
-python -m tests.formats [PART OF A NAME ...]    all rows, or only those that contain one of the words (then only shown)
+python -m tests.formats [PART OF A NAME ...]    all rows, or only those whose names contain one of these
 """
 
 from __future__ import annotations
@@ -323,20 +323,25 @@ def line(row: Row, outcome: Outcome) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def _name(text: str) -> str:
+    """Return the name of the row that a line of the page shows."""
+    return " ".join(cell.strip() for cell in text.split("|")[1:4])
+
+
 def main(words: list[str]) -> int:
     """Run the rows; return 1 if one of them is wrong."""
     rows = [row for row in ROWS if not words or any(word in row.name for word in words)]
-    lines, wrong = [], 0
+    known = {_name(text): text for text in PAGE.read_text("utf-8").splitlines()} if PAGE.exists() else {}
+    wrong = 0
     with tempfile.TemporaryDirectory(prefix="heygemd-formats-") as folder:
         studio = Studio(Path(folder))
         for row in rows:
             start = time.monotonic()
             outcome = studio.run(row)
             wrong += bool(outcome.wrong)
-            lines.append(line(row, outcome))
-            print(lines[-1], f"{time.monotonic() - start:.1f} s", flush=True)
-    if not words:
-        PAGE.write_text(HEAD + "\n".join(lines) + "\n")
+            known[row.name] = line(row, outcome)
+            print(known[row.name], f"{time.monotonic() - start:.1f} s", flush=True)
+    PAGE.write_text(HEAD + "".join(known[row.name] + "\n" for row in ROWS if row.name in known), "utf-8")
     print(f"{len(rows)} rows, {wrong} wrong")
     return int(wrong > 0)
 
