@@ -4,6 +4,8 @@
 # make faults   run the fault suite alone and in full: kills, outages, attacks, fuzzing, 200 jobs of soak (over an hour)
 # make bench    run the benchmarks (minutes)
 # make formats  render every container and codec, and write the table of docs/formats.md (minutes)
+# make gpu      run everything that an NVIDIA GPU decides; ./gpu has the figures. WHEELS=folder:
+#               with python3, its packages, and the wheels there; needs no network and no root
 # make install  only set up the environment: system packages, .venv, heygemd in it
 #
 # Each target first sets up what it needs on a fresh Debian or Ubuntu. The second time this takes no time.
@@ -13,7 +15,9 @@ VENV  ?= .venv
 PY    := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: demo test faults bench formats check install clean
+GPU_PACKAGES := build/gpu-packages
+
+.PHONY: demo test faults bench formats gpu check install clean
 
 demo: $(READY)
 	$(PY) -m heygemd demo --folder demo-share
@@ -38,6 +42,15 @@ bench: $(READY)
 
 formats: $(READY)
 	$(PY) -m tests.formats
+
+ifdef WHEELS
+gpu:
+	python3 -m pip install --quiet --no-index --no-deps --upgrade --target $(GPU_PACKAGES) $(WHEELS)/*.whl
+	PYTHONPATH=$(CURDIR)/$(GPU_PACKAGES) python3 -m tests.bench.gpu $(GPU)
+else
+gpu: $(READY)
+	$(PY) -m tests.bench.gpu $(GPU)
+endif
 
 check: $(READY)
 	$(VENV)/bin/ruff check .

@@ -40,7 +40,6 @@ from .video.output_check import ExpectedOutput, check_output
 
 QUEUE_BYTES = 24 << 20
 """Size of the queue of frames between two stages."""
-NVIDIA = Path("/dev/nvidiactl")
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ def _report_findings(report: Report, findings: list[Finding]) -> None:
 
 def choose_device(wanted: str) -> str:
     """Return the torch device for "auto", "cpu" or "cuda[:N]". Raises InfrastructureError("gpu_unavailable")."""
-    if wanted == "cpu" or (wanted == "auto" and not NVIDIA.exists()):  # torch takes a second to import
+    if wanted == "cpu" or (wanted == "auto" and not encode_mux.NVIDIA.exists()):  # torch takes a second to import
         return "cpu"
     import torch
 

@@ -36,11 +36,11 @@ SAMPLE_EVERY_S = 0.1
 MIB = 1 << 20
 
 
-def presenter(path: Path, seconds: float, rate: str = "25") -> Path:
-    """Ten seconds of 1080p, repeated."""
-    square = film(path.with_name("square.mp4"), min(10, seconds), 1080, rate)
+def presenter(path: Path, seconds: float, rate: str = "25", size: tuple[int, int] = (1920, 1080)) -> Path:
+    """Ten seconds of `size` (width, height), repeated."""
+    square = film(path.with_name("square.mp4"), min(10, seconds), size[1], rate)
     once = path.with_name("once.mp4")
-    media_factory.ffmpeg("-i", square, "-vf", "pad=1920:1080:(ow-iw)/2:0:gray", *X264, once)
+    media_factory.ffmpeg("-i", square, "-vf", f"pad={size[0]}:{size[1]}:(ow-iw)/2:0:gray", *X264, once)
     media_factory.ffmpeg("-stream_loop", "-1", "-i", once, "-t", str(seconds), "-c", "copy", path)
     return path
 

@@ -25,7 +25,9 @@ def main(*given: str) -> None:
     """Print three lines."""
     with tempfile.TemporaryDirectory(prefix="heygemd-bench-") as temp:
         folder = Path(temp)
-        video, voice = (Path(path) for path in given) if len(given) == 2 else _own(folder, float((*given, 30)[0]))
+        video, voice = (
+            (Path(path) for path in given) if len(given) == 2 else presenter_and_voice(folder, float((*given, 30)[0]))
+        )
         began = time.monotonic()
         same = [word for key, value in encode_mux.x264(Render()).items() for word in (f"-{key}", str(value))]
         media_factory.ffmpeg("-i", video, *same, folder / "transcoded.mp4")
@@ -40,10 +42,11 @@ def main(*given: str) -> None:
         print(f"plain transcode: {floor_s:.1f} s")
 
 
-def _own(folder: Path, seconds: float) -> tuple[Path, Path]:
+def presenter_and_voice(folder: Path, seconds: float, size: tuple[int, int] = (1920, 1080)) -> tuple[Path, Path]:
+    """Make a video of the demo's presenter, and a voice as long."""
     voice = folder / "voice.wav"
     media_factory.ffmpeg("-stream_loop", "-1", "-i", media_factory.VOICE, "-t", str(seconds), voice)
-    return presenter(folder / "anna.mp4", seconds), voice
+    return presenter(folder / "anna.mp4", seconds, size=size), voice
 
 
 if __name__ == "__main__":

@@ -51,17 +51,17 @@ class FanDetector:
     """
 
     def __init__(self, detector: DetectorName, models: Path, device: str) -> None:
-        """Raise NotInstalled if files are missing or do not hold these networks."""
+        """Raise NotInstalled if files are missing or do not hold these networks, EngineError("engine_memory")."""
         files = requirements.face_alignment_files(detector, models)
         try:
-            self._net = _load(detector, *files, device)
+            self._net = _load_where_it_fits(detector, *files, device)
         except (RuntimeError, ValueError, KeyError, EOFError, OSError, pickle.UnpicklingError) as error:
             if is_out_of_memory(error):
-                raise
+                raise EngineError("engine_memory") from None
             detail, names = f"{type(error).__name__}: {error}"[:500], " / ".join(path.name for path in files)
             raise NotInstalled("weights_damaged", detail, name=names, path=str(models)) from None
         self._square = detector == "blazeface"
-        self.batch = BATCHES[torch.device(device).type]
+        self.batch = BATCHES[torch.device(self._net.device).type]
         self._upcoming: deque[Image] = deque()
         self._now = self._last = self._stride = 0
         self._cached: dict[int, list[Square]] = {}
@@ -127,13 +127,24 @@ class FanDetector:
         self.batch = BATCHES["cpu"]
 
 
+def _load_where_it_fits(detector: DetectorName, detector_file: Path, fan_file: Path, device: str) -> Any:
+    """Return `_load` on the device, or on the CPU if the device has no room."""
+    try:
+        return _load(detector, detector_file, fan_file, device)
+    except RuntimeError as error:
+        if device == "cpu" or not is_out_of_memory(error):
+            raise
+        logger.warning("out of memory on {} while loading the face detector: using the CPU", device)
+        return _load(detector, detector_file, fan_file, "cpu")
+
+
 def _load(detector: DetectorName, detector_file: Path, fan_file: Path, device: str) -> Any:
     """Return face_alignment.FaceAlignment with the given files: nothing is downloaded and only tensors are read."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import face_alignment
 
-    before = torch.hub.get_dir()
+    before, benchmark = torch.hub.get_dir(), torch.backends.cudnn.benchmark
     # The package looks for FAN's file in torch hub's folder: give it a temporary one that links to the file.
     with tempfile.TemporaryDirectory() as hub:
         folder = Path(hub) / "checkpoints"
@@ -155,6 +166,8 @@ def _load(detector: DetectorName, detector_file: Path, fan_file: Path, device: s
             )
         finally:
             torch.hub.set_dir(before)
+            # The package lets cuDNN try all algorithms, some of which take half of an empty card as workspace.
+            torch.backends.cudnn.benchmark = benchmark
 
 
 def _squared(image: Image) -> Image:

@@ -32,6 +32,8 @@ X264_PRESET_PARAMS = {"superfast": "mbtree=1:rc-lookahead=10"}
 NVENC_PRESETS = {"draft": "p2", "standard": "p5", "high": "p7"}
 NVENC_SIDES = (160, 4096)
 MAX_FILE_BYTES = 1 << 40
+NVIDIA = Path("/dev/nvidiactl")
+"""Where NVIDIA's driver is, this is. Asking CUDA or NVENC instead takes up to a second."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,9 @@ def wants_nvenc(settings: Render, picture: Picture) -> bool:
 
 @functools.lru_cache(maxsize=1)
 def nvenc_works() -> bool:
-    """Return whether a tiny encode on the GPU succeeds here: that ffmpeg lists the encoder proves nothing."""
+    """Return whether a tiny encode on the GPU succeeds here. ffmpeg's list proves nothing: some cards cannot encode."""
+    if not NVIDIA.exists():
+        return False
     size = 256
     source = ffmpeg.raw_video(size, size, Fraction(25))
     try:

@@ -1,6 +1,6 @@
 """The face-alignment create_tracker: its plumbing with weights made here, and real faces where its real weights lie.
 
-Made weights say nothing of accuracy: S3FD is made to see one face of a known size in every picture, FAN guesses.
+Made weights (see face_alignment_weights) say nothing of accuracy.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from face_alignment.detection.blazeface.net_blazeface import BlazeFace as BackBlazeFace
-from face_alignment.detection.sfd.net_s3fd import s3fd
-from face_alignment.models import FAN
 
 from heygemd.config.schema import Limits
 from heygemd.errors import EngineError, InputError, NotInstalled
@@ -31,41 +28,16 @@ from heygemd.render.scene import Image
 from heygemd.render.video import decode
 from heygemd.weights import requirements
 
+from .. import face_alignment_weights
 from .. import presenter as people
 from ..anna import film
 
 REAL = Path(os.environ.get("HEYGEMD_MODELS", "/var/lib/heygemd/models"))
 
 
-def blazeface() -> BackBlazeFace:
-    """Sees one face that fills the picture but for an eighth on each side."""
-    net = BackBlazeFace(back_model=True)
-    for name, layer in net.named_modules():
-        if name.startswith(("classifier", "regressor")):
-            torch.nn.init.zeros_(layer.weight)
-            torch.nn.init.zeros_(layer.bias)
-    net.classifier_8.bias.data[:] = net.classifier_16.bias.data[:] = -50
-    net.classifier_16.bias.data[0] = 50
-    net.regressor_16.bias.data[2:4] = 0.75 * 256
-    return net
-
-
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("weights")
-    torch.manual_seed(5)
-    detector, landmarks = s3fd(), FAN(4)
-    for name, layer in detector.named_modules():
-        if "mbox" in name:
-            torch.nn.init.zeros_(layer.weight)
-            torch.nn.init.zeros_(layer.bias)
-            if name == "conv7_2_mbox_loc":  # e times as large as its anchor, so that neighbours are the same face
-                layer.bias.data[2:] = 5
-            elif name.endswith("conf"):  # only the coarsest layer sees faces, everywhere
-                layer.bias.data[-1] = 5 if name.startswith("conv7_2") else -5
-    torch.save(detector.state_dict(), folder / requirements.DETECTOR_FILES["s3fd"])
-    torch.save(blazeface().state_dict(), folder / requirements.DETECTOR_FILES["blazeface"])
-    torch.save(landmarks.state_dict(), folder / requirements.FAN_FILE)
+    folder = face_alignment_weights.write(tmp_path_factory.mktemp("weights"))
     yield folder
     for file in folder.iterdir():
         file.unlink()

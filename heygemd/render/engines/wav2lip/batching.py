@@ -49,6 +49,11 @@ def precision(wanted: str, device: str) -> torch.dtype:
     return PRECISIONS[wanted]
 
 
+def require_exact_float32() -> None:
+    """Make cuDNN compute float32 as such. By default it rounds the factors to TF32's ten bits."""
+    torch.backends.cudnn.allow_tf32 = False
+
+
 class BatchRunner:
     """The generator on a device; one batch is computed while the caller prepares the next and pastes the last.
 
@@ -70,6 +75,8 @@ class BatchRunner:
         if not self.batch:
             self._use_device("cpu")
             return
+        if kind == "cuda" and self.dtype == torch.float32:
+            require_exact_float32()
         if kind == "cpu":
             torch.set_num_threads(len(os.sched_getaffinity(0)))  # ffmpeg has a lower priority and takes what is left
         try:

@@ -13,8 +13,8 @@ import torch
 from heygemd.config.schema import Render, Wav2Lip
 from heygemd.render import pipeline
 from heygemd.render.engines.wav2lip import Wav2LipEngine, face_crop, mel_windows, network, reference
-from heygemd.render.engines.wav2lip.batching import BatchRunner
-from heygemd.render.scene import F32, Crop, Patch, Timeline, Track
+from heygemd.render.engines.wav2lip.batching import PRECISIONS, BatchRunner
+from heygemd.render.scene import F32, Patch, Timeline, Track
 from heygemd.render.video import decode
 from heygemd.testing.frame_engine_contract import FrameEngineContract, face_crops, synthetic_track, synthetic_voice
 
@@ -22,10 +22,9 @@ from .... import media_factory
 from ... import wav2lip_weights
 from ...anna import film
 from ...requests import request
+from . import parity
 
-KNOWN = np.load(Path(__file__).parents[2] / "data" / "wav2lip.npz")
 FPS = Fraction(25)
-BOX = (60, 20, 190, 180)
 
 
 @pytest.fixture(scope="session")
@@ -49,72 +48,35 @@ def with_settings(engine: Wav2LipEngine, **options: object) -> Wav2LipEngine:
     return made
 
 
-def unpacked(name: str, low: float, high: float) -> F32:
-    return np.asarray(KNOWN[name] / 65535.0 * (high - low) + low, np.float32)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_generator_against_the_reference(precision: str) -> None:
+    most, mean = parity.generator_error(PRECISIONS[precision], "cpu")
+    limit_most, limit_mean = parity.GENERATOR_LIMITS[precision]
+    assert most < limit_most and mean < limit_mean
 
 
-def voice() -> F32:
-    return np.asarray(KNOWN["voice"] / 32768.0, np.float32)
-
-
-@pytest.fixture(scope="session")
-def asked() -> tuple[torch.Tensor, torch.Tensor]:
-    """The face and the mel that the reference was given."""
-    chance = np.random.default_rng(7)
-    face = chance.random((2, 6, 96, 96)).astype("f4")
-    return torch.from_numpy(chance.uniform(-4, 4, (2, 1, 80, 16)).astype("f4")), torch.from_numpy(face)
-
-
-@pytest.mark.parametrize(("dtype", "most", "mean"), [("float32", 1e-4, 1e-5), ("bfloat16", 0.03, 0.004)])
-def test_generator_against_the_reference(
-    asked: tuple[torch.Tensor, torch.Tensor], dtype: str, most: float, mean: float
-) -> None:
-    kind = getattr(torch, dtype)
-    generator = network.Generator(wav2lip_weights.state()).to(kind)
-    with torch.inference_mode():
-        made = generator(*(tensor[:1].to(kind) for tensor in asked)).float().numpy()[0]
-    error = np.abs(made - unpacked("generator", 0, 1))
-    assert error.max() < most and error.mean() < mean
-
-
-def test_the_lower_face_alone_is_the_same(asked: tuple[torch.Tensor, torch.Tensor]) -> None:
+def test_the_lower_face_alone_is_the_same() -> None:
     generator = network.Generator(wav2lip_weights.state())
     with torch.inference_mode():
-        full, lower = generator(*asked), generator(*asked, lower=True)
+        full, lower = generator(*parity.generator_input()), generator(*parity.generator_input(), lower=True)
     assert lower.shape[2] == network.SIDE - network.LOWER_TOP
     assert (full[:, :, network.LOWER_TOP :] - lower).abs().max() < 1e-6
 
 
 def test_mel_against_the_reference() -> None:
-    wanted = unpacked("mel", -4, 4)
+    wanted = parity.unpacked("mel", -4, 4)
     starts = np.array([*range(0, wanted.shape[1] - 16, 16), wanted.shape[1] - 16])
-    for start, window in zip(starts, mel_windows.log_mel_windows(voice(), starts), strict=True):
+    for start, window in zip(starts, mel_windows.log_mel_windows(parity.voice(), starts), strict=True):
         assert np.abs(window - wanted[:, start : start + 16]).max() < 1e-3
 
 
-@pytest.mark.parametrize(("precision", "most", "mean"), [("auto", 1, 0.2), ("bf16", 6, 0.6)])
-def test_pipeline_against_the_reference(
-    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision: str, most: int, mean: float
-) -> None:
+@pytest.mark.parametrize(("precision", "computed"), [("auto", "fp32"), ("bf16", "bf16")])
+def test_pipeline_against_the_reference(checkpoint: Path, tmp_path: Path, precision: str, computed: str) -> None:
     """The box, the frame count and the pixels of two frames, the second for the last window of the voice."""
-    track = synthetic_track(tmp_path, 14)
-    monkeypatch.setattr(face_crop, "face_bounds", lambda track: np.tile(np.float32(BOX), (14, 1)))
-    monkeypatch.setattr(reference, "PADS", (0, 0, 0, 0))
-    settings = Render(wav2lip=Wav2Lip.model_validate({"compat": True, "precision": precision}))
-    compat = Wav2LipEngine(checkpoint.parent, settings=settings)
-    line = Timeline(FPS, np.arange(58, dtype=np.int32) % 14)
-    x0, y0, x1, y1 = BOX
-    frame = np.zeros((288, 320, 3), np.uint8)
-    frame[y0:y1, x0:x1] = KNOWN["frame_12"]
-    given = [Crop(output, 12, (0, 0, 320, 288), frame) for output in (26, 54, 55)]
-    data = compat.analyse_video(iter(()), track)
-    first, second, beyond = compat.render(iter(given), track, line, voice(), data)
-    for patch, pasted in zip((first, second), KNOWN["pasted"], strict=True):
-        assert (patch.mask[y0:y1, x0:x1] == 1).all() and patch.mask.sum() == (y1 - y0) * (x1 - x0)
-        error = np.abs(patch.image[y0:y1, x0:x1].astype(int) - pasted)
-        assert error.max() <= most and error.mean() < mean
-    assert not beyond.mask.any()
-    assert len(reference.window_starts(len(voice()), FPS)) == KNOWN["count"]
+    most, mean = parity.pipeline_error(checkpoint.parent, tmp_path, "cpu", precision)
+    limit_most, limit_mean = parity.PIPELINE_LIMITS[computed]
+    assert most <= limit_most and mean < limit_mean
+    assert len(reference.window_starts(len(parity.voice()), FPS)) == parity.KNOWN["count"]
 
 
 def test_reference_boxes_lead_and_are_whole(tmp_path: Path) -> None:
