@@ -67,3 +67,19 @@ def audio(path: Path, seconds: float = 1, rate: int = 44100, options: Sequence[s
     tone = f"aevalsrc=0.5*sin(2*PI*440*t)*(0.5-0.5*cos(2*PI*4*t)):s={rate}:d={seconds}"
     ffmpeg("-f", "lavfi", "-i", tone, *options, path)
     return path
+
+
+def samples(path: Path, rate: int = 16000) -> NDArray[np.float32]:
+    """The sound of a file, mono, at its own times from the file's start on: silence where it has gaps."""
+    timed = ["-map", "0:a:0", "-af", "aresample=async=1:first_pts=0:min_hard_comp=0.01"]
+    argv = ["ffmpeg", "-v", "error", "-itsoffset", "0.000001", "-i", path, *timed, "-ac", "1", "-ar", str(rate)]
+    done = subprocess.run([*map(str, argv), "-f", "f32le", "-"], check=True, capture_output=True)
+    return np.frombuffer(done.stdout, "<f4")
+
+
+def lag_ms(late: NDArray[np.float32], early: NDArray[np.float32], rate: int = 16000) -> float:
+    """By how much the first sound lies behind the second, by cross-correlation."""
+    size = 1 << (len(late) + len(early)).bit_length()
+    curve = np.fft.irfft(np.fft.rfft(late, size) * np.conj(np.fft.rfft(early, size)))
+    peak = int(curve.argmax())
+    return 1000 * (peak - size if peak > size // 2 else peak) / rate

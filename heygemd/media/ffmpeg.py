@@ -31,6 +31,8 @@ ADDRESS_SPACE_BYTES = 12 << 30
 CPU_BASE_S = 600
 CPU_PER_MEDIA_S = 200
 NICE = 5
+MIN_GAP_S = 0.015
+"""Smaller steps in a sound's times are jitter of the recorder's clock. The shortest gap is a lost packet, 20 ms."""
 
 Stream = Any
 """A node of ffmpeg-python's graph; that package has no types."""
@@ -39,6 +41,16 @@ Stream = Any
 def media(path: Path, *, max_pixels: int = MAX_PIXELS, **options: Any) -> Stream:
     """Return a local file as input; `options` precede it (for example `t`, seconds)."""
     return ffmpeg.input(f"file:{path.absolute()}", threads=THREADS, **_input_limits(max_pixels), **options)
+
+
+def sound(path: Path, index: int, **options: Any) -> Stream:
+    """Return a local file's stream at its own times from the file's start on: silence where it has gaps or starts late.
+
+    ffmpeg otherwise plays samples one after the other, whatever their times say, and counts from the first stream that
+    is used where the format is MPEG-TS: not so with an offset, be it a microsecond.
+    """
+    source = media(path, itsoffset="0.000001", **options)[str(index)]
+    return source.filter("aresample", **{"async": 1, "first_pts": 0, "min_hard_comp": MIN_GAP_S})
 
 
 def raw_video(width: int, height: int, fps: Fraction, **options: Any) -> Stream:

@@ -6,16 +6,20 @@ import json
 import re
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 from ..config.schema import Limits
 from ..errors import InputError
-from . import ffmpeg, process
+from . import ffmpeg, packets, process
 
 HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}
 STILL_CODECS = {"mjpeg", "png", "bmp", "gif", "webp", "tiff", "ppm", "jpeg2000", "jpegls"}
 SAME_RATE = Fraction(1, 500)
+COUNTED_PACKETS = 240
+SAMPLED_KEYFRAMES = 12
+UNINDEXED, READ_UNINDEXED_S = {"mpegts", "mpeg"}, 300
 Facts = dict[str, Any]
 
 
@@ -26,9 +30,11 @@ class VideoStream:
     index            ffprobe's stream index
     width, height    as coded, pixels, before rotation and before the pixels are made square
     rotation         degrees counter-clockwise for display, usually 0, 90, 180 or 270
+    mirrored         the picture is also flipped for display, as front cameras do
     sample_aspect    width of a pixel over its height
     avg_fps          frames over duration, 0 if unknown
     real_fps         the lowest rate that fits all timestamps, 0 if unknown
+    start_s          when its first frame is shown, after the file's start
     duration_s       0 if unknown
     matrix, primaries, transfer, range   ffmpeg's names, "" when untagged
     """
@@ -38,9 +44,11 @@ class VideoStream:
     width: int
     height: int
     rotation: int
+    mirrored: bool
     sample_aspect: Fraction
     avg_fps: Fraction
     real_fps: Fraction
+    start_s: float
     duration_s: float
     pix_fmt: str
     bit_depth: int
@@ -67,21 +75,26 @@ class VideoStream:
 
 @dataclass(frozen=True)
 class AudioStream:
-    """An audio stream; `layout` is ffmpeg's name ("stereo"), "" when unknown."""
+    """An audio stream; `layout` is ffmpeg's name ("stereo"), "" when unknown; `start_s` is after the file's start."""
 
     index: int
     codec: str
     rate: int
     channels: int
     layout: str
+    start_s: float
     duration_s: float
 
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """A media file; `video` and `audio` are its default streams, else its first. Cover art is not video."""
+    """A media file; `video` and `audio` are its default streams, else its first. Cover art is not video.
+
+    start_s  the earliest time in it: zero on the timeline of its sound and picture
+    """
 
     container: str
+    start_s: float
     duration_s: float
     video: VideoStream | None
     audio: AudioStream | None
@@ -104,15 +117,16 @@ def probe(path: Path, limits: Limits) -> MediaInfo:
     shown = _ffprobe(path, limits, "-show_format", "-show_streams")
     streams: list[Facts] = shown.get("streams", [])
     container: Facts = shown.get("format", {})
+    start_s = _number(container, "start_time")
     videos = [s for s in streams if _is_video(s)]
     audios = [s for s in streams if s.get("codec_type") == "audio" and _number(s, "sample_rate")]
-    video = _video(_played(videos)) if videos else None
-    audio = _audio(_played(audios)) if audios else None
+    video = _video(_played(videos), start_s) if videos else None
+    audio = _audio(_played(audios), start_s) if audios else None
     duration_s = max([_seconds(container), *(s.duration_s for s in (video, audio) if s)])
     if duration_s <= 0 and (video or audio):
-        duration_s = _last_packet_s(path, limits, (video or audio).index)  # type: ignore[union-attr]
-    info = MediaInfo(str(container.get("format_name", "")), duration_s, video, audio)
-    _check(info, limits)
+        duration_s = packets.span_s(packets.read(path, limits, (video or audio).index))  # type: ignore[union-attr]
+    info = MediaInfo(str(container.get("format_name", "")), start_s, duration_s, video, audio)
+    _check(path, info, limits)
     return info
 
 
@@ -147,7 +161,7 @@ def _is_video(stream: Facts) -> bool:
     return not (stream.get("codec_name") in STILL_CODECS and still)
 
 
-def _video(stream: Facts) -> VideoStream:
+def _video(stream: Facts, file_start_s: float) -> VideoStream:
     pix_fmt = str(stream.get("pix_fmt", ""))
     return VideoStream(
         index=int(stream["index"]),
@@ -155,9 +169,11 @@ def _video(stream: Facts) -> VideoStream:
         width=int(stream["width"]),
         height=int(stream["height"]),
         rotation=_rotation(stream),
+        mirrored=_mirrored(stream),
         sample_aspect=_ratio(stream.get("sample_aspect_ratio"), ":") or Fraction(1),
         avg_fps=_ratio(stream.get("avg_frame_rate")),
         real_fps=_ratio(stream.get("r_frame_rate")),
+        start_s=_start_s(stream, file_start_s),
         duration_s=_seconds(stream),
         pix_fmt=pix_fmt,
         bit_depth=_bit_depth(pix_fmt),
@@ -170,13 +186,14 @@ def _video(stream: Facts) -> VideoStream:
     )
 
 
-def _audio(stream: Facts) -> AudioStream:
+def _audio(stream: Facts, file_start_s: float) -> AudioStream:
     return AudioStream(
         index=int(stream["index"]),
         codec=str(stream.get("codec_name", "")),
         rate=int(_number(stream, "sample_rate")),
         channels=int(stream.get("channels", 0)),
         layout=str(stream.get("channel_layout", "")),
+        start_s=_start_s(stream, file_start_s),
         duration_s=_seconds(stream),
     )
 
@@ -186,6 +203,15 @@ def _rotation(stream: Facts) -> int:
         if "rotation" in side:
             return round(float(side["rotation"])) % 360
     return -int(_number(stream.get("tags", {}), "rotate")) % 360
+
+
+def _mirrored(stream: Facts) -> bool:
+    """Return whether the display matrix [a b u; c d v; x y w] reverses the plane."""
+    for side in stream.get("side_data_list", []):
+        numbers = [int(n) for row in re.findall(r":(.*)", str(side.get("displaymatrix", ""))) for n in row.split()]
+        if len(numbers) == 9:
+            return numbers[0] * numbers[4] < numbers[1] * numbers[3]
+    return False
 
 
 def _bit_depth(pix_fmt: str) -> int:
@@ -214,26 +240,59 @@ def _number(facts: Facts, key: str) -> float:
         return 0.0
 
 
+def _start_s(stream: Facts, file_start_s: float) -> float:
+    return max(0.0, _number(stream, "start_time") - file_start_s)
+
+
 def _seconds(facts: Facts) -> float:
     return max(0.0, _number(facts, "duration"))
 
 
-def _last_packet_s(path: Path, limits: Limits, index: int) -> float:
-    """Return when the last packet ends: browsers and crashed recorders write files without a duration."""
-    options = ("-select_streams", str(index), "-show_entries", "packet=pts_time,duration_time", "-fflags", "+genpts")
-    packets = _ffprobe(path, limits, *options).get("packets", [])
-    return max((_number(p, "pts_time") + _number(p, "duration_time") for p in packets), default=0.0)
+def typical_rate(path: Path, stream: VideoStream, limits: Limits) -> Fraction:
+    """Return the frames a second by the times of the first packets, 0 if unknown. Raises as `probe`."""
+    return packets.typical_rate(packets.read(path, limits, stream.index, COUNTED_PACKETS))
 
 
-def _check(info: MediaInfo, limits: Limits) -> None:
+def prevailing_size(path: Path, info: MediaInfo, limits: Limits) -> tuple[int, int]:
+    """Return the (width, height), as coded, that a video has for the longest time, by some of its keyframes.
+
+    Video calls change their size as they go on. The header tells one of the sizes, in most formats the first.
+    """
+    stream = info.video
+    assert stream is not None
+    options = ("-select_streams", str(stream.index), "-skip_frame", "nokey", "-read_intervals", _sampled(info))
+    try:
+        found = _ffprobe(path, limits, *options, "-show_entries", "frame=pts_time,width,height").get("frames", [])
+    except InputError:  # damaged: the decoder takes what can be read
+        found = []
+    sizes = {_number(frame, "pts_time"): (frame["width"], frame["height"]) for frame in found if frame.get("width")}
+    shown_s: dict[tuple[int, int], float] = {}
+    for start_s, end_s in pairwise([*sorted(sizes), info.start_s + info.duration_s]):
+        shown_s[sizes[start_s]] = shown_s.get(sizes[start_s], 0.0) + end_s - start_s
+    return max(shown_s, key=lambda size: (round(shown_s[size], 1), size), default=(stream.width, stream.height))
+
+
+def _sampled(info: MediaInfo) -> str:
+    """Return where to look for keyframes, as ffprobe's read intervals: a packet each throughout the video.
+
+    In formats without an index seeking finds no keyframes, so that their beginning is read.
+    """
+    if info.container in UNINDEXED:
+        return f"%+{READ_UNINDEXED_S}"
+    step_s = info.duration_s / SAMPLED_KEYFRAMES
+    return ",".join(f"{info.start_s + k * step_s:.3f}%+#1" for k in range(SAMPLED_KEYFRAMES))
+
+
+def _check(path: Path, info: MediaInfo, limits: Limits) -> None:
     if info.kind is None:
         return
     video = info.video
     if video is not None:
         if video.width * video.height > limits.max_pixels:
             raise InputError("too_many_pixels", width=video.width, height=video.height, limit=limits.max_pixels)
-        if video.avg_fps > limits.max_fps:
-            raise InputError("frame_rate_too_high", fps=round(float(video.avg_fps), 1), limit=limits.max_fps)
+        # A stated rate may be a time base.
+        if video.avg_fps > limits.max_fps and (fps := typical_rate(path, video, limits)) > limits.max_fps:
+            raise InputError("frame_rate_too_high", fps=round(float(fps), 1), limit=limits.max_fps)
     if info.duration_s <= 0:
         raise InputError("no_duration")
     limit_s = limits.max_video_s if info.kind == "video" else limits.max_audio_s

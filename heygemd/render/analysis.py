@@ -24,13 +24,14 @@ from .scene import Crop, Finding, Image, Track
 from .video import compositing, decode
 from .video.decode import Decode, Picture
 
-TRACK_VERSION = "6"
+TRACK_VERSION = "7"
 """Part of the track's cache key: raise it when what is stored changes."""
 WINDOW_S = 60
 MIN_DECODED_S = 1.0
 """A video of which less than this and less than half comes out of the decoder is unreadable."""
-MISSING_SHARE, MISSING_WITH_ERRORS_SHARE, MANY_ERRORS = 0.1, 0.02, 50
-"""A video counts as damaged when this share of its frames is missing, or when ffmpeg complains and the second is."""
+MISSING_SHARE, MANY_ERRORS = 0.02, 50
+"""A video counts as damaged when ffmpeg complains and this share of its frames is missing, or it complains this often.
+Shortness alone is no damage: durations in headers are claims."""
 TRACK_ARRAYS = ("boxes", "effect_weight", "yaw_deg", "cuts", "face_count")
 
 
@@ -88,20 +89,20 @@ def _not_empty(images: Iterator[Image], decoder: Decode) -> Iterator[Image]:
 
 
 def _damage(picture: Picture, decoder: Decode, frames: int, limit: int | None) -> list[Finding]:
-    """Compare the number of decoded frames with what the container promised.
+    """Return what the decoder's errors cost, if it had any.
 
     Raises InputError("media_unreadable") when almost nothing was decoded.
     """
     ended = decoder.ended
     promised = min(picture.expected_frames, limit or picture.expected_frames)
-    if ended is None or (frames >= promised * (1 - MISSING_WITH_ERRORS_SHARE) and ended.lines < MANY_ERRORS):
+    if ended is None or (ended.status == 0 and not ended.lines):
         return []
-    if ended.status == 0 and not ended.lines and frames >= promised * (1 - MISSING_SHARE):
+    if frames >= promised * (1 - MISSING_SHARE) and ended.lines < MANY_ERRORS:
         return []
     if frames < MIN_DECODED_S * picture.fps and frames < promised / 2:
         raise InputError("media_unreadable", frames=frames, promised=promised, detail=ended.tail)
-    fields = {"video_s": round(float(frames / picture.fps), 1), "promised_s": round(float(promised / picture.fps), 1)}
-    return [Finding("video_damaged", dict(fields))]
+    video_s, promised_s = (round(float(count / picture.fps), 1) for count in (frames, promised))
+    return [Finding("video_damaged", {"video_s": video_s, "promised_s": promised_s})]
 
 
 def _save(track: Track, findings: list[Finding], folder: Path) -> list[Path]:

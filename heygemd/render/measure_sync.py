@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..protocol import SyncMeasurement, SyncRequest
 from .audio.load import load_voice
+from .audio.mel import VOICE_RATE_HZ
 from .cache import Cache
 from .face.registry import create_tracker
 from .pipeline import choose_device
@@ -28,4 +29,7 @@ def check_sync(request: SyncRequest, report: Report) -> SyncMeasurement:
     tracker = create_tracker(settings.tracker, request.models, device, settings.detector)
     tracker.check()
     phases.begin("measure", round(min(av_offset.SAMPLE_S, float(voice.duration_s)) * picture.fps))
-    return av_offset.measure_video(picture, voice.samples, tracker, request.scratch, phases.done)[1]
+    # Frames are counted from the first one on; a file's own sound may start before it.
+    ahead_s = picture.stream.start_s if request.voice == request.video else 0.0
+    samples = voice.samples[round(ahead_s * VOICE_RATE_HZ) :]
+    return av_offset.measure_video(picture, samples, tracker, request.scratch, phases.done)[1]

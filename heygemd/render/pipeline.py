@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from ..config.schema import GIB
 from ..errors import EngineError, InfrastructureError
 from ..fault_points import point
+from ..media.probe import probe
 from ..protocol import Notice, RenderRequest, Result
 from . import analysis
 from .analysis import TrackedVideo
-from .audio.load import Voice, load_voice, speech_findings
+from .audio.load import Voice, decode_track, load_voice, speech_findings
 from .audio.mel import VOICE_RATE_HZ
 from .cache import Cache
 from .engines import file_engine_adapter
@@ -36,7 +37,7 @@ from .stages import BackgroundSink, Prefetch
 from .sync import av_offset
 from .video import decode, encode_mux, frame_order, preview, timeline
 from .video.decode import Frame, Picture
-from .video.output_check import ExpectedOutput, check_output
+from .video.output_check import ExpectedOutput, blame_us, check_output
 
 QUEUE_BYTES = 24 << 20
 """Size of the queue of frames between two stages."""
@@ -180,17 +181,19 @@ def _measure_output(request: RenderRequest, prepared: _Prepared, phases: Phases)
     phases.begin("measure", min(plan.frames, round(av_offset.SAMPLE_S * picture.fps)))
     point("measure")
     expected = ExpectedOutput(plan.frames, picture.fps, picture.width, picture.height, plan.sound_s)
-    voice = prepared.voice.samples
-    with ThreadPoolExecutor(1) as pool:
-        described = pool.submit(decode.describe_video, request.output, request.limits)
-        seen = check_output(request.output, expected, request.limits)
-        made = described.result()
-    lips, measured = av_offset.measure_video(made, voice, prepared.tracker, request.scratch, phases.done)
+    with blame_us():
+        with ThreadPoolExecutor(1) as pool:
+            probed = pool.submit(probe, request.output, request.limits)
+            seen = check_output(request.output, expected, request.limits)
+            info = probed.result()
+        made = decode.describe_own(request.output, info, picture.fps)
+        sound = decode_track(request.output, info, request.limits, request.scratch / "delivered.f32")
+        lips, measured = av_offset.measure_video(made, sound, prepared.tracker, request.scratch, phases.done)
     if av_offset.is_out_of_sync(measured, picture.fps, settings.max_offset_frames):
         request.output.unlink()
         raise EngineError("out_of_sync", offset_ms=measured.offset_ms, confidence=measured.offset_confidence)
     track = prepared.tracked.track
-    shown = preview.make_preview(picture, track, prepared.timeline, made, lips[:, OPEN], voice)
+    shown = preview.make_preview(picture, track, prepared.timeline, made, lips[:, OPEN], sound)
     request.output.with_suffix(".json").write_text(shown.model_dump_json())
     phases.end()
     return Result(

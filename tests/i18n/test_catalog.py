@@ -9,14 +9,30 @@ from babel.messages import pofile
 
 import heygemd
 from heygemd.config.schema import AudioLonger, AudioShorter, NotifyEvent, Quality
+from heygemd.daemon.jobs.fault_isolation import FOLDER_CODES
 from heygemd.errors import printable
 from heygemd.i18n import catalog
 from heygemd.protocol import Phase
+from heygemd.render.engines.wav2lip.checkpoint import OTHER_CHECKPOINTS
+from heygemd.weights.file_type import Unusable
+from heygemd.weights.registry import RECOGNISED
 
 PACKAGE = Path(heygemd.__file__).parent
 SOURCES = [path for path in PACKAGE.rglob("*.py") if path != Path(catalog.__file__)]
 FAULTS = {"InputError", "EngineError", "InfrastructureError", "NotReady", "WorkerLost", "DeadlineExceeded",
-          "ConfigError", "Finding", "ShareError", "LocalDiskError"}  # fmt: skip
+          "ConfigError", "Finding", "ShareError", "LocalDiskError", "NotInstalled", "HeygemdError"}  # fmt: skip
+COMPUTED = {
+    "fault_isolation.py: FOLDER_CODES[typed.code]": list(FOLDER_CODES.values()),
+    "claim.py: code": ["unexpected_error", "folder_no_permission", "folder_open"],
+    "file_type.py: found": list(get_args(Unusable)),
+    "registry.py: kind": list(RECOGNISED),
+    "checkpoint.py: code": ["weights_code", "weights_damaged", "weights_other", *OTHER_CHECKPOINTS.values()],
+}
+"""The codes that an expression, in a file, may make."""
+PASSED_ON = {
+    "retry_policy.py: error.code", "inbox.py: error.code", "analysis.py: code", "load.py: code",
+}  # fmt: skip
+"""Codes that come with their fields from another fault, or from the cache."""
 LATE = {"name"}
 """Fields that are added where the message is shown."""
 JARGON = re.compile(r"traceback|exception|codec|stderr|stdout|null|CUDA|errno|mutex|i/o", re.I)
@@ -80,29 +96,36 @@ def test_no_jargon(language):
 
 
 def raised():
-    """(code, fields given, or None when they are not literal, file) wherever a fault is made."""
+    """(code, fields given, where) wherever a fault is made."""
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in FAULTS or not node.args:
                 continue
-            given = {k.arg for k in node.keywords}
-            if len(node.args) > 1:
-                facts = node.args[1]
-                given = {getattr(k, "value", None) for k in facts.keys} if isinstance(facts, ast.Dict) else {None}
-            for code in codes_of(node.args[0]):
-                yield code, None if None in given else given, path.name
+            for code in codes_of(node.args[0], path.name):
+                yield code, fields_of(node), f"{path.relative_to(PACKAGE)}: {ast.unparse(node)}"
 
 
-def codes_of(argument):
-    """The codes that an argument may be: a literal, or all that fit an f-string."""
+def fields_of(call):
+    """The names of the fields that a call gives literally; ** and variables are none."""
+    names = {keyword.arg for keyword in call.keywords}
+    if call.func.id == "Finding" and isinstance(call.args[1], ast.Dict):
+        names |= {getattr(key, "value", None) for key in call.args[1].keys}
+    return names
+
+
+def codes_of(argument, file):
+    """The codes that an argument may be: literals, all that fit an f-string, those of COMPUTED, none if passed on."""
     if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
         return [argument.value]
+    if isinstance(argument, ast.IfExp):
+        return codes_of(argument.body, file) + codes_of(argument.orelse, file)
     if isinstance(argument, ast.JoinedStr):
         pattern = "".join(re.escape(v.value) if isinstance(v, ast.Constant) else r"\w+" for v in argument.values)
         found = [code for code in CODES if re.fullmatch(pattern, code)]
         assert found, f"no message fits {ast.unparse(argument)}"
         return found
-    return []
+    computed = f"{file}: {ast.unparse(argument)}"
+    return [] if computed in PASSED_ON else COMPUTED[computed]
 
 
 def test_every_fault_has_a_message_and_the_fields_that_it_needs():
@@ -112,9 +135,21 @@ def test_every_fault_has_a_message_and_the_fields_that_it_needs():
     short = [
         (where, code, missing)
         for code, given, where in found
-        if code in CODES and given is not None and (missing := fields(forms("en", code)[-1]) - given - LATE)
+        if (missing := fields(forms("en", catalog.ALIASES.get(code, code))[-1]) - given - LATE)
     ]
     assert short == []
+
+
+def test_every_text_shown_by_its_code_has_the_fields_that_it_needs():
+    shown = {"text", "texts", "note_file", "what_and_advice", "text_with_file_name"}
+    nodes = [node for path in SOURCES for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+    calls = [node for node in nodes if getattr(node.func, "attr", "") in shown and len(node.args) > 1]
+    literal = [(call, call.args[1]) for call in calls if isinstance(call.args[1], ast.Dict)]
+    literal = [(call, facts) for call, facts in literal if isinstance(call.args[0], ast.Constant) and all(facts.keys)]
+    assert literal
+    for call, facts in literal:
+        given = {getattr(key, "value", None) for key in facts.keys}
+        assert fields(forms("en", call.args[0].value)[-1]) <= given, ast.unparse(call)
 
 
 def test_every_message_is_used():

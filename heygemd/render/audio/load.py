@@ -14,8 +14,8 @@ import soxr
 
 from ...config.schema import Limits
 from ...errors import InputError, of_the_voice
-from ...media import ffmpeg
-from ...media.probe import AudioStream, probe
+from ...media import ffmpeg, packets
+from ...media.probe import AudioStream, MediaInfo, probe
 from ...media.process import ProcessEnd, Reader, error_from
 from ..cache import Cache, fetch_or_make
 from ..scene import Finding
@@ -27,6 +27,7 @@ from .quality import QualityMeter, Samples
 VERSION = "6"
 BLOCK_S, CONTEXT_S = 20, 1
 MIN_VOICE_S = 0.2
+COPY_TOLERANCE_S = 0.1
 PADDING_SAMPLES = 2048
 """AAC fills its last frame of 1024 samples (2048 with SBR)."""
 
@@ -40,7 +41,8 @@ class Voice:
     stream      the audio stream in it
     samples     (n,) float32 mono at VOICE_RATE_HZ, memory-mapped; n = round(duration_s * VOICE_RATE_HZ)
     mix         (channels,) float32, the share of each channel in `samples`
-    duration_s  exact: decoded samples over the recording's own rate, without a codec's padding
+    duration_s  exact: samples from the file's start on over the recording's own rate, without a codec's padding
+    copyable    AAC that starts with the file and has no gaps: its packets can be copied
     findings    what people should know about its quality
     """
 
@@ -50,11 +52,12 @@ class Voice:
     samples: Samples
     mix: Samples
     duration_s: Fraction
+    copyable: bool
     findings: list[Finding]
 
 
 def load_voice(path: Path, digest: str, limits: Limits, cache: Cache, scratch: Path) -> Voice:
-    """Decode and measure a voice, or take it from the cache.
+    """Decode and measure a voice on its own timeline (see `ffmpeg.sound`), or take it from the cache.
 
     Raise InputError("no_audio" | "audio_too_short" | "media_unreadable") and the errors of `probe`, all `of_the_voice`.
     """
@@ -71,6 +74,7 @@ def _load(path: Path, digest: str, limits: Limits, cache: Cache, scratch: Path) 
 
     def make() -> list[Path]:
         facts = _decode(path, stream, limits, folder / "voice.f32")
+        facts["copyable"] = _is_copyable(path, info, Fraction(*facts["duration_s"]), limits)
         (folder / "voice.json").write_text(json.dumps(facts))
         return [folder / "voice.f32", folder / "voice.json"]
 
@@ -78,8 +82,8 @@ def _load(path: Path, digest: str, limits: Limits, cache: Cache, scratch: Path) 
     facts: dict[str, Any] = json.loads((folder / "voice.json").read_text())
     samples: Samples = np.memmap(folder / "voice.f32", "<f4", "r")
     findings = [Finding(code, fields) for code, fields in facts["findings"]]
-    mix = np.array(facts["mix"], np.float32)
-    return Voice(path, info.container, stream, samples, mix, Fraction(*facts["duration_s"]), findings)
+    mix, duration_s = np.array(facts["mix"], np.float32), Fraction(*facts["duration_s"])
+    return Voice(path, info.container, stream, samples, mix, duration_s, facts["copyable"], findings)
 
 
 def speech_findings(voice: Voice, digest: str, cache: Cache, scratch: Path) -> list[Finding]:
@@ -94,9 +98,17 @@ def speech_findings(voice: Voice, digest: str, cache: Cache, scratch: Path) -> l
     return [Finding(code, fields) for code, fields in json.loads(file.read_text())]
 
 
+def decode_track(path: Path, info: MediaInfo, limits: Limits, target: Path) -> Samples:
+    """Return the sound of a probed file, (n,) float32 at VOICE_RATE_HZ, mapped from `target`. Raise as `load_voice`."""
+    if info.audio is None:
+        raise InputError("no_audio")
+    _decode(path, info.audio, limits, target)
+    return np.memmap(target, "<f4", "r")
+
+
 def _decode(path: Path, stream: AudioStream, limits: Limits, target: Path) -> dict[str, Any]:
     """Write the samples at VOICE_RATE_HZ to `target`; return the exact duration and the findings."""
-    source = ffmpeg.media(path, t=limits.max_audio_s + 1)[str(stream.index)]
+    source = ffmpeg.sound(path, stream.index, t=limits.max_audio_s + 1)
     output = ffmpeg.to_pipe(source, format="f32le", acodec="pcm_f32le", ac=max(1, stream.channels), ar=stream.rate)
     mix = choose_mix(path, stream)
     meter = QualityMeter()
@@ -111,15 +123,25 @@ def _decode(path: Path, stream: AudioStream, limits: Limits, target: Path) -> di
     if duration_s < Fraction(MIN_VOICE_S):
         raise InputError("audio_too_short", seconds=round(float(duration_s), 3))
     _fit(target, round(duration_s * VOICE_RATE_HZ))
-    findings = [*meter.findings(), *_damage_findings(ended, float(duration_s), stream.duration_s)]
+    findings = [*meter.findings(), *_damage_findings(ended, float(duration_s), stream.start_s + stream.duration_s)]
     if stream.channels > MAX_DELIVERED_CHANNELS:
         findings.append(Finding("audio_mixed_down", {"count": stream.channels}))
     return {"duration_s": duration_s.as_integer_ratio(), "mix": mix.tolist(), "findings": findings}
 
 
+def _is_copyable(path: Path, info: MediaInfo, duration_s: Fraction, limits: Limits) -> bool:
+    stream = info.audio
+    if stream is None or stream.codec != "aac" or info.container == "aac":
+        return info.container == "aac"  # bare ADTS has no times that could be wrong
+    if stream.channels > MAX_DELIVERED_CHANNELS:
+        return False
+    timed = not stream.start_s and abs(stream.duration_s - float(duration_s)) < COPY_TOLERANCE_S
+    return timed and packets.is_gapless(packets.read(path, limits, stream.index))
+
+
 def _without_padding(decoded_s: Fraction, stream: AudioStream) -> Fraction:
     """Return the duration that players show: ffmpeg also decodes the padding of the last frame."""
-    stated_s = Fraction(round(stream.duration_s * stream.rate), stream.rate)
+    stated_s = Fraction(round((stream.start_s + stream.duration_s) * stream.rate), stream.rate)
     return stated_s if 0 < decoded_s - stated_s <= Fraction(PADDING_SAMPLES, stream.rate) else decoded_s
 
 

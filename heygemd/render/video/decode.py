@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from ...config.schema import Limits
 from ...errors import InputError
-from ...media import ffmpeg
-from ...media.probe import MediaInfo, VideoStream, probe
+from ...media import ffmpeg, packets, probe
+from ...media.probe import MediaInfo, VideoStream
 from ...media.process import ProcessEnd, Reader
 from ..scene import Finding, Image
 
@@ -48,6 +48,16 @@ ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """ffmpeg's own decoders of these codecs drop transparency."""
 ALPHA_FORMAT = re.compile("yuva|gbrap|rgba|bgra|argb|abgr|ya8|ya16|pal8")
 ALPHA_CHECKED_S, OPAQUE = 1.0, 250
+UPRIGHT: dict[tuple[int, bool], list[tuple[str, ...]]] = {
+    (270, False): [("transpose", "clock")],
+    (180, False): [("hflip",), ("vflip",)],
+    (90, False): [("transpose", "cclock")],
+    (0, True): [("vflip",)],
+    (270, True): [("transpose", "cclock_flip")],
+    (180, True): [("hflip",)],
+    (90, True): [("transpose", "clock_flip")],
+}
+"""Filters by a stream's (rotation, mirrored)."""
 MAX_SELECTED = 64
 """ffmpeg accepts expressions of a few hundred terms at most."""
 
@@ -59,7 +69,8 @@ class Picture:
     width, height                 even, upright, square pixels
     fps                           constant
     matrix, primaries, transfer   as in the source, "" if untagged; BT.709 after tone mapping
-    expected_frames               by the container's duration; fewer may be decoded
+    stream                        its size is that of most frames
+    expected_frames               by the video's own duration; fewer may be decoded
     """
 
     path: Path
@@ -111,23 +122,40 @@ def planes(frame: Frame, width: int, height: int) -> tuple[NDArray[np.uint8], ND
 
 
 def describe_video(path: Path, limits: Limits) -> Picture:
-    """Probe a video and decide how it is decoded. Raises InputError as `probe`, or InputError("no_video")."""
-    return describe_probed(path, probe(path, limits), limits.max_pixels)
+    """Probe a video and look into it to decide how it is decoded: its headers may be wrong.
 
-
-def describe_probed(path: Path, info: MediaInfo, max_pixels: int = ffmpeg.MAX_PIXELS) -> Picture:
-    """Decide the size, rate and colour in which a probed video is decoded. Raises InputError."""
+    Raises InputError as `probe`, or InputError("no_video" | "picture_too_small").
+    """
+    info = probe.probe(path, limits)
     stream = info.video
     if stream is None:
         raise InputError("no_video")
+    width, height = probe.prevailing_size(path, info, limits)
+    stream = replace(stream, width=width, height=height)
+    if stream.variable_rate or stream.avg_fps > limits.max_fps:
+        fps = variable_rate(probe.typical_rate(path, stream, limits), limits.max_fps)
+    else:
+        fps = _nearest_standard(stream.real_fps, ROUNDED_WITHIN) or stream.real_fps
+    duration_s = stream.duration_s
+    if not duration_s and info.audio is not None:  # the file's duration may be that of its sound
+        duration_s = packets.span_s(packets.read(path, limits, stream.index))
+    return replace(_picture(path, stream, fps, duration_s or info.duration_s), max_pixels=limits.max_pixels)
+
+
+def describe_own(path: Path, info: MediaInfo, fps: Fraction) -> Picture:
+    """Describe a file that we made, whose rate is known. Raises InputError("no_video")."""
+    if info.video is None:
+        raise InputError("no_video")
+    return _picture(path, info.video, fps, info.duration_s)
+
+
+def _picture(path: Path, stream: VideoStream, fps: Fraction, duration_s: float) -> Picture:
     width, height = _square_pixel_size(stream)
-    fps = constant_rate(stream)
     tags = (stream.matrix, stream.primaries, stream.transfer)
     full = stream.range == "pc"
     if stream.hdr or _is_rgb(stream) or (stream.matrix and stream.matrix not in KEPT_MATRICES):
         tags, full = ("bt709", "bt709", "bt709"), False
-    expected = round((stream.duration_s or info.duration_s) * fps)
-    return Picture(path, stream, width, height, fps, *tags, full, expected, max_pixels)
+    return Picture(path, stream, width, height, fps, *tags, full, round(duration_s * fps))
 
 
 def _square_pixel_size(stream: VideoStream) -> tuple[int, int]:
@@ -143,16 +171,11 @@ def _square_pixel_size(stream: VideoStream) -> tuple[int, int]:
     return wide // 2 * 2, tall // 2 * 2
 
 
-def constant_rate(stream: VideoStream) -> Fraction:
-    """Return the rate to decode at: the source's if constant, else the nearest standard one, else its average."""
-    rate = stream.avg_fps or stream.real_fps
-    if not rate or rate > 1000:
+def variable_rate(typical: Fraction, max_fps: float) -> Fraction:
+    """Return the constant rate for a video whose frames mostly come at the rate `typical` (0: unknown)."""
+    if typical < MIN_VARIABLE_FPS:
         return FALLBACK_FPS
-    if not stream.variable_rate:
-        return _nearest_standard(stream.real_fps, ROUNDED_WITHIN) or stream.real_fps
-    if rate < MIN_VARIABLE_FPS:
-        return FALLBACK_FPS
-    return _nearest_standard(rate, STANDARD_WITHIN) or rate.limit_denominator(1001)
+    return min(_nearest_standard(typical, STANDARD_WITHIN) or typical, Fraction(max_fps))
 
 
 def _nearest_standard(rate: Fraction, within: Fraction) -> Fraction | None:
@@ -191,17 +214,26 @@ def _is_transparent(picture: Picture) -> bool:
 
 
 def _source(picture: Picture, limit_s: float) -> ffmpeg.Stream:
-    """Return the video's stream as it is decoded."""
-    decoder = {"c:v": picture.alpha_decoder} if picture.alpha_decoder else {}
-    source = ffmpeg.media(picture.path, max_pixels=picture.max_pixels, t=round(limit_s, 3), **decoder)
-    return source[str(picture.stream.index)]
+    """Return the video's stream as it is decoded, at the size of most frames.
+
+    A size that changes midway would restart ffmpeg's filters and their clock; instead the first one scales.
+    """
+    stream = picture.stream
+    options = {"c:v": picture.alpha_decoder} if picture.alpha_decoder else {}
+    until_s = round(limit_s + stream.start_s, 3)
+    file = ffmpeg.media(
+        picture.path, max_pixels=picture.max_pixels, t=until_s, autorotate=0, reinit_filter=0, **options
+    )
+    return file[str(stream.index)].filter("scale", stream.width, stream.height, flags="bicubic")
 
 
 def _constant_rate_stream(picture: Picture, limit_s: float) -> ffmpeg.Stream:
-    """Return the decoded stream at the constant rate, starting at time zero."""
-    stream = _source(picture, limit_s)
-    if picture.stream.interlaced:
+    """Return the decoded stream upright at the constant rate, starting at time zero."""
+    stream, source = _source(picture, limit_s), picture.stream
+    if source.interlaced:
         stream = stream.filter("bwdif", mode="send_frame", deint="interlaced")
+    for name, *arguments in UPRIGHT.get((source.rotation, source.mirrored), []):
+        stream = stream.filter(name, *arguments)
     return stream.filter("setpts", "PTS-STARTPTS").filter("fps", f"{picture.fps.numerator}/{picture.fps.denominator}")
 
 

@@ -20,7 +20,6 @@ AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64
 AAC_CHANNELS = (1, 2, 3, 4, 5, 6, 8)
 AAC_CHANNEL_BITS = 96_000
 AAC_MIN_BITS, AAC_MAX_BITS = 128_000, 512_000
-COPY_TOLERANCE_S = 0.1
 X264_QUALITY = {"draft": ("ultrafast", 26), "high": ("medium", 15)}
 """Preset and CRF of the qualities that fix them; "standard" takes both from the settings."""
 X264_PARAMS = "sync-lookahead=0"
@@ -55,6 +54,11 @@ class EncodePlan:
     def pad(self) -> bool:
         """Whether silence follows the voice."""
         return self.sound_s > self.voice.duration_s
+
+    @property
+    def copied(self) -> bool:
+        """Whether the voice's packets go into the file as they are."""
+        return self.voice.copyable and not self.pad
 
 
 class Encoder:
@@ -92,7 +96,8 @@ def _command(plan: EncodePlan, part: Path, gpu: bool) -> list[str]:
     picture, voice = plan.picture, plan.voice
     tagged = tags(picture)
     source = ffmpeg.raw_video(picture.width, picture.height, picture.fps, **tagged)
-    sound = ffmpeg.media(voice.path)[str(voice.stream.index)]
+    index = voice.stream.index
+    sound = ffmpeg.media(voice.path)[str(index)] if plan.copied else ffmpeg.sound(voice.path, index)
     if voice.stream.channels > MAX_DELIVERED_CHANNELS:
         shares = "+".join(f"{share:.5f}*c{number}" for number, share in enumerate(voice.mix) if share)
         sound = sound.filter("pan", f"mono|c0<{shares}")  # not "=", which would be escaped
@@ -136,11 +141,9 @@ def tags(picture: Picture) -> dict[str, str]:
 
 def _sound(plan: EncodePlan) -> dict[str, object]:
     """Return ffmpeg's options for the sound: AAC is copied; anything else becomes AAC at its own rate and channels."""
-    stream = plan.voice.stream
-    timed = plan.voice.container == "aac" or abs(stream.duration_s - float(plan.voice.duration_s)) < COPY_TOLERANCE_S
-    kept = stream.codec == "aac" and stream.channels <= MAX_DELIVERED_CHANNELS
-    if kept and timed and not plan.pad:  # bare ADTS has no duration that could be wrong
+    if plan.copied:
         return {"c:a": "copy"}
+    stream = plan.voice.stream
     rate = next((r for r in AAC_RATES_HZ if r >= stream.rate), AAC_RATES_HZ[-1])
     channels = stream.channels if stream.channels in AAC_CHANNELS else 2
     if stream.channels > MAX_DELIVERED_CHANNELS:

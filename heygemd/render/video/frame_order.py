@@ -39,10 +39,11 @@ def ordered_frames(picture: Picture, timeline: Timeline, scratch: Path, spare_by
     """
     todo = split_runs(timeline.source)
     store = _FrameStore(picture, scratch, timeline.source, todo, spare_bytes)
-    frame: Frame | None = None
     try:
         for number, (start, count, step) in enumerate(todo):
-            if step == 0 and frame is not None and number and start == timeline.source[_before(todo, number)]:
+            if step == 0:
+                if number == 0 or start != timeline.source[_before(todo, number)]:
+                    (frame,) = store.forward(start, 1, first=number == 0)
                 yield from [frame] * count
                 continue
             played = store.backward(start, count) if step < 0 else store.forward(start, count, first=number == 0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -26,12 +28,19 @@ class ExpectedOutput:
     sound_s: Fraction
 
 
+@contextmanager
+def blame_us() -> Iterator[None]:
+    """Turn what is wrong with a file of ours into EngineError("output_invalid"): people's files are not to blame."""
+    try:
+        yield
+    except InputError as error:
+        raise EngineError("output_invalid", reason=error.code, detail=str(error)) from error
+
+
 def check_output(path: Path, expected: ExpectedOutput, limits: Limits) -> probe.RenderedInfo:
     """Return the file's measures. Raise EngineError("output_invalid", reason=...) if they are not as expected."""
-    try:
+    with blame_us():
         seen = probe.measure(path, limits)
-    except InputError as error:
-        raise EngineError("output_invalid", reason="unreadable", detail=error.detail) from None
     frame_s = float(1 / expected.fps)
     video_s, sound_s = expected.frames * frame_s, float(expected.sound_s)
     checks = {

@@ -25,14 +25,13 @@ def build_timeline(
     longer   policy when the voice is longer than the video · shorter  when it is shorter
     """
     wanted = frame_count(voice_s, fps)
-    video_s = round(float(frames / fps), 2)
-    facts = {"voice_s": round(float(voice_s), 2), "video_s": video_s}
+    voice, video = round(float(voice_s), 2), round(float(frames / fps), 2)
     if wanted > frames:
         source = _extended(frames, wanted, longer)
-        return Timeline(fps, source), [Finding("voice_longer", {**facts, "policy": longer})]
-    found = [Finding("voice_shorter", {**facts, "policy": shorter})] if wanted < frames else []
+        return Timeline(fps, source), [Finding("voice_longer", {"voice_s": voice, "video_s": video, "policy": longer})]
+    found = [Finding("voice_shorter", {"voice_s": voice, "video_s": video, "policy": shorter})]
     count = frames if shorter == "keep" else wanted
-    return Timeline(fps, np.arange(count, dtype=np.int32)), found
+    return Timeline(fps, np.arange(count, dtype=np.int32)), found if wanted < frames else []
 
 
 def clip_findings(findings: list[Finding], timeline: Timeline) -> list[Finding]:

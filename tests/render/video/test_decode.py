@@ -1,6 +1,7 @@
 """Frames are counted by gray levels drawn into them, so that order and completeness are exact."""
 
 import itertools
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,7 +10,6 @@ import pytest
 
 from heygemd.config.schema import Limits
 from heygemd.errors import EngineError, InfrastructureError
-from heygemd.media.probe import probe
 from heygemd.render.scene import Timeline
 from heygemd.render.video import compositing, frame_order, timeline
 from heygemd.render.video import decode as video
@@ -221,22 +221,71 @@ def test_a_variable_rate_becomes_the_nearest_standard_one(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("avg", "real", "constant"),
-    [
-        ("2987/100", "30", "30000/1001"),
-        ("30", "30", "30"),
-        ("1423/100", "30", "25"),
-        ("0", "0", "25"),
-        ("40", "90", "40"),
-    ],
+    ("typical", "constant"), [("2987/100", "30000/1001"), ("1423/100", "25"), ("0", "25"), ("40", "40"), ("500", "240")]
 )
-def test_constant_rates(tmp_path: Path, avg: str, real: str, constant: str) -> None:
-    import dataclasses
+def test_variable_rates(typical: str, constant: str) -> None:
+    assert video.variable_rate(Fraction(typical), 240) == Fraction(constant)
 
-    stream = probe(media_factory.video(tmp_path / "v.mp4", 0.2), Limits()).video
-    assert stream is not None
-    changed = dataclasses.replace(stream, avg_fps=Fraction(avg), real_fps=Fraction(real))
-    assert video.constant_rate(changed) == Fraction(constant)
+
+def recorded(path: Path, seconds: int) -> Path:
+    """A browser's recording at 30 fps: no duration, no rate, times in milliseconds that jitter."""
+    jitter = "settb=1/1000,setpts='round(N*1000/30+random(1)*33)'"
+    options = [*CODECS["webm"], "-vsync", "passthrough", "-enc_time_base", "1/1000", "-live", "1"]
+    return media_factory.video(path, seconds, "64x64", "30", options, jitter)
+
+
+def test_the_rate_of_a_recording_is_that_of_its_frames(tmp_path: Path) -> None:
+    picture = describe(recorded(tmp_path / "r.webm", 3))
+    assert picture.stream.real_fps == 1000
+    assert picture.fps in (30, Fraction(30000, 1001))
+    assert sum(1 for _ in video.frames(picture)) == pytest.approx(90, abs=2)
+
+
+def two_sizes(folder: Path, ext: str, options: list[str], turned: bool) -> Path:
+    """A call whose picture grows after 20 of 50 frames, which are numbered."""
+    parts = [numbered(folder / f"{size}.ts", count, size=size, options=[*X264, "-g", "10"])
+             for size, count in (("64x48", 20), ("128x96", 30))]  # fmt: skip
+    (folder / "list").write_text("".join(f"file {part}\n" for part in parts))
+    path = folder / f"call.{ext}"
+    media_factory.ffmpeg("-f", "concat", "-safe", "0", "-i", folder / "list", "-c", "copy", *options, path)
+    if not turned:
+        return path
+    media_factory.ffmpeg("-i", path, "-c", "copy", "-metadata:s:v", "rotate=90", folder / f"turned.{ext}")
+    return folder / f"turned.{ext}"
+
+
+@pytest.mark.parametrize(
+    ("ext", "options", "turned"), [("ts", [], False), ("mkv", [], False), ("mp4", [], True), ("flv", [], False)]
+)
+def test_a_size_that_changes_midway_loses_nothing(tmp_path: Path, ext: str, options: list[str], turned: bool) -> None:
+    picture = describe(two_sizes(tmp_path, ext, options, turned))
+    assert (picture.width, picture.height) == ((96, 128) if turned else (128, 96))
+    assert picture.expected_frames == 50
+    decode = video.frames(picture)
+    assert levels(decode) == [*range(20), *range(30)]
+    assert decode.ended is not None and not decode.ended.lines
+
+
+def test_a_sound_that_runs_on_promises_no_frames(tmp_path: Path) -> None:
+    """Matroska tells one duration for both: that of the longer."""
+    media_factory.audio(tmp_path / "a.wav", 9)
+    media_factory.ffmpeg("-i", numbered(tmp_path / "v.mp4", 20), "-i", tmp_path / "a.wav", tmp_path / "both.mkv")
+    assert describe(tmp_path / "both.mkv").expected_frames == 20
+
+
+@pytest.mark.parametrize("matrix", itertools.product([1, -1], [1, -1], [False, True]))
+def test_every_orientation_is_as_players_show_it(tmp_path: Path, matrix: tuple[int, int, bool]) -> None:
+    first, second, sideways = matrix
+    rows = (0, first, 0, second, 0, 0) if sideways else (first, 0, 0, 0, second, 0)
+    path = media_factory.video(tmp_path / "v.mp4", 0.2, "320x180", options=X264)
+    data = path.read_bytes()
+    at = data.index(b"tkhd") + 44  # ISO 14496-12: the box's name and 40 bytes before the matrix
+    assert data[at : at + 4] == b"\0\1\0\0"
+    path.write_bytes(data[:at] + struct.pack(">6i", *(n << 16 for n in rows)) + data[at + 24 :])
+    picture = describe(path)
+    assert (picture.width, picture.height) == ((180, 320) if sideways else (320, 180))
+    media_factory.ffmpeg("-i", path, "-pix_fmt", "yuv420p", "-f", "rawvideo", tmp_path / "raw")
+    assert b"".join(f.tobytes() for f in video.frames(picture)) == (tmp_path / "raw").read_bytes()
 
 
 def test_a_damaged_tail_gives_what_decodes(tmp_path: Path) -> None:

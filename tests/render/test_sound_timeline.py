@@ -1,0 +1,102 @@
+"""Delivered sound and lips share the voice's own timeline: gaps, late starts and edit lists are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from heygemd.config.schema import Limits, Render
+from heygemd.render import pipeline
+from heygemd.render.audio.load import load_voice
+from heygemd.render.cache import Cache
+from heygemd.render.engines import registry
+
+from ..media_factory import VOICE, ffmpeg, lag_ms, samples
+from .anna import film
+from .requests import request
+
+SECONDS = 3
+GAP = (1.0, 1.6)
+LATE_S = 0.7
+AAC, OPUS = ("-c:a", "aac"), ("-c:a", "libopus")
+AAC_MS, OPUS_MS = 33, 8
+PICTURE = ("-f", "lavfi", "-i", f"testsrc2=s=64x64:r=25:d={SECONDS}")
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("speech") / "speech.wav"
+    ffmpeg("-ss", "0.4", "-t", str(SECONDS), "-i", VOICE, "-ac", "1", "-ar", "48000", path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def anna(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return film(tmp_path_factory.mktemp("anna") / "anna.mp4", 1, 160)
+
+
+def plain(speech: Path, path: Path, *codec: str) -> None:
+    ffmpeg("-i", speech, *codec, path)
+
+
+def gap(speech: Path, path: Path, *codec: str) -> None:
+    """A paused recorder: the packets of a moment are missing, the others keep their times."""
+    ffmpeg("-i", speech, *codec, "-bsf:a", f"noise=drop='between(pts*tb,{GAP[0]},{GAP[1]})'", path)
+
+
+def late_sound(speech: Path, path: Path, *codec: str) -> None:
+    ffmpeg(*PICTURE, "-itsoffset", str(LATE_S), "-i", speech, "-map", "0:v", "-map", "1:a", *codec, path)
+
+
+def late_picture(speech: Path, path: Path, *codec: str) -> None:
+    ffmpeg("-i", speech, "-itsoffset", str(LATE_S), *PICTURE, "-map", "1:v", "-map", "0:a", *codec, path)
+
+
+def trimmed(speech: Path, path: Path, *codec: str) -> None:
+    """Cut on a phone: an edit list skips the beginning, which stays in the file."""
+    whole = path.with_name(f"whole-{path.name}")
+    ffmpeg("-i", speech, *codec, whole)
+    ffmpeg("-ss", str(LATE_S), "-i", whole, "-c", "copy", path)
+
+
+CASES: dict[str, tuple[Callable[..., None], tuple[str, ...], float]] = {
+    "plain.m4a": (plain, AAC, 0), "plain.mp3": (plain, (), 0), "plain.webm": (plain, OPUS, OPUS_MS),
+    "gap.m4a": (gap, AAC, 0), "gap.webm": (gap, OPUS, OPUS_MS), "gap.mkv": (gap, AAC, AAC_MS),
+    "late-sound.mp4": (late_sound, AAC, AAC_MS), "late-sound.mkv": (late_sound, OPUS, OPUS_MS),
+    "late-sound.ts": (late_sound, AAC, AAC_MS), "late-picture.mp4": (late_picture, AAC, 0),
+    "trimmed.m4a": (trimmed, AAC, 0),
+}  # fmt: skip
+"""How each file is made, and what its encoder or muxer adds ahead of the sound without telling, at most."""
+
+
+def truth(speech: Path, name: str) -> np.ndarray[Any, Any]:
+    """What is heard when: made from the recording itself, not from the file under test."""
+    sound = samples(speech).copy()
+    if name.startswith("gap"):
+        sound[int(GAP[0] * 16000) : int(GAP[1] * 16000)] = 0
+    if name.startswith("late-sound"):
+        return np.concatenate([np.zeros(int(LATE_S * 16000), np.float32), sound])
+    return sound[int(LATE_S * 16000) :] if name.startswith("trimmed") else sound
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_sound_lies_where_the_recording_has_it(
+    name: str, speech: Path, anna: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(registry.ENGINES, "mesh", "tests.render.tint:Tint")
+    voice = tmp_path / name
+    make, codec, added_ms = CASES[name]
+    make(speech, voice, *codec)
+    asked = request(tmp_path, voice, anna, Render(quality="draft"))
+    result = pipeline.render(asked, lambda event: None)
+    lips = np.asarray(load_voice(voice, "", Limits(), Cache(asked.cache, 1 << 30), asked.scratch).samples)
+    heard, dropped, true = samples(asked.output), samples(voice), truth(speech, name)
+    assert result.frames == pytest.approx(len(true) / 16000 * 25, abs=2.5)
+    for piece in [slice(0, 16000), slice(32000, None)] if name.startswith("gap") else [slice(None)]:
+        assert abs(lag_ms(heard[piece], dropped[piece])) <= 5
+        assert abs(lag_ms(lips[piece], dropped[piece])) <= 5
+        assert abs(lag_ms(dropped[piece], true[piece])) <= 5 + added_ms
