@@ -48,7 +48,7 @@ def typical_rate(packets: list[Packet]) -> Fraction:
     if not steps:
         return Fraction(0)
     median = statistics.median(steps)
-    near = [step for step in steps if median / 1.5 < step < 1.5 * median]  # their mean, because times are rounded
+    near = [step for step in steps if abs(step - median) < median / 3]  # their mean, because times are rounded
     return Fraction(len(near) / sum(near)).limit_denominator(1001)
 
 
