@@ -29,6 +29,7 @@ faults: export HEYGEMD_FAULTS ?= all
 faults: export HEYGEMD_SOAK_JOBS ?= 200
 faults: export HEYGEMD_FUZZ_FILES ?= 500
 faults: export HEYGEMD_FUZZ_S ?= 60
+faults: export HEYGEMD_DISTURBED ?= 60
 faults: export HEYGEMD_CRASH_STRIDE ?= 1
 faults: export HEYGEMD_QUEUED ?= 1000
 faults: export HEYGEMD_STALL_STRIDE ?= 4

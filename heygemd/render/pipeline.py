@@ -181,9 +181,10 @@ def _measure_output(request: RenderRequest, prepared: _Prepared, phases: Phases)
     phases.begin("measure", min(plan.frames, round(av_offset.SAMPLE_S * picture.fps)))
     point("measure")
     expected = ExpectedOutput(plan.frames, picture.fps, picture.width, picture.height, plan.sound_s)
+    unlimited = request.limits.model_copy(update={"max_video_s": math.inf})  # the voice decides its length
     with blame_us():
         with ThreadPoolExecutor(1) as pool:
-            probed = pool.submit(probe, request.output, request.limits)
+            probed = pool.submit(probe, request.output, unlimited)
             seen = check_output(request.output, expected, request.limits)
             info = probed.result()
         made = decode.describe_own(request.output, info, picture.fps)

@@ -137,6 +137,21 @@ def test_a_rate_that_aac_cannot_have(bench: Bench, anna: Path, tmp_path: Path) -
     assert shown(bench.folder / "fast.mp4")["audio"]["sample_rate"] == "96000"
 
 
+@pytest.mark.parametrize("frames", [1, 2, 8])
+def test_a_video_of_few_frames(
+    bench: Bench, anna: Path, tmp_path: Path, voices: Callable[..., Path], frames: int
+) -> None:
+    media_factory.ffmpeg("-i", anna, "-frames:v", str(frames), "-c:v", "libx264", "-crf", "18", tmp_path / "few.mp4")
+    assert bench.render(voices("v.wav"), tmp_path / "few.mp4").frames == 31
+
+
+def test_the_limits_of_peoples_videos_are_not_those_of_ours(
+    bench: Bench, tmp_path: Path, voices: Callable[..., Path]
+) -> None:
+    clip = film(tmp_path / "v.mp4", 1)
+    assert bench.render(voices("v.wav"), clip, limits=Limits(max_video_s=1.1)).frames == 31
+
+
 def test_a_longer_voice(bench: Bench, anna: Path, voices: Callable[..., Path]) -> None:
     assert bench.render(voices("long.wav", 5), anna).frames == 125
     assert "voice_longer" in bench.codes

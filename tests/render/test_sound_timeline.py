@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 
 from heygemd.config.schema import Limits, Render
-from heygemd.render import pipeline
+from heygemd.protocol import SyncRequest
+from heygemd.render import measure_sync, pipeline
 from heygemd.render.audio.load import load_voice
 from heygemd.render.cache import Cache
 from heygemd.render.engines import registry
+from heygemd.render.sync import av_offset
 
 from ..media_factory import VOICE, ffmpeg, lag_ms, samples
 from .anna import film
@@ -100,3 +102,22 @@ def test_the_sound_lies_where_the_recording_has_it(
         assert abs(lag_ms(heard[piece], dropped[piece])) <= 5
         assert abs(lag_ms(lips[piece], dropped[piece])) <= 5
         assert abs(lag_ms(dropped[piece], true[piece])) <= 5 + added_ms
+
+
+@pytest.mark.parametrize(("make", "silent_s", "skipped_s"), [(late_sound, LATE_S, 0), (late_picture, 0, LATE_S)])
+def test_a_file_is_measured_against_its_pictures_clock(
+    make: Callable[..., None], silent_s: float, skipped_s: float, speech: Path, tmp_path: Path, monkeypatch: Any
+) -> None:
+    shown = tmp_path / "shown.mp4"
+    make(speech, shown, *AAC)
+    given: list[np.ndarray[Any, Any]] = []
+    monkeypatch.setattr(av_offset, "measure_video", lambda picture, voice, *_: (None, given.append(voice)))
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    asked = SyncRequest(
+        video=shown, voice=shown, scratch=scratch, models=tmp_path, settings=Render(), limits=Limits()
+    )  # fmt: skip
+    measure_sync.check_sync(asked, lambda event: None)
+    silence = np.zeros(int(silent_s * 16000), np.float32)
+    expected = np.concatenate([silence, samples(speech)[int(skipped_s * 16000) :]])
+    assert abs(lag_ms(given[0], expected)) <= 5

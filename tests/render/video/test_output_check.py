@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from heygemd.config.schema import Limits
-from heygemd.errors import EngineError
-from heygemd.render.video.output_check import ExpectedOutput, check_output
+from heygemd.errors import EngineError, InputError
+from heygemd.render.video.output_check import ExpectedOutput, blame_us, check_output
 
 from ... import media_factory
 
@@ -28,3 +28,9 @@ def test_the_check_names_what_is_wrong(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(EngineError):
         check_output(path, good, Limits())
+
+
+def test_a_fault_of_our_file_is_not_a_fault_of_theirs() -> None:
+    with pytest.raises(EngineError) as caught, blame_us():
+        raise InputError("frame_rate_too_high", fps=1000, limit=240)
+    assert (caught.value.code, caught.value.fields["reason"]) == ("output_invalid", "frame_rate_too_high")

@@ -1,0 +1,179 @@
+"""Whatever a container says of a valid video and voice: sizes, offsets, gaps, rates, layouts, rotation, trailing bytes.
+
+Four things hold of each pair: it is rendered without a complaint; it is as long as its voice; the delivered sound lies
+within 5 ms of the voice's; the lips follow as those of the undisturbed pair do. HEYGEMD_DISTURBED: how many pairs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import random
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from heygemd.config.schema import Render
+from heygemd.demo import clips
+from heygemd.protocol import Message, Notice, Result
+from heygemd.render import pipeline
+from tests.media_factory import VOICE, ffmpeg, lag_ms, samples
+from tests.render.requests import request
+
+PAIRS = int(os.environ.get("HEYGEMD_DISTURBED", "4"))
+SEED = int(os.environ.get("HEYGEMD_DISTURBED_SEED", "18"))
+SECONDS = 8
+TAIL = b"maker's own data" * 400
+X264 = ("-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-pix_fmt", "yuv420p")
+VP8 = ("-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "2M")
+UNTRUE = {"video_damaged", "audio_damaged", "audio_silent", "no_speech"}
+CONFIDENCE_SHARE = 0.4
+"""Of the undisturbed pair's: a gap takes speech away, another rate or size changes the picture a little."""
+PADDING_S = 0.05
+"""What a codec's last packet holds beyond the sound, at most: decoders give it, the output is without it."""
+
+pytestmark = [pytest.mark.slow, pytest.mark.fault("FUZZ"), pytest.mark.timeout(PAIRS * 60 + 300)]
+Disturb = Callable[[Path, Path, random.Random], Path]
+"""Makes another form of the first file in a folder."""
+
+
+def other_rate(source: Path, folder: Path, rng: random.Random) -> Path:
+    rate = rng.choice(["24000/1001", "24", "30000/1001", "30", "50"])
+    ffmpeg("-i", source, "-vf", f"fps={rate}", *X264, folder / "rate.mp4")
+    return folder / "rate.mp4"
+
+
+def browser_rate(source: Path, folder: Path, rng: random.Random) -> Path:
+    jitter = f"settb=1/1000,setpts='PTS+random({rng.randrange(100)})*20'"
+    ffmpeg("-i", source, "-vf", jitter, "-vsync", "passthrough", "-enc_time_base", "1/1000", *VP8, "-live", "1",
+           folder / "live.webm")  # fmt: skip
+    return folder / "live.webm"
+
+
+def turned(source: Path, folder: Path, rng: random.Random) -> Path:
+    ffmpeg("-i", source, "-vf", "transpose=clock", *X264, folder / "side.mp4")
+    ffmpeg("-i", folder / "side.mp4", "-c", "copy", "-metadata:s:v", "rotate=90", folder / "turned.mov")
+    return folder / "turned.mov"
+
+
+def other_size(source: Path, folder: Path, rng: random.Random) -> Path:
+    cut_s = round(rng.uniform(0.5, 1.5), 2)
+    ffmpeg("-t", str(cut_s), "-i", source, "-vf", "scale=128:128", *X264, folder / "small.ts")
+    ffmpeg("-ss", str(cut_s), "-i", source, *X264, folder / "large.ts")
+    (folder / "list").write_text(f"file {folder / 'small.ts'}\nfile {folder / 'large.ts'}\n")
+    path = folder / f"call.{rng.choice(['ts', 'mkv', 'mp4'])}"
+    ffmpeg("-f", "concat", "-safe", "0", "-i", folder / "list", "-c", "copy", path)
+    return path
+
+
+def long_sound(source: Path, folder: Path, rng: random.Random) -> Path:
+    shift = ["-itsoffset", f"{rng.uniform(-1, 1):.2f}"]
+    ffmpeg("-i", source, *shift, "-i", VOICE, "-map", "0:v", "-map", "1:a", "-c:v", "copy", folder / "own-sound.mkv")
+    return folder / "own-sound.mkv"
+
+
+def trailing_bytes(source: Path, folder: Path, rng: random.Random) -> Path:
+    path = folder / f"tail{source.suffix}"
+    path.write_bytes(source.read_bytes() + TAIL)
+    return path
+
+
+def few_frames(source: Path, folder: Path, rng: random.Random) -> Path:
+    ffmpeg("-i", source, "-frames:v", str(rng.choice([1, 2, 8])), *X264, folder / "few.mp4")
+    return folder / "few.mp4"
+
+
+def other_codec(source: Path, folder: Path, rng: random.Random) -> Path:
+    path = folder / f"voice.{rng.choice(['m4a', 'mp3', 'flac', 'opus', 'webm', 'mka', 'ts', 'wma'])}"
+    ffmpeg("-i", source, path)
+    return path
+
+
+def gap(source: Path, folder: Path, rng: random.Random) -> Path:
+    start_s, path = rng.uniform(2, 4), folder / f"gap.{rng.choice(['m4a', 'webm', 'mkv'])}"
+    ffmpeg("-i", source, "-bsf:a", f"noise=drop='between(pts*tb,{start_s},{start_s + rng.uniform(0.05, 1)})'", path)
+    return path
+
+
+def late(source: Path, folder: Path, rng: random.Random) -> Path:
+    path, shift = folder / f"late.{rng.choice(['mp4', 'mkv', 'ts'])}", ["-itsoffset", f"{rng.uniform(0.1, 1):.3f}"]
+    black = ["-f", "lavfi", "-i", f"color=s=64x64:r=25:d={SECONDS}"]
+    sound, picture = (shift, []) if rng.randrange(2) else ([], shift)
+    ffmpeg(*picture, *black, *sound, "-i", source, "-map", "0:v", "-map", "1:a", *X264, path)
+    return path
+
+
+def cut_by_edit_list(source: Path, folder: Path, rng: random.Random) -> Path:
+    ffmpeg("-i", source, folder / "whole.m4a")
+    ffmpeg("-ss", f"{rng.uniform(0.1, 1):.2f}", "-i", folder / "whole.m4a", "-c", "copy", folder / "cut.m4a")
+    return folder / "cut.m4a"
+
+
+def layout(source: Path, folder: Path, rng: random.Random) -> Path:
+    pan = rng.choice(["stereo|c0=c0|c1=c0", "stereo|c0=c0|c1=0*c0", "5.1|FC=c0", "mono|c0=0.3*c0"])
+    ffmpeg("-i", source, "-af", f"pan={pan}", folder / "layout.wav")
+    return folder / "layout.wav"
+
+
+def streamed(source: Path, folder: Path, rng: random.Random) -> Path:
+    """A speech service's WAV: the sizes of the file and of its data were not known."""
+    data = bytearray(source.read_bytes())
+    at = data.index(b"data") + 4
+    size = rng.choice([b"\0\0\0\0", b"\xff\xff\xff\xff"])
+    data[4:8] = data[at : at + 4] = size
+    (folder / "streamed.wav").write_bytes(data)
+    return folder / "streamed.wav"
+
+
+OF_VIDEO: list[Disturb] = [
+    other_rate, browser_rate, turned, other_size, long_sound, trailing_bytes, few_frames,
+]  # fmt: skip
+OF_VOICE: list[Disturb] = [other_codec, gap, late, cut_by_edit_list, layout, streamed]
+
+
+class Studio:
+    """Renders pairs in a folder, with what people would be told of each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        portrait = clips.portrait()
+        clip = dataclasses.replace(
+            clips.CLIPS[0], name="anna.mp4", width=160, height=160, seconds=3.0, fps=Fraction(25)
+        )
+        clips.write(clip, clips.frames(clip, portrait), folder)
+        self.video, self.voice = folder / "anna.mp4", folder / "voice.wav"
+        ffmpeg("-t", str(SECONDS), "-i", VOICE, "-ac", "1", "-ar", "48000", self.voice)
+
+    def render(self, voice: Path, video: Path, name: str) -> tuple[Result, set[str], Path]:
+        folder = self.folder / name
+        folder.mkdir(exist_ok=True)
+        told: list[Message] = []
+        asked = request(folder, voice, video, Render(quality="draft"))
+        result = pipeline.render(asked, told.append)
+        return result, {message.code for message in told if isinstance(message, Notice)}, asked.output
+
+
+def test_what_a_container_says_changes_nothing(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+    studio, rng = Studio(tmp_path), random.Random(SEED)
+    confidence = studio.render(studio.voice, studio.video, "undisturbed")[0].offset_confidence
+    assert confidence > 1
+    for number in range(PAIRS):
+        folder = tmp_path / f"pair-{number}"
+        folder.mkdir()
+        chosen = rng.choice(OF_VIDEO), rng.choice(OF_VOICE)
+        video, voice = chosen[0](studio.video, folder, rng), chosen[1](studio.voice, folder, rng)
+        which = f"seed {SEED}, pair {number}: {video.name} and {voice.name}"
+        result, told, output = studio.render(voice, video, f"made-{number}")
+        assert not told & UNTRUE, which
+        heard, said = samples(output), samples(voice)
+        fps = Fraction(result.fps)
+        longest = math.ceil(Fraction(len(said), 16000) * fps)
+        assert longest - math.ceil(PADDING_S * fps) <= result.frames <= longest, which
+        assert abs(lag_ms(heard, said)) <= 5, which
+        few = chosen[0] is few_frames  # a still head: less to measure
+        assert result.offset_confidence >= (0 if few else CONFIDENCE_SHARE * confidence), which
+    record_property("summary", f"containers: seed {SEED}, {PAIRS} pairs rendered, sound within 5 ms, lips follow")
+    record_property("times", PAIRS)
