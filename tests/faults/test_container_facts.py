@@ -102,7 +102,7 @@ def late(source: Path, folder: Path, rng: random.Random) -> Path:
     path, shift = folder / f"late.{rng.choice(['mp4', 'mkv', 'ts'])}", ["-itsoffset", f"{rng.uniform(0.1, 1):.3f}"]
     black = ["-f", "lavfi", "-i", f"color=s=64x64:r=25:d={SECONDS}"]
     sound, picture = (shift, []) if rng.randrange(2) else ([], shift)
-    ffmpeg(*picture, *black, *sound, "-i", source, "-map", "0:v", "-map", "1:a", *X264, path)
+    ffmpeg(*picture, *black, *sound, "-i", source, "-map", "0:v", "-map", "1:a", "-vsync", "passthrough", *X264, path)
     return path
 
 

@@ -23,7 +23,7 @@ from .requests import request
 
 SECONDS = 3
 GAP = (1.0, 1.6)
-LATE_S = 0.7
+LATE_S = 0.72  # in whole frames
 AAC, OPUS = ("-c:a", "aac"), ("-c:a", "libopus")
 AAC_MS, OPUS_MS = 33, 8
 PICTURE = ("-f", "lavfi", "-i", f"testsrc2=s=64x64:r=25:d={SECONDS}")
@@ -55,7 +55,8 @@ def late_sound(speech: Path, path: Path, *codec: str) -> None:
 
 
 def late_picture(speech: Path, path: Path, *codec: str) -> None:
-    ffmpeg("-i", speech, "-itsoffset", str(LATE_S), *PICTURE, "-map", "1:v", "-map", "0:a", *codec, path)
+    maps = ["-map", "1:v", "-map", "0:a", "-vsync", "passthrough"]  # or the picture's lead is filled with copies
+    ffmpeg("-i", speech, "-itsoffset", str(LATE_S), *PICTURE, *maps, *codec, path)
 
 
 def trimmed(speech: Path, path: Path, *codec: str) -> None:
