@@ -273,7 +273,7 @@ def test_a_sound_that_runs_on_promises_no_frames(tmp_path: Path) -> None:
     assert describe(tmp_path / "both.mkv").expected_frames == 20
 
 
-@pytest.mark.parametrize("matrix", itertools.product([1, -1], [1, -1], [False, True]))
+@pytest.mark.parametrize("matrix", list(itertools.product([1, -1], [1, -1], [False, True])))
 def test_every_orientation_is_as_players_show_it(tmp_path: Path, matrix: tuple[int, int, bool]) -> None:
     first, second, sideways = matrix
     rows = (0, first, 0, second, 0, 0) if sideways else (first, 0, 0, 0, second, 0)
