@@ -9,6 +9,7 @@ from babel.messages import pofile
 
 import heygemd
 from heygemd.config.schema import AudioLonger, AudioShorter, NotifyEvent, Quality
+from heygemd.daemon.intake.classify import UNUSABLE
 from heygemd.daemon.jobs.fault_isolation import FOLDER_CODES
 from heygemd.errors import printable
 from heygemd.i18n import catalog
@@ -23,6 +24,7 @@ FAULTS = {"InputError", "EngineError", "InfrastructureError", "NotReady", "Worke
           "ConfigError", "Finding", "ShareError", "LocalDiskError", "NotInstalled", "HeygemdError"}  # fmt: skip
 COMPUTED = {
     "fault_isolation.py: FOLDER_CODES[typed.code]": list(FOLDER_CODES.values()),
+    "classify.py: UNUSABLE[error.code]": list(UNUSABLE.values()),
     "claim.py: code": ["unexpected_error", "folder_no_permission", "folder_open"],
     "file_type.py: found": list(get_args(Unusable)),
     "registry.py: kind": list(RECOGNISED),
