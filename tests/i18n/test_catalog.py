@@ -23,7 +23,7 @@ SOURCES = [path for path in PACKAGE.rglob("*.py") if path != Path(catalog.__file
 FAULTS = {"InputError", "EngineError", "InfrastructureError", "NotReady", "WorkerLost", "DeadlineExceeded",
           "ConfigError", "Finding", "ShareError", "LocalDiskError", "NotInstalled", "HeygemdError"}  # fmt: skip
 COMPUTED = {
-    "fault_isolation.py: FOLDER_CODES[typed.code]": list(FOLDER_CODES.values()),
+    "fault_isolation.py: FOLDER_CODES[error.code]": list(FOLDER_CODES.values()),
     "classify.py: UNUSABLE[error.code]": list(UNUSABLE.values()),
     "claim.py: code": ["unexpected_error", "folder_no_permission", "folder_open"],
     "file_type.py: found": list(get_args(Unusable)),
@@ -31,10 +31,6 @@ COMPUTED = {
     "checkpoint.py: code": ["weights_code", "weights_damaged", "weights_other", *OTHER_CHECKPOINTS.values()],
 }
 """The codes that an expression, in a file, may make."""
-PASSED_ON = {
-    "retry_policy.py: error.code", "inbox.py: error.code", "analysis.py: code", "load.py: code",
-}  # fmt: skip
-"""Codes that come with their fields from another fault, or from the cache."""
 LATE = {"name"}
 """Fields that are added where the message is shown."""
 JARGON = re.compile(r"traceback|exception|codec|stderr|stdout|null|CUDA|errno|mutex|i/o", re.I)
@@ -116,7 +112,7 @@ def fields_of(call):
 
 
 def codes_of(argument, file):
-    """The codes that an argument may be: literals, all that fit an f-string, those of COMPUTED, none if passed on."""
+    """The codes that an argument may be: literals, all that fit an f-string, those of COMPUTED; none if passed on."""
     if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
         return [argument.value]
     if isinstance(argument, ast.IfExp):
@@ -127,7 +123,7 @@ def codes_of(argument, file):
         assert found, f"no message fits {ast.unparse(argument)}"
         return found
     computed = f"{file}: {ast.unparse(argument)}"
-    return [] if computed in PASSED_ON else COMPUTED[computed]
+    return COMPUTED.get(computed, [])
 
 
 def test_every_fault_has_a_message_and_the_fields_that_it_needs():
