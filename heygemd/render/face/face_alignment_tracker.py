@@ -144,7 +144,7 @@ def _load(detector: DetectorName, detector_file: Path, fan_file: Path, device: s
         warnings.simplefilter("ignore")
         import face_alignment
 
-    before, benchmark = torch.hub.get_dir(), torch.backends.cudnn.benchmark
+    before = torch.hub.get_dir()
     # The package looks for FAN's file in torch hub's folder: give it a temporary one that links to the file.
     with tempfile.TemporaryDirectory() as hub:
         folder = Path(hub) / "checkpoints"
@@ -166,8 +166,6 @@ def _load(detector: DetectorName, detector_file: Path, fan_file: Path, device: s
             )
         finally:
             torch.hub.set_dir(before)
-            # The package lets cuDNN try all algorithms, some of which take half of an empty card as workspace.
-            torch.backends.cudnn.benchmark = benchmark
 
 
 def _squared(image: Image) -> Image:
