@@ -83,7 +83,8 @@ class LogFile(RotatingFileHandler):
         except OSError as error:
             raise _not_writable(path, error) from error
         self.namer = "{}.gz".format
-        self.rotator = _compress
+        self.rotator = self._show_packed
+        self._packed = path.with_name(f"{path.name}.gz.part")
 
     def _open(self) -> TextIOWrapper:
         return open(self.baseFilename, "a", encoding="utf-8", opener=_private)
@@ -112,6 +113,15 @@ class LogFile(RotatingFileHandler):
             self._failed(error)
         else:
             super().handleError(record)
+
+    def doRollover(self) -> None:  # noqa: N802  the library's name
+        """Compress before the predecessors make room: a full disk must not cost them."""
+        _compress(Path(self.baseFilename), self._packed)
+        super().doRollover()
+
+    def _show_packed(self, source: str, target: str) -> None:
+        self._packed.replace(target)
+        Path(source).unlink()
 
     def _follow(self) -> None:
         """Open the file anew after a failure, and where another or none is in its place."""
@@ -144,11 +154,14 @@ def _not_writable(path: Path, error: OSError) -> LocalDiskError:
     return LocalDiskError("log_not_writable", path=str(error.filename or path), reason=reason)
 
 
-def _compress(source: str, target: str) -> None:
-    with open(source, "rb") as plain, gzip.open(target, "wb") as packed:
-        shutil.copyfileobj(plain, packed)
-    Path(target).chmod(0o600)
-    Path(source).unlink()
+def _compress(source: Path, target: Path) -> None:
+    try:
+        with open(source, "rb") as plain, open(target, "wb", opener=_private) as sink, gzip.open(sink, "wb") as packed:
+            shutil.copyfileobj(plain, packed)
+    except OSError:
+        with contextlib.suppress(OSError):
+            target.unlink()
+        raise
 
 
 def job_sink(path: Path, job_id: str) -> int:

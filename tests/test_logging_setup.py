@@ -118,3 +118,21 @@ def test_a_large_file_is_compressed_and_the_oldest_removed(tmp_path, logs):
     assert packed == ["heygemd.log.1.gz", "heygemd.log.2.gz"]
     assert b"line-4" in gzip.decompress((tmp_path / packed[0]).read_bytes())
     assert (tmp_path / packed[0]).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_that_cannot_be_compressed_costs_no_earlier_one(tmp_path, logs, monkeypatch):
+    monkeypatch.setattr(logging_setup, "RETRY_S", 0)
+    file = logs(Log(rotation_mb=0.001, retention=2), tmp_path)
+    for number in range(60):
+        logger.info(f"line-{number}")
+    earlier = {path.name: path.read_bytes() for path in tmp_path.glob("*.gz")}
+    blocked = tmp_path / "heygemd.log.gz.part"
+    blocked.mkdir()  # as good as a full disk
+    for number in range(60):
+        logger.info(f"lost-{number}")
+    assert file.problem.code == "log_not_writable"
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.gz")} == earlier
+    blocked.rmdir()
+    logger.info("again")
+    assert file.problem is None
+    assert (tmp_path / "heygemd.log.2.gz").read_bytes() == earlier["heygemd.log.1.gz"]
