@@ -45,8 +45,8 @@ class Bars:
     """One progress bar for each video; without a terminal, one line for each change of state."""
 
     def __init__(self, console: Console | None = None) -> None:
-        """`console`: where to show them; default: standard output."""
-        self.console = console or Console()
+        """`console`: where to show them; default: standard error, because standard output is for results."""
+        self.console = console or Console(stderr=True)
         self._states: dict[tuple[str, str], str] = {}
         self._tasks: dict[tuple[str, str], TaskID] = {}
         columns = (

@@ -73,15 +73,23 @@ def has_message(code: str) -> bool:
 def what_and_advice(code: str, fields: Mapping[str, Any], language: str = "en") -> tuple[str, str]:
     """Return (what happened, what to do or "").
 
-    An unknown code is shown with its fields, a field that the message needs and `fields` lacks as "?".
+    A code without a message, or one whose message needs a field that `fields` lacks, is shown with its fields.
     """
-    template = _template(code, fields.get("count"), language)
-    if template is None:
-        facts = ", ".join(f"{k}: {_format(k, v, language)}" for k, v in fields.items())
-        return (f"{code} ({facts})" if facts else code), ""
-    shown = {name: _format(name, fields[name], language) if name in fields else "?" for name in _placeholders(template)}
-    what, _, advice = template.partition("\n")
-    return what.format(**shown), advice.format(**shown)
+    what, _, advice = (_template(code, fields.get("count"), language) or "").partition("\n")
+    return _filled(what, fields, language) or _unworded(code, fields, language), _filled(advice, fields, language)
+
+
+def _filled(template: str, fields: Mapping[str, Any], language: str) -> str:
+    """Return a sentence with its fields, "" if one is missing: people are shown no gaps."""
+    needed = _placeholders(template)
+    if not needed <= fields.keys():
+        return ""
+    return template.format(**{name: _format(name, fields[name], language) for name in needed})
+
+
+def _unworded(code: str, fields: Mapping[str, Any], language: str) -> str:
+    facts = ", ".join(f"{name}: {_format(name, value, language)}" for name, value in fields.items())
+    return f"{code} ({facts})" if facts else code
 
 
 def text(code: str, fields: Mapping[str, Any], language: str = "en") -> str:

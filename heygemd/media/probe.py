@@ -120,12 +120,13 @@ def probe(path: Path, limits: Limits) -> MediaInfo:
     start_s = _number(container, "start_time")
     videos = [s for s in streams if _is_video(s)]
     audios = [s for s in streams if s.get("codec_type") == "audio" and _number(s, "sample_rate")]
-    video = _video(_played(videos), start_s) if videos else None
-    audio = _audio(_played(audios), start_s) if audios else None
+    name = str(container.get("format_name", ""))
+    video = _video(_played(videos, name), start_s) if videos else None
+    audio = _audio(_played(audios, name), start_s) if audios else None
     duration_s = max([_seconds(container), *(s.duration_s for s in (video, audio) if s)])
     if duration_s <= 0 and (video or audio):
         duration_s = packets.span_s(packets.read(path, limits, (video or audio).index))  # type: ignore[union-attr]
-    info = MediaInfo(str(container.get("format_name", "")), start_s, duration_s, video, audio)
+    info = MediaInfo(name, start_s, duration_s, video, audio)
     _check(path, info, limits)
     return info
 
@@ -136,14 +137,15 @@ def _ffprobe(path: Path, limits: Limits, *options: str) -> Facts:
     return shown
 
 
-def _played(streams: list[Facts]) -> Facts:
+def _played(streams: list[Facts], container: str) -> Facts:
     """Return the stream that players choose: the default one, else the first; one that can be decoded if there is one.
 
     Raises InputError("format_unsupported") where none can, such as Blackmagic RAW.
     """
     known = [s for s in streams if _decodable(s)]
     if not known:
-        raise InputError("format_unsupported", format=str(streams[0].get("codec_tag_string") or "?"))
+        tag = str(streams[0].get("codec_tag_string", ""))  # "[0][0][0][0]" where the container has none
+        raise InputError("format_unsupported", format=tag if tag.isalnum() else container)
     return next((s for s in known if s.get("disposition", {}).get("default")), known[0])
 
 

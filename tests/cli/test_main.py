@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import stat
@@ -15,11 +16,13 @@ import tomli
 import typer
 
 from heygemd import __version__
-from heygemd.cli import main
+from heygemd.cli import main, render_one
 from heygemd.config import loader, schema
 from heygemd.daemon.status import status_file
 from heygemd.daemon.status.snapshot import JobView, Snapshot, VideoView
 from heygemd.exit_codes import Exit
+from heygemd.protocol import Progress, SyncMeasurement
+from heygemd.render.progress import Report
 
 from .. import media_factory
 
@@ -176,6 +179,22 @@ def test_status_shows_the_last_snapshot(settings: Path, tmp_path: Path) -> None:
     assert "promo (2): waiting (inbox): The video is missing" in done.stdout
     as_json = heygemd("status", "--json", "--config", settings).stdout
     assert Snapshot.model_validate_json(as_json) == SNAPSHOT
+
+
+def test_the_json_of_a_measurement_stands_alone(
+    settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def measure(config: schema.Config, video: Path, voice: Path | None, report: Report) -> SyncMeasurement:
+        report(Progress(phase="measure", done=1, total=2, percent=50))
+        return SyncMeasurement(fps="25", offset_ms=40.0)
+
+    monkeypatch.setattr(render_one, "measure_sync", measure)
+    with pytest.raises(SystemExit) as ended:
+        main.app(["sync", str(tmp_path / "made.mp4"), "--json", "--config", str(settings)])
+    said = capsys.readouterr()
+    assert ended.value.code == Exit.OK
+    assert json.loads(said.out)["offset_frames"] == 1
+    assert "sync/made.mp4: running" in said.err
 
 
 def test_retry_and_cancel_of_unknown_jobs(settings: Path) -> None:

@@ -42,7 +42,7 @@ VOICE = Path(__file__).parents[2] / "heygemd" / "demo" / "voice.m4a"
 def sync(site, video, *more):
     command = [sys.executable, "-m", "heygemd", "sync", str(video), "--json", "--config", str(site.config), *more]
     done = subprocess.run(command, capture_output=True, text=True)
-    return done.returncode, json.loads(done.stdout[done.stdout.index("{") :])
+    return done.returncode, json.loads(done.stdout)
 
 
 @pytest.mark.slow

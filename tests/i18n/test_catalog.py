@@ -9,12 +9,15 @@ from babel.messages import pofile
 
 import heygemd
 from heygemd.config.schema import AudioLonger, AudioShorter, NotifyEvent, Quality
+from heygemd.daemon.intake import left_out
 from heygemd.daemon.intake.classify import UNUSABLE
 from heygemd.daemon.jobs.fault_isolation import FOLDER_CODES
+from heygemd.daemon.jobs.retry_policy import GIVEN_UP
 from heygemd.errors import printable
 from heygemd.i18n import catalog
 from heygemd.protocol import Phase
 from heygemd.render.engines.wav2lip.checkpoint import OTHER_CHECKPOINTS
+from heygemd.storage.availability import FOLDER_MISSING
 from heygemd.weights.file_type import Unusable
 from heygemd.weights.registry import RECOGNISED
 
@@ -22,15 +25,32 @@ PACKAGE = Path(heygemd.__file__).parent
 SOURCES = [path for path in PACKAGE.rglob("*.py") if path != Path(catalog.__file__)]
 FAULTS = {"InputError", "EngineError", "InfrastructureError", "NotReady", "WorkerLost", "DeadlineExceeded",
           "ConfigError", "Finding", "ShareError", "LocalDiskError", "NotInstalled", "HeygemdError"}  # fmt: skip
+TOLD = {"Problem", "Notice"}
 COMPUTED = {
     "fault_isolation.py: FOLDER_CODES[error.code]": list(FOLDER_CODES.values()),
+    "retry_policy.py: code": list(GIVEN_UP.values()),
+    "service.py: code": ["state_not_writable", "cache_not_writable", "log_not_writable"],
+    "best_effort.py: code": ["notifications_failing", "status_not_writable", "metrics_failing"],
+    "availability.py: FOLDER_MISSING": [FOLDER_MISSING],
     "classify.py: UNUSABLE[error.code]": list(UNUSABLE.values()),
     "claim.py: code": ["unexpected_error", "folder_no_permission", "folder_open"],
     "file_type.py: found": list(get_args(Unusable)),
     "registry.py: kind": list(RECOGNISED),
     "checkpoint.py: code": ["weights_code", "weights_damaged", "weights_other", *OTHER_CHECKPOINTS.values()],
+    "left_out.py: reason": list(left_out.REASONS),
+    "misplaced.py: code": ["loose_shortcut", "loose_archive", "loose_files"],
+    "cancel.py: code": ["cancelled", "removed"],
+    "inbox.py: left_out.reason_unreadable(entry.name)": ["left_out_format", "left_out_not_media"],
+    "inbox.py: code": ["media_unreadable", "file_incomplete"],
 }
-"""The codes that an expression, in a file, may make."""
+"""The codes that an expression, in a file, may make beside those that come with their fields from another fault."""
+PASSED_ON = {
+    "retry_policy.py: error.code", "inbox.py: error.code", "analysis.py: code", "load.py: code",
+    "pipeline.py: finding.code", "protocol.py: error.code",
+}  # fmt: skip
+"""Codes that come with their fields from another fault, or from the cache."""
+CARRIED = {"service.py": "disk_unavailable"}
+"""Where a fault takes its fields from one of another code."""
 LATE = {"name"}
 """Fields that are added where the message is shown."""
 JARGON = re.compile(r"traceback|exception|codec|stderr|stdout|null|CUDA|errno|mutex|i/o", re.I)
@@ -94,25 +114,28 @@ def test_no_jargon(language):
 
 
 def raised():
-    """(code, fields given, where) wherever a fault is made."""
+    """(code, fields given, where) wherever a fault or what is said of a file is made."""
     for path in SOURCES:
         for node in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in FAULTS or not node.args:
-                continue
-            for code in codes_of(node.args[0], path.name):
-                yield code, fields_of(node), f"{path.relative_to(PACKAGE)}: {ast.unparse(node)}"
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") in FAULTS | TOLD:
+                keywords = {keyword.arg: keyword.value for keyword in node.keywords}
+                code = keywords["code"] if node.func.id in TOLD else node.args[0]
+                for each in codes_of(code, path.name):
+                    if node.func.id == "Problem" and each in left_out.REASONS:
+                        continue  # said with the names of all such files, by `left_out.notices`
+                    yield each, fields_of(node, path.name), f"{path.relative_to(PACKAGE)}: {ast.unparse(node)}"
 
 
-def fields_of(call):
-    """The names of the fields that a call gives literally; ** and variables are none."""
+def fields_of(call, file):
+    """The names of the fields that a call gives literally, or takes from the code in CARRIED."""
     names = {keyword.arg for keyword in call.keywords}
-    if call.func.id == "Finding" and isinstance(call.args[1], ast.Dict):
-        names |= {getattr(key, "value", None) for key in call.args[1].keys}
-    return names
+    given = [keyword.value for keyword in call.keywords if keyword.arg in (None, "fields")] + call.args[1:]
+    names |= {getattr(key, "value", None) for facts in given if isinstance(facts, ast.Dict) for key in facts.keys}
+    return names | (fields(forms("en", CARRIED[file])[-1]) if None in names and file in CARRIED else set())
 
 
 def codes_of(argument, file):
-    """The codes that an argument may be: literals, all that fit an f-string, those of COMPUTED; none if passed on."""
+    """The codes that an argument may be: literals, all that fit an f-string, those of COMPUTED, none if passed on."""
     if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
         return [argument.value]
     if isinstance(argument, ast.IfExp):
@@ -123,7 +146,13 @@ def codes_of(argument, file):
         assert found, f"no message fits {ast.unparse(argument)}"
         return found
     computed = f"{file}: {ast.unparse(argument)}"
-    return COMPUTED.get(computed, [])
+    return [] if computed in PASSED_ON else COMPUTED[computed]
+
+
+def test_a_code_that_is_computed_is_known():
+    """Else its fields would not be checked."""
+    with pytest.raises(KeyError):
+        codes_of(ast.parse("brand_new.code", mode="eval").body, "service.py")
 
 
 def test_every_fault_has_a_message_and_the_fields_that_it_needs():
@@ -174,8 +203,19 @@ def test_a_message_says_what_happened_and_what_to_do():
     assert catalog.text("no_video", {}, "zh") == "文件没有视频轨。请使用视频文件。"
 
 
-def test_missing_fields_and_unknown_codes_still_give_a_text():
-    assert "?" in catalog.text("file_too_big", {})
+@pytest.mark.parametrize("language", catalog.languages())
+def test_a_missing_field_leaves_no_gap(language):
+    """A plug-in's error, or a record of another version."""
+    needing = [code for code in CODES if fields(forms(language, code)[-1].partition("\n")[0])]
+    assert len(needing) > 60
+    for code in needing:
+        what, advice = catalog.what_and_advice(code, {"other": 1}, language)
+        assert what == f"{code} (other: 1)"
+        known = [words.partition("\n")[2] for words in forms(language, code)]
+        assert advice in ["" if fields(words) else words for words in known]
+
+
+def test_unknown_codes_still_give_a_text():
     assert catalog.text("brand_new", {"a": 1}, "zh") == "brand_new (a: 1)"
 
 

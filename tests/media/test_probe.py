@@ -166,13 +166,19 @@ def test_a_format_that_is_not_used_is_called_so(tmp_path: Path, name: str, known
     assert (caught.value.code, caught.value.fields) == ("format_unsupported", {"format": known_as})
 
 
-def test_a_codec_that_ffmpeg_does_not_know_is_no_damage(tmp_path: Path) -> None:
-    """Such as Blackmagic RAW: the container is known, its codec's four letters are not."""
-    path = media_factory.video(tmp_path / "raw.mov", options=["-c:v", "prores_ks", "-vtag", "apcn"])
-    path.write_bytes(path.read_bytes().replace(b"apcn", b"brxq"))
+@pytest.mark.parametrize(
+    ("name", "codec", "unknown", "known_as"),
+    [("raw.mov", b"apcn", b"brxq", "brxq"), ("raw.mkv", b"V_PRORES", b"V_BRXRAW", "matroska,webm")],
+)
+def test_a_codec_that_ffmpeg_does_not_know_is_no_damage(
+    tmp_path: Path, name: str, codec: bytes, unknown: bytes, known_as: str
+) -> None:
+    """Such as Blackmagic RAW: the container is known, its codec is not."""
+    path = media_factory.video(tmp_path / name, options=["-c:v", "prores_ks", "-profile:v", "standard"])
+    path.write_bytes(path.read_bytes().replace(codec, unknown))
     with pytest.raises(InputError) as caught:
         probe(path, Limits())
-    assert (caught.value.code, caught.value.fields) == ("format_unsupported", {"format": "brxq"})
+    assert (caught.value.code, caught.value.fields) == ("format_unsupported", {"format": known_as})
 
 
 @pytest.mark.parametrize("default", [0, 1])

@@ -116,11 +116,12 @@ def loose_notices(loose: Sequence[Entry], becomes_job_after_s: float | None = No
     found = []
     pair = loose_pair(loose)
     if pair:
-        facts = {"voice": pair[0].name, "names": [entry.name for entry in pair[1:]]}
+        voice, videos = pair[0].name, [entry.name for entry in pair[1:]]
         if becomes_job_after_s is None:
-            found.append(Notice(code="loose_pair", fields=facts))
+            found.append(Notice(code="loose_pair", fields={"voice": voice, "names": videos}))
         else:
-            found.append(Notice(code="loose_pair_waits", fields={**facts, "wait_s": round(becomes_job_after_s)}))
+            wait_s = round(becomes_job_after_s)
+            found.append(Notice(code="loose_pair_waits", fields={"voice": voice, "names": videos, "wait_s": wait_s}))
     rest = [entry for entry in loose if entry not in pair]
     links = [e.name for e in rest if e.kind == "link" or filename_rules.is_a("shortcut", e.name)]
     archives = [e.name for e in rest if e.kind == "file" and filename_rules.is_a("archive", e.name)]
