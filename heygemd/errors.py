@@ -94,3 +94,18 @@ def printable(text: str) -> str:
     """Return `text` with newlines, other control characters and undecodable bytes as visible escapes."""
     safe = text.encode("utf-8", "backslashreplace").decode("utf-8")
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in safe)
+
+
+FOLDER_CODES = {"no_permission": "folder_no_permission", "held_open": "folder_open"}
+"""What a fault of a file is called when it stops the whole folder."""
+
+
+def of_one_job(name: str, error: Exception) -> HeygemdError:
+    """Return why a job or its folder is held up, in terms of that job: neither the share nor a disk is at fault."""
+    if not isinstance(error, HeygemdError):
+        return NotReady("unexpected_error", describe(error), name=name)
+    if error.code in FOLDER_CODES:
+        return NotReady(FOLDER_CODES[error.code], describe(error), name=name)
+    if error.code in ("disk_unavailable", "share_unavailable"):
+        return NotReady("job_file_unusable", describe(error), path=error.fields["path"], reason=error.fields["reason"])
+    return error

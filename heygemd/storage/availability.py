@@ -64,8 +64,9 @@ class ShareAvailability:
         if self.problem is None or now - self._warned_at > REMIND_S:
             logger.warning("the share cannot be used: {}; waiting for it, nothing is lost", describe(typed))
             self._warned_at = now
-        self._retry_s = RETRY_S if self.problem is None else min(RETRY_MAX_S, self._retry_s * 2)
-        self._retry_at = now + self._retry_s
+        if self.problem is None or now >= self._retry_at:  # several calls that fail at once are one failure
+            self._retry_s = RETRY_S if self.problem is None else min(RETRY_MAX_S, self._retry_s * 2)
+            self._retry_at = now + self._retry_s
         self.problem = typed
 
     def notice_hang(self) -> None:

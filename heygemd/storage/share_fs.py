@@ -57,7 +57,7 @@ class Folder(NamedTuple):
     name: str
     entries: tuple[Entry, ...]
     mtime_ns: int
-    error: NotReady | None = None
+    error: NotReady | ShareError | None = None
     truncated: bool = False
 
 
@@ -77,7 +77,11 @@ def translate(error: OSError, path: object = "") -> Exception:
         return NotReady("no_permission", path=where)
     if error.errno in HELD_OPEN:
         return NotReady("held_open", path=where)
-    return ShareError("share_unavailable", reason=os.strerror(error.errno or errno.EIO), path=where)
+    return _unavailable(error, where)
+
+
+def _unavailable(error: OSError, path: object) -> ShareError:
+    return ShareError("share_unavailable", reason=os.strerror(error.errno or errno.EIO), path=str(path))
 
 
 def on_share(function: Callable[P, R]) -> Callable[P, R]:
@@ -202,16 +206,36 @@ def open_file(path: Path) -> BinaryIO:
 
 @on_share
 def scan(root: Path, skip_dir: Callable[[str], bool]) -> tuple[list[Folder], list[Entry]]:
-    """Return the job folders below `root` and the loose files in it: all that is no folder, links too."""
+    """Return the job folders below `root` and the loose files in it: all that is no folder, links too.
+
+    What cannot be read hides nothing else: a folder has an error then, anything else is of kind "other".
+    """
     folders, loose = [], []
     with _listable(root) as here:
         for item in _listing(here):
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):  # a user was faster
+            try:
                 if not item.is_dir(follow_symlinks=False):
                     loose.append(_entry(item, item.name))
                 elif not skip_dir(item.name):
-                    folders.append(read_folder(root / item.name, skip_dir))
+                    folders.append(_folder(root / item.name, skip_dir))
+            except (FileNotFoundError, NotADirectoryError):
+                pass  # a user was faster
+            except OSError:
+                loose.append(Entry(item.name, "other", 0, 0))
     return folders, loose
+
+
+def _folder(path: Path, skip_dir: Callable[[str], bool]) -> Folder:
+    """As `read_folder`, but any fault is the folder's error until it is known whether the share is at fault."""
+    try:
+        return retry_stale(read_folder, path, skip_dir)
+    except (FileNotFoundError, NotADirectoryError):
+        raise
+    except OSError as error:
+        typed = translate(error, path)
+        if not isinstance(typed, ShareError):
+            typed = _unavailable(error, path)
+        return Folder(path.name, (), 0, typed)
 
 
 def _listing(folder: int) -> list[os.DirEntry[str]]:

@@ -64,6 +64,37 @@ def test_a_reload_switches_metrics_and_notifications_on_without_old_news(site: S
     assert [json.loads(path.read_text())["job"] for path in outbox.glob("[!.]*.json")] == ["new"]
 
 
+def test_a_reload_that_fails_half_way_leaves_everything_as_it_was(site: Site) -> None:
+    def cancelled(name: str) -> None:
+        folder = site.share / "inbox" / name
+        folder.mkdir()
+        (folder / "CANCEL").touch()
+        wait_for(lambda: any(r["name"] == name and r["phase"] == "finished" for r in site.records()), name)
+
+    def said() -> str:
+        return (site.root / "stderr").read_text()
+
+    process = site.start()
+    cancelled("first")
+    textfile, outbox = site.root / "heygemd.prom", site.root / "state" / "outbox"
+    log = site.root / "log" / "heygemd.log"
+    log.rename(log.with_name("taken away"))
+    log.mkdir()
+    site.configure(log={"level": "ERROR"}, metrics={"textfile": str(textfile)}, notify={"urls": ["json://localhost"]})
+    process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "configuration not reloaded" in said(), "the refusal")
+    cancelled("second")
+    assert "job=second claimed" in said()
+    assert not textfile.exists() and not list(outbox.glob("*.json"))
+    log.rmdir()
+    process.send_signal(signal.SIGHUP)
+    wait_for(lambda: textfile.exists(), "metrics")
+    cancelled("third")
+    wait_for(lambda: list(outbox.glob("[!.]*.json")), "a notification")
+    assert [json.loads(path.read_text())["job"] for path in outbox.glob("[!.]*.json")] == ["third"]
+    assert "job=third claimed" not in said()
+
+
 def test_a_job_log_goes_on_over_a_reload(site: Site, media: SimpleNamespace) -> None:
     site.drop("j", voice__m4a=media.voice, anna__mp4=media.face)
     process = site.start(fault="render:hang")

@@ -11,9 +11,8 @@ import heygemd
 from heygemd.config.schema import AudioLonger, AudioShorter, NotifyEvent, Quality
 from heygemd.daemon.intake import left_out
 from heygemd.daemon.intake.classify import UNUSABLE
-from heygemd.daemon.jobs.fault_isolation import FOLDER_CODES
 from heygemd.daemon.jobs.retry_policy import GIVEN_UP
-from heygemd.errors import printable
+from heygemd.errors import FOLDER_CODES, printable
 from heygemd.i18n import catalog
 from heygemd.protocol import Phase
 from heygemd.render.engines.wav2lip.checkpoint import OTHER_CHECKPOINTS
@@ -27,7 +26,7 @@ FAULTS = {"InputError", "EngineError", "InfrastructureError", "NotReady", "Worke
           "ConfigError", "Finding", "ShareError", "LocalDiskError", "NotInstalled", "HeygemdError"}  # fmt: skip
 TOLD = {"Problem", "Notice"}
 COMPUTED = {
-    "fault_isolation.py: FOLDER_CODES[error.code]": list(FOLDER_CODES.values()),
+    "errors.py: FOLDER_CODES[error.code]": list(FOLDER_CODES.values()),
     "retry_policy.py: code": list(GIVEN_UP.values()),
     "service.py: code": ["state_not_writable", "cache_not_writable", "log_not_writable"],
     "best_effort.py: code": ["notifications_failing", "status_not_writable", "metrics_failing"],

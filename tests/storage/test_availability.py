@@ -1,7 +1,7 @@
 import asyncio
 
 from heygemd.storage import share_fs, share_layout
-from heygemd.storage.availability import ShareAvailability
+from heygemd.storage.availability import RETRY_S, ShareAvailability
 from heygemd.storage.io_thread import ShareThread
 
 
@@ -17,5 +17,15 @@ def test_absence_of_the_marker_means_waiting_and_return_means_going_on(tmp_path)
         (tmp_path / "share" / share_layout.MARKER).unlink()
         assert not await availability.check()
         assert not share_fs.exists(tmp_path / "share" / share_layout.MARKER)
+
+    asyncio.run(story())
+
+
+def test_calls_that_fail_at_once_do_not_delay_the_next_look(tmp_path):
+    async def story():
+        availability = ShareAvailability(tmp_path, ShareThread(tmp_path, 5))
+        for _ in range(3):
+            availability.lost(OSError(5, "gone"))
+        assert availability._retry_s == RETRY_S
 
     asyncio.run(story())

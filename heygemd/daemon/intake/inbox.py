@@ -14,7 +14,17 @@ from loguru import logger
 
 from ...config.job_toml import JobSettings, load_job
 from ...config.schema import Config
-from ...errors import DeadlineExceeded, EngineError, HeygemdError, InfrastructureError, InputError, NotReady, describe
+from ...errors import (
+    DeadlineExceeded,
+    EngineError,
+    HeygemdError,
+    InfrastructureError,
+    InputError,
+    NotReady,
+    ShareError,
+    describe,
+    of_one_job,
+)  # fmt: skip
 from ...fault_points import point
 from ...i18n import catalog
 from ...job import Problem
@@ -86,27 +96,35 @@ class Inbox:
             await self._update(folder, item.error, now)
         await self.misplaced.update(self.config, loose, now)
 
-    async def _update(self, folder: WatchedFolder, error: NotReady | None, now: float) -> None:
+    async def _update(self, folder: WatchedFolder, error: NotReady | ShareError | None, now: float) -> None:
         """Look at one folder. An error with this folder must not affect the others."""
-        pending = folder.pending
         try:
             await self._advance(folder, error, now)
             await self._note(folder, now)
         except FileNotFoundError:
             return  # changed meanwhile: the next scan looks again
+        except ShareError as fault:
+            if not await self.share.check():
+                raise
+            self._blame(folder, fault, of_one_job(folder.pending.name, fault), now)
         except InfrastructureError:
             raise
         except Exception as fault:
-            if pending.reason is None or pending.reason.code != "unexpected_error":
-                unforeseen = None if isinstance(fault, HeygemdError) else fault
-                say = logger.bind(job=pending.name).opt(exception=unforeseen)
-                say.error("cannot classify the folder: {}", describe(fault))
-            if folder.unchanged_s(now) < self.config.inbox.waiting_fail_after_h * 3600:
-                pending.wait(NotReady("unexpected_error", name=pending.name))
-            elif pending.state != "rejected":
-                self._reject(folder, InputError("unexpected_error", describe(fault), name=pending.name))
+            self._blame(folder, fault, NotReady("unexpected_error", describe(fault), name=folder.pending.name), now)
 
-    async def _advance(self, folder: WatchedFolder, error: NotReady | None, now: float) -> None:
+    def _blame(self, folder: WatchedFolder, fault: Exception, reason: HeygemdError, now: float) -> None:
+        """Let a folder wait for the end of a fault that is its own, but not for ever."""
+        pending = folder.pending
+        if pending.reason is None or pending.reason.code != reason.code:
+            unforeseen = None if isinstance(fault, HeygemdError) else fault
+            say = logger.bind(job=pending.name).opt(exception=unforeseen)
+            say.error("cannot classify the folder: {}", describe(fault))
+        if folder.unchanged_s(now) < self.config.inbox.waiting_fail_after_h * 3600:
+            pending.wait(reason)
+        elif pending.state != "rejected":
+            self._reject(folder, InputError(reason.code, reason.detail, **reason.fields))
+
+    async def _advance(self, folder: WatchedFolder, error: NotReady | ShareError | None, now: float) -> None:
         pending, members = folder.pending, folder.members
         assert members is not None
         if filename_rules.CANCEL in members.controls:
@@ -114,6 +132,8 @@ class Inbox:
                 self._reject(folder, InputError("cancelled"))
         elif filename_rules.is_a("held", pending.name):
             pending.wait(NotReady("held"), "held")
+        elif isinstance(error, ShareError):
+            raise error
         elif error is not None:
             pending.wait(error)
         elif (
@@ -260,18 +280,16 @@ class Inbox:
         pending = folder.pending
         assert folder.members is not None
         there = any(entry.name == filename_rules.WAITING_NOTE for entry in folder.members.folder.entries)
-        due = there or folder.unchanged_s(now) >= self.config.inbox.waiting_note_after_s
+        long = there or folder.unchanged_s(now) >= self.config.inbox.waiting_note_after_s
         wanted: bytes | None = None
-        if due and pending.state in ("waiting", "copying") and pending.reason is not None:
+        if long and pending.state in ("waiting", "copying") and pending.reason is not None:
             said = [(pending.reason.code, pending.reason.fields), *((n.code, n.fields) for n in pending.notices)]
             wanted = catalog.note_file(said, self.config.pages.languages)
         moot = wanted is None and (folder.note is not None or pending.state != "settling")
         path = self.path / pending.name / filename_rules.WAITING_NOTE
-        if moot and there:
-            await notes.put(self.share, path, None)
-        elif wanted is not None and wanted != folder.note:
-            await notes.put(self.share, path, wanted)
-        folder.note = wanted
+        due = (moot and there) if wanted is None else wanted != folder.note
+        if not due or await notes.put(self.share, path, wanted):
+            folder.note = wanted
 
 
 def _doubt(path: Path, early: bool, is_media: bool) -> NotReady | None:

@@ -6,17 +6,19 @@ from pathlib import Path
 
 from loguru import logger
 
-from ...errors import NotReady, describe
+from ...errors import NotReady, ShareError, describe
 from ...storage import share_fs
 from ...storage.availability import ShareAvailability
 
 
-async def put(share: ShareAvailability, path: Path, note: bytes | None) -> None:
-    """Write or remove a note; where that is not allowed, folders are processed without notes."""
+async def put(share: ShareAvailability, path: Path, note: bytes | None) -> bool:
+    """Write or remove a note; return whether that was possible: folders are processed without notes, too."""
     try:
         if note is None:
             await share.thread.call(share_fs.remove, path)
         else:
             await share.thread.call(share_fs.write, path, note, share.group, durable=False)
-    except (NotReady, OSError) as error:
+    except (NotReady, ShareError, OSError) as error:
         logger.bind(job=path.parent.name).debug("cannot write a note: {}", describe(error))
+        return False
+    return True

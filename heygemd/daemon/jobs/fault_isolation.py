@@ -12,7 +12,7 @@ from collections.abc import Awaitable
 from loguru import logger
 
 from ...config.schema import Config
-from ...errors import HeygemdError, InfrastructureError, LocalDiskError, NotReady, ShareError, describe
+from ...errors import HeygemdError, InfrastructureError, LocalDiskError, ShareError, describe, of_one_job
 from ...job import Job
 from ...storage import atomic, share_fs
 from ...storage.availability import ShareAvailability
@@ -27,8 +27,6 @@ NO_SPACE_ON_SHARE = ("share_full", "share_low")
 """The share answers: work waits for free space, but the page can still be written."""
 SPACE_FAULTS = ("scratch_low", "share_low")
 """Faults that end when the videos rendered beside this one free their disk space."""
-FOLDER_CODES = {"no_permission": "folder_no_permission", "held_open": "folder_open"}
-"""What a fault of a file is called when it stops the whole folder."""
 
 
 class FaultIsolation:
@@ -109,7 +107,7 @@ class FaultIsolation:
 
     def _back_off(self, job: Job, error: Exception) -> None:
         """Leave the job alone for PAUSE_S; one that was held up for too long in all gives up something."""
-        typed = _reason(job, error)
+        typed = of_one_job(job.name, error)
         say = logger.bind(job=job.name, id=job.id)
         if job.id not in self.state.backing_off:
             unforeseen = None if isinstance(error, HeygemdError) else error
@@ -122,14 +120,3 @@ class FaultIsolation:
             del self.state.backing_off[job.id]
         with contextlib.suppress(LocalDiskError):  # its record may be what cannot be written
             self.store.save(job)
-
-
-def _reason(job: Job, error: Exception) -> HeygemdError:
-    """Return why the job backs off, in terms of the job: nothing else is at fault."""
-    if not isinstance(error, HeygemdError):
-        return NotReady("unexpected_error", describe(error), name=job.name)
-    if error.code in FOLDER_CODES:
-        return NotReady(FOLDER_CODES[error.code], describe(error), name=job.name)
-    if error.code in ("disk_unavailable", "share_unavailable"):
-        return NotReady("job_file_unusable", describe(error), path=error.fields["path"], reason=error.fields["reason"])
-    return error

@@ -1,14 +1,20 @@
 """Scans of a real inbox with real media."""
 
 import asyncio
+import errno
+import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from heygemd.config.schema import Config
+from heygemd.daemon.intake import job_folder
 from heygemd.daemon.intake.inbox import Inbox
 from heygemd.daemon.intake.inotify import Watch
 from heygemd.daemon.queue_state import QueueState
+from heygemd.errors import ShareError
+from heygemd.i18n import catalog
 from heygemd.job import Job, Media
 from heygemd.storage import share_layout
 from heygemd.storage.availability import ShareAvailability
@@ -78,3 +84,46 @@ def test_what_lacks_a_voice_belongs_to_the_job_of_its_name_that_is_being_made(sc
     assert (pending.reason.code, pending.belongs_to) == ("belongs_to_job", "1")
     job.phase = "publishing"
     assert look(QueueState(active=[job])).reason.code == "needs_audio"
+
+
+FAULTS = (errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ELOOP, errno.ENAMETOOLONG)
+
+
+@pytest.mark.parametrize("number", FAULTS)
+@pytest.mark.parametrize("bad", ["folder", "voice.wav"])
+def test_a_fault_in_one_folder_is_its_own_while_the_share_answers(scan, monkeypatch, number, bad):
+    folder, look = scan
+    media_factory.video(folder / "anna.mp4", 0.5, "160x120")
+    media_factory.audio(folder / "voice.wav", 0.5)
+    other = folder.with_name("other")
+    shutil.copytree(folder, other)
+    os.utime(other, (0, 0))
+    broken = other if bad == "folder" else other / bad
+    opened = os.open
+
+    def fail(path, *rest, **more):
+        folder = Path(f"/proc/self/fd/{more['dir_fd']}").readlink() if more.get("dir_fd") is not None else Path()
+        if folder / path == broken:
+            raise OSError(number, os.strerror(number))
+        return opened(path, *rest, **more)
+
+    monkeypatch.setattr(os, "open", fail)
+    state = QueueState()
+    assert look(state).job is not None
+    held_up = state.pending["other"]
+    assert held_up.state == "waiting" and catalog.text(held_up.reason.code, held_up.reason.fields)
+
+
+def test_a_share_that_goes_away_during_a_scan_is_no_folders_fault(scan, monkeypatch):
+    folder, look = scan
+    media_factory.video(folder / "anna.mp4", 0.5, "160x120")
+
+    def gone(path):
+        (folder.parents[1] / share_layout.MARKER).unlink(missing_ok=True)
+        raise ShareError("share_unavailable", path=str(path), reason="gone")
+
+    monkeypatch.setattr(job_folder, "examine", gone)
+    state = QueueState()
+    with pytest.raises(ShareError):
+        look(state)
+    assert state.pending["j"].reason is None
