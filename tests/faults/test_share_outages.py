@@ -137,6 +137,7 @@ def test_folders_on_different_file_systems_are_moved_by_verified_copies(faulty, 
 def test_a_read_only_done_is_explained_and_used_once_fixed(foreign, media):  # noqa: F811
     own(foreign.drop("j", voice__m4a=media.voice, anna__mp4=media.face), 0o2770)
     (foreign.share / "done").chmod(0o555)
+    foreign.module = "tests.faults.fault_injection"  # with short pauses
     foreign.start()
     wait_for(lambda: "backing off" in foreign.log(), "backing off")
     page = foreign.share / "status.js"
