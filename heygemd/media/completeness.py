@@ -33,7 +33,7 @@ EBML_HEADER, MATROSKA_SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 class Completeness:
     """The structure of a complete file.
 
-    container  "mp4", "wav", "avi", "matroska", or "" for formats without a structure to check
+    container  "mp4", "wav", "avi", "aiff", "caf", "matroska", or "" for formats without a structure to check
     size       bytes
     zero_tail  the last 64 KiB are zero: either digital silence, or a preallocated copy that has stalled; wait longer
     open_end   the headers hold placeholders instead of sizes, as streamed recordings do: only time shows that the file
@@ -89,6 +89,10 @@ def _structure(head: bytes) -> tuple[str, Callable[[int, int], bool]]:
         return "wav", _check_wav
     if head[:4] == b"RIFF" and head[8:11] == b"AVI":
         return "avi", _check_avi
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return "aiff", _check_aiff
+    if head[:4] == b"caff":
+        return "caf", _check_caf
     if head[:4] == EBML_HEADER:
         return "matroska", _check_matroska
     return "", _check_nothing
@@ -203,6 +207,34 @@ def _check_avi_chunks(fd: int, size: int, position: int, claim: int) -> bool:
     if position < size:
         _require_bytes(claim, size)
     return True
+
+
+def _check_aiff(fd: int, size: int) -> bool:
+    """Compare the size of the one chunk that holds all others with the file's."""
+    claim = int.from_bytes(os.pread(fd, 4, 4), "big")
+    if _is_placeholder(claim):
+        return 8 + claim != size
+    _require_bytes(8 + claim, size)
+    return False
+
+
+def _check_caf(fd: int, size: int) -> bool:
+    """Find the data chunk: it must end within the file, unless its size is -1 (Apple's CAF specification)."""
+    position = 8
+    for _ in range(MAX_BOXES):
+        head = os.pread(fd, 12, position)
+        if len(head) < 12:
+            break
+        kind, length = struct.unpack(">4sq", head)
+        if kind == b"data" and length == -1:
+            return True
+        if length < 0:
+            break
+        position += 12 + length
+        _require_bytes(position, size)
+        if kind == b"data":
+            return False
+    raise NotReady("still_copying", bytes=size)
 
 
 def _check_matroska(fd: int, size: int) -> bool:

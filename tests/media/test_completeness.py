@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from heygemd.errors import NotReady
-from heygemd.media.completeness import examine
+from heygemd.media.completeness import Completeness, examine
 
 from .. import media_factory
 
@@ -131,6 +131,23 @@ def test_an_rf64_is_whole_or_not(tmp_path: Path) -> None:
     assert complete.read_bytes()[:4] == b"RF64"
     assert examine(complete).container == "wav"
     assert code_of(cut_half(complete, tmp_path / "cut.wav")) == "still_copying"
+
+
+@pytest.mark.parametrize(("ext", "at", "placeholder"), [("aiff", 4, b"\0" * 4), ("caf", None, b"\xff" * 8)])
+def test_a_cut_recording_of_a_mac_is_not_whole_but_a_streamed_one_may_be(
+    tmp_path: Path, ext: str, at: int | None, placeholder: bytes
+) -> None:
+    complete = media_factory.audio(tmp_path / f"v.{ext}")
+    data = complete.read_bytes()
+    assert examine(complete) == Completeness(ext, len(data), False)
+    for share in (0.1, 0.5, 0.99):
+        (tmp_path / f"cut.{ext}").write_bytes(data[: int(len(data) * share)])
+        assert code_of(tmp_path / f"cut.{ext}") == "still_copying"
+    (tmp_path / f"head.{ext}").write_bytes(data[:30])
+    assert code_of(tmp_path / f"head.{ext}") == "still_copying"
+    at = data.index(b"data") + 4 if at is None else at
+    complete.write_bytes(data[:at] + placeholder + data[at + len(placeholder) :])
+    assert examine(complete).open_end
 
 
 @pytest.mark.parametrize("ext", ["mkv", "avi"])
