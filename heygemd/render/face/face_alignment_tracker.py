@@ -144,7 +144,7 @@ def _load(detector: DetectorName, detector_file: Path, fan_file: Path, device: s
         warnings.simplefilter("ignore")
         import face_alignment
 
-    before = torch.hub.get_dir()
+    before, benchmark = torch.hub.get_dir(), torch.backends.cudnn.benchmark
     # The package looks for FAN's file in torch hub's folder: give it a temporary one that links to the file.
     with tempfile.TemporaryDirectory() as hub:
         folder = Path(hub) / "checkpoints"
@@ -156,7 +156,7 @@ def _load(detector: DetectorName, detector_file: Path, fan_file: Path, device: s
             options |= {"path_to_anchor": str(folder / "anchors.npy"), "back_model": True}
         torch.hub.set_dir(hub)
         try:
-            return face_alignment.FaceAlignment(
+            net = face_alignment.FaceAlignment(
                 face_alignment.LandmarksType.TWO_D,
                 device=device,
                 flip_input=False,
@@ -166,6 +166,15 @@ def _load(detector: DetectorName, detector_file: Path, fan_file: Path, device: s
             )
         finally:
             torch.hub.set_dir(before)
+            torch.backends.cudnn.benchmark = benchmark
+    # On a card the package lets cuDNN try all algorithms, whose workspaces may be large: when it loads, and before each
+    # pass through S3FD.
+    net.face_detector.face_detector.register_forward_pre_hook(lambda *_: _set_cudnn_benchmark(benchmark))
+    return net
+
+
+def _set_cudnn_benchmark(on: bool) -> None:
+    torch.backends.cudnn.benchmark = on
 
 
 def _squared(image: Image) -> Image:

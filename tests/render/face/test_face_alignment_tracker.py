@@ -166,6 +166,47 @@ def test_too_little_memory_halves_the_batch_then_the_processor_takes_over(
         detector.detect(people.photo())
 
 
+def test_a_gpu_without_room_for_the_networks_gives_way_to_the_processor(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, tried, room = face_alignment_tracker._load, list[str](), {"cpu"}
+
+    def load(detector: str, detector_file: Path, fan_file: Path, device: str) -> object:
+        tried.append(device)
+        if device not in room:
+            raise RuntimeError("CUDA error: out of memory")
+        return real(detector, detector_file, fan_file, device)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(face_alignment_tracker, "_load", load)
+    loaded = face_alignment_tracker.FanDetector("blazeface", made, "cuda")
+    assert tried == ["cuda", "cpu"] and (loaded._net.device, loaded.batch) == ("cpu", 1)
+    room.clear()
+    with pytest.raises(EngineError, match="engine_memory"):
+        face_alignment_tracker.FanDetector("blazeface", made, "cuda")
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_cudnns_benchmark_stays_as_it_was(made: Path, monkeypatch: pytest.MonkeyPatch, before: bool) -> None:
+    """On a card the package switches it on when it loads and before each pass; there is none here, so the test does."""
+    import face_alignment
+
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", before)
+    real, during = face_alignment.FaceAlignment, list[bool]()
+
+    def as_on_a_card(*args: object, **options: object) -> object:
+        torch.backends.cudnn.benchmark = True
+        return real(*args, **options)
+
+    monkeypatch.setattr(face_alignment, "FaceAlignment", as_on_a_card)
+    detector = face_alignment_tracker.FanDetector("s3fd", made, "cpu")
+    assert torch.backends.cudnn.benchmark is before
+    net = detector._net.face_detector.face_detector
+    net.conv1_1.register_forward_hook(lambda *_: during.append(torch.backends.cudnn.benchmark))
+    torch.backends.cudnn.benchmark = True
+    detector._boxes([people.photo()[:64, :64]], 0)
+    assert during == [before] and torch.backends.cudnn.benchmark is before
+
+
 def test_a_frame_without_a_face_is_quiet(
     detector: face_alignment_tracker.FanDetector, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -256,6 +256,16 @@ def test_a_gpu_without_room_for_the_network_gives_way_to_the_processor(monkeypat
     assert (runner.device, runner.batch) == ("cpu", 8)
 
 
+@pytest.mark.parametrize(("chosen", "rounded"), [("fp32", False), ("auto", True)])
+def test_fp32_on_a_gpu_is_not_rounded_to_tf32(chosen: str, rounded: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """TF32's ten bits cost fp32 its accuracy; in half precision cuDNN's setting plays no part."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "card")
+    monkeypatch.setattr(network.Generator, "to", lambda self, *args, **kwargs: self)
+    BatchRunner(wav2lip_weights.state(), "cuda", chosen, None)
+    assert torch.backends.cudnn.allow_tf32 is rounded
+
+
 def test_a_whole_render(checkpoint: Path, tmp_path: Path) -> None:
     voice = media_factory.audio(tmp_path / "voice.wav", 1.2)
     asked = request(tmp_path, voice, film(tmp_path / "anna.mp4", 1.4), Render(engine="wav2lip"), checkpoint.parent)
