@@ -14,7 +14,6 @@ from ..bench_speed import presenter_and_voice
 from .report import Plan, Row
 
 VIDEOS, SIZE = 4, (1280, 720)
-PATIENCE_S = 100.0
 HIDE = """import os
 if os.path.exists({flag!r}):
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -30,7 +29,7 @@ def two_workers(plan: Plan) -> Iterator[Row]:
             site.drop("job", voice__wav=voice, **{f"v{n}__mp4": video for n in range(VIDEOS)})
             began = time.monotonic()
             _start(site)
-            done = site.finished("job", patience_s=PATIENCE_S)
+            done = site.finished("job")
             seconds = time.monotonic() - began
         yield Row.check(f"{workers} at a time: videos delivered", len(list(done.glob("*.mp4"))), VIDEOS)
         yield Row(f"{workers} at a time: {VIDEOS} videos of {plan.seconds:g} s", seconds, "s")
@@ -51,13 +50,13 @@ def vanishing_card(plan: Plan) -> Iterator[Row]:
             _render(site, *files, "before")
         _flag(site).touch()
         site.drop("after", voice__wav=voice, anna__mp4=video)
-        wait_for(lambda: "paused: " in site.log(), "the queue pauses", PATIENCE_S)
+        wait_for(lambda: "paused: " in site.log(), "the queue pauses")
         why = next(line for line in site.log().splitlines() if "paused: " in line).partition("paused: ")[2]
         yield Row('device "cuda", the card vanishes: the queue pauses', why, ok="gpu_unavailable" in why)
         yield Row.check("the job meanwhile", site.place_of("after"), ["processing"])
         if plan.on_gpu:
             _flag(site).unlink()
-            site.finished("after", patience_s=PATIENCE_S)
+            site.finished("after")
             (attempts,) = (v["attempts"] for job in site.records() if job["name"] == "after" for v in job["videos"])
             yield Row.check("the card is back: the job is delivered, attempts", attempts, 1)
 
@@ -83,4 +82,4 @@ def _flag(site: Site) -> Path:
 
 def _render(site: Site, video: Path, voice: Path, name: str) -> None:
     site.drop(name, voice__wav=voice, anna__mp4=video)
-    site.finished(name, patience_s=PATIENCE_S)
+    site.finished(name)

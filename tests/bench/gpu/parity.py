@@ -56,7 +56,7 @@ def trackers(plan: Plan) -> Iterator[Row]:
     """Compare S3FD, BlazeFace and FAN with the CPU, whose weights are made: what they see is no face."""
     size, (height, width) = 16 if plan.on_gpu else 1, FRAME[plan.device]
     images = [np.ascontiguousarray(image[:height, :width]) for image in presenter.swaying(size, 640)]
-    for name in ("s3fd", "blazeface"):
+    for name in ("blazeface", "s3fd"):
         here, there = (FanDetector(name, plan.models, device) for device in (plan.device, "cpu"))
         boxes, known = (list(map(np.array, each)) for each in (here._boxes(images, 0), there._boxes(images[:1], 0)))
         yield Row.at_most(f"{name}, boxes against the CPU", float(np.abs(boxes[0] - known[0]).max()), BOX_PIXELS, "px")
