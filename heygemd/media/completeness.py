@@ -26,6 +26,7 @@ MP4_STARTS = {b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"p
 MP4_BOXES = MP4_STARTS | {b"mfra", b"sidx", b"ssix", b"emsg", b"prft", b"meta", b"pdin", b"udta"}
 STILL_BRANDS = {b"heic", b"heix", b"mif1", b"avif", b"crx "}
 """Pictures in an MP4-like structure, without a moov box."""
+MXF_PARTITION = bytes.fromhex("060e2b34020501010d01020101")
 EBML_HEADER, MATROSKA_SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 
 
@@ -33,7 +34,7 @@ EBML_HEADER, MATROSKA_SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 class Completeness:
     """The structure of a complete file.
 
-    container  "mp4", "wav", "avi", "aiff", "caf", "matroska", or "" for formats without a structure to check
+    container  "mp4", "wav", "avi", "aiff", "caf", "mxf", "matroska", or "" for formats without a structure to check
     size       bytes
     zero_tail  the last 64 KiB are zero: either digital silence, or a preallocated copy that has stalled; wait longer
     open_end   the headers hold placeholders instead of sizes, as streamed recordings do: only time shows that the file
@@ -93,6 +94,8 @@ def _structure(head: bytes) -> tuple[str, Callable[[int, int], bool]]:
         return "aiff", _check_aiff
     if head[:4] == b"caff":
         return "caf", _check_caf
+    if head[:13] == MXF_PARTITION:
+        return "mxf", _check_mxf
     if head[:4] == EBML_HEADER:
         return "matroska", _check_matroska
     return "", _check_nothing
@@ -235,6 +238,15 @@ def _check_caf(fd: int, size: int) -> bool:
         if kind == b"data":
             return False
     raise NotReady("still_copying", bytes=size)
+
+
+def _check_mxf(fd: int, size: int) -> bool:
+    """Look whether the footer that the first partition names has come (SMPTE ST 377-1, 7.1); 0: not known yet."""
+    head = os.pread(fd, 64, 0)
+    start = 17 + (head[16] & 0x7F if head[16:17] > b"\x80" else 0)  # after the key and the BER length
+    footer = int.from_bytes(head[start + 24 : start + 32], "big")
+    _require_bytes(footer + len(MXF_PARTITION), size)
+    return footer == 0
 
 
 def _check_matroska(fd: int, size: int) -> bool:

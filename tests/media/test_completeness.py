@@ -150,7 +150,7 @@ def test_a_cut_recording_of_a_mac_is_not_whole_but_a_streamed_one_may_be(
     assert examine(complete).open_end
 
 
-@pytest.mark.parametrize("ext", ["mkv", "avi"])
+@pytest.mark.parametrize("ext", ["mkv", "avi", "mxf"])
 def test_a_cut_file_of_other_containers(tmp_path: Path, ext: str) -> None:
     assert code_of(cut_half(media_factory.video(tmp_path / f"v.{ext}"), tmp_path / f"cut.{ext}")) == "still_copying"
 
@@ -174,3 +174,14 @@ def test_only_headers_and_tail_are_read(tmp_path: Path) -> None:
         file.write(head[:at] + size.to_bytes(4, "little"))
         file.truncate(40 << 30)
     assert examine(tmp_path / "big.wav").zero_tail
+
+
+def test_an_mxf_is_whole_once_its_footer_has_come(tmp_path: Path) -> None:
+    complete = media_factory.video(tmp_path / "v.mxf")
+    data = complete.read_bytes()
+    assert examine(complete) == Completeness("mxf", len(data), False)
+    footer = int.from_bytes(data[44:52], "big")
+    complete.write_bytes(data[:footer])
+    assert code_of(complete) == "still_copying"
+    complete.write_bytes(data[:44] + bytes(8) + data[52:])
+    assert examine(complete).open_end, "a recorder that never went back to the beginning"
