@@ -24,6 +24,7 @@ BEFORE_ANY_RESULT = [
 ]
 WITH_A_RESULT = ["rendered", "keep", "originals", "publish"]
 WITH_A_CHANGE = ["return", "taken-in"]
+OF_LOOSE_FILES = ["gather"]  # killed in test_folders.py
 CHILD_POINTS = ["analyse", "prepare", "render", "encode", "measure"]
 PACKAGE = Path(heygemd.__file__).parent
 
@@ -32,7 +33,8 @@ def test_every_point_is_tried():
     """Every fault point in the code is listed here, so every transition gets its kill."""
     named = {n for path in PACKAGE.rglob("*.py") for n in re.findall(r'\bpoint\(f?"([^"]+)"\)', path.read_text())}
     daemon = {
-        re.sub("^daemon-.*", "daemon-{event.phase}", n) for n in (*BEFORE_ANY_RESULT, *WITH_A_RESULT, *WITH_A_CHANGE)
+        re.sub("^daemon-.*", "daemon-{event.phase}", n)
+        for n in (*BEFORE_ANY_RESULT, *WITH_A_RESULT, *WITH_A_CHANGE, *OF_LOOSE_FILES)
     }
     assert named == daemon | set(CHILD_POINTS)
 
