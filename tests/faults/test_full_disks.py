@@ -1,5 +1,6 @@
 """Full disks: small file systems, mounted where the daemon writes."""
 
+import json
 import os
 
 import pytest
@@ -66,13 +67,17 @@ def test_a_full_share_pauses_until_there_is_room(faulty, disk):
 def test_a_full_disk_of_records_pauses_until_there_is_room(faulty, disk):
     state = faulty.root / "state"
     disk(state, "200k")
-    faulty.start()
+    faulty.configure(notify={"urls": ["json://localhost"], "on": ["done"]})
+    process = faulty.start()
     wait_for(lambda: "READY=1" in faulty.notifications, "ready")
     faulty.healthy("j")
     wait_for(lambda: fill(state) and paused(faulty)(), "pause")  # a file that the daemon replaces frees a page
     assert len(faulty.place_of("j")) == 1
     (state / ".ballast").unlink()
     faulty.finished("j")
+    assert process.poll() is None
+    told = state / "outbox"
+    wait_for(lambda: any(json.loads(p.read_text()).get("job") == "j" for p in told.glob("[!.]*.json")), "it is told")
     faulty.check()
 
 
