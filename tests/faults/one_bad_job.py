@@ -127,9 +127,11 @@ class Bench(Queue):
         self.state.pending[name] = folder
 
     async def work(self, done: Callable[[], Any]) -> bool:
-        """Work as the daemon does until something holds; return whether it did in time."""
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
+        """Work as the daemon does until something holds; return whether it did before nothing finished for long."""
+        finished, since = -1, 0.0
+        while len(self.state.finished) > finished or time.monotonic() - since < PATIENCE_S:
+            if len(self.state.finished) > finished:
+                finished, since = len(self.state.finished), time.monotonic()
             if done():
                 return True
             if self.share.problem is not None:

@@ -1,6 +1,6 @@
 """A job that cannot go on never keeps others from going on: every call on its files fails for good, one at a time.
 
-HEYGEMD_STALL_STRIDE (default 40; `make faults` uses 4): each error is tried at every Nth call, each from one call on.
+HEYGEMD_STALL_STRIDE (default 80; `make faults` uses 4): each error is tried at every Nth call, each from one call on.
 """
 
 import errno
@@ -16,7 +16,7 @@ from tests.faults import one_bad_job
 
 OTHERS = 20
 ERRORS = ("EIO", "ENOSPC", "EACCES", "EROFS", "EISDIR", "ELOOP", "ESTALE", "ENAMETOOLONG")
-STRIDE = int(os.environ.get("HEYGEMD_STALL_STRIDE", "40"))
+STRIDE = int(os.environ.get("HEYGEMD_STALL_STRIDE", "80"))
 
 
 @pytest.mark.slow
