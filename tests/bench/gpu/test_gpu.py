@@ -45,10 +45,9 @@ def test_a_step(name: str, models: Path, tmp_path: Path, monkeypatch: pytest.Mon
 @pytest.mark.slow
 def test_end_to_end(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speed, "SIZES", {"720p": (320, 240)})
+    monkeypatch.setattr(speed, "ENGINES", ("wav2lip",))  # the render before all others is the default engine's
     rows = list(speed.end_to_end(Plan("cpu", SECONDS, tmp_path, models)))
-    assert [row.what for row in rows if row.unit == "fps"] == [
-        f"{engine}, 720p, {name}" for engine in speed.ENGINES for name in ("first", "again")
-    ]
+    assert [row.what for row in rows if row.unit == "fps"] == ["wav2lip, 720p, first", "wav2lip, 720p, again"]
 
 
 def test_the_command_runs_a_step_in_a_process_and_writes_the_report(
