@@ -33,6 +33,7 @@ faults: export HEYGEMD_DISTURBED ?= 60
 faults: export HEYGEMD_CRASH_STRIDE ?= 1
 faults: export HEYGEMD_QUEUED ?= 1000
 faults: export HEYGEMD_STALL_STRIDE ?= 4
+faults: export HEYGEMD_SCANS ?= 10000
 faults: $(READY)
 	$(PY) -m pytest -n 2 --dist worksteal -m fault $(PYTEST)
 

@@ -12,14 +12,23 @@ import uuid
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, PlainValidator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
 from .config.job_toml import JobSettings
-from .protocol import Notice, Result
+from .protocol import Count, Notice, Result
 
 SCHEMA = 3
 
-Name = Annotated[str, PlainValidator(str)]
+MAX_NAME_CHARS = 4096
+
+
+def _is_name(value: object) -> str:
+    if not isinstance(value, str) or len(value) > MAX_NAME_CHARS:
+        raise ValueError("not a file name")
+    return value
+
+
+Name = Annotated[str, PlainValidator(_is_name)]
 """A file name as the system returned it; pydantic's own str rejects undecodable ones."""
 
 WINDOWS_RESERVED = {"con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"lpt{n}" for n in range(1, 10))}
@@ -40,8 +49,8 @@ class Media(Record):
     """
 
     name: Name
-    size: int
-    mtime_ns: int
+    size: Count
+    mtime_ns: Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
     digest: str = ""
 
     @property
@@ -74,7 +83,7 @@ class Video(Record):
     source: Media
     output: str
     state: Literal["waiting", "rendered", "done", "failed"] = "waiting"
-    attempts: int = 0
+    attempts: Count = 0
     running: bool = False
     unclean_ends: int = 0
     disk_full: int = 0

@@ -13,7 +13,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError
 
 from .config.schema import Attempts, Limits, Render
 from .errors import (
@@ -27,6 +27,18 @@ from .errors import (
 )
 
 Phase = Literal["analyse", "prepare", "render", "measure"]
+Number = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, lt=1 << 62)]
+Rate = Annotated[str, Field(pattern="^[0-9]{1,10}(/[1-9][0-9]{0,9})?$")]
+"""A frame rate such as "30000/1001". Without a bound, making a fraction of "1e300000000" takes for ever."""
+Word = Annotated[str, Field(max_length=200)]
+Fact = bool | Annotated[int, Field(gt=-(1 << 62), lt=1 << 62)] | Number | Annotated[str, Field(max_length=4000)] | None
+Span = Annotated[list[Number], Field(min_length=2, max_length=2)]
+_FACTS = TypeAdapter(
+    Annotated[dict[Word, Fact | Annotated[list[Fact | Span], Field(max_length=100_000)]], Field(max_length=50)]
+)
+Facts = Annotated[dict[str, Any], PlainValidator(_FACTS.validate_python)]
+"""What a message can be filled in with."""
 JpegBase64 = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/=]*$", max_length=1 << 20)]
 Curve = Annotated[tuple[Annotated[float, Field(ge=0, le=1)] | None, ...], Field(max_length=10_000)]
 
@@ -104,8 +116,8 @@ class Notice(Message):
     """A remark about this video or voice that users should see; not a failure."""
 
     type: Literal["notice"] = "notice"
-    code: str
-    fields: dict[str, Any] = {}
+    code: Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,60}$")]
+    fields: Facts = {}
 
 
 class LogLine(Message):
@@ -125,11 +137,11 @@ class SyncMeasurement(Message):
     reversed_confidence            the confidence for the same lips and the sound played backwards
     """
 
-    fps: str
-    offset_ms: float | None = None
-    offset_confidence: float = 0.0
-    control_shift_ms: float | None = None
-    reversed_confidence: float = 0.0
+    fps: Rate
+    offset_ms: Number | None = None
+    offset_confidence: Number = 0.0
+    control_shift_ms: Number | None = None
+    reversed_confidence: Number = 0.0
 
     @property
     def offset_frames(self) -> float | None:
@@ -144,14 +156,14 @@ class Result(SyncMeasurement):
     seconds                             wall time by phase
     """
 
-    frames: int
-    duration_s: float
-    width: int
-    height: int
-    engine: str
-    tracker: str
-    seconds: dict[str, float] = {}
-    peak_memory_mib: float = 0.0
+    frames: Count
+    duration_s: Number
+    width: Count
+    height: Count
+    engine: Word
+    tracker: Word
+    seconds: Annotated[dict[Word, Number], Field(max_length=50)] = {}
+    peak_memory_mib: Number = 0.0
 
 
 class Preview(Message):
@@ -163,7 +175,7 @@ class Preview(Message):
     curve_hz     samples per second of `lips` (mouth opening) and `voice` (loudness), 0 to 1, None without a face
     """
 
-    moments_s: tuple[float, ...]
+    moments_s: Annotated[tuple[Number, ...], Field(max_length=100)]
     strip: JpegBase64
     thumbnail: JpegBase64
     curve_hz: Annotated[int, Field(gt=0, le=100)]

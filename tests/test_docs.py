@@ -166,7 +166,7 @@ def test_architecture_names_every_folder() -> None:
 def test_words_that_staff_use() -> None:
     readme = text("README.md")
     for word in ("READY", "CANCEL", "PAUSE"):
-        assert filename_rules.control(word) == word.lower()
+        assert filename_rules.control(word, "file") == word.lower()
         assert f"`{word}`" in readme
     for name in ("_a", "a.part", "a.tmp", "a-wip"):
         assert filename_rules.is_a("held", name)

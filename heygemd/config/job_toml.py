@@ -16,6 +16,9 @@ from ..i18n import catalog
 from . import loader, staff_text
 from .schema import AudioLonger, AudioShorter, Language, Quality, Render, Section, TrackerName, known_engine
 
+MAX_BYTES = 8 << 10
+"""A dozen short lines are usual. The time to parse hostile TOML grows with the square of its size."""
+
 
 class JobSettings(Section):
     """What `job.toml` in a job folder may override; None keeps the daemon's setting."""
@@ -51,6 +54,8 @@ def load_job(text: bytes, commands: Collection[str] = ()) -> JobSettings:
 
     Raises InputError("job_toml_invalid", mistakes=[...]): a message for each, with its line, for `catalog`.
     """
+    if len(text) > MAX_BYTES:
+        raise InputError("job_toml_invalid", mistakes=[{"code": "job_toml_large", "fields": {"kib": MAX_BYTES >> 10}}])
     content = staff_text.decode(text)
     try:
         return JobSettings.model_validate(tomli.loads(content), context={"commands": commands})

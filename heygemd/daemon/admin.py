@@ -48,7 +48,8 @@ def pause(config: Config) -> None:
 def resume(config: Config) -> bool:
     """Remove all PAUSE files from the inbox; return whether there was one."""
     inbox = config.paths.share / "inbox"
-    found = [name for name in share_fs.names(inbox) if filename_rules.control(name) == filename_rules.PAUSE]
+    kinds = share_fs.kinds(inbox)
+    found = [name for name in kinds if filename_rules.control(name, kinds[name]) == filename_rules.PAUSE]
     for name in found:
         share_fs.remove(inbox / name)
     return bool(found)

@@ -18,6 +18,7 @@ from typing import Any
 import ffmpeg
 
 from ..errors import InfrastructureError
+from . import sandbox
 
 FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mxf,asf,flv,live_flv,gif,"
@@ -84,10 +85,11 @@ def command(
 
 
 def probe_command(path: Path, *options: str, max_pixels: int = MAX_PIXELS) -> list[str]:
-    """Return the argv of ffprobe for a local file; `options` select what it shows."""
+    """Return the argv of ffprobe for a local file, in the sandbox; `options` select what it shows."""
     limits = [part for key, value in _input_limits(max_pixels).items() for part in (f"-{key}", str(value))]
     show = ["-hide_banner", "-v", "error", "-of", "json", *options]
-    return [*_limited(0, 0, gpu=False), _binary("ffprobe"), *show, *limits, f"file:{path.absolute()}"]
+    argv = [*_limited(0, 0, gpu=False), _binary("ffprobe"), *show, *limits, f"file:{path.absolute()}"]
+    return sandbox.confined(argv)
 
 
 def _input_limits(max_pixels: int) -> dict[str, Any]:

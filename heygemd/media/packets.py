@@ -23,13 +23,13 @@ class Packet(NamedTuple):
     discarded: bool
 
 
-def read(path: Path, limits: Limits, index: int, first: int | None = None) -> list[Packet]:
+def read(path: Path, limits: Limits, index: int, first: int | None = None, stdin: int | None = None) -> list[Packet]:
     """Return the packets (the `first`) of a stream in order of time. Raises the errors of `process.run`."""
     shown = ("-select_streams", str(index), "-show_entries", "packet=pts_time,dts_time,duration_time,flags")
     part = () if first is None else ("-read_intervals", f"%+#{first}")
     options = (*shown, *part, "-fflags", "+genpts", "-of", "csv=p=0:nk=0")
     argv = ffmpeg.probe_command(path, *options, max_pixels=limits.max_pixels)
-    lines = process.run(argv, limits.probe_timeout_s).decode("utf-8", "replace").splitlines()
+    lines = process.run(argv, limits.probe_timeout_s, stdin=stdin).decode("utf-8", "replace").splitlines()
     return sorted(packet for packet in map(_packet, lines) if packet is not None)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -114,7 +115,22 @@ def probe(path: Path, limits: Limits) -> MediaInfo:
     "frame_rate_too_high" | "video_too_long" | "audio_too_long" | "no_duration"), DeadlineExceeded,
     InfrastructureError("ffmpeg_missing").
     """
-    shown = _ffprobe(path, limits, "-show_format", "-show_streams")
+    return _probe(path, limits)
+
+
+def probe_open(file: int, ending: str, limits: Limits) -> MediaInfo:
+    """As `probe`, for the file open at a descriptor: ffprobe learns neither its name nor its folder.
+
+    ending  of its name, if that is a known one ("", ".mp4"): ffprobe's help for files that begin with junk
+    """
+    with tempfile.TemporaryDirectory(prefix="heygemd-") as folder:
+        neutral = Path(folder, f"media{ending}")
+        neutral.symlink_to("/proc/self/fd/0")
+        return _probe(neutral, limits, stdin=file)
+
+
+def _probe(path: Path, limits: Limits, stdin: int | None = None) -> MediaInfo:
+    shown = _ffprobe(path, limits, "-show_format", "-show_streams", stdin=stdin)
     streams: list[Facts] = shown.get("streams", [])
     container: Facts = shown.get("format", {})
     start_s = _number(container, "start_time")
@@ -125,15 +141,16 @@ def probe(path: Path, limits: Limits) -> MediaInfo:
     audio = _audio(_played(audios, name), start_s) if audios else None
     duration_s = max([_seconds(container), *(s.duration_s for s in (video, audio) if s)])
     if duration_s <= 0 and (video or audio):
-        duration_s = packets.span_s(packets.read(path, limits, (video or audio).index))  # type: ignore[union-attr]
+        index = (video or audio).index  # type: ignore[union-attr]
+        duration_s = packets.span_s(packets.read(path, limits, index, stdin=stdin))
     info = MediaInfo(name, start_s, duration_s, video, audio)
-    _check(path, info, limits)
+    _check(path, info, limits, stdin)
     return info
 
 
-def _ffprobe(path: Path, limits: Limits, *options: str) -> Facts:
+def _ffprobe(path: Path, limits: Limits, *options: str, stdin: int | None = None) -> Facts:
     argv = ffmpeg.probe_command(path, *options, max_pixels=limits.max_pixels)
-    shown: Facts = json.loads(process.run(argv, limits.probe_timeout_s).decode("utf-8", "replace") or "{}")
+    shown: Facts = json.loads(process.run(argv, limits.probe_timeout_s, stdin=stdin).decode("utf-8", "replace") or "{}")
     return shown
 
 
@@ -250,9 +267,9 @@ def _seconds(facts: Facts) -> float:
     return max(0.0, _number(facts, "duration"))
 
 
-def typical_rate(path: Path, stream: VideoStream, limits: Limits) -> Fraction:
+def typical_rate(path: Path, stream: VideoStream, limits: Limits, stdin: int | None = None) -> Fraction:
     """Return the frames a second by the times of the first packets, 0 if unknown. Raises as `probe`."""
-    return packets.typical_rate(packets.read(path, limits, stream.index, COUNTED_PACKETS))
+    return packets.typical_rate(packets.read(path, limits, stream.index, COUNTED_PACKETS, stdin))
 
 
 def prevailing_size(path: Path, info: MediaInfo, limits: Limits) -> tuple[int, int]:
@@ -285,7 +302,7 @@ def _sampled(info: MediaInfo) -> str:
     return ",".join(f"{info.start_s + k * step_s:.3f}%+#1" for k in range(SAMPLED_KEYFRAMES))
 
 
-def _check(path: Path, info: MediaInfo, limits: Limits) -> None:
+def _check(path: Path, info: MediaInfo, limits: Limits, stdin: int | None) -> None:
     if info.kind is None:
         return
     video = info.video
@@ -293,7 +310,7 @@ def _check(path: Path, info: MediaInfo, limits: Limits) -> None:
         if video.width * video.height > limits.max_pixels:
             raise InputError("too_many_pixels", width=video.width, height=video.height, limit=limits.max_pixels)
         # A stated rate may be a time base.
-        if video.avg_fps > limits.max_fps and (fps := typical_rate(path, video, limits)) > limits.max_fps:
+        if video.avg_fps > limits.max_fps and (fps := typical_rate(path, video, limits, stdin)) > limits.max_fps:
             raise InputError("frame_rate_too_high", fps=round(float(fps), 1), limit=limits.max_fps)
     if info.duration_s <= 0:
         raise InputError("no_duration")

@@ -168,12 +168,13 @@ def _widen(fd: int) -> None:
         fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
 
 
-def run(argv: Sequence[str], timeout_s: float, *, reading: bool = True) -> bytes:
-    """Run to the end and return standard output.
+def run(argv: Sequence[str], timeout_s: float, *, reading: bool = True, stdin: int | None = None) -> bytes:
+    """Run to the end and return standard output; `stdin`: a descriptor, None for nothing.
 
     Raises the error of a process that failed (see `error_from`), DeadlineExceeded("ffmpeg_timeout").
     """
-    child = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    source = subprocess.DEVNULL if stdin is None else stdin
+    child = subprocess.Popen(argv, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with child:
         try:
             out, err = child.communicate(timeout=timeout_s)

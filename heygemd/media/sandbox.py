@@ -1,7 +1,9 @@
-"""A sandbox for the renderer: no new privileges, no network, no writing outside its scratch folders.
+"""A sandbox for the renderer and for ffprobe: no new privileges, no network, no writing outside its scratch folders.
 
 A decoder that a malicious file takes over gets no further, nor does any program that it starts. It needs no privileges
 and only kernel features: no_new_privs, seccomp (a filter on socket) and Landlock (Linux 5.19 or later).
+
+As a script it runs a program that may write nothing at all; it imports only Python's own modules, to start quickly.
 """
 
 from __future__ import annotations
@@ -12,7 +14,8 @@ import os
 import platform
 import resource
 import struct
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -43,11 +46,18 @@ class Unavailable(OSError):
     """The kernel, or a sandbox around this process, does not offer a feature."""
 
 
-def confine(writable: Iterable[Path]) -> list[str]:
+def confined(argv: Sequence[str]) -> list[str]:
+    """Return the argv of a program inside the sandbox, where it may write nothing."""
+    return [sys.executable, "-I", "-S", __file__, *argv]
+
+
+def confine(writable: Iterable[Path], *, libraries: bool = True) -> list[str]:
     """Enter the sandbox for good, with every process started from now on; call it before any thread is started.
 
-    `writable`: folders that may be changed, created if missing. Returns the features that are not available.
+    `writable`: folders that may be changed, created if missing; `libraries`: also those that librosa and CUDA need.
+    Returns the features that are not available.
     """
+    writable = [*writable, *(_needed_by_libraries() if libraries else ())]
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     files = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
@@ -102,7 +112,7 @@ def _no_network() -> None:
 
 
 def _write_only(writable: Iterable[Path]) -> None:
-    """Allow writing in `writable` only, and what libraries and CUDA need in /dev and /proc."""
+    """Allow writing in `writable` only, and to what lies in /dev and /proc/self."""
     version = _check(_libc.syscall(LANDLOCK_CREATE, None, 0, LANDLOCK_VERSION), "landlock")
     if version < 2:  # version 1 forbids every move between folders
         raise Unavailable(0, "landlock")
@@ -113,8 +123,6 @@ def _write_only(writable: Iterable[Path]) -> None:
     try:
         for path in writable:
             path.mkdir(parents=True, exist_ok=True)
-            _allow(ruleset, path, handled)
-        for path in _needed_by_libraries():
             _allow(ruleset, path, handled)
         for place in ("/dev", "/proc/self"):
             _allow(ruleset, Path(place), handled & (WRITE_FILE | TRUNCATE))
@@ -145,3 +153,8 @@ def _allow(ruleset: int, path: Path, rights: int) -> None:
             _check(_libc.syscall(LANDLOCK_ADD, ruleset, LANDLOCK_PATH_BENEATH, beneath, 0), "landlock")
         finally:
             os.close(folder)
+
+
+if __name__ == "__main__":
+    confine([], libraries=False)
+    os.execvp(sys.argv[1], sys.argv[1:])

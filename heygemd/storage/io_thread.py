@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import queue
 import threading
 import time
@@ -11,8 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from ..errors import ShareError
-from . import share_fs
+from ..errors import NotReady, ShareError
+from . import mounts, share_fs
 from .share_layout import MARKER
 from .transfer import Steps
 
@@ -56,10 +55,15 @@ class ShareThread:
 
     async def drain(self, steps: Steps[R]) -> R:
         """Run a long operation step by step, letting other calls in between."""
-        while True:
-            finished, value = await self.call(_step, steps)
-            if finished:
-                return value  # type: ignore[no-any-return]
+        try:
+            while True:
+                finished, value = await self.call(_step, steps)
+                if finished:
+                    return value  # type: ignore[no-any-return]
+        finally:
+            # On the I/O thread, before whatever is asked of it next: an operation that was cancelled removes its
+            # temporary file, which must not be the one of its successor.
+            self._calls.put((steps.close, self._loop.create_future(), 0))
 
     def close(self) -> None:
         """Let the thread end when its current call returns."""
@@ -75,17 +79,29 @@ class ShareThread:
             error: BaseException | None = None
             try:
                 outcome = function()
-            except FileNotFoundError as caught:
-                error = self._absence(caught)
+            except (FileNotFoundError, ShareError) as caught:
+                error = self._judged(caught)
             except BaseException as caught:
                 error = caught
             self._since = None
             if not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(_settle, future, outcome, error)
 
-    def _absence(self, error: FileNotFoundError) -> Exception:
-        """Return `error`, or share_missing if the marker is missing too: then nobody removed the file."""
-        return error if os.path.lexists(self.root / MARKER) else ShareError("share_missing", path=str(self.root))
+    def _judged(self, error: FileNotFoundError | ShareError) -> Exception:
+        """Return what a fault met under the share means: it is the share's own only if its root or marker fails too.
+
+        While the share answers, one file's fault is that file's; while it does not, nobody removed what is missing.
+        """
+        if isinstance(error, ShareError) and error.code != "share_unavailable":
+            return error
+        try:
+            share_fs.read(self.root / MARKER)
+            read_only = mounts.mount(self.root).read_only
+        except FileNotFoundError:
+            return ShareError("share_missing", path=str(self.root))
+        except (ShareError, NotReady, OSError) as fault:
+            return error if isinstance(error, ShareError) else fault
+        return share_fs.blamed_on_file(error) if isinstance(error, ShareError) and not read_only else error
 
 
 def _step(steps: Steps[Any]) -> tuple[bool, Any]:

@@ -1,5 +1,8 @@
 """All access to the share: it is slow, it may vanish, and what lies in it was put there by anyone.
 
+What an entry is, `kind_of` says and nothing else does. Only regular files are opened; where a file of ours goes,
+anything else is set aside under another name.
+
 The daemon calls these functions on its I/O thread only; `transfer` builds the long operations on them, step by step.
 Faults of the operating system leave as typed errors: ShareError (the share itself), NotReady (one file is held open or
 not ours), FileNotFoundError (a user removed it).
@@ -17,16 +20,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal, NamedTuple, ParamSpec, TypeVar
 
-from ..errors import NotReady, ShareError
-from .atomic import DISK_FULL, FOLDER, AtomicFile, part_of, sync_folder_at, translating
+from loguru import logger
+
+from ..errors import NotReady, ShareError, printable
+from .atomic import DISK_FULL, FOLDER, NAME_BYTES, AtomicFile, cut, part_of, sync_folder_at, translating
 
 MAX_ENTRIES = 10_000
 """Of one job folder; more are not looked at."""
 HIDDEN = ".heygemd"
 """Our own folder inside a job folder: results not yet published, owner, manifest."""
 
+Kind = Literal["file", "dir", "link", "other"]
+"""What lies under a name; "other": a pipe, socket or device."""
+
 NO_PERMISSION = {errno.EACCES, errno.EPERM}
 HELD_OPEN = {errno.EBUSY, errno.ETXTBSY}
+NOT_A_FILE = {errno.ELOOP, errno.ENXIO, errno.ENODEV}
+"""Opening a link without following it, a socket, a device that is not there."""
 OF_ONE_PATH = {
     errno.ENOENT,
     errno.ENAMETOOLONG,
@@ -46,7 +56,7 @@ class Entry(NamedTuple):
     """A file or folder in a job folder; `name` is relative to it and may be undecodable (surrogateescape)."""
 
     name: str
-    kind: Literal["file", "dir", "link", "other"]
+    kind: Kind
     size: int
     mtime_ns: int
 
@@ -74,14 +84,25 @@ def translate(error: OSError, path: object = "") -> Exception:
     if error.errno in DISK_FULL:
         return ShareError("share_full", path=where)
     if error.errno in NO_PERMISSION:
-        return NotReady("no_permission", path=where)
+        return _not_ready("no_permission", where)
     if error.errno in HELD_OPEN:
-        return NotReady("held_open", path=where)
+        return _not_ready("held_open", where)
+    if error.errno in NOT_A_FILE:
+        return _not_ready("not_a_file", where)
     return _unavailable(error, where)
 
 
 def _unavailable(error: OSError, path: object) -> ShareError:
     return ShareError("share_unavailable", reason=os.strerror(error.errno or errno.EIO), path=str(path))
+
+
+def _not_ready(code: str, path: object, **fields: str) -> NotReady:
+    return NotReady(code, path=str(path), name=Path(str(path)).name, **fields)
+
+
+def blamed_on_file(error: ShareError) -> NotReady:
+    """Return what `error` means when the share itself answers: this one file or folder cannot be used."""
+    return _not_ready("file_unusable", error.fields["path"], reason=error.fields["reason"])
 
 
 def on_share(function: Callable[P, R]) -> Callable[P, R]:
@@ -185,19 +206,22 @@ def lstat(path: Path) -> os.stat_result:
         return os.stat(path.name, dir_fd=folder, follow_symlinks=False)
 
 
+def kind_of(mode: int) -> Kind:
+    """Return what a `st_mode` of lstat stands for."""
+    kinds: dict[int, Kind] = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "link"}
+    return kinds.get(stat.S_IFMT(mode), "other")
+
+
 def open_file(path: Path) -> BinaryIO:
-    """Open a regular file to read. Raises NotReady("not_a_file") for a link, pipe, device or folder, OSError."""
+    """Open a regular file to read: nothing else is opened or waited for. Raises NotReady("not_a_file"), OSError."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     with parent(path) as folder:
-        try:
-            fd = os.open(path.name, flags, dir_fd=folder)
-        except OSError as error:
-            if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a socket
-                raise NotReady("not_a_file", path=str(path)) from None
-            raise
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        # Before opening, because that has effects on a device.
+        size_and_mtime(os.stat(path.name, dir_fd=folder, follow_symlinks=False), path)
+        fd = os.open(path.name, flags, dir_fd=folder)
+    if kind_of(os.fstat(fd).st_mode) != "file":
         os.close(fd)
-        raise NotReady("not_a_file", path=str(path))
+        raise _not_ready("not_a_file", path)
     return os.fdopen(fd, "rb", buffering=0)
 
 
@@ -243,6 +267,15 @@ def _listing(folder: int) -> list[os.DirEntry[str]]:
         return sorted(items, key=lambda item: item.name)
 
 
+def _kind_in_listing(item: os.DirEntry[str]) -> Kind:
+    """As `kind`, without a call where the listing tells it."""
+    if item.is_symlink():
+        return "link"
+    if item.is_dir(follow_symlinks=False):
+        return "dir"
+    return "file" if item.is_file(follow_symlinks=False) else "other"
+
+
 def read_folder(path: Path, skip_dir: Callable[[str], bool]) -> Folder:
     """Return one job folder with its entries, and those of its own folders."""
     try:
@@ -271,11 +304,8 @@ def _members(folder: int, prefix: str, skip_dir: Callable[[str], bool]) -> Itera
 
 def _entry(item: os.DirEntry[str], name: str) -> Entry:
     facts = item.stat(follow_symlinks=False)
-    if stat.S_ISREG(facts.st_mode):
-        return Entry(name, "file", facts.st_size, facts.st_mtime_ns)
-    if stat.S_ISLNK(facts.st_mode):
-        return Entry(name, "link", 0, 0)
-    return Entry(name, "dir" if stat.S_ISDIR(facts.st_mode) else "other", 0, 0)
+    what = kind_of(facts.st_mode)
+    return Entry(name, what, facts.st_size, facts.st_mtime_ns) if what == "file" else Entry(name, what, 0, 0)
 
 
 @on_share
@@ -298,30 +328,42 @@ def fingerprint(path: Path) -> tuple[int, int]:
 
 def size_and_mtime(seen: os.stat_result, path: Path) -> tuple[int, int]:
     """Return (size, mtime_ns) of a regular file. Raises NotReady("not_a_file")."""
-    if not stat.S_ISREG(seen.st_mode):
-        raise NotReady("not_a_file", path=str(path))
+    if kind_of(seen.st_mode) != "file":
+        raise _not_ready("not_a_file", path)
     return seen.st_size, seen.st_mtime_ns
 
 
 @on_share
+def kind(path: Path) -> Kind | None:
+    """Return what lies under a name, None if nothing does; a link is a link wherever it leads."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        return kind_of(lstat(path).st_mode)
+    return None
+
+
 def exists(path: Path) -> bool:
     """Return whether something has that name; does not follow a link. A fault of the share is not an absence."""
-    return _exists(path)
+    return kind(path) is not None
 
 
-def _exists(path: Path) -> bool:
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        lstat(path)
-        return True
-    return False
+def is_folder(path: Path) -> bool:
+    """Return whether this is a real folder; a link to one is not, because it may lead anywhere."""
+    return kind(path) == "dir"
+
+
+def is_file(path: Path) -> bool:
+    """Return whether this is a regular file; a link to one is not."""
+    return kind(path) == "file"
 
 
 @on_share
-def is_folder(path: Path) -> bool:
-    """Return whether this is a real folder; a link to one is not, because it may lead anywhere."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        return stat.S_ISDIR(lstat(path).st_mode)
-    return False
+def kinds(path: Path) -> dict[str, Kind]:
+    """Return what lies in a folder by name, sorted; nothing if it does not exist."""
+    try:
+        with _listable(path) as here:
+            return {item.name: _kind_in_listing(item) for item in _listing(here)}
+    except FileNotFoundError:
+        return {}
 
 
 @on_share
@@ -336,7 +378,7 @@ def names(path: Path) -> list[str]:
 
 @on_share
 def read(path: Path, limit_bytes: int = 1 << 20) -> bytes:
-    """Return a small regular file's content; refuses links, pipes and devices."""
+    """Return a regular file's content, the first `limit_bytes` of it. Raises NotReady("not_a_file")."""
     with open_file(path) as file:
         return file.read(limit_bytes)
 
@@ -408,8 +450,10 @@ def change_group(root: Path, old: int, new: int) -> None:
 
 @on_share
 def make_folder(path: Path, group: int | None = None) -> None:
-    """Create a folder (parents must exist) that its group may write. Raises NotReady if a file or link is there."""
+    """Create a folder (parents must exist) that its group may write; anything else of that name is set aside."""
     with parent(path) as folder:
+        if kind(path) is not None and not _is_writable_folder(path.name, folder):
+            set_aside(path)
         with contextlib.suppress(FileExistsError):
             os.mkdir(path.name, dir_fd=folder)
         try:
@@ -417,6 +461,30 @@ def make_folder(path: Path, group: int | None = None) -> None:
                 give_to_group(item, folder, group)
         except NotADirectoryError:
             raise NotReady("name_taken", name=path.name) from None
+
+
+def _is_writable_folder(name: str, folder: int) -> bool:
+    mode = os.R_OK | os.W_OK | os.X_OK
+    is_folder = kind_of(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode) == "dir"
+    return is_folder and os.access(name, mode, dir_fd=folder, effective_ids=True)
+
+
+def set_aside(path: Path) -> None:
+    """Give what has a name of ours another one beside it: "report.html" becomes "report (set aside).html"."""
+    stem, taken = cut(path.stem, NAME_BYTES - len(os.fsencode(f" (set aside 99){path.suffix}"))), names(path.parent)
+    candidates = (f"{stem} (set aside{number}){path.suffix}" for number in ("", *(f" {n}" for n in range(2, 100))))
+    name = next((name for name in candidates if name not in taken), None)
+    if name is None:
+        raise NotReady("name_taken", name=path.name)
+    rename(path, path.with_name(name))
+    logger.warning("{} has a name of ours and is not: renamed to {}", printable(str(path)), printable(name))
+
+
+def make_way(path: Path) -> None:
+    """Set aside what lies where a file of ours, or its temporary file, is to be written and is no file itself."""
+    for place in (path, part_of(path)):
+        if kind(place) not in (None, "file"):
+            set_aside(place)
 
 
 @on_share
@@ -427,7 +495,8 @@ def open_to_group(path: Path, group: int | None) -> None:
 
 @on_share
 def create(path: Path, group: int | None = None, mode: int | None = None, durable: bool = True) -> AtomicFile:
-    """Start a file that appears whole when it is published; `mode` as for `yield_to_group`."""
+    """Start a file that appears whole when published, over an earlier file only; `mode` as for `yield_to_group`."""
+    make_way(path)
     file = AtomicFile(path, durable=durable, folder=open_folder(path.parent))
     give_to_group(file.descriptor, file.folder, group, mode)
     return file
@@ -452,10 +521,10 @@ def overwrite(path: Path, data: bytes) -> None:
 
 @on_share
 def remove(path: Path) -> None:
-    """Remove a file that we wrote, and its temporary file if a crash left one; absent is fine."""
+    """Remove a file that we wrote, and its temporary file if a crash left one; absent is fine, a folder is not ours."""
     with contextlib.suppress(FileNotFoundError), parent(path) as folder:
         for name in (path.name, part_of(path).name):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, IsADirectoryError):
                 os.unlink(name, dir_fd=folder)
 
 
@@ -477,7 +546,7 @@ def rename(source: Path, target: Path) -> None:
     NFS, 9p and FUSE refuse RENAME_NOREPLACE, so a check precedes a plain rename: we are the only writer of our
     folders. Raises FileExistsError, and OSError(EXDEV) if the two are on different mounts.
     """
-    if _exists(target):
+    if exists(target):
         raise FileExistsError(errno.EEXIST, "exists", str(target))
     with parent(target) as into, parent(source) as out_of:
         os.rename(source.name, target.name, src_dir_fd=out_of, dst_dir_fd=into)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -43,8 +42,8 @@ def move(source: Path, target: Path) -> Steps[bool]:
             raise
     part = part_of(target)
     members = share_fs.tree(source)
-    folders = [path for path, seen in members if stat.S_ISDIR(seen.st_mode)]
-    files = [path for path, seen in members if not stat.S_ISDIR(seen.st_mode)]
+    folders = [path for path, seen in members if share_fs.kind_of(seen.st_mode) == "dir"]
+    files = [path for path, seen in members if share_fs.kind_of(seen.st_mode) == "file"]  # pipes and links stay there
     for folder in (source, *reversed(folders)):
         make_folder(part / folder.relative_to(source))
     for path in files:
@@ -95,6 +94,8 @@ def digest(path: Path) -> Steps[str]:
 
 def _copy(source: Path, target: Path, reading: Side, writing: Side, group: int | None) -> Steps[str]:
     before = _fingerprint(source, reading)
+    if writing is SHARE:
+        share_fs.make_way(target)
     with translating(writing.translate, target):
         part = AtomicFile(target, folder=writing.open_folder(target.parent))
     try:

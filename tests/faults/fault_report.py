@@ -40,6 +40,7 @@ FAULTS = {
     "F31": "files change, grow, come and go under a job that is being made",
     "LOCAL": "state, cache, log: read-only, full, taken over; no file events; done/ renamed",
     "STALL": "one job's file fails for good, at every call, among 20 other jobs",
+    "TRAPS": "people's traps: our names as links, folders, pipes, sockets, devices",
     "SMB": "folders dropped over a real SMB server; a mount without events",
     "UNIT": "the unit under a real systemd",
     "CRASH": "kill -9 before each single change of the disk",

@@ -16,18 +16,25 @@ with atheris.instrument_imports(include=["heygemd", "tomli"]):
     from heygemd import protocol
     from heygemd.config import job_toml
     from heygemd.daemon import job_store
-    from heygemd.daemon.intake import manifest
+    from heygemd.daemon.intake import manifest, presenter_library
+    from heygemd.daemon.publish import preview_store, report
     from heygemd.errors import InputError, NotReady
     from heygemd.media import completeness
-    from heygemd.storage.share_fs import Entry, Folder
+    from heygemd.storage.share_fs import HIDDEN, Entry, Folder
 
 from loguru import logger
 
 from heygemd.config.job_toml import JobSettings
-from heygemd.config.schema import Limits, Render
+from heygemd.config.schema import Config, Limits, Render
 from heygemd.daemon.intake import classify
+from heygemd.job import Job, Media, Video
+from heygemd.storage import share_layout
 
 FOLDER = Path(tempfile.mkdtemp(prefix="heygemd-fuzz-"))
+SHARE, KNOWN = FOLDER / "share", ("anna.mp4", "李雷.mov")
+share_layout.create(SHARE)
+for known in KNOWN:
+    (SHARE / share_layout.TEMPLATES / known).touch()
 
 
 def examine(data: bytes) -> None:
@@ -71,6 +78,26 @@ def earlier_manifest(data: bytes) -> None:
     except NotReady:
         return
     assert all("/" not in video.output for video in job.videos)
+    assert b"heygemd" in report.make(job, Config(), FOLDER / "log", {}).report
+
+
+def preview(data: bytes) -> None:
+    """A finished folder's preview: is drawn or ignored."""
+    (FOLDER / HIDDEN).mkdir(exist_ok=True)
+    (FOLDER / HIDDEN / "a.mp4.json").write_bytes(data)
+    media = Media(name="a.mov", size=6, mtime_ns=1)
+    video = Video(source=media, output="a.mp4", state="done")
+    job = Job(id="x", name="n", arrived=1.0, folder="n", voice=media, videos=[video])
+    assert b"heygemd" in report.make(job, Config(), FOLDER / "log", preview_store.load(FOLDER, job)).report
+
+
+def presenters(data: bytes) -> None:
+    """A presenters.txt: names files of templates/ only, or none."""
+    try:
+        found = presenter_library.find(SHARE, presenter_library.listed(data, "presenters.txt")[:64])
+    except InputError:
+        return
+    assert {entry.name for entry in found} <= {f"{presenter_library.FROM_A_JOB}{name}" for name in KNOWN}
 
 
 def event(data: bytes) -> None:
@@ -80,6 +107,7 @@ def event(data: bytes) -> None:
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "examine": examine, "settings": settings, "record": record, "earlier_manifest": earlier_manifest, "event": event,
+    "preview": preview, "presenters": presenters,
 }  # fmt: skip
 
 if __name__ == "__main__":

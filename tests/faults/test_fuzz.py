@@ -14,7 +14,7 @@ from heygemd.config.schema import Render
 from heygemd.daemon import job_store
 from heygemd.daemon.intake import classify, manifest
 from heygemd.job import Job, Media, Video
-from heygemd.protocol import Failed, Progress
+from heygemd.protocol import Failed, Preview, Progress
 from tests.media_factory import audio, video
 
 FILES = int(os.environ.get("HEYGEMD_FUZZ_FILES", "60"))
@@ -54,6 +54,7 @@ def seeds(folder):
     record = (records.folder / "x.json").read_bytes()
     kept = manifest.compose(job, classify.result_settings(JobSettings(), Render()), {"a.mp4": 60})
     said = [Progress(phase="render", done=1, total=2, percent=1.0), Failed(kind="input", code="no_face")]
+    shown = Preview(moments_s=(0.5,), strip="AAAA", thumbnail="AAAA", curve_hz=10, lips=(0.1, None), voice=(0.2, 0.3))
     wav = audio(folder / "a.wav", 0.01).read_bytes()
     boxes = struct.pack(">I4s4xI4s", 12, b"ftyp", 8, b"moov")
     media = [video(folder / f"v.{e}", 0.05, "16x16").read_bytes() for e in ("mp4", "mkv", "avi")]
@@ -62,11 +63,15 @@ def seeds(folder):
         "settings": [b'engine = "mesh"\npriority = 3\n', b"[a.b]\nx = [{y = 1979-05-27T07:32:00Z}]\n"],
         "record": [record],
         "earlier_manifest": [kept],
+        "preview": [shown.model_dump_json().encode()],
+        "presenters": ["# who\nanna\n李雷.mov\n".encode()],
         "event": [event.model_dump_json().encode() for event in said],
     }
 
 
-@pytest.mark.parametrize("target", ["examine", "settings", "record", "earlier_manifest", "event"])
+@pytest.mark.parametrize(
+    "target", ["examine", "settings", "record", "earlier_manifest", "event", "preview", "presenters"]
+)
 def test_parsers_of_untrusted_bytes_handle_all_of_them(tmp_path, target, record_property):
     if not os.environ.get("CI"):
         pytest.importorskip("atheris", reason="atheris has no wheel for this Python")

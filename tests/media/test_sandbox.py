@@ -1,11 +1,15 @@
 """What the renderer, and any program that a hostile file might start in it, can no longer do."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from heygemd.config.schema import Limits
+from heygemd.media import ffmpeg, probe
 
 CONFINED = """
 import sys
@@ -69,6 +73,44 @@ def test_what_it_cannot_do(own: Path, tmp_path: Path, attack: str, by: str) -> N
     assert "refused" not in done.stdout, "a connection was tried"
     assert secret.read_text() == "kept"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["own", "secret"]
+
+
+FAKE_FFPROBE = """#!{python}
+import json, socket, sys
+def tried(attack):
+    try:
+        attack()
+        return "done"
+    except OSError:
+        return "refused"
+found = {{
+    "write": tried(lambda: open("{secret}", "a")),
+    "make": tried(lambda: open("{secret}.new", "w")),
+    "connect": tried(lambda: socket.socket(socket.AF_INET)),
+    "read": open(sys.argv[-1].removeprefix("file:")).read(),
+    "argv": sys.argv,
+}}
+print(json.dumps({{"format": {{"format_name": json.dumps(found)}}}}))
+"""
+
+
+def test_ffprobe_can_read_the_file_that_it_is_given_and_change_nothing(
+    own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret, media = tmp_path / "secret", tmp_path / "$(reboot) -vf.MP4"
+    secret.write_text("kept")
+    media.write_text("content")
+    fake = tmp_path / "bin" / "ffprobe"
+    fake.parent.mkdir()
+    fake.write_text(FAKE_FFPROBE.format(python=sys.executable, secret=secret))
+    fake.chmod(0o755)
+    monkeypatch.setattr(ffmpeg, "_binary", lambda name: str(fake))
+    with media.open() as file:
+        found = json.loads(probe.probe_open(file.fileno(), ".mp4", Limits()).container)
+    assert (found["write"], found["make"], found["connect"]) == ("refused", "refused", "refused")
+    assert found["read"] == "content"
+    assert found["argv"][-1].endswith("/media.mp4") and "reboot" not in str(found["argv"])
+    assert (secret.read_text(), list(tmp_path.glob("secret*"))) == ("kept", [secret])
 
 
 def test_rights_cannot_be_gained_by_a_setuid_program(own: Path) -> None:

@@ -1,11 +1,12 @@
 import asyncio
+import errno
 import threading
 import time
 
 import pytest
 
-from heygemd.errors import ShareError
-from heygemd.storage import share_fs, share_layout
+from heygemd.errors import NotReady, ShareError
+from heygemd.storage import atomic, share_fs, share_layout, transfer
 from heygemd.storage.io_thread import ShareThread
 
 
@@ -50,6 +51,52 @@ def test_what_is_missing_from_a_share_that_is_away_was_not_removed(tmp_path):
         (tmp_path / share_layout.MARKER).unlink()
         with pytest.raises(ShareError, match="share_missing"):
             await thread.call(share_fs.read, tmp_path / "inbox" / "gone")
+        thread.close()
+
+    asyncio.run(story())
+
+
+def test_an_error_of_one_file_is_the_shares_only_while_its_marker_cannot_be_read(tmp_path):
+    async def story():
+        thread = ShareThread(tmp_path, 5)
+        share_layout.create(tmp_path)
+
+        @share_fs.on_share
+        def broken_disk():
+            raise OSError(errno.EIO, "input/output error", str(tmp_path / "inbox" / "a.mp4"))
+
+        with pytest.raises(NotReady, match="file_unusable") as found:
+            await thread.call(broken_disk)
+        assert found.value.fields["name"] == "a.mp4"
+        (tmp_path / share_layout.MARKER).unlink()
+        (tmp_path / share_layout.MARKER).symlink_to(tmp_path / "inbox")
+        with pytest.raises(ShareError, match="share_unavailable"):
+            await thread.call(broken_disk)
+        thread.close()
+
+    asyncio.run(story())
+
+
+def test_a_cancelled_operation_ends_before_the_next_begins(tmp_path):
+    """Its temporary file must not be removed at some later time, when it is that of the next operation."""
+
+    async def story():
+        thread = ShareThread(tmp_path, 5)
+        share_layout.create(tmp_path)
+        source, target = tmp_path / "source", tmp_path / "target"
+        source.write_bytes(bytes(3 * atomic.BLOCK_BYTES))
+        kept = [transfer.copy(source, target)]  # held by nobody but us: garbage collection is not what ends it
+        first = asyncio.create_task(thread.drain(kept[0]))
+        while not atomic.part_of(target).exists():
+            await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait({first})
+        second = transfer.copy(source, target)
+        await thread.call(next, second)
+        kept.clear()
+        assert atomic.part_of(target).exists()
+        await thread.drain(second)
+        assert target.stat().st_size == source.stat().st_size
         thread.close()
 
     asyncio.run(story())

@@ -6,6 +6,7 @@ import pytest
 from heygemd.errors import NotReady, ShareError
 from heygemd.storage import mounts, share_fs, transfer
 from heygemd.storage.atomic import part_of
+from tests import traps
 
 
 def test_rename_never_replaces_even_an_empty_folder(tmp_path):
@@ -15,14 +16,19 @@ def test_rename_never_replaces_even_an_empty_folder(tmp_path):
         share_fs.rename(tmp_path / "a", tmp_path / "b")
 
 
-def test_a_link_in_place_of_a_folder_of_ours_is_not_followed(tmp_path):
+def test_what_lies_in_place_of_a_folder_of_ours_is_set_aside_and_not_followed(tmp_path):
     (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "link").symlink_to("elsewhere")
-    (tmp_path / "file").touch()
-    for name in ("link", "file"):
+    for name in ("link", "link"):
+        (tmp_path / name).symlink_to("elsewhere")
         assert not share_fs.is_folder(tmp_path / name)
-        with pytest.raises(NotReady, match="name_taken"):
-            share_fs.make_folder(tmp_path / name)
+        share_fs.make_folder(tmp_path / name)
+        assert share_fs.is_folder(tmp_path / name)
+        (tmp_path / name).rmdir()
+    (tmp_path / "notes.txt").write_text("mine")
+    share_fs.make_folder(tmp_path / "notes.txt")
+    assert (tmp_path / "notes (set aside).txt").read_text() == "mine"
+    assert (tmp_path / "link (set aside)").readlink() == (tmp_path / "link (set aside 2)").readlink()
+    assert os.listdir(tmp_path / "elsewhere") == []
     assert share_fs.is_folder(tmp_path / "elsewhere")
     assert not share_fs.is_folder(tmp_path / "file" / "below")
 
@@ -63,12 +69,35 @@ def test_a_stale_handle_is_looked_up_once_more():
     assert stale_once() == "ok"
 
 
-def test_pipes_and_links_are_never_read(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "link").symlink_to("/etc/passwd")
-    for name in ("pipe", "link"):
-        with pytest.raises((NotReady, OSError, ShareError)):
-            share_fs.read(tmp_path / name)
+@pytest.mark.parametrize("kind", [kind for kind in traps.KINDS if kind != "unreadable"])
+def test_only_regular_files_are_read_and_nothing_stays_open(tmp_path, kind):
+    trap = traps.lay(tmp_path, "x", kind)
+    before = os.listdir("/proc/self/fd")
+    for reading in (
+        share_fs.read,
+        share_fs.fingerprint,
+        lambda path: transfer.finish(transfer.copy(path, tmp_path / "y")),
+    ):
+        with pytest.raises(NotReady, match="not_a_file"):
+            reading(trap)
+    assert os.listdir("/proc/self/fd") == before
+    assert not (tmp_path / "y").exists()
+
+
+@pytest.mark.parametrize("kind", traps.KINDS)
+@pytest.mark.parametrize("place", ["x", ".x.heygemd-part"])
+def test_a_file_of_ours_is_written_whatever_has_its_name(tmp_path, kind, place):
+    """Also where the temporary file goes: opening a pipe for writing would wait for ever."""
+    traps.lay(tmp_path, place, kind)
+    before = os.listdir("/proc/self/fd")
+    (tmp_path / "source").write_bytes(b"copied")
+    share_fs.write(tmp_path / "x", b"ours")
+    assert (tmp_path / "x").read_bytes() == b"ours"
+    traps.lay(tmp_path, place, kind)
+    transfer.finish(transfer.copy(tmp_path / "source", tmp_path / "x"))
+    assert (tmp_path / "x").read_bytes() == b"copied"
+    assert os.listdir("/proc/self/fd") == before
+    assert traps.target(tmp_path).read_bytes() == traps.SECRET
 
 
 def test_scan_sees_folders_with_members_and_loose_files(tmp_path):

@@ -14,11 +14,9 @@ from . import filename_rules
 def cancellation(share: Path, job: Job) -> str:
     """Return "cancelled" when the job's folder holds CANCEL, "removed" when the folder is gone, else ""."""
     folder = share / "processing" / job.folder
-    if not share_fs.exists(folder):
-        return "removed" if share_fs.exists(share / "processing") else ""
-    if any(filename_rules.control(name) == filename_rules.CANCEL for name in share_fs.names(folder)):
-        return "cancelled"
-    return ""
+    if not share_fs.is_folder(folder):
+        return "removed" if share_fs.is_folder(share / "processing") else ""
+    return "cancelled" if filename_rules.CANCEL in filename_rules.controls(share_fs.kinds(folder)) else ""
 
 
 def mark_cancelled(job: Job, code: str) -> None:

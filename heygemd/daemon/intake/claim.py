@@ -127,10 +127,10 @@ def _back_off(folder: PendingFolder, error: HeygemdError | OSError) -> None:
     delay_s = BACKOFF_S[min(folder.claim_failures, len(BACKOFF_S) - 1)]
     folder.claim_failures += 1
     folder.claim_after = time.monotonic() + delay_s
-    code = "unexpected_error"
-    if isinstance(error, NotReady):
-        code = "folder_no_permission" if error.code == "no_permission" else "folder_open"
-    folder.state, folder.reason = "waiting", NotReady(code, name=folder.name)
+    code = error.code if isinstance(error, NotReady) else "unexpected_error"
+    fields = error.fields if isinstance(error, NotReady) else {}
+    code = {"no_permission": "folder_no_permission", "held_open": "folder_open"}.get(code, code)
+    folder.state, folder.reason = "waiting", NotReady(code, **{**fields, "name": folder.name})
     if folder.claim_failures == 1:
         logger.bind(job=folder.name).warning("cannot claim the folder: {}", describe(error))
 
@@ -170,7 +170,7 @@ def move_to_inbox(share: Path, job: Job) -> Steps[str]:
     source = share / "processing" / job.folder
     taken = {filename_rules.fold(n) for n in share_fs.names(share / "inbox")}
     name = filename_rules.free_name(job.name, taken, time.strftime("%Y%m%d-%H%M%S"))
-    keep = [n for n in job_folder.hidden_names(source) if not n.endswith(job_folder.INTERMEDIATE)]
+    keep = [n for n in job_folder.hidden_files(source) if not n.endswith(job_folder.INTERMEDIATE)]
     job_folder.clean_hidden(source, keep)
     yield from transfer.move(source, share / "inbox" / name)
     return name

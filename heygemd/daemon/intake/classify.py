@@ -92,7 +92,9 @@ def sort_members(folder: Folder) -> Members:
             if base not in ("", ORIGINALS):
                 members.left_out.append((entry, "left_out_deep"))
         elif (
-            entry.kind == "file" and not base and (filename_rules.control(title) or filename_rules.settings_file(title))
+            entry.kind == "file"
+            and not base
+            and (filename_rules.control(title, entry.kind) or filename_rules.settings_file(title))
         ):
             _sort_control_file(members, entry)
         elif reason := _reason_by_name(entry):
@@ -103,7 +105,7 @@ def sort_members(folder: Folder) -> Members:
 
 
 def _sort_control_file(members: Members, entry: Entry) -> None:
-    if word := filename_rules.control(entry.name):
+    if word := filename_rules.control(entry.name, entry.kind):
         members.controls.add(word)
         return
     meant = filename_rules.settings_file(entry.name)
@@ -156,6 +158,11 @@ class Classified:
     entry: Entry
     kind: Kind | None
     problem: Problem | None = None
+
+
+def known_ending(name: str, known: tuple[str, ...] = (*AUDIO_ENDINGS, *VIDEO_ENDINGS)) -> str:
+    """Return the file's suffix if it is a known one, so that no text chosen by a user reaches a program."""
+    return next((e for e in known if name.casefold().endswith(e)), "")
 
 
 def kind_by_name(name: str) -> Kind | None:
@@ -310,15 +317,17 @@ def compose(
     chosen = choose(classified, earlier)
     voice = chosen.voice
     same = earlier is not None and earlier.settings == result_settings(settings, render) and _same_voice(voice, earlier)
-    present = {(e.name, e.size) for e in members.folder.entries}
-    taken = {filename_rules.fold(e.name) for e in members.folder.entries if e.kind == "dir"}
+    present = {(e.name, e.size) for e in members.folder.entries if e.kind == "file"}
+    taken = {filename_rules.fold(e.name) for e in members.folder.entries if e.kind != "file"}
     records = []
     for video in sorted(chosen.videos, key=lambda j: filename_rules.fold(_media(j.entry).title)):
         record = Video(source=_media(video.entry), output=output_name(video.entry.name, taken))
         made = earlier.result_of(record.source) if earlier and same else None
         if made and made.output == record.output and (made.output, made.size) in present:
-            ours = {"source": record.source, "output": record.output, "state": "done", "kept": True}
-            record = made.video.model_copy(update=ours)  # users can change the manifest: take no path from it
+            # Users can change the manifest: no path and no state is taken from it.
+            facts = made.video.model_dump(include={"output_digest", "attempts"})
+            shown = {"result": made.video.result, "notices": made.video.notices}
+            record = record.model_copy(update={**facts, **shown, "state": "done", "kept": True})
         elif video.problem:
             record.state, record.problem = "failed", video.problem
         records.append(record)

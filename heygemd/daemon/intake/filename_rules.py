@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from fnmatch import translate
 from pathlib import PurePath
 
 from ...storage.atomic import NAME_BYTES, PART, cut
+from ...storage.share_fs import Kind
 from .job_folder import REPORT
 
 WAITING_NOTE = "!Waiting 等待中.txt"
@@ -237,10 +239,18 @@ def skip_dir(name: str) -> bool:
     return is_a("junk_dir", name)
 
 
-def control(name: str) -> str:
-    """Return the control word of a file name ("cancel", "ready", "pause"; ".txt" may follow), or ""."""
+def control(name: str, kind: Kind | None) -> str:
+    """Return the control word of a file's name ("cancel", "ready", "pause"; ".txt" may follow), or "".
+
+    A folder, a link or a pipe of that name controls nothing.
+    """
     word = fold(name).removesuffix(".txt")
-    return word if word in (READY, CANCEL, PAUSE) else ""
+    return word if kind == "file" and word in (READY, CANCEL, PAUSE) else ""
+
+
+def controls(kinds: Mapping[str, Kind]) -> dict[str, str]:
+    """Return the control words in a listing, and the file that each stands in."""
+    return {word: name for name, kind in kinds.items() if (word := control(name, kind))}
 
 
 def settings_file(name: str) -> str:

@@ -86,7 +86,7 @@ def has_grown(folder: Path, media: Iterable[Media]) -> str:
     """Return the name of a file that has another size than at the claim, "" if there is none."""
     for each in filter(_is_own, media):
         path = folder / each.name
-        if share_fs.exists(path) and share_fs.fingerprint(path)[0] != each.size:
+        if share_fs.is_file(path) and share_fs.fingerprint(path)[0] != each.size:
             return each.title
     return ""
 
@@ -109,7 +109,7 @@ def _differs(folder: Path, entry: Entry, media: Media) -> Steps[bool]:
 
 def shown_results(folder: Path, job: Job) -> set[str]:
     """Return the names under which our own results lie at the top of the folder."""
-    hidden = set(job_folder.hidden_names(folder))
+    hidden = set(job_folder.hidden_files(folder))
     return {v.output for v in job.videos if v.state == "done" and (v.kept or v.output not in hidden)}
 
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 from loguru import logger
 
+from ...config.job_toml import MAX_BYTES as JOB_TOML_BYTES
 from ...config.job_toml import JobSettings, load_job
-from ...config.schema import Config
+from ...config.schema import Config, Limits
 from ...errors import (
     DeadlineExceeded,
     EngineError,
@@ -29,15 +32,13 @@ from ...fault_points import point
 from ...i18n import catalog
 from ...job import Problem
 from ...media import probe
-from ...storage import share_fs
+from ...storage import atomic, share_fs
 from ...storage.availability import ShareAvailability
 from ...storage.share_fs import Entry
 from ..queue_state import PendingFolder, QueueState
-from . import classify, filename_rules, job_folder, left_out, notes, presenter_library
+from . import classify, filename_rules, job_folder, left_out, manifest, notes, presenter_library
 from .classify import Classified, Members
 from .inotify import Watch
-from .manifest import FILE as MANIFEST_FILE
-from .manifest import Manifest, parse
 from .misplaced import Misplaced
 from .presenter_library import Wish
 from .settle import WatchedFolder, settle_s
@@ -45,8 +46,8 @@ from .settle import WatchedFolder, settle_s
 RECLASSIFY_S = 15.0
 CLAIMS_WAIT_S = 10.0
 """For how long a scan holds claims back: classifying a thousand new folders takes minutes."""
-CONTROL_FILE_BYTES = 64 << 10
-"""How much of job.toml and presenters.txt is read at most."""
+PRESENTERS_BYTES = 64 << 10
+"""How much of presenters.txt is read at most: more names than any folder may have files."""
 INCOMPLETE = ("needs_audio", "needs_video")
 FINAL = ("needs_", "too_many_", "copy_stopped", "held", "folder_", "no_permission", "unexpected_error")
 """What a folder waits for that only a user can change, as beginnings of message codes."""
@@ -78,7 +79,7 @@ class Inbox:
     async def _scan(self) -> None:
         found, loose = await self.share.thread.call(share_fs.scan, self.path, filename_rules.skip_dir)
         now = time.monotonic()
-        self.state.inbox_paused = any(filename_rules.control(e.name) == filename_rules.PAUSE for e in loose)
+        self.state.inbox_paused = filename_rules.PAUSE in filename_rules.controls({e.name: e.kind for e in loose})
         point("discover")
         pending = self.state.pending
         for gone in pending.keys() - {f.name for f in found}:
@@ -166,7 +167,7 @@ class Inbox:
             classify.check_bounds(members, self.config.limits)
             settings = await self._job_settings(pending, members)
             presenters = await self._presenters(pending, members, settings)
-            earlier = await self._manifest(pending)
+            earlier = await self.share.thread.call(manifest.read, self.path / pending.name)
             if earlier and folder.unchanged_s(now) < self._settle_s() * 2**earlier.rounds and not folder.marked_ready:
                 raise NotReady("still_copying", name=pending.name)
             classified = await self._look_into(folder, [*members.media, *presenters], now)
@@ -211,9 +212,8 @@ class Inbox:
     async def _job_settings(self, pending: PendingFolder, members: Members) -> JobSettings:
         if not (name := members.settings.get(filename_rules.JOB_TOML)):
             return JobSettings()
-        path = self.path / pending.name / name
-        text = await self.share.thread.call(share_fs.read, path, CONTROL_FILE_BYTES)
-        return load_job(text, self.config.render.command)
+        path, commands = self.path / pending.name / name, self.config.render.command
+        return await self.share.thread.call(_read_job_toml, path, commands)
 
     async def _presenters(self, pending: PendingFolder, members: Members, settings: JobSettings) -> list[Entry]:
         """Return the presenters from templates/ that the folder asks for by name."""
@@ -221,17 +221,12 @@ class Inbox:
         wishes = [Wish(name, filename_rules.JOB_TOML) for name in settings.presenters]
         if name := members.settings.get(filename_rules.PRESENTERS):
             path = self.path / pending.name / name
-            wishes += presenter_library.listed(await call(share_fs.read, path, CONTROL_FILE_BYTES), name)
+            wishes += presenter_library.listed(await call(share_fs.read, path, PRESENTERS_BYTES), name)
+        if len(wishes) > (limit := self.config.limits.max_files_per_job):
+            raise InputError("too_many_files", count=len(wishes), limit=limit)
         found = await call(presenter_library.find, self.config.paths.share, wishes) if wishes else []
         classify.check_media([*members.media, *found], self.config.limits)
         return found
-
-    async def _manifest(self, pending: PendingFolder) -> Manifest | None:
-        try:
-            path = self.path / pending.name / share_fs.HIDDEN / MANIFEST_FILE
-            return parse(await self.share.thread.call(share_fs.read, path, 4 << 20))
-        except (FileNotFoundError, NotADirectoryError, NotReady):
-            return None
 
     async def _classify_file(self, folder: WatchedFolder, entry: Entry, now: float) -> Classified:
         """Return what a file is by content. Raises NotReady while it may still grow, if it may be media at all."""
@@ -244,10 +239,10 @@ class Inbox:
             if doubt is not None and not folder.marked_ready:
                 raise doubt
             limits = self.config.limits
-            info = await self.share.thread.call_slow(PROBES * limits.probe_timeout_s, probe.probe, path, limits)
+            info = await self.share.thread.call_slow(PROBES * limits.probe_timeout_s, _probe, path, limits)
             return Classified(entry, info.kind, None if info.kind else Problem(code="left_out_no_stream"))
         except NotReady as error:
-            if (early and not folder.marked_ready) or error.code in ("no_permission", "held_open"):
+            if (early and not folder.marked_ready) or error.code in ("no_permission", "held_open", "file_unusable"):
                 raise NotReady(error.code, **{**error.fields, "name": classify.shown_name(entry)}) from None
             if unchanged_s < self.config.inbox.incomplete_fail_after_h * 3600 and not folder.marked_ready:
                 raise NotReady("copy_stopped", describe(error), name=classify.shown_name(entry)) from None
@@ -307,3 +302,13 @@ def _doubt(path: Path, early: bool, is_media: bool) -> NotReady | None:
     if early and complete.zero_tail and (is_media or complete.container):
         return NotReady("zero_tail")
     return NotReady("recorder_open") if early and complete.open_end else None
+
+
+def _read_job_toml(path: Path, commands: Collection[str]) -> JobSettings:
+    return load_job(share_fs.read(path, JOB_TOML_BYTES + 1), commands)
+
+
+def _probe(path: Path, limits: Limits) -> probe.MediaInfo:
+    """Return what a file on the share contains; ffprobe gets it open, and neither its name nor its folder."""
+    with share_fs.on_share(share_fs.open_file)(path) as file, atomic.on_local_disk(tempfile.gettempdir()):
+        return probe.probe_open(file.fileno(), classify.known_ending(path.name), limits)

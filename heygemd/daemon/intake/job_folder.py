@@ -18,6 +18,8 @@ LOG_NOTE = "HEYGEMD-log.txt"
 OWNER = "owner"
 INTERMEDIATE = (OWNER, ".mp4", PART)
 """Endings of hidden files that mean nothing outside processing/."""
+OURS = (*INTERMEDIATE, ".mp4.json", ".mp4.jpg", "manifest.json")
+"""Endings of all hidden files that we write; whatever else lies there is a user's."""
 
 
 def member(folder: Path, name: str) -> Path:
@@ -32,17 +34,22 @@ def examine(path: Path) -> completeness.Completeness:
         return completeness.examine_open(file.fileno())
 
 
-def hidden_names(folder: Path) -> list[str]:
-    """Return the names in a job's hidden folder; a link that users put in its place is not followed."""
+def hidden_files(folder: Path) -> list[str]:
+    """Return the names of files in a job's hidden folder; a link that users put in its place is not followed."""
     hidden = folder / share_fs.HIDDEN
-    return share_fs.names(hidden) if share_fs.is_folder(hidden) else []
+    return files(hidden) if share_fs.is_folder(hidden) else []
+
+
+def files(folder: Path) -> list[str]:
+    """Return the names of files in a folder."""
+    return [name for name, kind in share_fs.kinds(folder).items() if kind == "file"]
 
 
 def clean_hidden(folder: Path, keep: Collection[str]) -> None:
-    """Remove all but `keep` from a job's hidden folder, and the folder itself once it is empty."""
+    """Remove our files except `keep` from a job's hidden folder, and the folder itself once it is empty."""
     hidden = folder / share_fs.HIDDEN
-    for name in hidden_names(folder):
-        if name not in keep:
+    for name in hidden_files(folder):
+        if name.endswith(OURS) and name not in keep:
             share_fs.remove(hidden / name)
     if share_fs.is_folder(hidden):
         share_fs.remove_folder(hidden)

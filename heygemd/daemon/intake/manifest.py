@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 from loguru import logger
 from pydantic import Field
 
-from ...errors import printable
+from ...errors import NotReady, printable
 from ...job import Job, Media, Name, Record, Video
+from ...protocol import Count
+from ...storage import share_fs
 
 FILE = "manifest.json"
+MAX_BYTES = 4 << 20
+MAX_RESULTS = 10_000
+MAX_MISTAKE_CHARS = 500
 ORIGINALS = "originals"
 
 
@@ -19,9 +25,9 @@ class MadeResult(Record):
     """A result and what it was made from; `size` tells it from a file that users put in its place."""
 
     source: Name
-    source_size: int
-    size: int
-    output: str
+    source_size: Count
+    size: Count
+    output: Name
     video: Video
 
 
@@ -31,10 +37,10 @@ class Manifest(Record):
     rounds  how often the folder went back to the inbox because its files changed; 0 once it is finished
     """
 
-    schema_version: int = 1
+    schema_version: Count = 1
     voice: Media
     settings: dict[str, Any]
-    made: list[MadeResult]
+    made: Annotated[list[MadeResult], Field(max_length=MAX_RESULTS)]
     finished: float = Field(0, ge=0, le=1e11)
     rounds: int = Field(0, ge=0, le=9)
 
@@ -43,12 +49,23 @@ class Manifest(Record):
         return next((m for m in self.made if m.source == source.title and m.source_size == source.size), None)
 
 
+def read(folder: Path) -> Manifest | None:
+    """Return what a folder on the share records about itself; None if it records nothing that can be used."""
+    path = folder / share_fs.HIDDEN / FILE
+    try:
+        return parse(share_fs.read(path, MAX_BYTES + 1))
+    except (FileNotFoundError, NotADirectoryError, NotReady):
+        return None
+
+
 def parse(data: bytes) -> Manifest | None:
     """Parse a manifest; None if anything is wrong with it, and everything is rendered again."""
     try:
-        return Manifest.model_validate(json.loads(data))
+        if len(data) > MAX_BYTES:
+            raise ValueError(f"more than {MAX_BYTES} bytes")
+        return Manifest.model_validate(json.loads(data), strict=True)
     except (ValueError, RecursionError) as error:
-        logger.warning("a folder's manifest is unreadable and ignored: {}", printable(str(error)))
+        logger.warning("a folder's manifest is ignored: {}", printable(str(error)[:MAX_MISTAKE_CHARS]))
         return None
 
 

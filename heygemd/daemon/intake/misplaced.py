@@ -52,7 +52,9 @@ class Misplaced:
         if await self.share.thread.call(share_fs.is_folder, inbox / GATHERING):
             await self.share.thread.drain(put_back(inbox))
             return  # the next scan sees what was put back
-        loose = [e for e in present if not filename_rules.is_a("junk", e.name) and not filename_rules.control(e.name)]
+        loose = [
+            e for e in present if not filename_rules.is_a("junk", e.name) and not filename_rules.control(e.name, e.kind)
+        ]
         if loose != self._loose:
             self._loose, self._loose_since = loose, now
         still_s = now - self._loose_since

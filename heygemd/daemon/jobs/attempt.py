@@ -20,6 +20,7 @@ from ...storage.availability import ShareAvailability
 from ...weights import requirements
 from ..executors.base import Executor, Task
 from ..intake import job_folder
+from ..intake.classify import known_ending
 from ..intake.filename_rules import AUDIO_ENDINGS, VIDEO_ENDINGS
 from ..job_store import Store
 from ..publish import preview_store, result_folder
@@ -148,11 +149,11 @@ class Attempt:
 
     @property
     def _voice(self) -> Path:
-        return self.scratch / f"voice{_ending(self.job.voice.title, AUDIO_ENDINGS)}"
+        return self.scratch / f"voice{known_ending(self.job.voice.title, AUDIO_ENDINGS)}"
 
     def _video(self, number: int) -> Path:
         title = self.job.videos[number - 1].source.title
-        return self.scratch / f"v{number:02d}{_ending(title, VIDEO_ENDINGS)}"
+        return self.scratch / f"v{number:02d}{known_ending(title, VIDEO_ENDINGS)}"
 
     async def _copy_in(self, media: Media, target: Path) -> None:
         """Copy a file to scratch under a fixed name, once. Raises NotReady if it has changed since the claim."""
@@ -204,8 +205,3 @@ class Attempt:
 
 def _gib(size: float) -> float:
     return round(size / GIB, 1)
-
-
-def _ending(name: str, known: tuple[str, ...]) -> str:
-    """Return the file's suffix if it is a known one, so that no text chosen by a user reaches a program."""
-    return next((e for e in known if name.casefold().endswith(e)), "")

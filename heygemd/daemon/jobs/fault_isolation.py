@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Awaitable
+from pathlib import Path
 
 from loguru import logger
 
@@ -21,10 +22,10 @@ from ..job_store import Store
 from ..queue_state import BackOff, QueueState
 from . import retry_policy
 
-PAUSE_S = 60.0
+PAUSE_S, PLACE_PAUSE_S = 60.0, 5.0
 HOUR_S = 3600.0
-NO_SPACE_ON_SHARE = ("share_full", "share_low")
-"""The share answers: work waits for free space, but the page can still be written."""
+SHARE_ANSWERS = ("share_full", "share_low", "share_place_unusable")
+"""The share answers: work waits for free space or for one of its folders, but the page can still be written."""
 SPACE_FAULTS = ("scratch_low", "share_low")
 """Faults that end when the videos rendered beside this one free their disk space."""
 
@@ -43,14 +44,16 @@ class FaultIsolation:
         """Start nothing for a while. Where the share cannot be used at all, its availability says when to continue."""
         if isinstance(error, OSError) and not share_fs.of_one_path(error):
             error = atomic.translate(error)  # faults of the share are typed already
-        of_share = isinstance(error, ShareError) and error.code not in NO_SPACE_ON_SHARE
-        if not isinstance(error, InfrastructureError) or of_share:
+        if not isinstance(error, InfrastructureError):
+            error = _place_unusable(error)
+        if isinstance(error, ShareError) and error.code not in SHARE_ANSWERS:
             self.share.lost(error)
             return
         if self.state.paused_by is None or self.state.paused_by.code != error.code:
             logger.warning("paused: {}", describe(error))
         self.state.paused_by = error
-        self.state.paused_until = time.monotonic() + PAUSE_S
+        pause_s = PLACE_PAUSE_S if error.code == "share_place_unusable" else PAUSE_S
+        self.state.paused_until = time.monotonic() + pause_s
 
     async def run(self, job: Job, work: Awaitable[None]) -> None:
         """Await `work`; after a fault that concerns only this job it backs off and the others go on.
@@ -120,3 +123,9 @@ class FaultIsolation:
             del self.state.backing_off[job.id]
         with contextlib.suppress(LocalDiskError):  # its record may be what cannot be written
             self.store.save(job)
+
+
+def _place_unusable(error: BaseException) -> ShareError:
+    """Return the fault of one of the share's folders that everything needs, such as processing/."""
+    path = error.fields.get("path") if isinstance(error, HeygemdError) else getattr(error, "filename", None)
+    return ShareError("share_place_unusable", describe(error), path=str(path), name=Path(str(path)).name)

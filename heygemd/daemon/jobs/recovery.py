@@ -20,6 +20,7 @@ from ..job_store import Store
 from ..queue_state import QueueState
 
 ORPHAN_S = 60.0
+OWNER_BYTES = 200
 
 
 def restore(state: QueueState, store: Store, config: Config) -> None:
@@ -104,6 +105,7 @@ def _ignored(name: str) -> bool:
 
 def _owner(folder: Path) -> str:
     try:
-        return share_fs.read(folder / share_fs.HIDDEN / job_folder.OWNER).decode("utf-8", "replace").strip()
+        mark = share_fs.read(folder / share_fs.HIDDEN / job_folder.OWNER, OWNER_BYTES)
+        return mark.decode("utf-8", "replace").strip()
     except (OSError, NotReady):
         return ""

@@ -20,8 +20,8 @@ GIVEN_UP = {
     ),
 }
 """What a reason to wait is called once the job no longer waits."""
-HELD = ("held_open", "no_permission")
-"""The file is open elsewhere or may not be read: that may change, and the file is not at fault."""
+HELD = ("held_open", "no_permission", "file_unusable")
+"""The file is open elsewhere or cannot be read now: that may change, and its content is not at fault."""
 
 
 def conclude(settings: Attempts, job: Job, video: Video, error: BaseException | None, alone: bool = True) -> None:

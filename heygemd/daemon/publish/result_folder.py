@@ -19,11 +19,11 @@ from ...job import Job, Media, Video, safe_stem
 from ...storage import share_fs, transfer
 from ...storage.atomic import BLOCK_BYTES, translating
 from ...storage.transfer import Steps
-from ..intake import filename_rules, job_folder
+from ..intake import filename_rules, job_folder, manifest
 from ..intake.folder_changes import FolderChanged, require_unchanged, shown_results
 from ..intake.job_folder import LOG_NOTE, REPORT
 from ..intake.manifest import FILE as MANIFEST_FILE
-from ..intake.manifest import ORIGINALS, compose, parse
+from ..intake.manifest import ORIGINALS, compose
 from . import preview_store
 
 REPORT_MARK = b"heygemd"
@@ -50,8 +50,7 @@ def keep_result(local: Path, folder: Path, video: Video, group: int | None) -> S
 def missing_results(folder: Path, job: Job) -> list[Video]:
     """Return the finished videos whose result is no longer in the folder, because a user removed it."""
     job_folder.must_exist(folder)
-    top = set(share_fs.names(folder))
-    hidden = set(job_folder.hidden_names(folder))
+    top, hidden = set(job_folder.files(folder)), set(job_folder.hidden_files(folder))
     return [v for v in job.videos if v.state == "done" and v.output not in (top if v.kept else hidden | top)]
 
 
@@ -171,7 +170,7 @@ def _move_originals(folder: Path, wanted: Iterable[Media], results: set[str], gr
     taken = {filename_rules.fold(n) for n in share_fs.names(folder / ORIGINALS)}
     for media in wanted:
         here = folder / media.name
-        if media.name.startswith((f"{ORIGINALS}/", "../")) or media.name in results or not share_fs.exists(here):
+        if media.name.startswith((f"{ORIGINALS}/", "../")) or media.name in results or not share_fs.is_file(here):
             continue
         # A file of a second round must not replace an original of the first.
         share_fs.rename(here, folder / ORIGINALS / filename_rules.free_file_name(media.title, taken))
@@ -183,15 +182,14 @@ def _move_originals(folder: Path, wanted: Iterable[Media], results: set[str], gr
 
 def _move_results(folder: Path, videos: Iterable[Video]) -> Steps[list[Video]]:
     """Show the results at the top of the folder; return those that are there: a user's file of that name stays."""
-    earlier, there = None, []
-    if share_fs.exists(folder / share_fs.HIDDEN / MANIFEST_FILE):
-        earlier = parse(share_fs.read(folder / share_fs.HIDDEN / MANIFEST_FILE, 4 << 20))
+    earlier, there = manifest.read(folder), []
     ours = {(m.output, m.size) for m in earlier.made} if earlier else set()
     for video in videos:
         made, shown = folder / share_fs.HIDDEN / video.output, folder / video.output
-        if not video.kept and share_fs.exists(made):
-            if share_fs.exists(shown) and (video.output, share_fs.fingerprint(shown)[0]) in ours:
+        if not video.kept and share_fs.is_file(made):
+            if share_fs.is_file(shown) and (video.output, share_fs.fingerprint(shown)[0]) in ours:
                 share_fs.remove(shown)  # our own video of an earlier round; the new one is verified
+            share_fs.make_way(shown)
             if share_fs.exists(shown):
                 continue
             share_fs.rename(made, shown)
@@ -220,13 +218,22 @@ def _zip_results(folder: Path, job: Job, group: int | None) -> Steps[None]:
 
 
 def _write_report(folder: Path, files: ReportFiles, group: int | None) -> None:
-    for name in share_fs.names(folder):
-        if filename_rules.control(name) and share_fs.fingerprint(folder / name)[0] == 0:
+    for name, kind in share_fs.kinds(folder).items():
+        if filename_rules.control(name, kind) and share_fs.fingerprint(folder / name)[0] == 0:
             share_fs.remove(folder / name)
-    if share_fs.exists(folder / REPORT) and REPORT_MARK not in share_fs.read(folder / REPORT):
-        taken = {filename_rules.fold(n) for n in share_fs.names(folder)}
-        share_fs.rename(folder / REPORT, folder / filename_rules.free_name("their-report.html", taken, "0"))
+    if not _may_replace(folder / REPORT):
+        share_fs.set_aside(folder / REPORT)
     share_fs.write(folder / REPORT, files.report, group)
     share_fs.write(folder / LOG_NOTE, files.log, group)
     if files.why is not None:
         share_fs.write(folder / filename_rules.WHY_NOTE, files.why, group)
+
+
+def _may_replace(report: Path) -> bool:
+    """Return whether nothing or a report of ours lies there; what cannot be read is not ours."""
+    try:
+        return REPORT_MARK in share_fs.read(report)
+    except FileNotFoundError:
+        return True
+    except NotReady:
+        return False

@@ -19,10 +19,8 @@ from ...errors import HeygemdError, NotReady, describe, printable
 from ...job import Job
 from ...storage import share_fs, transfer
 from ...storage.transfer import Steps
-from ..intake import filename_rules
+from ..intake import filename_rules, manifest
 from ..intake.job_folder import LOG_NOTE, REPORT
-from ..intake.manifest import FILE as MANIFEST_FILE
-from ..intake.manifest import parse
 
 PLACES: tuple[Literal["done", "failed"], ...] = ("done", "failed")
 DAY_S = 24 * 3600
@@ -95,8 +93,8 @@ def _finished(place: Path, now: float, known: Mapping[str, float]) -> Steps[list
         folder = place / name
         if filename_rules.skip_dir(name) or not share_fs.is_folder(folder):
             continue
-        if share_fs.exists(folder / LOG_NOTE) and share_fs.exists(folder / REPORT):
-            with contextlib.suppress(FileNotFoundError):  # a user moved it away just now
+        if share_fs.is_file(folder / LOG_NOTE) and share_fs.is_file(folder / REPORT):
+            with contextlib.suppress(FileNotFoundError, NotReady):  # a user moved it away just now, or it is not ours
                 finished = known.get(f"{place.name}/{name}") or _finish_time(folder) or now
                 found.append(FinishedFolder(folder, _size(folder), max(0.0, now - finished)))
     return found
@@ -109,10 +107,9 @@ def _size(folder: Path) -> int:
 @share_fs.on_share
 def _finish_time(folder: Path) -> float | None:
     """Return the time in the manifest, else the report's on the server unless that clock was clearly not set."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError, NotReady):
-        manifest = parse(share_fs.read(folder / share_fs.HIDDEN / MANIFEST_FILE, 4 << 20))
-        if manifest is not None and manifest.finished:
-            return manifest.finished
+    recorded = manifest.read(folder)
+    if recorded is not None and recorded.finished:
+        return recorded.finished
     written = share_fs.lstat(folder / REPORT).st_mtime
     return written if written > EARLIEST else None
 

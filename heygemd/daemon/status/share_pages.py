@@ -61,7 +61,7 @@ def write(share: Path, written: dict[str, bytes], content: dict[str, bytes], gro
     """
     share_fs.read(share / MARKER)
     for name, data in content.items():
-        if written.get(name) != data or not share_fs.exists(share / name):
+        if written.get(name) != data or not share_fs.is_file(share / name):
             share_fs.write(share / name, data, group, durable=False)
             written[name] = data
 
@@ -75,7 +75,7 @@ def moved_away(share: Path, jobs: list[Job]) -> frozenset[str]:
     share_fs.read(share / MARKER)
     found, taken = set(), set()
     for job in reversed(jobs):
-        if job.destination in taken or not share_fs.exists(share / job.destination / job_folder.REPORT):
+        if job.destination in taken or not share_fs.is_file(share / job.destination / job_folder.REPORT):
             found.add(job.id)
         taken.add(job.destination)
     return frozenset(found)

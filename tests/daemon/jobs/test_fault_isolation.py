@@ -76,8 +76,8 @@ def test_a_full_scratch_disk_is_reported_as_the_local_disk(run, monkeypatch):
         (ShareError("share_full", path="/s"), None, "share_full"),
         (LocalDiskError("disk_full", path="/s"), None, "disk_full"),
         (OSError(errno.EROFS, "read-only", "/var/lib/heygemd"), None, "disk_unavailable"),
-        (FileNotFoundError(errno.ENOENT, "gone", "/s/inbox"), "share_missing", None),
-        (NotReady("no_permission", path="/s/inbox"), "share_unavailable", None),
+        (FileNotFoundError(errno.ENOENT, "gone", "/s/inbox"), None, "share_place_unusable"),
+        (NotReady("no_permission", path="/s/inbox"), None, "share_place_unusable"),
     ],
 )
 def test_who_is_at_fault(run, error, share, queue):
