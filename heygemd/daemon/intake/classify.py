@@ -202,7 +202,7 @@ def choose(classified: Sequence[Classified], earlier: Manifest | None) -> Chosen
 
     New files are at the top of the folder; a new voice, or a new video of the same name, replaces the one in
     `originals/`. Files in other folders are used where there is no other. Results of an earlier round are recognised by
-    name and size and are not inputs.
+    name and size and are not inputs; without a readable manifest, by name alone where no other voice came.
     """
     ours = {(m.output, m.size) for m in earlier.made} if earlier else set()
     results = [j for j in classified if (j.entry.name, j.entry.size) in ours]
@@ -214,6 +214,9 @@ def choose(classified: Sequence[Classified], earlier: Manifest | None) -> Chosen
         j for j in kept if j.kind == "audio" and (not earlier or _media(j.entry).title == earlier.voice.title)
     ]
     voices = _of_kind("audio", fresh) or kept_voices or _of_kind("audio", nested)
+    if not earlier and voices == kept_voices:
+        outputs = {output_name(j.entry.name, set()) for j in _of_kind("video", kept)}
+        fresh = [j for j in fresh if j.entry.name not in outputs]
     titles = {filename_rules.fold(_media(j.entry).title) for j in fresh}
     videos = _of_kind("video", fresh)
     videos += [j for j in _of_kind("video", kept) if filename_rules.fold(_media(j.entry).title) not in titles]

@@ -126,6 +126,14 @@ def test_dragged_back_only_what_is_missing_is_rendered():
     ]
 
 
+def test_without_a_readable_manifest_all_is_made_anew_from_the_originals_and_never_from_results():
+    members = [("originals/v.wav", "audio", 5), ("originals/a.mov", "video", 6), ("a.mp4", "video", 60)]
+    job = compose(classified(*members, ("new.mp4", "video", 7)))
+    assert [(v.source.name, v.kept) for v in job.videos] == [("originals/a.mov", False), ("new.mp4", False)]
+    assert [media.name for media in job.extra] == ["a.mp4"]
+    assert said(job) == {"left_out_replaced": ["a.mp4"]}
+
+
 def test_a_result_that_was_deleted_is_made_again():
     assert [v.state for v in second_round(drop=("a.mp4",)).videos] == ["waiting", "waiting"]
 
