@@ -96,13 +96,14 @@ def _unavailable(error: OSError, path: object) -> ShareError:
     return ShareError("share_unavailable", reason=os.strerror(error.errno or errno.EIO), path=str(path))
 
 
-def _not_ready(code: str, path: object, **fields: str) -> NotReady:
-    return NotReady(code, path=str(path), name=Path(str(path)).name, **fields)
+def _not_ready(code: str, path: object) -> NotReady:
+    return NotReady(code, path=str(path), name=Path(str(path)).name)
 
 
 def blamed_on_file(error: ShareError) -> NotReady:
     """Return what `error` means when the share itself answers: this one file or folder cannot be used."""
-    return _not_ready("file_unusable", error.fields["path"], reason=error.fields["reason"])
+    path = error.fields["path"]
+    return NotReady("file_unusable", path=path, name=Path(path).name, reason=error.fields["reason"])
 
 
 def on_share(function: Callable[P, R]) -> Callable[P, R]:

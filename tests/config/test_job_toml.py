@@ -27,6 +27,12 @@ def test_any_invalid_job_toml_gives_a_short_error(text: bytes) -> None:
     assert len(str(caught.value)) < 1000
 
 
+def test_a_large_job_toml_is_not_parsed() -> None:
+    with pytest.raises(InputError) as caught:
+        job_toml.load_job(b"#" * (job_toml.MAX_BYTES + 1))
+    assert [mistake["code"] for mistake in caught.value.fields["mistakes"]] == ["job_toml_large"]
+
+
 def test_job_toml_overrides_the_safe_subset() -> None:
     overrides = job_toml.load_job(b'quality = "high"\npriority = 3\n')
     render = overrides.apply(schema.Render())

@@ -28,6 +28,7 @@ TOLD = {"Problem", "Notice"}
 COMPUTED = {
     "errors.py: FOLDER_CODES[error.code]": list(FOLDER_CODES.values()),
     "retry_policy.py: code": list(GIVEN_UP.values()),
+    "share_fs.py: code": ["no_permission", "held_open", "not_a_file"],
     "service.py: code": ["state_not_writable", "cache_not_writable", "log_not_writable"],
     "best_effort.py: code": ["notifications_failing", "status_not_writable", "metrics_failing"],
     "availability.py: FOLDER_MISSING": [FOLDER_MISSING],
