@@ -118,6 +118,10 @@ class Job(Record):
     videos: list[Video]
     extra: list[Media] = []
     """The user's other files (texts, pictures), which move along."""
+    control_files: list[Media] = []
+    """job.toml and presenters.txt as they were read."""
+    nested: list[Name] = []
+    """Media in its own folders, going by their names, used or not."""
     notices: list[Notice] = []
     """What users should know about their files: which were not used, and why."""
     added: list[Name] = []

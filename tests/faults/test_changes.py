@@ -81,9 +81,9 @@ def test_what_rsync_left_behind_holds_the_folder_back_until_it_is_junk(faulty, m
 
 
 def test_a_touched_original_changes_nothing(faulty, hold):
-    faulty.healthy("j")
+    (faulty.healthy("j") / "job.toml").write_text('audio_longer = "pingpong"')
     folder, go_on = hold("rendered")
-    for path in folder.glob("*.m*"):
+    for path in (folder / "voice.m4a", folder / "anna.mp4", folder / "job.toml"):
         os.utime(path, (1e9, 1e9))
     go_on()
     faulty.finished("j")
@@ -104,6 +104,7 @@ def change(path, same_size):
 def test_what_changed_after_it_was_read_is_rendered_again(faulty, media, hold, name, same_size):
     faulty.drop("j", voice__m4a=media.voice, anna__mp4=media.face, ben__mp4=media.face)
     folder, go_on = hold("rendered")
+    [before] = faulty.records()
     new = change(folder / name, same_size)
     faulty.ledger.note(folder)
     go_on()
@@ -111,6 +112,25 @@ def test_what_changed_after_it_was_read_is_rendered_again(faulty, media, hold, n
     assert (done / ORIGINALS / name).read_bytes() == new
     assert results(done) == ["anna.mp4", "ben.mp4"]
     assert originals(done) == ["anna.mp4", "ben.mp4", "voice.m4a"]
+    [after] = faulty.records()
+    assert after["id"] != before["id"]
+    assert after["arrived"] == before["arrived"], "it lost its place in the queue"
+    faulty.check()
+
+
+@pytest.mark.parametrize("there_before", [True, False])
+def test_other_settings_are_rendered_with(faulty, hold, there_before):
+    dropped = faulty.healthy("j")
+    if there_before:
+        (dropped / "job.toml").write_text('audio_longer = "pingpong"')
+    folder, go_on = hold("rendered")
+    (folder / "job.toml").write_text('audio_longer = "loop"')
+    faulty.ledger.note(folder)
+    go_on()
+    faulty.finished("j")
+    [job] = faulty.records()
+    assert job["settings"]["audio_longer"] == "loop"
+    assert rendered(faulty) == 2
     faulty.check()
 
 
@@ -130,21 +150,24 @@ def test_a_voice_of_which_a_third_was_there_is_rendered_whole(faulty, media, tmp
     faulty.check()
 
 
-def test_what_never_stops_changing_fails_with_that_reason(faulty, media):
+@pytest.mark.parametrize(("name", "place"), [("anna.mp4", "done"), ("voice.m4a", "failed")])
+def test_what_never_stops_changing_fails_with_that_reason(faulty, media, name, place):
     faulty.drop("j", voice__m4a=media.voice, anna__mp4=media.face, ben__mp4=media.face)
-    faulty.start()
-    claimed = faulty.share / "processing" / "j"
+    daemon = psutil.Process(faulty.start(fault="rendered:hang").pid)
 
-    def keep_changing():
-        if (claimed / ".heygemd" / "anna.mp4").exists() and (claimed / "anna.mp4").exists():
-            change(claimed / "anna.mp4", same_size=False)
-        return faulty.place_of("j") == ["done"]
+    def change_after_each_render():
+        if daemon.status() == psutil.STATUS_STOPPED:
+            change(faulty.share / "processing" / "j" / name, same_size=False)
+            faulty.fired_once.unlink()  # it stops at the next render too
+            daemon.resume()
+        return faulty.place_of("j") == [place]
 
-    wait_for(keep_changing, "its end")
-    done = faulty.finished("j")
-    faulty.ledger.note(done)
-    assert results(done) == ["ben.mp4"]
-    assert '"anna.mp4" was changed' in next(done.glob("!Why*")).read_text("utf-8-sig")
+    wait_for(change_after_each_render, "its end")
+    faulty.fired_once.touch()
+    folder = faulty.finished("j", place)
+    faulty.ledger.note(folder)
+    assert f'"{name}" was changed' in next(folder.glob("!Why*")).read_text("utf-8-sig")
+    assert place == "failed" or results(folder) == ["ben.mp4"]
     assert faulty.log().count("starting anew") == 3
     faulty.check()
 
@@ -162,15 +185,19 @@ def test_a_new_video_in_the_claimed_folder_is_made_too(faulty, media, hold):
     faulty.check()
 
 
-def test_a_new_file_of_another_kind_is_kept_and_told(faulty, hold):
+def test_a_new_file_that_is_not_used_is_kept_and_told(faulty, media, hold):
     faulty.healthy("j")
     folder, go_on = hold("rendered")
     (folder / "subtitles.srt").write_text("1")
+    (folder / "more").mkdir()
+    (folder / "more" / "zoe.mp4").write_bytes(media.face.read_bytes())
     faulty.ledger.note(folder)
     go_on()
     done = faulty.finished("j")
     assert originals(done) == ["anna.mp4", "subtitles.srt", "voice.m4a"]
-    assert "subtitles.srt" in (done / "report.html").read_text()
+    report = (done / "report.html").read_text()
+    assert "subtitles.srt" in report
+    assert "more/zoe.mp4 (in a subfolder)" in report
     assert rendered(faulty) == 1
     faulty.check()
 

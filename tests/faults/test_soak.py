@@ -40,7 +40,7 @@ class Soak:
     """Drops jobs as staff do and makes things go wrong, one step at a time."""
 
     def __init__(self, site, clock, folder):
-        self.random = random.Random(SEED)
+        self.random, self.staff, acts = (random.Random(f"{SEED} {what}") for what in ("faults", "jobs", "acts"))
         self.site, self.clock = site, clock
         self.videos, self.voices = sample_media.videos(folder), sample_media.voices(folder)
         self.expected: dict[str, tuple[str, int]] = {}
@@ -48,6 +48,8 @@ class Soak:
         self.writers: list[Iterator[None]] = []
         self.handled: collections.Counter[str] = collections.Counter()
         self.dropped_late: dict[str, Path] = {}
+        self.acts = [self.touch, self.change, self.add_text, self.add_video, self.drop_again]
+        acts.shuffle(self.acts)
         self.restart()
         self.faults = [
             (6, self.kill_daemon),
@@ -57,13 +59,12 @@ class Soak:
             (5, self.unmount_share),
             (4, self.jump_clock),
             (2, self.reload),
-            (12, self.clumsy_colleague),
         ]
 
     def run(self) -> None:
         until = time.monotonic() + JOBS * SECONDS_EACH * PATIENCE
         pace_s = self.warm_up()
-        next_fault = 0.0
+        next_fault = next_act = 0.0
         while len(self.expected) < JOBS or self.writers:
             assert time.monotonic() < until, f"out of time, seed {SEED}"
             if len(self.expected) < JOBS and self.in_flight() < IN_FLIGHT:
@@ -75,13 +76,18 @@ class Soak:
                 [fault] = self.random.choices([f for _, f in self.faults], [w for w, _ in self.faults])
                 self.done[fault.__name__] += 1
                 fault()
+            if time.monotonic() > next_act and self.clumsy_colleague():
+                next_act = time.monotonic() + pace_s * self.random.uniform(0.3, 1.2)
             time.sleep(self.random.uniform(0.05, 0.6))
         self.site.inject()
-        wait_for(
-            lambda: self.clear_away() or not self.in_flight(),
-            f"all jobs to end, seed {SEED}",
-            max(60, until - time.monotonic()),
-        )
+        wait_for(self.ended, f"all jobs to end, seed {SEED}", max(60, until - time.monotonic()))
+
+    def ended(self) -> bool:
+        """Return whether no job is left; until then the colleague does what was not done yet."""
+        self.clear_away()
+        if self.missed():
+            self.clumsy_colleague()
+        return not self.in_flight()
 
     def warm_up(self) -> float:
         """Render one job undisturbed; return the seconds it takes on this machine, which set the pace of the faults."""
@@ -100,24 +106,24 @@ class Soak:
     # --- staff ---------------------------------------------------------------------------------------------------
 
     def new_job(self) -> None:
-        name = f"{len(self.expected):03d} {self.random.choice(['promo', '春', 'née', 'a b', '-x', '100%'])}"
-        kind = self.random.choices(["healthy", "two", "broken", "no face", "half good"], [78, 8, 5, 4, 5])[0]
+        name = f"{len(self.expected):03d} {self.staff.choice(['promo', '春', 'née', 'a b', '-x', '100%'])}"
+        kind = self.staff.choices(["healthy", "two", "broken", "no face", "half good"], [78, 8, 5, 4, 5])[0]
         good = {"healthy": 1, "two": 2, "half good": 1}.get(kind, 0)
         self.expected[name] = ("done" if good else "failed", good)
-        files = [(self.random.choice(self.voices), "voice")]
-        files += [(video, f"p{number}") for number, video in enumerate(self.random.sample(self.videos, good))]
+        files = [(self.staff.choice(self.voices), "voice")]
+        files += [(video, f"p{number}") for number, video in enumerate(self.staff.sample(self.videos, good))]
         media = self.site.media
         if kind in ("broken", "half good"):
             files.append((media.broken, "bad"))
         if kind == "no face":
             files.append((media.no_face, "empty"))
-        self.random.shuffle(files)
+        self.staff.shuffle(files)
         self.writers.append(self.write(name, files))
 
     def write(self, name: str, files: list[tuple[Path, str]]) -> Iterator[None]:
         """Copy a job in, at once or in pieces under temporary names. Faults may happen between the pieces."""
         folder = self.site.share / "inbox" / name
-        pieces = self.random.choice([1, 1, 3, 8])
+        pieces = self.staff.choice([1, 1, 3, 8])
         names = {stem: folder / f"{stem}{source.suffix}" for source, stem in files}
         (draft := folder.with_name(f"_{name}")).mkdir()
         for target in names.values():
@@ -138,17 +144,24 @@ class Soak:
     def part_name(self, target: Path) -> str:
         return f".{target.name}.CzpYz0" if target.stem[-1] in "e13" else f"{target.name}.part"  # rsync's, browsers'
 
-    def clumsy_colleague(self) -> None:
-        """Do something with the files of a job that is being made; at most twice, which no folder fails for."""
+    def clumsy_colleague(self) -> bool:
+        """Do the next thing with the files of a job that is being made; at most twice, which no folder fails for."""
         jobs = [n for n, (_, good) in self.expected.items() if good and self.site.place_of(n) == ["processing"]]
         jobs = [name for name in jobs if self.handled[name] < 2 and name not in self.dropped_late]
-        if jobs:
-            name = self.random.choice(jobs)
-            act = self.random.choice([self.touch, self.change, self.add_text, self.add_video, self.drop_again])
-            with contextlib.suppress(FileNotFoundError, IndexError):  # finished meanwhile
-                act(name, self.site.share / "processing" / name)
-                self.handled[name] += 1
-                self.done[act.__name__] += 1
+        if not jobs:
+            return False
+        name, act = self.random.choice(jobs), self.acts[0]
+        try:
+            act(name, self.site.share / "processing" / name)
+        except (FileNotFoundError, FileExistsError, IndexError):  # finished meanwhile
+            return False
+        self.acts.append(self.acts.pop(0))
+        self.handled[name] += 1
+        self.done[act.__name__] += 1
+        return True
+
+    def missed(self) -> list[str]:
+        return [act.__name__ for act in self.acts if not self.done[act.__name__]]
 
     def touch(self, _: str, folder: Path) -> None:
         for path in folder.glob("p[0-9].*"):
@@ -253,6 +266,7 @@ class Soak:
         twice = [what for what, times in collections.Counter(said).items() if times > 1 and not self.handled[what[0]]]
         assert not twice, f"rendered twice: {twice}, seed {SEED}"
         assert renders == 1 + sum(good for _, good in self.expected.values())
+        assert not self.missed(), f"the clumsy colleague never got to {self.missed()}, seed {SEED}"
         faults = ", ".join(f"{count} x {name}" for name, count in sorted(self.done.items()))
         return f"soak: seed {SEED}, {len(self.expected)} jobs, {renders} real renders, none lost, none twice; {faults}"
 
@@ -260,7 +274,6 @@ class Soak:
 @needs_root()
 @pytest.mark.root
 @pytest.mark.slow
-@pytest.mark.endurance
 @pytest.mark.fault("SOAK")
 @pytest.mark.timeout(JOBS * SECONDS_EACH + 600)
 def test_nothing_is_lost_and_nothing_done_twice(faulty, clock, tmp_path, record_property):

@@ -5,8 +5,9 @@ Pure decisions about what a scan saw; nothing here touches the share.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 from ...config.job_toml import JobSettings
@@ -14,6 +15,7 @@ from ...config.schema import GIB, Limits, Render
 from ...errors import InputError, NotReady
 from ...job import Job, Media, Problem, Video, new_id, output_name
 from ...protocol import Notice
+from ...storage import atomic
 from ...storage.share_fs import HIDDEN, MAX_ENTRIES, Entry, Folder
 from . import filename_rules, left_out
 from .filename_rules import AUDIO_ENDINGS, VIDEO_ENDINGS
@@ -315,8 +317,12 @@ def compose(
     render: Render,
     earlier: Manifest | None,
     arrived: float,
+    texts: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Job:
-    """Make the job record of a settled, classified folder. Raises NotReady while it is incomplete."""
+    """Make the job record of a settled, classified folder. Raises NotReady while it is incomplete.
+
+    `texts`: what was read from its job.toml and presenters.txt.
+    """
     chosen = choose(classified, earlier)
     voice = chosen.voice
     same = earlier is not None and earlier.settings == result_settings(settings, render) and _same_voice(voice, earlier)
@@ -343,6 +349,8 @@ def compose(
         voice=_media(voice.entry),
         videos=records,
         extra=_extra(members, chosen),
+        control_files=_control_files(members, texts),
+        nested=[entry.name for entry in members.nested if kind_by_name(entry.name)],
         notices=notices(members, classified, chosen),
         problem=voice.problem,
         rounds=earlier.rounds if earlier else 0,
@@ -354,6 +362,12 @@ def _extra(members: Members, chosen: Chosen) -> list[Media]:
     others = [*members.media, *members.temporary, *(entry for entry, _ in members.left_out)]
     unused = (e for e in others if e.kind == "file" and e.name not in chosen.names and "/" not in e.name)
     return [_media(entry) for entry in unused]
+
+
+def _control_files(members: Members, texts: Mapping[str, bytes]) -> list[Media]:
+    entries = {entry.name: entry for entry in members.folder.entries}
+    found = [(_media(entries[members.settings[meant]]), text) for meant, text in texts.items()]
+    return [media.model_copy(update={"digest": atomic.digest([text])}) for media, text in found]
 
 
 def _same_voice(voice: Classified, earlier: Manifest) -> bool:

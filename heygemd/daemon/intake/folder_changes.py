@@ -26,16 +26,18 @@ class FolderChanged(Exception):
 class Changes:
     """The differences between a job's record and its folder.
 
-    changed  inputs with another content than the claimed one, or gone
-    touched  inputs of which only the time changed, with the new mtime_ns
+    changed  inputs and control files with another content than the claimed one, gone, or new (control files)
+    touched  those of which only the time changed, with the new mtime_ns
     added    new files that may be media, copies under way among them
     others   new files of other kinds
+    nested   names of new files in the folder's own folders that may be media
     """
 
     changed: list[Media] = field(default_factory=list)
     touched: list[tuple[Media, int]] = field(default_factory=list)
     added: list[Entry] = field(default_factory=list)
     others: list[Entry] = field(default_factory=list)
+    nested: list[str] = field(default_factory=list)
 
 
 def compare(folder: Path, job: Job) -> Steps[Changes]:
@@ -46,7 +48,7 @@ def compare(folder: Path, job: Job) -> Steps[Changes]:
     entries = {entry.name: entry for entry in members.folder.entries if entry.name not in results}
     stored = {(e.size, e.mtime_ns) for e in entries.values() if e.name.startswith(f"{ORIGINALS}/")}
     found = Changes()
-    for media in inputs(job):
+    for media in (*inputs(job), *job.control_files):
         entry = entries.get(media.name)
         if entry is None and (media.size, media.mtime_ns) in stored:
             continue  # publishing has begun
@@ -54,9 +56,12 @@ def compare(folder: Path, job: Job) -> Steps[Changes]:
             found.changed.append(media)
         elif entry.mtime_ns != media.mtime_ns:
             found.touched.append((media, entry.mtime_ns))
-    known = {media.name for media in (*inputs(job), *job.extra)} | results
+    known = {media.name for media in (*inputs(job), *job.extra, *job.control_files)} | results
+    new_settings = _new((entries[name] for name in members.settings.values() if name in entries), known)
+    found.changed += [Media(name=e.name, size=e.size, mtime_ns=e.mtime_ns) for e in new_settings]
     found.added = list(_new((*members.media, *members.temporary), known))
     found.others = list(_new((e for e, _ in members.left_out if e.kind == "file"), known))
+    found.nested = [e.name for e in members.nested if classify.kind_by_name(e.name) and e.name not in job.nested]
     return found
 
 
@@ -67,8 +72,8 @@ def require_unchanged(folder: Path, job: Job) -> Steps[None]:
     except FileNotFoundError:
         job_folder.must_exist(folder)
         raise FolderChanged from None
-    made_from = [job.voice, *(video.source for video in job.videos if video.state == "done")]
-    if changes.added or any(media in made_from for media in changes.changed):
+    failed = [video.source for video in job.videos if video.state != "done"]
+    if changes.added or any(media not in failed for media in changes.changed):
         raise FolderChanged
 
 

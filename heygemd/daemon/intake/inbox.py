@@ -9,12 +9,10 @@ import errno
 import os
 import tempfile
 import time
-from collections.abc import Collection
 from pathlib import Path
 
 from loguru import logger
 
-from ...config.job_toml import MAX_BYTES as JOB_TOML_BYTES
 from ...config.job_toml import JobSettings, load_job
 from ...config.schema import Config, Limits
 from ...errors import (
@@ -38,6 +36,7 @@ from ...storage.share_fs import Entry
 from ..queue_state import PendingFolder, QueueState
 from . import classify, filename_rules, job_folder, left_out, manifest, notes, presenter_library
 from .classify import Classified, Members
+from .filename_rules import JOB_TOML, PRESENTERS
 from .inotify import Watch
 from .misplaced import Misplaced
 from .presenter_library import Wish
@@ -46,8 +45,8 @@ from .settle import WatchedFolder, settle_s
 RECLASSIFY_S = 15.0
 CLAIMS_WAIT_S = 10.0
 """For how long a scan holds claims back: classifying a thousand new folders takes minutes."""
-PRESENTERS_BYTES = 64 << 10
-"""How much of presenters.txt is read at most: more names than any folder may have files."""
+CONTROL_FILE_BYTES = 64 << 10
+"""How much of presenters.txt and job.toml is read at most: more names than any folder may have files."""
 INCOMPLETE = ("needs_audio", "needs_video")
 FINAL = ("needs_", "too_many_", "copy_stopped", "held", "folder_", "no_permission", "unexpected_error")
 """What a folder waits for that only a user can change, as beginnings of message codes."""
@@ -165,9 +164,12 @@ class Inbox:
         pending.notices = classify.notices(members)
         try:
             classify.check_bounds(members, self.config.limits)
-            settings = await self._job_settings(pending, members)
-            presenters = await self._presenters(pending, members, settings)
+            texts = await self._control_files(pending, members)
+            settings = await self._job_settings(texts)
+            presenters = await self._presenters(members, settings, texts)
             earlier = await self.share.thread.call(manifest.read, self.path / pending.name)
+            if earlier and earlier.arrived:
+                pending.arrived = min(pending.arrived, earlier.arrived)
             if earlier and folder.unchanged_s(now) < self._settle_s() * 2**earlier.rounds and not folder.marked_ready:
                 raise NotReady("still_copying", name=pending.name)
             classified = await self._look_into(folder, [*members.media, *presenters], now)
@@ -177,7 +179,7 @@ class Inbox:
             classified = classify.with_abandoned(classified, members.abandoned)
             pending.notices = classify.notices(members, classified)
             render = self.config.render
-            pending.job = classify.compose(members, classified, settings, render, earlier, pending.arrived)
+            pending.job = classify.compose(members, classified, settings, render, earlier, pending.arrived, texts)
             pending.state, pending.reason = "ready", None
             point("settle")
             logger.bind(job=pending.name).info("ready: {} videos", len(pending.job.videos))
@@ -209,19 +211,26 @@ class Inbox:
         pending.state, pending.reason = "rejected", error
         logger.bind(job=pending.name).error("rejected: {}", describe(error))
 
-    async def _job_settings(self, pending: PendingFolder, members: Members) -> JobSettings:
-        if not (name := members.settings.get(filename_rules.JOB_TOML)):
-            return JobSettings()
-        path, commands = self.path / pending.name / name, self.config.render.command
-        return await self.share.thread.call(_read_job_toml, path, commands)
+    async def _control_files(self, pending: PendingFolder, members: Members) -> dict[str, bytes]:
+        """Return the contents of job.toml and presenters.txt, as far as they are there."""
+        read, folder = self.share.thread.call, self.path / pending.name
+        return {
+            meant: await read(share_fs.read, folder / name, CONTROL_FILE_BYTES)
+            for meant, name in members.settings.items()
+        }
 
-    async def _presenters(self, pending: PendingFolder, members: Members, settings: JobSettings) -> list[Entry]:
+    async def _job_settings(self, texts: dict[str, bytes]) -> JobSettings:
+        """Return what job.toml says; it is parsed beside the event loop, as it may be anything."""
+        if JOB_TOML not in texts:
+            return JobSettings()
+        return await self.share.thread.call(load_job, texts[JOB_TOML], self.config.render.command)
+
+    async def _presenters(self, members: Members, settings: JobSettings, texts: dict[str, bytes]) -> list[Entry]:
         """Return the presenters from templates/ that the folder asks for by name."""
         call = self.share.thread.call
-        wishes = [Wish(name, filename_rules.JOB_TOML) for name in settings.presenters]
-        if name := members.settings.get(filename_rules.PRESENTERS):
-            path = self.path / pending.name / name
-            wishes += presenter_library.listed(await call(share_fs.read, path, PRESENTERS_BYTES), name)
+        wishes = [Wish(name, JOB_TOML) for name in settings.presenters]
+        if PRESENTERS in texts:
+            wishes += presenter_library.listed(texts[PRESENTERS], members.settings[PRESENTERS])
         if len(wishes) > (limit := self.config.limits.max_files_per_job):
             raise InputError("too_many_files", count=len(wishes), limit=limit)
         found = await call(presenter_library.find, self.config.paths.share, wishes) if wishes else []
@@ -302,10 +311,6 @@ def _doubt(path: Path, early: bool, is_media: bool) -> NotReady | None:
     if early and complete.zero_tail and (is_media or complete.container):
         return NotReady("zero_tail")
     return NotReady("recorder_open") if early and complete.open_end else None
-
-
-def _read_job_toml(path: Path, commands: Collection[str]) -> JobSettings:
-    return load_job(share_fs.read(path, JOB_TOML_BYTES + 1), commands)
 
 
 def _probe(path: Path, limits: Limits) -> probe.MediaInfo:

@@ -12,7 +12,7 @@ from ...errors import NotReady, describe, printable
 from ...job import Job, Media, Problem, Video
 from ...storage import share_fs
 from ...storage.availability import ShareAvailability
-from ..intake import folder_changes, job_folder
+from ..intake import folder_changes, job_folder, left_out
 from ..intake.claim import Claimer
 from ..intake.classify import result_settings
 from ..intake.folder_changes import Changes
@@ -47,6 +47,8 @@ class ChangedFolders:
         for entry in changes.others:
             job.extra.append(Media(name=entry.name, size=entry.size, mtime_ns=entry.mtime_ns))
             job.added.append(entry.name)
+        job.nested += changes.nested
+        job.notices += left_out.notices((name, "left_out_subfolder") for name in changes.nested)
         names = [m.title for m in changes.changed] + [e.name for e in changes.added]
         if names and job.rounds < folder_changes.MAX_ROUNDS:
             self.claimer.start_anew(job, printable(", ".join(names)))
@@ -108,11 +110,13 @@ class ChangedFolders:
 
 def _fail_changed(job: Job, changes: Changes) -> None:
     """Let everything fail that changed after the folder was started anew as often as allowed."""
-    for video in job.videos:
-        if video.source in changes.changed or job.voice in changes.changed:
-            video.state, video.problem = "failed", Problem(code="file_changed", fields={"name": video.source.title})
-    if job.voice in changes.changed:
-        job.problem = Problem(code="file_changed", fields={"name": job.voice.title})
+    for media in changes.changed:
+        problem = Problem(code="file_changed", fields={"name": media.title})
+        failed = [video for video in job.videos if video.source == media]
+        for video in failed or job.videos:  # the voice and job.toml concern all of them
+            video.state, video.problem = "failed", problem
+        if not failed:
+            job.problem = problem
     for entry in changes.added:
         source = Media(name=entry.name, size=entry.size, mtime_ns=entry.mtime_ns)
         problem = Problem(code="file_added", fields={"name": entry.name, "count": job.rounds})

@@ -121,7 +121,7 @@ def return_to_inbox(
         good = yield from _move_results(source, good)
         sizes = {v.output: share_fs.fingerprint(source / v.output)[0] for v in good}
         share_fs.make_folder(source / share_fs.HIDDEN, group)
-        manifest = compose(job, settings, sizes, job.rounds + (late is None))
+        manifest = compose(job, settings, sizes, job.rounds + (late is None), job.arrived)
         share_fs.write(source / share_fs.HIDDEN / MANIFEST_FILE, manifest, group)
     except NotReady:
         if good:
