@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pwd
+import shlex
 import shutil
 import subprocess
 import sys
@@ -46,12 +47,12 @@ Check = Callable[[], Iterator[CheckResult]]
 
 def examine(config: Config, config_path: Path | None = None) -> list[CheckResult]:
     """Run every check; return the results in the order in which to fix them."""
-    option = f" --config {config_path}" if config_path else ""
+    option = f" --config {shlex.quote(str(config_path))}" if config_path else ""
     checks: tuple[tuple[str, Check], ...] = (
         ("user", _user),
         ("programs", _programs),
         ("local folders", lambda: _local_folders(config)),
-        ("privacy", lambda: _privacy(config, config_path)),
+        ("privacy", lambda: _privacy(config, config_path, option)),
         ("share", lambda: share_checks.check(config, option)),
         ("models", lambda: _models(config)),
         ("engine", lambda: _engines(config)),
@@ -145,10 +146,9 @@ def _local_folders(config: Config) -> Iterator[CheckResult]:
             yield CheckResult("ok", subject, f"{path}, {free / GIB:.0f} GiB free")
 
 
-def _privacy(config: Config, config_path: Path | None) -> Iterator[CheckResult]:
+def _privacy(config: Config, config_path: Path | None, option: str) -> Iterator[CheckResult]:
     """Check that staff can neither read nor change what is the service's own."""
-    init = f"heygemd init {config.paths.share}" + (f" --config {config_path}" if config_path else "")
-    fix = f"As root:  {init}"
+    fix = f"As root:  {share_checks.init_command(config, option)}"
     for folder in config.paths.private:
         with contextlib.suppress(OSError):  # `local folders` says so
             if atomic.open_to_others(folder):

@@ -6,6 +6,7 @@ import contextlib
 import grp
 import os
 import pwd
+import shlex
 import shutil
 import stat
 import time
@@ -22,13 +23,21 @@ from .check_result import CheckResult
 MAX_FOLDERS_NAMED = 5
 
 
+def init_command(config: Config, option: str) -> str:
+    """Return the command that creates or repairs the share; `option`: its --config part."""
+    return f"heygemd init {shlex.quote(str(config.paths.share))}{option}"
+
+
 def check(config: Config, option: str = "") -> Iterator[CheckResult]:
     """Yield the results about the share; `option`: the --config part of commands that fix them."""
     share = config.paths.share
     missing = [name for name in (*FOLDERS, MARKER) if not exists(share / name)]
     if missing:
         text = f"{share} lacks {', '.join(missing)}" if exists(share) else f"{share} does not exist"
-        yield CheckResult("broken", "share", text, f"Is it mounted? To create a new one: heygemd init {share}{option}")
+        renamed = MARKER not in missing and exists(share)
+        doubt = "Was it renamed? Give it its name back." if renamed else "Is it mounted?"
+        fix = f"{doubt} To create what is missing: {init_command(config, option)}"
+        yield CheckResult("broken", "share", text, fix)
         return
     yield from _one_mount(share)
     yield from _writable(share)

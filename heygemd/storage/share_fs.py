@@ -166,30 +166,28 @@ def open_folder(path: Path) -> int:
 
 
 @contextlib.contextmanager
-def parent(path: Path) -> Iterator[int]:
-    """Yield a descriptor of the folder that holds `path`; errors of the block name the whole path."""
-    folder = open_folder(path.parent)
+def _descriptor(path: Path, named: Path) -> Iterator[int]:
+    """Yield what `open_folder` returns; errors of the block name the path `named`."""
+    folder = open_folder(path)
     try:
         yield folder
     except OSError as error:
-        error.filename = str(path)
+        error.filename = str(named)
         raise
     finally:
         os.close(folder)
+
+
+def parent(path: Path) -> contextlib.AbstractContextManager[int]:
+    """Yield a descriptor of the folder that holds `path`; errors of the block name the whole path."""
+    return _descriptor(path.parent, path)
 
 
 @contextlib.contextmanager
 def _listable(path: Path) -> Iterator[int]:
     """Yield a descriptor of a folder for os.scandir and os.listdir."""
-    folder = open_folder(path)
-    try:
-        with _opened(".", folder, os.O_RDONLY | os.O_DIRECTORY) as listed:
-            yield listed
-    except OSError as error:
-        error.filename = str(path)
-        raise
-    finally:
-        os.close(folder)
+    with _descriptor(path, path) as folder, _opened(".", folder, os.O_RDONLY | os.O_DIRECTORY) as listed:
+        yield listed
 
 
 @contextlib.contextmanager

@@ -242,9 +242,11 @@ def skip_dir(name: str) -> bool:
 def control(name: str, kind: Kind | None) -> str:
     """Return the control word of a file's name ("cancel", "ready", "pause"; ".txt" may follow), or "".
 
-    A folder, a link or a pipe of that name controls nothing.
+    A folder, a link or a pipe of that name controls nothing. Windows hides endings: "CANCEL.txt.txt" is one too.
     """
-    word = fold(name).removesuffix(".txt")
+    word = fold(name)
+    while word.endswith(".txt"):
+        word = word.removesuffix(".txt")
     return word if kind == "file" and word in (READY, CANCEL, PAUSE) else ""
 
 

@@ -75,6 +75,7 @@ def test_a_number_fits_behind_the_longest_name():
 
 def test_control_words_with_and_without_ending():
     assert filename_rules.control("CANCEL", "file") == filename_rules.control("cancel.txt", "file") == "cancel"
+    assert filename_rules.control("CANCEL.txt.txt", "file") == "cancel"
     assert filename_rules.control("cancelled.txt", "file") == ""
     assert not any(filename_rules.control("CANCEL", kind) for kind in ("dir", "link", "other", None))
 
