@@ -17,7 +17,7 @@ from tests import traps
 
 SCANS = int(os.environ.get("HEYGEMD_SCANS", "150"))
 MAY_GROW_BYTES = 8 << 20
-MAY_BE_MEDIA = ("originals", "b.mp4.part", "v1.mp4")
+MAY_BE_MEDIA = ("originals", "b.mp4.part", "v1.mp4", "job.toml", "presenters.txt")
 
 
 def with_setting(config, section, **values):
