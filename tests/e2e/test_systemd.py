@@ -368,7 +368,9 @@ def test_only_the_notify_unit_sends_notifications() -> None:
         booted.heygemd("service", "install", "--yes", "--now")
         bad = f"{SHARE}/inbox/bad"
         booted.run(
-            "sh", "-c", f"umask 002; mkdir {bad}; ln -s x {bad}/a.mp4; touch {bad}/READY; chown -R heygemd {bad}"
+            "sh",
+            "-c",
+            f"umask 002; mkdir {bad}; echo noise > {bad}/a.mp4; echo noise > {bad}/voice.wav; touch {bad}/READY; chown -R heygemd {bad}",
         )
         until(lambda: bool(hook.received), booted, seconds=90)
         assert "only a shortcut" in hook.received[0]["message"]
