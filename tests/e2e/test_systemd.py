@@ -370,7 +370,7 @@ def test_only_the_notify_unit_sends_notifications() -> None:
         booted.run(
             "sh",
             "-c",
-            f"umask 002; mkdir {bad}; echo noise > {bad}/a.mp4; echo noise > {bad}/voice.wav; touch {bad}/READY; chown -R heygemd {bad}",
+            f"umask 002; mkdir {bad}; cd {bad}; echo noise | tee a.mp4 > voice.wav; >READY; chown -R heygemd {bad}",
         )
         until(lambda: bool(hook.received), booted, seconds=90)
         assert "only a shortcut" in hook.received[0]["message"]
