@@ -373,7 +373,7 @@ def test_only_the_notify_unit_sends_notifications() -> None:
             f"umask 002; mkdir {bad}; cd {bad}; echo noise | tee a.mp4 > voice.wav; >READY; chown -R heygemd {bad}",
         )
         until(lambda: bool(hook.received), booted, seconds=90)
-        assert "only a shortcut" in hook.received[0]["message"]
+        assert '"voice.wav" cannot be read' in hook.received[0]["message"]
         empty = '[ -z "$(ls /var/lib/heygemd/outbox)" ] && systemctl is-active heygemd-notify.path'
         until(lambda: "active" in booted.run("sh", "-c", empty, check=False).stdout, booted)
         hook.shutdown()

@@ -17,7 +17,8 @@ from tests import traps
 
 SCANS = int(os.environ.get("HEYGEMD_SCANS", "150"))
 MAY_GROW_BYTES = 8 << 20
-MAY_BE_MEDIA = ("originals", "b.mp4.part", "v1.mp4", "job.toml", "presenters.txt")
+STARTS_ANEW = ("originals", "b.mp4.part", "v1.mp4", "job.toml", "presenters.txt")
+"""As plain files they may be media or are settings: the job starts anew (tests/faults/test_changes.py)."""
 
 
 def with_setting(config, section, **values):
@@ -37,8 +38,8 @@ def check(done, name):
 def test_a_trap_in_a_claimed_folder_stops_neither_its_job_nor_another(run, tmp_path, monkeypatch, kind, moment):
     monkeypatch.setattr(attempt.probe, "probe", lambda *_: SimpleNamespace(duration_s=1))  # of the copy in scratch
     names = [name.replace("anna", "v1") for name in (*traps.names_in_job(), "v1.mp4")]
-    if kind == "unreadable":  # a locked CANCEL is one nevertheless, and what may be media makes a new round of its job
-        names = [name for name in names if name.casefold() not in ("cancel", "cancel.txt", *MAY_BE_MEDIA)]
+    if kind == "unreadable":  # a locked CANCEL is one nevertheless
+        names = [name for name in names if name.casefold() not in ("cancel", "cancel.txt", *STARTS_ANEW)]
 
     async def scenario(queue):
         queue.executor.slots = len(names) + 1
