@@ -27,8 +27,10 @@ PATIENCE_S = 120.0
 FOLDERS = share_layout.FOLDERS
 
 
-def wait_for(condition: Callable[[], Any], what: str, patience_s: float = PATIENCE_S) -> Any:
+def wait_for(condition: Callable[[], Any], what: str | Callable[[], str], patience_s: float = PATIENCE_S) -> Any:
     """Return the first true value of `condition`, or fail with the name of what was waited for.
+
+    What costs something to name, or cannot be named yet, is a function: it is called on failure only.
 
     A file or process that disappears while the condition is evaluated makes it false, not an error.
     """
@@ -38,7 +40,7 @@ def wait_for(condition: Callable[[], Any], what: str, patience_s: float = PATIEN
             if value := condition():
                 return value
         time.sleep(0.05)
-    raise AssertionError(f"not within {patience_s} s: {what}")
+    raise AssertionError(f"not within {patience_s} s: {what if isinstance(what, str) else what()}")
 
 
 class Site:

@@ -22,6 +22,11 @@ def waiting(site: LedgerSite) -> dict[str, dict[str, str]]:
     return {job["name"]: job["text"] for job in site.status()["waiting"]}
 
 
+def on_the_page(site: LedgerSite, name: str, english: str) -> dict[str, str] | None:
+    text = waiting(site).get(name)
+    return text if text and english in text["en"] else None
+
+
 def touch(folder: Path, *names: str, content: bytes = b"") -> None:
     for name in names:
         (folder / name).parent.mkdir(exist_ok=True, parents=True)
@@ -82,8 +87,8 @@ def test_a_note_says_why_nothing_there_is_the_missing_file(site: LedgerSite, med
         note = site.share / "inbox" / name / WAITING_NOTE
         wait_for(lambda note=note, english=english: english in note.read_text("utf-8-sig"), f"{name}: {english}")
         assert chinese in note.read_text("utf-8-sig"), name
-        assert english in waiting(site)[name]["en"]
-        assert chinese in waiting(site)[name]["zh"]
+        text = wait_for(lambda name=name, english=english: on_the_page(site, name, english), f"{name}: on the page")
+        assert chinese in text["zh"]
 
 
 def test_what_lies_in_the_wrong_place_gets_its_own_sentence(site: LedgerSite, media: SimpleNamespace) -> None:

@@ -64,7 +64,7 @@ class Faulty(LedgerSite):
         """Assert that the next healthy job is rendered (I4) and that all other invariants hold."""
         self.healthy(NEXT)
         self.finished(NEXT)
-        wait_for(lambda: nobody_waits(self), f"I8: jobs wait: {self.status()}", 30)
+        wait_for(lambda: nobody_waits(self), lambda: f"I8: jobs wait: {self.status()}", 30)
         self.ledger.check(**bounds)
 
     # --- a share on a mount in the daemon's own namespace, which can disappear -------------------------------------
