@@ -47,16 +47,6 @@ def keys(table: Any) -> list[str]:
     return sorted(type(table).model_fields, key=lambda key: isinstance(getattr(table, key), schema.Section))
 
 
-def test_recipes_are_valid_settings() -> None:
-    lines = package_data.example_config().splitlines()
-    start = next(n for n, line in enumerate(lines) if line.startswith("# [render.command."))
-    kept = [line[2:] for line in lines[start : lines.index("[log]")] if line.startswith("# ")]
-    recipes = "\n".join(line for line in kept if not re.match(r"[A-Z].*\.$|.*:$", line))
-    commands = schema.Render.model_validate(tomli.loads(recipes)["render"]).command
-    assert {"musetalk", "latentsync", "video-retalking", "er-nerf", "facechain", "wav2lip-original"} == set(commands)
-    assert all(command.folder for command in commands.values())
-
-
 def test_engines_are_named_by_the_administrator_only(tmp_path: Path) -> None:
     text = '[render]\nengine = "mine"\n[render.command.mine]\nargv = ["sync", "{video}", "{audio}", "{output}"]\n'
     settings = loader.load(write(tmp_path, text))

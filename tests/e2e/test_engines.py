@@ -13,6 +13,7 @@ import torch
 from heygemd.daemon.intake.filename_rules import WHY_NOTE
 
 from ..render import wav2lip_weights
+from ..render.engines.test_recipes import Installed
 from .harness import frame_count, offspring, wait_for
 
 PROGRAM = Path(__file__).parents[1] / "render" / "lipsync_program.py"
@@ -35,6 +36,23 @@ def test_a_job_is_rendered_by_a_program(site, media):
     assert frame_count(done / "anna.mp4") == 25
     (video,) = site.records()[0]["videos"]
     assert video["result"]["engine"] == "plain" and video["attempts"] == 1
+    site.ledger.check()
+
+
+def test_heygem_by_its_recipe_renders_and_a_failure_with_status_0_says_what_it_printed(site, media):
+    recipe = Installed(site.root).recipes["heygem"].model_dump(mode="json")
+    bad = {**recipe, "environment": {"STANDIN_FAULT": "nothing"}}
+    sections = {f"render.command.{name}": command for name, command in (("heygem", recipe), ("bad", bad))}
+    site.configure(render={"engine": "heygem"}, attempts={"max_attempts": 1}, **sections)
+    site.drop("good", voice__m4a=media.voice, anna__mp4=media.face)
+    folder = site.drop("wish", voice__m4a=media.voice, anna__mp4=media.face)
+    (folder / "job.toml").write_text('engine = "bad"\n')
+    site.ledger.note(folder)
+    site.start()
+    assert frame_count(site.finished("good") / "anna.mp4") == 25
+    failed = site.finished("wish", "failed")
+    assert "did not write a video" in (failed / WHY_NOTE).read_text("utf-8-sig")
+    assert "CUDA error: no kernel image" in (failed / "HEYGEMD-log.txt").read_text()
     site.ledger.check()
 
 

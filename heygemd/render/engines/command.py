@@ -25,6 +25,7 @@ LINE_CHARS = 400
 POLL_S = 0.2
 HEARTBEAT_S = 5.0
 GRACE_S = 3.0
+VIDEO_ENDINGS = (".mp4", ".avi", ".mov", ".mkv")
 PLACEHOLDER = re.compile(r"\{(video|audio|output|fps|device)\}")
 
 
@@ -66,12 +67,13 @@ class CommandEngine(FileEngine):
         }
         argv = [_filled(part, values) for part in self._command.argv]
         environment = {key: _filled(value, values) for key, value in self._command.environment.items()}
-        self._run(argv, work, {**os.environ, **environment}, progress)
+        said = self._run(argv, work, {**os.environ, **environment}, progress)
         pattern = _filled(self._command.output, {key: escape(value) for key, value in values.items()})
         found = [Path(name) for name in glob(str(work / pattern), recursive=True)]  # noqa: PTH207 absolute patterns
         made = [path for path in found if path.is_file() and path.stat().st_mtime >= video.stat().st_mtime]
         if not made:
-            raise EngineError("command_no_output", name=self.name, path=pattern)
+            detail = "\n".join([said, *(f"It wrote {name}" for name in _written(work))])
+            raise EngineError("command_no_output", name=self.name, path=pattern, detail=detail)
         return max(made, key=lambda path: path.stat().st_mtime)
 
     def _make_work_folder(self, work: Path) -> None:
@@ -85,7 +87,8 @@ class CommandEngine(FileEngine):
 
     def _run(
         self, argv: list[str], work: Path, environment: Mapping[str, str], progress: Callable[[float | None], None]
-    ) -> None:
+    ) -> str:
+        """Run the program to its end; return the last lines that it printed."""
         limit_s = self._command.time_limit_s
         try:
             child = subprocess.Popen(
@@ -102,6 +105,7 @@ class CommandEngine(FileEngine):
             output.join(GRACE_S)
         if child.returncode != 0:
             raise EngineError("command_failed", name=self.name, status=child.returncode, detail=output.tail)
+        return output.tail
 
     def _watch(
         self,
@@ -164,6 +168,12 @@ class _OutputReader(threading.Thread):
             return
         if total > 0:
             self.share = max(self.share, min(1.0, done / total))
+
+
+def _written(work: Path) -> list[str]:
+    """Return the videos in a working folder, for the log: many programs name their results as they like."""
+    names = (Path(base, name) for base, _, names in os.walk(work) for name in names if name.endswith(VIDEO_ENDINGS))
+    return sorted(str(path.relative_to(work)) for path in names if not path.is_symlink())[:OUTPUT_LINES]
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:
