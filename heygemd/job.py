@@ -116,6 +116,8 @@ class Job(Record):
     """How often it came back to the inbox."""
     voice: Media
     videos: list[Video]
+    subtitles: list[Media] = []
+    """Tracks of every result, in this order."""
     extra: list[Media] = []
     """The user's other files (texts, pictures), which move along."""
     control_files: list[Media] = []
@@ -138,6 +140,11 @@ class Job(Record):
     def priority(self) -> int:
         """Higher goes first; a leading `!` in the folder's name adds one."""
         return self.settings.priority + (1 if self.name.startswith("!") else 0)
+
+    @property
+    def shared(self) -> list[Media]:
+        """The files that all videos are rendered with; a rejected folder has none."""
+        return [media for media in (self.voice, *self.subtitles) if media.name]
 
     @property
     def settled(self) -> bool:

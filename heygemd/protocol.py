@@ -49,11 +49,23 @@ class Message(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+MAX_SUBTITLE_FILES, MAX_SUBTITLE_BYTES = 16, 4 << 20
+
+
+class SubtitleFile(Message):
+    """A subtitle file as people wrote it, in scratch; `name`: the one that they gave it, for messages."""
+
+    path: Path
+    digest: str
+    name: str
+
+
 class RenderRequest(Message):
     """Render one video. All paths are local and fixed: none contains a name chosen by a user.
 
     voice, video                inputs in scratch
     voice_digest, video_digest  BLAKE2 of their content, the keys of the analysis cache
+    subtitles                   files that lie beside the voice, in the order of their tracks
     output                      the MP4 to write (in scratch; as a .part file beside it, then fsync and rename);
                                 its Preview is written beside it with the suffix .json
     scratch                     an empty folder for this attempt, removed by the daemon
@@ -70,6 +82,19 @@ class RenderRequest(Message):
     models: Path
     settings: Render
     limits: Limits
+    subtitles: tuple[SubtitleFile, ...] = ()
+
+    @property
+    def inputs(self) -> dict[Path, str]:
+        """The files to read, with their digests; no two have the same name."""
+        beside = {file.path: file.digest for file in self.subtitles}
+        return {self.voice: self.voice_digest, self.video: self.video_digest, **beside}
+
+    def in_folder(self, folder: Path) -> RenderRequest:
+        """Return the request for the same inputs, under the same names, in another folder."""
+        subtitles = [file.model_copy(update={"path": folder / file.path.name}) for file in self.subtitles]
+        here = {"voice": folder / self.voice.name, "video": folder / self.video.name}
+        return self.model_copy(update={**here, "subtitles": tuple(subtitles)})
 
 
 CONTROL_MS = 200
@@ -153,6 +178,7 @@ class Result(SyncMeasurement):
     """A finished video.
 
     frames, duration_s, width, height   of the output, measured on the file
+    subtitles                           names of the files that became tracks, each with its language
     seconds                             wall time by phase
     """
 
@@ -162,6 +188,7 @@ class Result(SyncMeasurement):
     height: Count
     engine: Word
     tracker: Word
+    subtitles: list[Word] = Field([], max_length=MAX_SUBTITLE_FILES)
     seconds: Annotated[dict[Word, Number], Field(max_length=50)] = {}
     peak_memory_mib: Number = 0.0
 

@@ -138,6 +138,9 @@ def render(
     audio: Annotated[Path, typer.Option(help="The voice recording.")],
     video: Annotated[Path, typer.Option(help="The presenter's video.")],
     out: Annotated[Path, typer.Option(help="The MP4 file to write. An existing file is replaced.")],
+    subtitles: Annotated[
+        list[Path] | None, typer.Option(help="An .srt, .vtt or .ass file, such as text.zh.srt. May be repeated.")
+    ] = None,
     engine: Annotated[str, typer.Option(help="Short for --set engine=NAME.")] = "",
     tracker: Annotated[str, typer.Option(help="Short for --set tracker=NAME.")] = "",
     assignments: Annotated[
@@ -156,12 +159,12 @@ def render(
     settings = load(config)
     settings = settings.model_copy(update={"render": render_one.override(settings.render, overrides)})
     logging_setup.setup(settings.log.model_copy(update={"level": "WARNING"}), None)
-    result = _render_with_bar(settings, audio, video, out)
+    result = _render_with_bar(settings, audio, video, subtitles or [], out)
     size = f"{result.width}x{result.height} at {result.fps} fps"
     typer.echo(f"{out}: {result.frames} frames, {size}, {result.duration_s:.2f} s")
 
 
-def _render_with_bar(settings: Config, audio: Path, video: Path, out: Path) -> Result:
+def _render_with_bar(settings: Config, audio: Path, video: Path, subtitles: list[Path], out: Path) -> Result:
     from .. import terminal
     from ..i18n import catalog
     from . import render_one
@@ -174,7 +177,7 @@ def _render_with_bar(settings: Config, audio: Path, video: Path, out: Path) -> R
             elif event.type == "notice":
                 bars.print(catalog.text(event.code, event.fields, terminal.language()))
 
-        result = asyncio.run(render_one.render(settings, audio, video, out, report))
+        result = asyncio.run(render_one.render(settings, audio, video, subtitles, out, report))
         bars.update(video.name, out.name, "done", 100)
     return result
 

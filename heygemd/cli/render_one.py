@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,19 @@ import tomli
 
 from ..config import loader
 from ..config.schema import Config, Render
-from ..errors import ConfigError, InputError, named, of_the_voice
+from ..errors import ConfigError, InputError, named, of_the_voice, printable
 from ..media import probe
 from ..path_checks import exists, unwritable
-from ..protocol import Event, RenderRequest, Result, SyncMeasurement, SyncRequest
+from ..protocol import (
+    MAX_SUBTITLE_BYTES,
+    MAX_SUBTITLE_FILES,
+    Event,
+    RenderRequest,
+    Result,
+    SubtitleFile,
+    SyncMeasurement,
+    SyncRequest,
+)
 from ..renderer_process import Renderer
 from ..storage import transfer
 
@@ -50,12 +59,17 @@ def _value(text: str) -> Any:
         return text
 
 
-async def render(config: Config, voice: Path, video: Path, out: Path, report: Callable[[Event], None]) -> Result:
+async def render(
+    config: Config, voice: Path, video: Path, subtitles: Sequence[Path], out: Path, report: Callable[[Event], None]
+) -> Result:
     """Render with `config.render` and write the result to `out`, which is replaced if it exists.
 
-    Raises InputError("input_missing"), ConfigError("output_unwritable") and the renderer's errors.
+    Raises InputError("input_missing" | "subtitles_too_large"), ConfigError("output_unwritable") and the renderer's
+    errors.
     """
-    _require_files(voice, video)
+    _require_files(voice, video, *subtitles)
+    if len(subtitles) > MAX_SUBTITLE_FILES or any(path.stat().st_size > MAX_SUBTITLE_BYTES for path in subtitles):
+        raise InputError("subtitles_too_large", count=MAX_SUBTITLE_FILES, limit_mib=MAX_SUBTITLE_BYTES >> 20)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out.parent):
@@ -63,11 +77,17 @@ async def render(config: Config, voice: Path, video: Path, out: Path, report: Ca
     except OSError as error:
         raise ConfigError("output_unwritable", path=str(out), reason=str(error)) from None
     with tempfile.TemporaryDirectory(prefix="heygemd-") as folder:
-        return await _render_in(Path(folder), config, voice, video, out, report)
+        return await _render_in(Path(folder), config, voice, video, subtitles, out, report)
 
 
 async def _render_in(
-    scratch: Path, config: Config, voice: Path, video: Path, out: Path, report: Callable[[Event], None]
+    scratch: Path,
+    config: Config,
+    voice: Path,
+    video: Path,
+    subtitles: Sequence[Path],
+    out: Path,
+    report: Callable[[Event], None],
 ) -> Result:
     cache = _cache_folder(config, scratch)
     async with _renderer(config, scratch, cache, out.name) as renderer:
@@ -83,6 +103,7 @@ async def _render_in(
             models=config.paths.models,
             settings=config.render,
             limits=config.limits,
+            subtitles=tuple(_subtitle_copies(scratch, subtitles if config.render.subtitles != "off" else [])),
         )
         with named(video=video.name, voice=voice.name):
             with of_the_voice():
@@ -91,6 +112,12 @@ async def _render_in(
         _copy(request.output, out.absolute())
         out.chmod(0o666 & ~_umask())
         return result
+
+
+def _subtitle_copies(scratch: Path, paths: Sequence[Path]) -> Iterator[SubtitleFile]:
+    for number, path in enumerate(paths):
+        copy = scratch / f"s{number:02d}"
+        yield SubtitleFile(path=copy, digest=_copy(path.resolve(), copy), name=printable(path.name))
 
 
 async def measure_sync(

@@ -14,7 +14,7 @@ from pydantic_core import ErrorDetails
 from ..errors import InputError
 from ..i18n import catalog
 from . import loader, staff_text
-from .schema import AudioLonger, AudioShorter, Language, Quality, Render, Section, TrackerName, known_engine
+from .schema import AudioLonger, AudioShorter, Language, Quality, Render, Section, Subtitles, TrackerName, known_engine
 
 MAX_BYTES = 8 << 10
 """A dozen short lines are usual. The time to parse hostile TOML grows with the square of its size."""
@@ -28,6 +28,7 @@ class JobSettings(Section):
     quality: Quality | None = None
     audio_longer: AudioLonger | None = None
     audio_shorter: AudioShorter | None = None
+    subtitles: Subtitles | None = None
     priority: Annotated[int, Field(ge=-9, le=9)] = 0
     language: Language | None = None
     presenters: Annotated[tuple[str, ...], Field(max_length=64)] = ()

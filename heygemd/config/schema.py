@@ -44,6 +44,7 @@ DetectorName = Literal["s3fd", "blazeface"]
 Quality = Literal["draft", "standard", "high"]
 AudioLonger = Literal["pingpong", "loop", "hold", "trim"]
 AudioShorter = Literal["cut", "keep"]
+Subtitles = Literal["soft", "off"]
 NotifyEvent = Literal["done", "failed", "paused", "recovered", "digest"]
 
 
@@ -265,6 +266,7 @@ class Render(Section):
     audio_shorter: AudioShorter = "cut"
     min_face_fraction: Fraction01 = 0.1
     max_offset_frames: Count = 3
+    subtitles: Subtitles = "soft"
     zip_results: bool = False
     cache_gib: NonNegative = 10
     wav2lip: Wav2Lip = Wav2Lip()

@@ -61,6 +61,12 @@ def raw_video(width: int, height: int, fps: Fraction, **options: Any) -> Stream:
     return ffmpeg.input("pipe:0", format="rawvideo", pix_fmt="yuv420p", s=size, framerate=rate, **pipe, **options)
 
 
+def srt(path: Path) -> Stream:
+    """Return a SubRip file of ours as input."""
+    limits = {"protocol_whitelist": "file", "format_whitelist": "srt"}
+    return ffmpeg.input(f"file:{path.absolute()}", format="srt", sub_charenc="UTF-8", **limits)["s"]
+
+
 def to_pipe(*streams: Stream, **options: Any) -> Stream:
     """Return an output that writes `streams` to standard output."""
     return ffmpeg.output(*streams, "pipe:1", **_without_extras(options))
@@ -104,8 +110,9 @@ def _input_limits(max_pixels: int) -> dict[str, Any]:
 
 
 def _without_extras(options: dict[str, Any]) -> dict[str, Any]:
-    """Drop subtitles, data, and the input's metadata and chapters."""
-    return {"sn": None, "dn": None, "map_metadata": -1, "map_chapters": -1, **options}
+    """Drop subtitles without a codec for them, data, and the input's metadata and chapters."""
+    no_subtitles = {} if "c:s" in options else {"sn": None}
+    return {**no_subtitles, "dn": None, "map_metadata": -1, "map_chapters": -1, **options}
 
 
 @functools.lru_cache(maxsize=8)

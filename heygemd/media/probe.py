@@ -321,9 +321,9 @@ def _check(path: Path, info: MediaInfo, limits: Limits, stdin: int | None) -> No
 
 @dataclass(frozen=True)
 class RenderedInfo:
-    """A rendered file: codecs of (video, audio), frames by counting packets, times in seconds."""
+    """A rendered file: codecs of (video, audio, subtitles …), frames by counting packets, times in seconds."""
 
-    codecs: tuple[str, str]
+    codecs: tuple[str, ...]
     frames: int
     fps: Fraction
     width: int
@@ -337,12 +337,11 @@ class RenderedInfo:
 def measure(path: Path, limits: Limits) -> RenderedInfo:
     """Count a rendered file's packets and read its times. Raises the errors of `probe`."""
     streams: list[Facts] = _ffprobe(path, limits, "-count_packets", "-show_streams").get("streams", [])
-    by_kind = {str(s.get("codec_type")): s for s in streams}
-    if len(streams) != 2 or set(by_kind) != {"video", "audio"}:
+    if [str(s.get("codec_type")) for s in streams[:2]] != ["video", "audio"]:
         raise InputError("media_unreadable", detail=f"streams: {[s.get('codec_type') for s in streams]}")
-    video, audio = by_kind["video"], by_kind["audio"]
+    video, audio = streams[:2]
     return RenderedInfo(
-        codecs=(str(video.get("codec_name")), str(audio.get("codec_name"))),
+        codecs=tuple(str(stream.get("codec_name")) for stream in streams),
         frames=int(_number(video, "nb_read_packets")),
         fps=_ratio(video.get("avg_frame_rate")),
         width=int(video.get("width", 0)),

@@ -128,8 +128,9 @@ class Driver:
         if voice is None:
             voice = [ray.put(block) for block in blocks_of(request.voice, PUT_BYTES)]
             self._voices.append((request.voice_digest, voice))
-        video = [ray.put(block) for block in blocks_of(request.video, PUT_BYTES)]
-        return {request.voice_digest: voice, request.video_digest: video}
+        others = {digest: path for path, digest in request.inputs.items() if digest != request.voice_digest}
+        put = {digest: [ray.put(block) for block in blocks_of(path, PUT_BYTES)] for digest, path in others.items()}
+        return {**put, request.voice_digest: voice}
 
     def _avoided_nodes(self, tried: list[str]) -> set[str]:
         """Return the nodes to avoid: those that differ, and those `tried` as long as there are others.

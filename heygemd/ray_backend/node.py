@@ -96,15 +96,14 @@ async def _render(
 def _fetch(node_task: NodeTask, wanted: RenderRequest, inputs: InputCache, folder: Path) -> RenderRequest:
     """Copy the input to this node's disk and return the request with this node's paths."""
     (folder / "tmp").mkdir()
-    here = {"voice": folder / f"voice{wanted.voice.suffix}", "video": folder / f"video{wanted.video.suffix}"}
-    for name, digest in (("voice", wanted.voice_digest), ("video", wanted.video_digest)):
+    for path, digest in wanted.inputs.items():
         if not inputs.has(digest):
             parts = node_task.inputs[digest] if node_task.inputs is not None else None
-            source = map(ray.get, parts) if parts is not None else blocks_of(getattr(wanted, name))
+            source = map(ray.get, parts) if parts is not None else blocks_of(path)
             inputs.put(digest, source)
-        inputs.link(digest, here[name])
-    return wanted.model_copy(
-        update={**here, "output": folder / f"result{RESULT}", "scratch": folder / "tmp", "cache": inputs.cache}
+        inputs.link(digest, folder / path.name)
+    return wanted.in_folder(folder).model_copy(
+        update={"output": folder / f"result{RESULT}", "scratch": folder / "tmp", "cache": inputs.cache}
     )
 
 

@@ -34,6 +34,7 @@ from .frame_router import FrameRouter
 from .progress import Phases, Report
 from .scene import Finding, Timeline
 from .stages import BackgroundSink, Prefetch
+from .subtitles.track import load_tracks
 from .sync import av_offset
 from .video import decode, encode_mux, frame_order, preview, timeline
 from .video.decode import Frame, Picture
@@ -100,7 +101,9 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Prepare
     frames = len(shown.source)
     as_long = frames == timeline.frame_count(voice.duration_s, picture.fps)
     sound_s = voice.duration_s if as_long else frames / picture.fps
-    plan = encode_mux.EncodePlan(picture, voice, settings, frames, sound_s)
+    subtitles, subtitle_findings = load_tracks(request.subtitles, sound_s)
+    _report_findings(report, subtitle_findings)
+    plan = encode_mux.EncodePlan(picture, voice, settings, frames, sound_s, subtitles)
     sound = _cut_or_padded(voice, sound_s, scratch)
     data: AnalysisData = {}
     if isinstance(engine, FrameEngine):
@@ -180,7 +183,9 @@ def _measure_output(request: RenderRequest, prepared: _Prepared, phases: Phases)
     picture, plan, settings = prepared.picture, prepared.plan, request.settings
     phases.begin("measure", min(plan.frames, round(av_offset.SAMPLE_S * picture.fps)))
     point("measure")
-    expected = ExpectedOutput(plan.frames, picture.fps, picture.width, picture.height, plan.sound_s)
+    expected = ExpectedOutput(
+        plan.frames, picture.fps, picture.width, picture.height, plan.sound_s, len(plan.subtitles)
+    )
     unlimited = request.limits.model_copy(update={"max_video_s": math.inf})  # the voice decides its length
     with blame_us():
         with ThreadPoolExecutor(1) as pool:
@@ -205,6 +210,7 @@ def _measure_output(request: RenderRequest, prepared: _Prepared, phases: Phases)
         **measured.model_dump(),
         engine=prepared.engine.name,
         tracker=prepared.tracker.name,
+        subtitles=[str(track) for track in plan.subtitles],
         seconds=phases.seconds,
         peak_memory_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
     )

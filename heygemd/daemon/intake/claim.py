@@ -140,9 +140,8 @@ def move_to_processing(share: Path, job: Job, instance: str, group: int | None) 
     source, target = share / "inbox" / job.name, share / "processing" / job.folder
     job_folder.must_exist(source)
     if (yield from transfer.move(source, target)):  # copied, not renamed: times have changed
-        for media in (job.voice, *(video.source for video in job.videos), *job.extra):
-            if media.name:  # a rejected folder has no voice
-                _, media.mtime_ns = share_fs.fingerprint(job_folder.member(target, media.name))
+        for media in (*job.shared, *(video.source for video in job.videos), *job.extra):
+            _, media.mtime_ns = share_fs.fingerprint(job_folder.member(target, media.name))
     point("claim")
     mark_owned(target, instance, group)
 

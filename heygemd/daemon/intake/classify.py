@@ -5,7 +5,8 @@ Pure decisions about what a scan saw; nothing here touches the share.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
@@ -14,11 +15,11 @@ from ...config.job_toml import JobSettings
 from ...config.schema import GIB, Limits, Render
 from ...errors import InputError, NotReady
 from ...job import Job, Media, Problem, Video, new_id, output_name
-from ...protocol import Notice
+from ...protocol import MAX_SUBTITLE_BYTES, MAX_SUBTITLE_FILES, Notice
 from ...storage import atomic
 from ...storage.share_fs import HIDDEN, MAX_ENTRIES, Entry, Folder
 from . import filename_rules, left_out
-from .filename_rules import AUDIO_ENDINGS, VIDEO_ENDINGS
+from .filename_rules import AUDIO_ENDINGS, SUBTITLE_ENDINGS, VIDEO_ENDINGS
 from .manifest import ORIGINALS, Manifest
 
 Signature = tuple[tuple[str, int, int], ...]
@@ -34,6 +35,7 @@ class Members:
 
     media      files at the top and in originals/ that may be video or sound
     nested     the same in the folder's own folders: used if the top lacks them
+    subtitles  subtitles at the top and in originals/
     left_out   members that are not used, whatever is in them, and why (see `left_out`)
     temporary  unfinished copies
     reserved   what has a name that only a folder of ours may have
@@ -44,6 +46,7 @@ class Members:
     folder: Folder
     media: list[Entry] = field(default_factory=list)
     nested: list[Entry] = field(default_factory=list)
+    subtitles: list[Entry] = field(default_factory=list)
     left_out: list[tuple[Entry, str]] = field(default_factory=list)
     temporary: list[Entry] = field(default_factory=list)
     reserved: list[Entry] = field(default_factory=list)
@@ -93,17 +96,25 @@ def sort_members(folder: Folder) -> Members:
         elif entry.kind == "dir":
             if base not in ("", ORIGINALS):
                 members.left_out.append((entry, "left_out_deep"))
-        elif (
-            entry.kind == "file"
-            and not base
-            and (filename_rules.control(title, entry.kind) or filename_rules.settings_file(title))
-        ):
+        elif entry.kind == "file" and not base and _is_ours(entry.name):
             _sort_control_file(members, entry)
-        elif reason := _reason_by_name(entry):
-            members.left_out.append((entry, reason))
         else:
-            (members.media if base in ("", ORIGINALS) else members.nested).append(entry)
+            _sort_by_name(members, entry, nested=base not in ("", ORIGINALS))
     return members
+
+
+def _sort_by_name(members: Members, entry: Entry, *, nested: bool) -> None:
+    if entry.kind == "file" and not nested and known_ending(entry.name, SUBTITLE_ENDINGS):
+        members.subtitles.append(entry)
+    elif reason := _reason_by_name(entry):
+        members.left_out.append((entry, reason))
+    else:
+        (members.nested if nested else members.media).append(entry)
+
+
+def _is_ours(name: str) -> bool:
+    """Return whether a file by its name tells us what to do."""
+    return bool(filename_rules.control(name, "file") or filename_rules.settings_file(name))
 
 
 def _sort_control_file(members: Members, entry: Entry) -> None:
@@ -212,8 +223,8 @@ def choose(classified: Sequence[Classified], earlier: Manifest | None) -> Chosen
     fresh = [j for j in inputs if not _is_nested(j.entry) and not _is_kept(j.entry)]
     kept = [j for j in inputs if _is_kept(j.entry)]
     nested = [j for j in inputs if _is_nested(j.entry)]
-    kept_voices = [
-        j for j in kept if j.kind == "audio" and (not earlier or _media(j.entry).title == earlier.voice.title)
+    kept_voices = [j for j in _of_kind("audio", kept) if not earlier or _was(j.entry, earlier.voice)] or [
+        j for j in _of_kind("audio", kept) if earlier and _media(j.entry).title == earlier.voice.title
     ]
     voices = _of_kind("audio", fresh) or kept_voices or _of_kind("audio", nested)
     if not earlier and voices == kept_voices:
@@ -261,16 +272,39 @@ def is_lacking(classified: Sequence[Classified], earlier: Manifest | None) -> bo
     return False
 
 
+def choose_subtitles(
+    members: Members, settings: Render, earlier: Manifest | None
+) -> tuple[list[Entry], list[left_out.LeftOut]]:
+    """Return the subtitles that become tracks, by their names, and those that are not used.
+
+    One at the top replaces those of the same name in originals/; of these that of the last round counts.
+    """
+    if settings.subtitles == "off":
+        return [], [(entry.name, "left_out_subtitles_off") for entry in members.subtitles]
+    last = earlier.beside if earlier else []
+    newest_last = sorted(members.subtitles, key=lambda e: (not _is_kept(e), any(_was(e, media) for media in last)))
+    by_title = {_title(entry): entry for entry in newest_last}
+    small = [entry for _, entry in sorted(by_title.items()) if entry.size <= MAX_SUBTITLE_BYTES]
+    used = small[:MAX_SUBTITLE_FILES]
+    unused = [entry for entry in members.subtitles if entry not in used]
+    replaced = [entry not in by_title.values() for entry in unused]
+    reasons = ["left_out_replaced" if gone else "left_out_subtitles" for gone in replaced]
+    return used, [(entry.name, reason) for entry, reason in zip(unused, reasons, strict=True)]
+
+
 def notices(
-    members: Members, classified: Sequence[Classified] | None = None, chosen: Chosen | None = None
+    members: Members,
+    classified: Sequence[Classified] | None = None,
+    chosen: Chosen | None = None,
+    others: Sequence[left_out.LeftOut] = (),
 ) -> list[Notice]:
     """Return what users should know about the folder's files: which are not used, and why.
 
-    `classified`: None before anything was read; `chosen`: None while the folder is no job.
+    `classified`: None before anything was read; `chosen`: None while the folder is no job; `others`: also not used.
     """
     meant = members.settings.items()
     remarks = [Notice(code="read_as", fields={"name": n, "meant": m}) for m, n in meant if filename_rules.fold(n) != m]
-    found = [(entry.name, reason) for entry, reason in members.left_out]
+    found = [*((entry.name, reason) for entry, reason in members.left_out), *others]
     if classified is not None:
         found += _unused(members, classified, chosen)
     return [*remarks, *left_out.notices(found)]
@@ -306,8 +340,13 @@ def explained(error: NotReady, notices: Sequence[Notice]) -> NotReady:
 def result_settings(settings: JobSettings, render: Render) -> dict[str, object]:
     """Return the settings that change a result: with another value it is rendered again."""
     return settings.apply(render).model_dump(
-        include={"engine", "tracker", "quality", "preset", "crf", "audio_longer", "audio_shorter"}
+        include={"engine", "tracker", "quality", "preset", "crf", "audio_longer", "audio_shorter", "subtitles"}
     )
+
+
+def _same_settings(earlier: Manifest, settings: JobSettings, render: Render) -> bool:
+    """Return whether results were made with these settings; one that was unknown then had its default."""
+    return result_settings(JobSettings(), Render()) | earlier.settings == result_settings(settings, render)
 
 
 def compose(
@@ -325,7 +364,12 @@ def compose(
     """
     chosen = choose(classified, earlier)
     voice = chosen.voice
-    same = earlier is not None and earlier.settings == result_settings(settings, render) and _same_voice(voice, earlier)
+    subtitles, unused = choose_subtitles(members, settings.apply(render), earlier)
+    same = (
+        earlier is not None
+        and _same_settings(earlier, settings, render)
+        and _same_shared([voice.entry, *subtitles], earlier)
+    )
     present = {(e.name, e.size) for e in members.folder.entries if e.kind == "file"}
     taken = {filename_rules.fold(e.name) for e in members.folder.entries if e.kind != "file"}
     records = []
@@ -348,19 +392,20 @@ def compose(
         settings=settings,
         voice=_media(voice.entry),
         videos=records,
-        extra=_extra(members, chosen),
+        subtitles=[_media(entry) for entry in subtitles],
+        extra=_extra(members, chosen.names.union(entry.name for entry in subtitles)),
         control_files=_control_files(members, texts),
         nested=[entry.name for entry in members.nested if kind_by_name(entry.name)],
-        notices=notices(members, classified, chosen),
+        notices=notices(members, classified, chosen, unused),
         problem=voice.problem,
         rounds=earlier.rounds if earlier else 0,
     )
 
 
-def _extra(members: Members, chosen: Chosen) -> list[Media]:
+def _extra(members: Members, used: Collection[str]) -> list[Media]:
     """Return the users' other files at the top of the folder."""
-    others = [*members.media, *members.temporary, *(entry for entry, _ in members.left_out)]
-    unused = (e for e in others if e.kind == "file" and e.name not in chosen.names and "/" not in e.name)
+    others = [*members.media, *members.subtitles, *members.temporary, *(entry for entry, _ in members.left_out)]
+    unused = (e for e in others if e.kind == "file" and e.name not in used and "/" not in e.name)
     return [_media(entry) for entry in unused]
 
 
@@ -370,9 +415,20 @@ def _control_files(members: Members, texts: Mapping[str, bytes]) -> list[Media]:
     return [media.model_copy(update={"digest": atomic.digest([text])}) for media, text in found]
 
 
-def _same_voice(voice: Classified, earlier: Manifest) -> bool:
-    media = _media(voice.entry)
-    return "/" in media.name and (media.title, media.size) == (earlier.voice.title, earlier.voice.size)
+def _same_shared(entries: Sequence[Entry], earlier: Manifest) -> bool:
+    """Return whether results were made with these files: none of them is new."""
+    then = (earlier.voice, *earlier.beside)
+    return len(entries) == len(then) and all("/" in e.name and _was(e, m) for e, m in zip(entries, then, strict=True))
+
+
+def _was(entry: Entry, media: Media) -> bool:
+    """Return whether an original is the one of an earlier round."""
+    return entry.size == media.size and _title(entry) == _title(media)
+
+
+def _title(file: Entry | Media) -> str:
+    """Return a name without folders and the number that an original gets beside an older one of the same name."""
+    return re.sub(r" \(\d+\)(?=\.[^.]*$)", "", filename_rules.fold(file.name.rpartition("/")[2]))
 
 
 def rejected(members: Members, problem: Problem, notices: list[Notice], arrived: float) -> Job:

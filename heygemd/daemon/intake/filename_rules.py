@@ -62,6 +62,7 @@ VIDEO_ENDINGS = (
     *(".mp4", ".m4v", ".f4v", ".mov", ".3gp", ".3g2", ".mkv", ".webm", ".avi", ".flv", ".wmv", ".asf", ".ogv"),
     *(".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".mxf", ".gif"),
 )
+SUBTITLE_ENDINGS = (".srt", ".vtt", ".ass")
 TEMPORARY = [
     ".part",
     ".partial",
@@ -106,6 +107,8 @@ DOCUMENTS = [
     "*.srt",
     "*.vtt",
     "*.ass",
+    "*.ssa",
+    "*.sub",
     "*.lrc",
     "*.url",
     "*.webloc",

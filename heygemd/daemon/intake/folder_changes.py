@@ -28,7 +28,7 @@ class Changes:
 
     changed  inputs and control files with another content than the claimed one, gone, or new (control files)
     touched  those of which only the time changed, with the new mtime_ns
-    added    new files that may be media, copies under way among them
+    added    new files that may be media or are subtitles, copies under way among them
     others   new files of other kinds
     nested   names of new files in the folder's own folders that may be media
     """
@@ -59,7 +59,7 @@ def compare(folder: Path, job: Job) -> Steps[Changes]:
     known = {media.name for media in (*inputs(job), *job.extra, *job.control_files)} | results
     new_settings = _new((entries[name] for name in members.settings.values() if name in entries), known)
     found.changed += [Media(name=e.name, size=e.size, mtime_ns=e.mtime_ns) for e in new_settings]
-    found.added = list(_new((*members.media, *members.temporary), known))
+    found.added = list(_new((*members.media, *members.subtitles, *members.temporary), known))
     found.others = list(_new((e for e, _ in members.left_out if e.kind == "file"), known))
     found.nested = [e.name for e in members.nested if classify.kind_by_name(e.name) and e.name not in job.nested]
     return found
@@ -78,8 +78,8 @@ def require_unchanged(folder: Path, job: Job) -> Steps[None]:
 
 
 def inputs(job: Job) -> list[Media]:
-    """Return the voice and the videos that lie in the job's own folder."""
-    return [media for media in (job.voice, *(video.source for video in job.videos)) if _is_own(media)]
+    """Return the files to render that lie in the job's own folder."""
+    return [media for media in (*job.shared, *(video.source for video in job.videos)) if _is_own(media)]
 
 
 def _is_own(media: Media) -> bool:

@@ -22,7 +22,14 @@ COULD_BE_NEEDED = (
     "left_out_preview",
 )
 """Reasons for which the missing voice or video may be there, but in a form that cannot be used."""
-REASONS = (*COULD_BE_NEEDED, "left_out_replaced", "left_out_picture", "left_out_document")
+REASONS = (
+    *COULD_BE_NEEDED,
+    "left_out_replaced",
+    "left_out_subtitles",
+    "left_out_subtitles_off",
+    "left_out_picture",
+    "left_out_document",
+)
 """All reasons, in the order in which users read them."""
 BY_NAME = {
     "shortcut": "left_out_shortcut",

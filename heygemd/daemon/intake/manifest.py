@@ -40,6 +40,8 @@ class Manifest(Record):
 
     schema_version: Count = 1
     voice: Media
+    beside: list[Media] = Field([], max_length=MAX_RESULTS)
+    """What else all results were rendered with, such as subtitles."""
     settings: dict[str, Any]
     made: Annotated[list[MadeResult], Field(max_length=MAX_RESULTS)]
     finished: float = Field(0, ge=0, le=1e11)
@@ -82,6 +84,12 @@ def compose(job: Job, settings: dict[str, Any], sizes: dict[str, int], rounds: i
         if v.state == "done" and v.output in sizes
     ]
     manifest = Manifest(
-        voice=job.voice, settings=settings, made=made, finished=job.finished, rounds=rounds, arrived=arrived
+        voice=job.voice,
+        beside=job.shared[1:],
+        settings=settings,
+        made=made,
+        finished=job.finished,
+        rounds=rounds,
+        arrived=arrived,
     )
     return json.dumps(manifest.model_dump(mode="python")).encode()

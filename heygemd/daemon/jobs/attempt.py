@@ -10,11 +10,11 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from ...config.schema import GIB, MIB, Config, Render
-from ...errors import InfrastructureError, LocalDiskError, NotReady, ShareError, named, of_the_voice
+from ...errors import InfrastructureError, LocalDiskError, NotReady, ShareError, named, of_the_voice, printable
 from ...fault_points import point
 from ...job import Job, Media, Video
 from ...media import probe
-from ...protocol import Event, RenderRequest
+from ...protocol import Event, RenderRequest, SubtitleFile
 from ...storage import atomic, mounts, share_fs, transfer
 from ...storage.availability import ShareAvailability
 from ...weights import requirements
@@ -71,6 +71,8 @@ class Attempt:
         try:
             async with executor.renderer(work, self._cache, self.job) as renderer:
                 await self._copy_in(self.job.voice, self._voice)
+                for subtitles, target in self._subtitles:
+                    await self._copy_in(subtitles, target)
                 await self._copy_in(self.video.source, self._video(self.number))
                 point("copy-in")
                 prefetch = asyncio.create_task(self._prefetch())
@@ -96,6 +98,10 @@ class Attempt:
             models=self.config.paths.models,
             settings=self._settings,
             limits=self.config.limits,
+            subtitles=tuple(
+                SubtitleFile(path=path, digest=media.digest, name=printable(media.title))
+                for media, path in self._subtitles
+            ),
         )
         with named(video=self.video.source.title, voice=self.job.voice.title):
             with of_the_voice():
@@ -151,6 +157,10 @@ class Attempt:
     def _voice(self) -> Path:
         return self.scratch / f"voice{known_ending(self.job.voice.title, AUDIO_ENDINGS)}"
 
+    @property
+    def _subtitles(self) -> list[tuple[Media, Path]]:
+        return [(media, self.scratch / f"s{number:02d}") for number, media in enumerate(self.job.subtitles, 1)]
+
     def _video(self, number: int) -> Path:
         title = self.job.videos[number - 1].source.title
         return self.scratch / f"v{number:02d}{known_ending(title, VIDEO_ENDINGS)}"
@@ -189,7 +199,7 @@ class Attempt:
         requirements.require(self._settings, self.config.paths.models)
         limits, cache = self.config.limits, self.config.paths.cache
         estimate = self.video.source.size + sum(other.video.source.size for other in others)
-        voices = self.job.voice.size + sum(other.job.voice.size for other in others)
+        voices = sum(media.size for job in (self.job, *(other.job for other in others)) for media in job.shared)
         need = voices + 4 * estimate + limits.free_scratch_gib * GIB
         atomic.make_folder(cache)
         if (free := mounts.local_free_bytes(cache)) < need:

@@ -147,7 +147,7 @@ class Running:
     async def _look_for_growth(self, job: Job) -> None:
         """Let a job start anew of which a file that is being rendered still grows: its format does not tell its end."""
         folder = self.share.root / "processing" / job.folder
-        media = (job.voice, *(run.video.source for run in self.state.running_of(job)))
+        media = (*job.shared, *(run.video.source for run in self.state.running_of(job)))
         if grown := await self.share.thread.call(folder_changes.has_grown, folder, media):
             self.claimer.give_back(job, NotReady("changed_after_claim", name=grown))
 

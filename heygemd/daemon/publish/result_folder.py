@@ -80,7 +80,7 @@ def publish(
     if job.succeeded:
         yield from _withdraw(source, [v for v in job.videos if v.state != "done"])
         results = shown_results(source, job)
-        yield from _move_originals(source, [job.voice, *(v.source for v in job.videos), *job.extra], results, group)
+        yield from _move_originals(source, [*job.shared, *(v.source for v in job.videos), *job.extra], results, group)
         if len((yield from _move_results(source, done))) < len(done):
             raise FolderChanged  # a user's file has the name of a result
         if zip_results:
@@ -111,12 +111,16 @@ def return_to_inbox(
     source, target = share / "processing" / job.folder, share / job.destination
     late = share / "inbox" / addition if addition else None
     taken = {filename_rules.fold(n) for n in share_fs.names(late)} if late else set()
-    good = [] if job.voice in changed else [v for v in job.videos if v.state == "done" and v.source not in changed]
+    good = (
+        []
+        if any(media in changed for media in job.shared)
+        else [v for v in job.videos if v.state == "done" and v.source not in changed]
+    )
     good = [v for v in good if filename_rules.fold(v.output) not in taken]
     yield from _withdraw(source, [v for v in job.videos if v not in good])
     try:
         if good:
-            wanted = [job.voice, *(v.source for v in good)]
+            wanted = [*job.shared, *(v.source for v in good)]
             yield from _move_originals(source, wanted, shown_results(source, job), group)
         good = yield from _move_results(source, good)
         sizes = {v.output: share_fs.fingerprint(source / v.output)[0] for v in good}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +15,7 @@ from ...media.process import Writer
 from ...storage import atomic
 from ..audio.downmix import MAX_DELIVERED_CHANNELS
 from ..audio.load import Voice
+from ..subtitles.track import Track, write_srt
 from .decode import Frame, Picture
 
 AAC_RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 64000, 88200, 96000)
@@ -30,6 +32,8 @@ X264_PRESET_PARAMS = {"superfast": "mbtree=1:rc-lookahead=10"}
 """What superfast lacks most: with it files are hardly larger than veryfast's, in two thirds of its time."""
 NVENC_PRESETS = {"draft": "p2", "standard": "p5", "high": "p7"}
 NVENC_SIDES = (160, 4096)
+FIRST_SUBTITLES = 2
+"""The index of the first subtitle stream, after video and sound."""
 MAX_FILE_BYTES = 1 << 40
 NVIDIA = Path("/dev/nvidiactl")
 """Where NVIDIA's driver is, this is. Asking CUDA or NVENC instead takes up to a second."""
@@ -37,13 +41,17 @@ NVIDIA = Path("/dev/nvidiactl")
 
 @dataclass(frozen=True)
 class EncodePlan:
-    """What is encoded: `frames` frames of `picture`, and `sound_s` seconds of the voice, cut or padded with silence."""
+    """What is encoded: `frames` frames of `picture`, and `sound_s` seconds of the voice, cut or padded with silence.
+
+    subtitles  soft tracks; players show the first one unless told otherwise
+    """
 
     picture: Picture
     voice: Voice
     settings: Render
     frames: int
     sound_s: Fraction
+    subtitles: Sequence[Track] = ()
 
     @property
     def cut(self) -> bool:
@@ -89,7 +97,8 @@ class Encoder:
         """Kill what still runs; a finished file is kept."""
         if self._writer is not None:
             self._writer.close()
-        self._part.unlink(missing_ok=True)
+        for path in (self._part, *_clean_paths(self._plan.subtitles, self._part)):
+            path.unlink(missing_ok=True)
 
 
 def _command(plan: EncodePlan, part: Path, gpu: bool) -> list[str]:
@@ -106,9 +115,11 @@ def _command(plan: EncodePlan, part: Path, gpu: bool) -> list[str]:
     options: dict[str, object] = {**(_nvenc(plan.settings) if gpu else x264(plan.settings)), **tagged, **_sound(plan)}
     if plan.cut or plan.pad:
         options["t"] = float(plan.frames / picture.fps)
+    options |= _subtitles(plan.subtitles)
     output = ffmpeg.to_file(
         source,
         sound,
+        *_clean_files(plan.subtitles, part),
         path=part,
         max_bytes=MAX_FILE_BYTES,
         format="mp4",
@@ -150,6 +161,27 @@ def _sound(plan: EncodePlan) -> dict[str, object]:
         channels = 1
     bits = min(AAC_MAX_BITS, max(AAC_MIN_BITS, AAC_CHANNEL_BITS * channels))
     return {"c:a": "aac", "b:a": bits, "ar": rate, "ac": channels}
+
+
+def _clean_files(tracks: Sequence[Track], part: Path) -> Iterator[ffmpeg.Stream]:
+    """Write the tracks' clean files beside `part`; yield them as inputs."""
+    for track, path in zip(tracks, _clean_paths(tracks, part), strict=True):
+        write_srt(track, path)
+        yield ffmpeg.srt(path)
+
+
+def _clean_paths(tracks: Sequence[Track], part: Path) -> list[Path]:
+    return [part.with_name(f"{part.name}-{number}.srt") for number in range(len(tracks))]
+
+
+def _subtitles(tracks: Sequence[Track]) -> dict[str, object]:
+    """Return ffmpeg's options for soft subtitles: each language as MP4 codes it, and its name as players show it."""
+    options: dict[str, object] = {"c:s": "mov_text"} if tracks else {}
+    for number, track in enumerate(tracks):
+        options[f"metadata:s:s:{number}"] = f"language={track.language.code}"
+        if track.language.title:
+            options[f"metadata:s:{FIRST_SUBTITLES + number}"] = f"handler_name={track.language.title}"
+    return options
 
 
 def wants_nvenc(settings: Render, picture: Picture) -> bool:

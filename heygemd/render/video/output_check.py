@@ -26,6 +26,7 @@ class ExpectedOutput:
     width: int
     height: int
     sound_s: Fraction
+    subtitles: int = 0
 
 
 @contextmanager
@@ -44,7 +45,7 @@ def check_output(path: Path, expected: ExpectedOutput, limits: Limits) -> probe.
     frame_s = float(1 / expected.fps)
     video_s, sound_s = expected.frames * frame_s, float(expected.sound_s)
     checks = {
-        "streams": seen.codecs == ("h264", "aac"),
+        "streams": seen.codecs == ("h264", "aac", *["mov_text"] * expected.subtitles),
         "frames": seen.frames == expected.frames,
         "size": (seen.width, seen.height) == (expected.width, expected.height),
         "fps": abs(seen.fps / expected.fps - 1) < FPS_TOLERANCE,

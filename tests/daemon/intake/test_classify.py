@@ -280,3 +280,51 @@ def test_a_copy_that_never_ended_is_missed_where_nothing_else_arrived():
     job = compose(everything, found)
     assert [v.state for v in job.videos] == ["failed", "waiting"]
     assert {m.name for m in job.extra} == {".anna.mp4.AbCdE1", "voice.m4a.part", "notes.txt.part"}
+
+
+def test_subtitles_are_shared_by_all_results():
+    """A new one replaces that of its name in originals/; too many and too large ones are named."""
+    files = [("v.wav", "audio", 1), ("a.mp4", "video", 2)]
+    beside = [entry("text.ZH.srt"), entry("originals/text.zh.srt"), entry("originals/text.en.vtt"), entry("deep/x.srt"),
+              entry("huge.ass", 1 << 30)]  # fmt: skip
+    members = seen(*(entry(name, size) for name, _, size in files), *beside)
+    job = compose(classified(*files), members)
+    assert [media.name for media in job.subtitles] == ["originals/text.en.vtt", "text.ZH.srt"]
+    assert {n.code: n.fields["names"] for n in job.notices} == {
+        "left_out_replaced": ["originals/text.zh.srt"],
+        "left_out_subtitles": ["huge.ass"],
+        "left_out_document": ["deep/x.srt"],
+    }
+    assert [media.name for media in job.extra] == ["huge.ass"]
+    off = compose(classified(*files), members, JobSettings(subtitles="off"))
+    assert (off.subtitles, len(off.notices[0].fields["names"])) == ([], 4)
+    assert off.notices[0].code == "left_out_subtitles_off"
+
+
+def test_results_are_kept_only_while_their_subtitles_are_the_same():
+    files = [("originals/v.wav", "audio", 1), ("originals/a.mp4", "video", 2)]
+    old, result = entry("originals/text.srt", 7), entry("a.mp4", 3)
+    everything = [*(entry(name, size) for name, _, size in files), result]
+    job = compose(classified(*files), seen(*everything, old))
+    job.videos[0].state = "done"
+    made = manifest.parse(manifest.compose(job, classify.result_settings(job.settings, Render()), {"a.mp4": 3}))
+    del made.settings["subtitles"]  # as an earlier version wrote it
+    of_now = [*classified(*files), *classified(("a.mp4", "video", 3))]
+    for more, kept in (([old], True), ([], False), ([entry("originals/text.srt", 8)], False),
+                       ([entry("text.srt", 7), old], False), ([old, entry("text.en.srt")], False)):  # fmt: skip
+        again = compose(of_now, seen(*everything, *more), earlier=made)
+        assert again.videos[0].kept == kept, more
+    assert not compose(of_now, seen(*everything, old), JobSettings(subtitles="off"), made).videos[0].kept
+
+
+def test_an_original_that_was_replaced_is_not_taken_again():
+    """The new file lies in originals/ beside the old one, with a number."""
+    files = [("voice.wav", "audio", 5), ("originals/voice.wav", "audio", 4), ("originals/a.mp4", "video", 2)]
+    texts = [entry("text.zh.srt", 7), entry("originals/text.zh.srt", 6)]
+    earlier = compose(classified(*files), seen(*(entry(name, size) for name, _, size in files), *texts))
+    made = manifest.parse(manifest.compose(earlier, classify.result_settings(earlier.settings, Render()), {}))
+    files = [("originals/voice (2).wav", "audio", 5), *files[1:]]
+    texts = [entry("originals/text.zh (2).srt", 7), entry("originals/text.zh.srt", 6)]
+    job = compose(classified(*files), seen(*(entry(name, size) for name, _, size in files), *texts), earlier=made)
+    assert job.voice.name == "originals/voice (2).wav"
+    assert [media.name for media in job.subtitles] == ["originals/text.zh (2).srt"]
