@@ -50,7 +50,7 @@ PRODUCED = {
     **dict.fromkeys(("copy_stopped", "file_incomplete", "too_many_files", "file_too_big"), HERE),
     **dict.fromkeys(("job_too_big", "presenter_unknown", "job_toml_invalid", "format_unsupported"), HERE),
     **dict.fromkeys(("picture_too_small", "no_duration", "audio_damaged", "hdr_not_tone_mapped"), HERE),
-    **dict.fromkeys(("still_copying", "shortcut"), HERE),
+    **dict.fromkeys(("still_copying", "shortcut", "video_cut_short", "audio_cut_short"), HERE),
     **dict.fromkeys(("moov_missing", "not_a_file"), COMPLETE),
     **dict.fromkeys(("too_many_pixels", "frame_rate_too_high", "too_many_streams"), PROBE),
     **dict.fromkeys(("video_too_long", "audio_too_long"), PROBE),
@@ -129,6 +129,7 @@ class Drop:
         """What is told of the folder and its videos: fields by code."""
         pending = asyncio.run(self.scan())
         found = {pending.reason.code: pending.reason.fields} if pending.reason else {}
+        found |= {notice.code: notice.fields for notice in pending.notices}
         if job := pending.job:
             problems = [job.problem, *(video.problem for video in job.videos)]
             found |= {problem.code: problem.fields for problem in problems if problem}
@@ -224,6 +225,12 @@ def unknown_presenter(drop: Drop) -> None:
     (drop.folder / "presenters.txt").write_text("zoe\n")
 
 
+def western_presenters(drop: Drop) -> None:
+    good(drop.folder, "v.wav")
+    media_factory.video(drop.root / "share" / "templates" / "Zoë.mp4")
+    (drop.folder / "presenters.txt").write_bytes("zoë\r\n".encode("cp1252"))
+
+
 def bad_settings(drop: Drop) -> None:
     good(drop.folder, "v.wav", "a.mp4")
     (drop.folder / "job.toml").write_text("quality = 7\n")
@@ -265,6 +272,7 @@ def voice_in_other_format(drop: Drop) -> None:
         (big, "file_too_big", "a.mp4"),
         (big_together, "job_too_big", ""),
         (unknown_presenter, "presenter_unknown", '"zoe"'),
+        (western_presenters, "read_as_western", '"presenters.txt" was read as Western'),
         (bad_settings, "job_toml_invalid", "quality"),
         (other_format, "format_unsupported", '"a.mp4" has a format that cannot be used: nut'),
         (other_voice, "format_unsupported", '"v.m4a" has a format that cannot be used: wv'),
@@ -316,14 +324,28 @@ def test_a_header_without_sound_has_no_duration(tmp_path: Path) -> None:
     assert "v.caf" in said({"name": "v.caf"}, "no_duration")
 
 
-def test_a_recording_that_breaks_off_is_damaged_and_used(tmp_path: Path) -> None:
-    path = media_factory.audio(tmp_path / "v.m4a", 4, options=["-movflags", "+faststart"])
-    data = path.read_bytes()
-    path.write_bytes(data[: len(data) * 2 // 3])
+@pytest.mark.parametrize("ext", ["m4a", "flac", "ogg", "mp3", "wma", "mka"])
+def test_a_hole_in_a_recording_is_damage_and_the_rest_is_used(tmp_path: Path, ext: str) -> None:
+    path = media_factory.audio(tmp_path / f"v.{ext}", 4)
+    data = bytearray(path.read_bytes())
+    start, end = (int(len(data) * share) for share in (0.4, 0.7))
+    path.write_bytes(data[:start] + bytes(end - start) + data[end:])
     voice = load_voice(path, "d", Limits(), Cache(tmp_path / "cache", 1 << 30), tmp_path / "scratch")
-    (finding,) = [f for f in voice.findings if f.code == "audio_damaged"]
-    assert 1.5 < float(voice.duration_s) < 3.5
-    assert finding.fields["duration_s"] < 3.5 and "damaged" in said(finding.fields, "audio_damaged")
+    (finding,) = [f for f in voice.findings if f.code != "audio_quiet"]
+    assert finding.code == "audio_damaged" and float(voice.duration_s) < 4.1
+    assert "damaged" in said(finding.fields, "audio_damaged")
+
+
+def test_what_lacks_its_end_is_used_and_named(tmp_path: Path) -> None:
+    voice, video = media_factory.audio(tmp_path / "v.flac", 4), media_factory.video(tmp_path / "a.wmv", 4)
+    for path in (voice, video):
+        half(path)
+    heard = load_voice(voice, "d", Limits(), Cache(tmp_path / "cache", 1 << 30), tmp_path / "scratch")
+    (finding,) = [f for f in heard.findings if f.code.startswith("audio_")]
+    assert finding.code == "audio_cut_short" and 1.5 < float(heard.duration_s) < 2.5
+    assert "end of the voice recording is missing" in said(finding.fields, finding.code)
+    (finding,) = [f for f in decode.findings(decode.describe_video(video, Limits())) if f.code != "below_720p"]
+    assert "end of the video is missing" in said(finding.fields, "video_cut_short")
 
 
 def test_without_the_filters_hdr_is_left_and_that_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -50,14 +50,14 @@ EXAMPLES = {"priority": ("-9 … 9",), "language": catalog.languages(), "present
 SHOWN_CHARS = 60
 
 
-def load_job(text: bytes, commands: Collection[str] = ()) -> JobSettings:
-    """Read a `job.toml`; `commands`: names of the configured commands.
+def load_job(text: bytes, commands: Collection[str] = (), known: Collection[str] = ()) -> JobSettings:
+    """Read a `job.toml`; `commands`: names of the configured commands; `known`: of presenters (see `staff_text`).
 
     Raises InputError("job_toml_invalid", mistakes=[...]): a message for each, with its line, for `catalog`.
     """
     if len(text) > MAX_BYTES:
         raise InputError("job_toml_invalid", mistakes=[{"code": "job_toml_large", "fields": {"kib": MAX_BYTES >> 10}}])
-    content = staff_text.decode(text)
+    content = staff_text.decode(text, known).text
     try:
         return JobSettings.model_validate(tomli.loads(content), context={"commands": commands})
     except ValidationError as error:

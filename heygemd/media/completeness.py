@@ -12,6 +12,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ..errors import NotReady
 
@@ -28,23 +29,31 @@ STILL_BRANDS = {b"heic", b"heix", b"mif1", b"avif", b"crx "}
 """Pictures in an MP4-like structure, without a moov box."""
 MXF_PARTITION = bytes.fromhex("060e2b34020501010d01020101")
 EBML_HEADER, MATROSKA_SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
+ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
+W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
+LOST_MP3_BYTES = 4096
+"""Encoders count their own first frame or do not; shorter than that, a part of an MP3 cannot be told from the whole."""
+FLV_METADATA_BYTES = 4096
+
+End = Literal["whole", "open", "cut"]
 
 
 @dataclass(frozen=True)
 class Completeness:
     """The structure of a complete file.
 
-    container  "mp4", "wav", "avi", "aiff", "caf", "mxf", "matroska", or "" for formats without a structure to check
+    container  such as "mp4", or "" for formats without a structure to check
     size       bytes
     zero_tail  the last 64 KiB are zero: either digital silence, or a preallocated copy that has stalled; wait longer
-    open_end   the headers hold placeholders instead of sizes, as streamed recordings do: only time shows that the file
-               is complete; wait longer
+    end        "open": the headers hold placeholders instead of sizes, as streamed recordings do, so that only time
+               shows that the file is complete; wait longer
+               "cut": the container's end is missing, but what is there can be used as it is; wait longer
     """
 
     container: str
     size: int
     zero_tail: bool
-    open_end: bool = False
+    end: End = "whole"
 
 
 def examine(path: Path) -> Completeness:
@@ -74,16 +83,26 @@ def examine_open(fd: int) -> Completeness:
     return _examine(fd, facts.st_size)
 
 
+def is_cut_short(path: Path) -> bool:
+    """Return whether a file that was used nevertheless lacks its end, as far as its container tells. Raises OSError."""
+    try:
+        return examine(path).end == "cut"
+    except NotReady:
+        return True
+
+
 def _examine(fd: int, size: int) -> Completeness:
-    head = os.pread(fd, 64, 0)
-    tail = os.pread(fd, TAIL_BYTES, max(0, size - TAIL_BYTES))
-    name, check = _structure(head)
-    open_end = check(fd, size)
-    return Completeness(name, size, not any(tail), open_end)
+    name, check = _structure(os.pread(fd, 64, 0))
+    end = check(fd, size)
+    return Completeness(name, size, not any(_tail(fd, size)), end)
 
 
-def _structure(head: bytes) -> tuple[str, Callable[[int, int], bool]]:
-    """Return the container's name and its check, which returns whether the file's end is open."""
+def _tail(fd: int, size: int) -> bytes:
+    return os.pread(fd, TAIL_BYTES, max(0, size - TAIL_BYTES))
+
+
+def _structure(head: bytes) -> tuple[str, Callable[[int, int], End]]:
+    """Return the container's name and its check."""
     if head[4:8] in MP4_STARTS and head[8:12] not in STILL_BRANDS:
         return "mp4", _check_mp4
     if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE":
@@ -92,18 +111,21 @@ def _structure(head: bytes) -> tuple[str, Callable[[int, int], bool]]:
         return "avi", _check_avi
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return "aiff", _check_aiff
-    if head[:4] == b"caff":
-        return "caf", _check_caf
-    if head[:13] == MXF_PARTITION:
-        return "mxf", _check_mxf
-    if head[:4] == EBML_HEADER:
-        return "matroska", _check_matroska
+    if _is_mp3_frame(head):
+        return "mp3", _check_mp3
+    for start, check in CHECKS.items():
+        if head.startswith(start):
+            return check.__name__.removeprefix("_check_"), check
     return "", _check_nothing
 
 
-def _check_nothing(_fd: int, _size: int) -> bool:
-    """Formats made of independent packets (MPEG-TS, MP3, Ogg, FLAC, ASF): a truncated file is valid."""
-    return False
+def _check_nothing(_fd: int, _size: int) -> End:
+    """Formats made of packets alone (MPEG-TS, MPEG-PS, AAC, AMR, AC-3): a part of a file looks like a whole one."""
+    return "whole"
+
+
+def _open_or_whole(is_open: bool) -> End:
+    return "open" if is_open else "whole"
 
 
 def _require_bytes(end: int, size: int) -> None:
@@ -117,7 +139,7 @@ def _is_placeholder(claim: int) -> bool:
     return claim == 0 or any(0 < top - claim <= PLACEHOLDER_BYTES for top in (1 << 31, 1 << 32))
 
 
-def _check_mp4(fd: int, size: int) -> bool:
+def _check_mp4(fd: int, size: int) -> End:
     """Walk the top-level boxes: a moov must be among them. Cameras append data of their own after the last box."""
     position = 0
     seen: set[bytes] = set()
@@ -139,10 +161,10 @@ def _check_mp4(fd: int, size: int) -> bool:
         position += length
     if b"moov" not in seen:
         raise NotReady("moov_missing", bytes=size)
-    return False
+    return "whole"
 
 
-def _check_wav(fd: int, size: int) -> bool:
+def _check_wav(fd: int, size: int) -> End:
     """Find the data chunk: it must end within the file, unless its size is a placeholder."""
     position, long_size, bytes_per_s = 12, 0, 0
     for _ in range(MAX_BOXES):
@@ -155,24 +177,26 @@ def _check_wav(fd: int, size: int) -> bool:
         if kind == b"fmt ":
             bytes_per_s = struct.unpack("<I", os.pread(fd, 4, position + 16).ljust(4, b"\0"))[0]
         if kind == b"data":
-            return _wav_has_open_end(fd, size, position + 8, length, long_size, bytes_per_s)
+            return _wav_end(fd, size, position + 8, length, long_size, bytes_per_s)
         position += 8 + length + length % 2
     raise NotReady("still_copying", bytes=size)
 
 
-def _wav_has_open_end(fd: int, size: int, start: int, claim: int, long_size: int, bytes_per_s: int) -> bool:
+def _wav_end(fd: int, size: int, start: int, claim: int, long_size: int, bytes_per_s: int) -> End:
     """Judge the size of a data chunk at `start`; sizes in bytes, `long_size` is RF64's."""
     if claim == UNKNOWN_32 and long_size:
         claim = long_size
     elif _is_placeholder(claim):
-        return start + claim != size  # an empty recording, or one of nearly 2 or 4 GiB, can be what it says
+        return _open_or_whole(
+            start + claim != size
+        )  # an empty recording, or one of nearly 2 or 4 GiB, can be what it says
     if start + claim <= size:
-        return False
+        return "whole"
     if claim > LONGEST_WAV_S * bytes_per_s > 0:
-        return True
+        return "open"
     if _riff_size(fd, 0) != size:  # otherwise the file's own size is right and only the chunk's is wrong
         _require_bytes(start + claim, size)
-    return False
+    return "whole"
 
 
 def _riff_size(fd: int, position: int) -> int:
@@ -180,22 +204,22 @@ def _riff_size(fd: int, position: int) -> int:
     return int(struct.unpack("<I", os.pread(fd, 4, position + 4).ljust(4, b"\0"))[0]) + 8
 
 
-def _check_avi(fd: int, size: int) -> bool:
+def _check_avi(fd: int, size: int) -> End:
     """Follow the RIFF chunks (OpenDML files have several)."""
     position = 0
     for _ in range(MAX_BOXES):
         if os.pread(fd, 4, position) != b"RIFF":
-            return False
+            return "whole"
         end = position + _riff_size(fd, position)
         if end > size:
             return _check_avi_chunks(fd, size, position + 12, end)
         if _is_placeholder(end - position - 8):
-            return True
+            return "open"
         position = end + end % 2
-    return False
+    return "whole"
 
 
-def _check_avi_chunks(fd: int, size: int, position: int, claim: int) -> bool:
+def _check_avi_chunks(fd: int, size: int, position: int, claim: int) -> End:
     """Judge a RIFF chunk that ends beyond the file, at `claim`: the chunks in it may end where the file does."""
     for _ in range(MAX_BOXES):
         head = os.pread(fd, 8, position)
@@ -203,25 +227,25 @@ def _check_avi_chunks(fd: int, size: int, position: int, claim: int) -> bool:
             break
         kind, length = struct.unpack("<4sI", head)
         if kind == b"LIST" and _is_placeholder(length):
-            return True
+            return "open"
         if position + 8 + length > size:
             break
         position += 8 + length + length % 2
     if position < size:
         _require_bytes(claim, size)
-    return True
+    return "open"
 
 
-def _check_aiff(fd: int, size: int) -> bool:
+def _check_aiff(fd: int, size: int) -> End:
     """Compare the size of the one chunk that holds all others with the file's."""
     claim = int.from_bytes(os.pread(fd, 4, 4), "big")
     if _is_placeholder(claim):
-        return 8 + claim != size
+        return _open_or_whole(8 + claim != size)
     _require_bytes(8 + claim, size)
-    return False
+    return "whole"
 
 
-def _check_caf(fd: int, size: int) -> bool:
+def _check_caf(fd: int, size: int) -> End:
     """Find the data chunk: it must end within the file, unless its size is -1 (Apple's CAF specification)."""
     position = 8
     for _ in range(MAX_BOXES):
@@ -230,26 +254,26 @@ def _check_caf(fd: int, size: int) -> bool:
             break
         kind, length = struct.unpack(">4sq", head)
         if kind == b"data" and length == -1:
-            return True
+            return "open"
         if length < 0:
             break
         position += 12 + length
         _require_bytes(position, size)
         if kind == b"data":
-            return False
+            return "whole"
     raise NotReady("still_copying", bytes=size)
 
 
-def _check_mxf(fd: int, size: int) -> bool:
+def _check_mxf(fd: int, size: int) -> End:
     """Look whether the footer that the first partition names has come (SMPTE ST 377-1, 7.1); 0: not known yet."""
     head = os.pread(fd, 64, 0)
     start = 17 + (head[16] & 0x7F if head[16:17] > b"\x80" else 0)  # after the key and the BER length
     footer = int.from_bytes(head[start + 24 : start + 32], "big")
     _require_bytes(footer + len(MXF_PARTITION), size)
-    return footer == 0
+    return _open_or_whole(footer == 0)
 
 
-def _check_matroska(fd: int, size: int) -> bool:
+def _check_matroska(fd: int, size: int) -> End:
     """Compare the segment's size, where it is known, with the file's."""
     head = os.pread(fd, 4096, 0)
     length, width = _ebml_size(head[4:])
@@ -257,9 +281,10 @@ def _check_matroska(fd: int, size: int) -> bool:
     segment = head[start : start + 12]
     if segment[:4] == MATROSKA_SEGMENT:
         length, width = _ebml_size(segment[4:])
-        if length is not None:
-            _require_bytes(start + 4 + width + length, size)
-    return False
+        if length is None:  # a recorder that never went back to the beginning
+            return "open"
+        _require_bytes(start + 4 + width + length, size)
+    return "whole"
 
 
 def _ebml_size(data: bytes) -> tuple[int | None, int]:
@@ -269,3 +294,128 @@ def _ebml_size(data: bytes) -> tuple[int | None, int]:
     width = 9 - data[0].bit_length()
     value = int.from_bytes(data[:width], "big") & ((1 << 7 * width) - 1)
     return (None if value == (1 << 7 * width) - 1 else value), width
+
+
+def _check_ogg(fd: int, size: int) -> End:
+    """Look at the last page (RFC 3533, section 6): a stream's last one says so."""
+    tail = _tail(fd, size)
+    at = tail.rfind(b"OggS\0")
+    if at < 0 or len(tail) < at + 27:
+        return "cut" if at >= 0 else "open"
+    lacing = tail[at + 27 : at + 27 + tail[at + 26]]
+    if len(lacing) < tail[at + 26] or len(tail) < at + 27 + len(lacing) + sum(lacing):
+        return "cut"
+    return _open_or_whole(not tail[at + 5] & 4)
+
+
+def _check_flac(fd: int, size: int, start: int = 0) -> End:
+    """Compare the last frame's number with the samples that the stream's beginning names (RFC 9639, 8.2 and 9.1)."""
+    facts = os.pread(fd, 26, start).ljust(26, b"\0")
+    block, longest = int.from_bytes(facts[10:12], "big"), int.from_bytes(facts[15:18], "big")
+    total = int.from_bytes(facts[21:26], "big") & ((1 << 36) - 1)
+    tail = _tail(fd, size)
+    at = len(tail)
+    while total and (at := tail.rfind(b"\xff", 0, at)) >= 0:
+        if (end := _flac_frame_end(tail[at : at + 16], block)) is not None:
+            return "whole" if end >= total else "cut"
+    return _open_or_whole(longest < TAIL_BYTES)
+
+
+def _flac_frame_end(head: bytes, fixed_block: int) -> int | None:
+    """Return the number of the sample after a frame, None if no frame begins here. `fixed_block`: samples in most."""
+    if len(head) < 16 or head[1] & 0xFE != 0xF8:
+        return None
+    ones = 8 - (head[4] ^ 0xFF).bit_length()  # the number is coded as in UTF-8
+    at, number = 5 + max(0, ones - 1), head[4] & 0xFF >> ones
+    for byte in head[5:at]:
+        number = number << 6 | byte & 0x3F
+    code, rate = head[2] >> 4, head[2] & 15
+    samples = {1: 192, 6: head[at] + 1, 7: int.from_bytes(head[at : at + 2], "big") + 1}.get(code)
+    samples = samples or (576 << code - 2 if code < 6 else 256 << code - 8)
+    at += (code in (6, 7)) + (code == 7) + (rate in (12, 13, 14)) + (rate in (13, 14))
+    if code == 0 or at > 15 or _crc8(head[:at]) != head[at]:
+        return None
+    return (number if head[1] & 1 else number * fixed_block) + samples
+
+
+def _crc8(data: bytes) -> int:
+    """Return the checksum of a FLAC frame's header: x⁸ + x² + x + 1."""
+    value = 0
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = value << 1 & 0xFF ^ (7 if value & 0x80 else 0)
+    return value
+
+
+def _is_mp3_frame(head: bytes) -> bool:
+    return head[:1] == b"\xff" and head[1:2] > b"\xe1" and head[1] & 6 == 2
+
+
+def _check_mp3(fd: int, size: int) -> End:
+    """Compare the bytes that the first frame names, if it does ("Xing", "Info", "VBRI"), with the file's."""
+    start = 0
+    while (frame := os.pread(fd, 64, start))[:3] == b"ID3":  # a tag; its size has seven bits a byte
+        start += 10 + sum((byte & 0x7F) << 7 * n for n, byte in enumerate(reversed(frame[6:10])))
+    if frame[:4] == b"fLaC":
+        return _check_flac(fd, size, start)
+    if start >= size:
+        return "cut"
+    if not _is_mp3_frame(frame) or len(frame) < 64:
+        return "whole"
+    mono, first_version = frame[3] >> 6 == 3, frame[1] & 0x18 == 0x18
+    at = 4 + ((17 if mono else 32) if first_version else (9 if mono else 17))
+    claim = 0
+    if frame[at : at + 4] in (b"Xing", b"Info") and frame[at + 7] & 2:
+        at += 8 + 4 * (frame[at + 7] & 1)
+        claim = int.from_bytes(frame[at : at + 4], "big")
+    elif frame[36:40] == b"VBRI":
+        claim = int.from_bytes(frame[46:50], "big")
+    return "cut" if start + claim > size + LOST_MP3_BYTES else "whole"
+
+
+def _check_asf(fd: int, size: int) -> End:
+    """Look where the data object ends, which follows the header (ASF specification, 5.1); 0: not known."""
+    data = int.from_bytes(os.pread(fd, 8, 16), "little")
+    if data >= size:
+        return "cut"
+    claim = int.from_bytes(os.pread(fd, 8, data + 16), "little")
+    return "cut" if data + claim > size else _open_or_whole(claim == 0)
+
+
+def _check_flv(fd: int, size: int) -> End:
+    """Compare the size that the metadata names, if it does, with the file's; 0: not known."""
+    head = os.pread(fd, FLV_METADATA_BYTES, 0)
+    at = head.find(b"filesize\0") + 9
+    if at < 9 or len(head) < at + 8:
+        return "whole"
+    claim = struct.unpack(">d", head[at : at + 8])[0]
+    return "cut" if claim > size else _open_or_whole(claim == 0)
+
+
+def _check_gif(fd: int, size: int) -> End:
+    """Look whether the last byte is the trailer."""
+    return "whole" if _tail(fd, size).rstrip(b"\0").endswith(b";") else "cut"
+
+
+def _check_w64(fd: int, size: int) -> End:
+    """Compare the size of the whole with the file's."""
+    claim = int.from_bytes(os.pread(fd, 8, 16), "little")
+    if claim == 0 or claim >> 62:
+        return "open"
+    return "cut" if claim > size else "whole"
+
+
+CHECKS: dict[bytes, Callable[[int, int], End]] = {
+    b"caff": _check_caf,
+    MXF_PARTITION: _check_mxf,
+    EBML_HEADER: _check_matroska,
+    b"OggS": _check_ogg,
+    b"fLaC": _check_flac,
+    b"ID3": _check_mp3,
+    ASF_HEADER: _check_asf,
+    b"FLV\1": _check_flv,
+    b"GIF8": _check_gif,
+    W64_RIFF: _check_w64,
+}
+"""By what a file begins with."""

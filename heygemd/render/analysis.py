@@ -101,6 +101,8 @@ def _damage(picture: Picture, decoder: Decode, frames: int, limit: int | None) -
         return []
     if frames < MIN_DECODED_S * picture.fps and frames < promised / 2:
         raise InputError("media_unreadable", frames=frames, promised=promised, detail=ended.tail)
+    if picture.cut_short:  # told as such
+        return []
     video_s, promised_s = (round(float(count / picture.fps), 1) for count in (frames, promised))
     return [Finding("video_damaged", {"video_s": video_s, "promised_s": promised_s})]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from heygemd.config import job_toml, schema
+from heygemd.config import job_toml, schema, staff_text
 from heygemd.errors import InputError
 from heygemd.i18n import catalog
 
@@ -45,6 +45,23 @@ def test_notepad_saves_in_several_ways(encoding: str, line_end: str) -> None:
     lines = ["# 高质量", 'quality = "high"', 'presenters = ["王芳"]', ""]
     found = job_toml.load_job(line_end.join(lines).encode(encoding))
     assert (found.quality, found.presenters) == ("high", ("王芳",))
+
+
+def test_western_europes_code_page_is_told_from_chinese_ones() -> None:
+    for text in ("Zoë", "Zoë\r\nJürgen", "# Müller hält die Rede\nÅsa", "José, Chloé", "“Zoë”"):
+        assert staff_text.decode(text.encode("cp1252")) == (text.replace("\r", ""), True), text
+    for text in ("王芳", "朱镕基", "王珺\nAnna", "# 高质量 a\nBen", "李喆，张三", "Ben Müller 王珺", "€ 王"):
+        assert staff_text.decode(text.encode("gb18030")) == (text, False), text
+    assert staff_text.decode("Zoë".encode()) == ("Zoë", False)
+    assert staff_text.decode("王芳".encode("gb18030")[:-1]) == ("王", False), "a long file is not read whole"
+
+
+def test_the_names_that_exist_decide_in_which_code_page_a_text_is() -> None:
+    both = "éF".encode("cp1252")
+    assert both == "镕".encode("gb18030")
+    assert staff_text.decode(both, ["Anna", "ÉF"]) == ("éF", True)
+    assert staff_text.decode(both, ["Anna", "镕"]) == ("镕", False)
+    assert job_toml.load_job(b'presenters = ["' + both + b'"]', known=["éf"]).presenters == ("éF",)
 
 
 def test_utf_16_of_either_byte_order_is_read() -> None:

@@ -34,8 +34,8 @@ SECONDS = 8
 TAIL = b"maker's own data" * 400
 X264 = ("-c:v", "libx264", "-preset", "veryfast", "-crf", "18", "-pix_fmt", "yuv420p")
 VP8 = ("-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8", "-b:v", "2M")
-UNTRUE = {"video_damaged", "audio_damaged", "audio_silent", "no_speech"}
-DAMAGE_OF = {"video": {"video_damaged"}, "voice": {"audio_damaged"}}
+UNTRUE = {"video_damaged", "audio_damaged", "video_cut_short", "audio_cut_short", "audio_silent", "no_speech"}
+DAMAGE_OF = {"video": {"video_damaged", "video_cut_short"}, "voice": {"audio_damaged", "audio_cut_short"}}
 """What may be said of a damaged file that is rendered."""
 EXPLAINED = {"media_unreadable", "no_duration", "format_unsupported", "audio_too_short", "no_audio", "no_video"}
 """Errors that are true of a file of which too little is left."""
@@ -77,6 +77,12 @@ def other_size(source: Path, folder: Path, rng: random.Random) -> Path:
     path = folder / f"call.{rng.choice(['ts', 'mkv', 'mp4'])}"
     ffmpeg("-f", "concat", "-safe", "0", "-i", folder / "list", "-c", "copy", path)
     return path
+
+
+def at_one_size(video: Path, folder: Path) -> Path:
+    """The same pictures, as those of a smaller size are when they are enlarged: lips are told less well in them."""
+    ffmpeg("-i", video, "-vf", "scale=160:160", "-r", "25", *X264, folder / "one-size.mp4")
+    return folder / "one-size.mp4"
 
 
 def long_sound(source: Path, folder: Path, rng: random.Random) -> Path:
@@ -197,13 +203,13 @@ class Studio:
         result = pipeline.render(asked, told.append)
         return result, {message.code for message in told if isinstance(message, Notice)}, asked.output
 
-    def undisturbed(self, voice: Path, name: str) -> Result:
-        """The undisturbed video with the sound that a voice has, as plain samples."""
+    def undisturbed(self, voice: Path, video: Path, name: str) -> Result:
+        """A plain video with the sound that a voice has, as plain samples."""
         plain = self.folder / f"{name}.wav"
         with wave.open(str(plain), "wb") as file:
             file.setparams((1, 2, 16000, 0, "NONE", ""))
             file.writeframes((samples(voice).clip(-1, 1) * 32767).astype("<i2").tobytes())
-        return self.render(plain, self.video, name)[0]
+        return self.render(plain, video, name)[0]
 
 
 def check_sound(result: Result, output: Path, voice: Path, which: str) -> None:
@@ -222,11 +228,12 @@ def test_what_a_container_says_changes_nothing(tmp_path: Path, record_property: 
         video, voice = of_video(studio.video, folder, rng), of_voice(studio.voice, folder, rng)
         which = f"seed {SEED}, pair {number}: {of_video.__name__} ({video.name}) and {of_voice.__name__} ({voice.name})"
         for path in (video, voice):
-            completeness.examine(path)  # nothing is missing
+            assert completeness.examine(path).end != "cut", which
         result, told, output = studio.render(voice, video, f"made-{number}")
         assert not told & UNTRUE, which
         check_sound(result, output, voice, which)
-        usual = studio.undisturbed(voice, f"usual-{number}")
+        plain = at_one_size(video, folder) if of_video is other_size else studio.video
+        usual = studio.undisturbed(voice, plain, f"usual-{number}")
         seen, expected = ((r.offset_ms, r.offset_confidence) for r in (result, usual))
         lips = f"{which}: {seen}, without the disturbance {expected}"
         assert usual.offset_confidence > 1, lips
@@ -256,6 +263,7 @@ def test_what_is_damaged_is_rendered_or_explained(
             explained[error.code] += 1
         else:
             assert not told & (UNTRUE - DAMAGE_OF[blamed]), which
+            assert damage is cut_off or not {code for code in told if code.endswith("cut_short")}, which
             check_sound(result, output, pair[0], which)
             explained["rendered"] += 1
     counts = ", ".join(f"{count} {code}" for code, count in explained.most_common())

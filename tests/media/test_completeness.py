@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from heygemd.errors import NotReady
-from heygemd.media.completeness import Completeness, examine
+from heygemd.media.completeness import Completeness, examine, is_cut_short
 
 from .. import media_factory
 
@@ -84,8 +84,8 @@ def with_size(data: bytes, at: int, size: int) -> bytes:
 def test_a_streamed_wav_has_a_placeholder_for_its_size(tmp_path: Path, size: int) -> None:
     data = media_factory.audio(tmp_path / "a.wav").read_bytes()
     (tmp_path / "streamed.wav").write_bytes(with_size(with_size(data, data.index(b"data") + 4, size), 4, size))
-    assert examine(tmp_path / "streamed.wav").open_end
-    assert not examine(tmp_path / "a.wav").open_end
+    assert examine(tmp_path / "streamed.wav").end == "open"
+    assert examine(tmp_path / "a.wav").end == "whole"
 
 
 def test_a_wav_of_which_half_has_come_is_no_streamed_one(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_wav_of_which_half_has_come_is_no_streamed_one(tmp_path: Path) -> None
         (tmp_path / "cut.wav").write_bytes(with_size(with_size(data, at, times * len(data)), 4, times * len(data)))
         assert code_of(tmp_path / "cut.wav") == "still_copying"
     (tmp_path / "wrong.wav").write_bytes(with_size(data, at, 2 * len(data)))
-    assert not examine(tmp_path / "wrong.wav").open_end, "the size of the whole file is right"
+    assert examine(tmp_path / "wrong.wav").end == "whole", "the size of the whole file is right"
 
 
 @pytest.mark.parametrize("more", [1000, 0x60000000])
@@ -103,7 +103,7 @@ def test_an_avi_may_promise_more_than_its_chunks_hold(tmp_path: Path, more: int)
     data = media_factory.video(tmp_path / "v.avi").read_bytes()
     size = int.from_bytes(data[4:8], "little") + more
     (tmp_path / "large.avi").write_bytes(with_size(data, 4, size))
-    assert examine(tmp_path / "large.avi").open_end
+    assert examine(tmp_path / "large.avi").end == "open"
     (tmp_path / "cut.avi").write_bytes(with_size(data, 4, size)[: len(data) // 2])
     assert code_of(tmp_path / "cut.avi") == "still_copying"
 
@@ -112,7 +112,7 @@ def test_a_streamed_avi_has_placeholders(tmp_path: Path) -> None:
     pipe = media_factory.video(tmp_path / "v.avi").read_bytes()
     pipe = with_size(with_size(pipe, 4, 0xFFFFFFFF), pipe.index(b"movi") - 4, 0xFFFFFFFF)
     (tmp_path / "pipe.avi").write_bytes(pipe)
-    assert examine(tmp_path / "pipe.avi").open_end
+    assert examine(tmp_path / "pipe.avi").end == "open"
 
 
 @pytest.mark.parametrize("trailer", [b"!\x06\xf0\x84" * 999, b"\x7f\xff\xff\xffXYZW" + b"a" * 5000, b"\0" * 5000])
@@ -147,12 +147,46 @@ def test_a_cut_recording_of_a_mac_is_not_whole_but_a_streamed_one_may_be(
     assert code_of(tmp_path / f"head.{ext}") == "still_copying"
     at = data.index(b"data") + 4 if at is None else at
     complete.write_bytes(data[:at] + placeholder + data[at + len(placeholder) :])
-    assert examine(complete).open_end
+    assert examine(complete).end == "open"
 
 
 @pytest.mark.parametrize("ext", ["mkv", "avi", "mxf"])
 def test_a_cut_file_of_other_containers(tmp_path: Path, ext: str) -> None:
     assert code_of(cut_half(media_factory.video(tmp_path / f"v.{ext}"), tmp_path / f"cut.{ext}")) == "still_copying"
+
+
+SOUNDS = ["flac", "ogg", "opus", "mp3", "wma", "w64"]
+
+
+@pytest.mark.parametrize("ext", [*SOUNDS, "flv", "wmv", "gif", "ogv"])
+def test_what_can_be_used_without_its_end_is_known_to_be_cut(tmp_path: Path, ext: str) -> None:
+    make = media_factory.audio if ext in SOUNDS else media_factory.video
+    complete = make(tmp_path / f"v.{ext}", 8)
+    data = complete.read_bytes()
+    assert examine(complete).end == "whole" and not is_cut_short(complete)
+    for share in (0.1, 0.5, 0.9):
+        (tmp_path / f"cut.{ext}").write_bytes(data[: int(len(data) * share)])
+        assert examine(tmp_path / f"cut.{ext}").end == "cut", share
+        assert is_cut_short(tmp_path / f"cut.{ext}")
+
+
+@pytest.mark.parametrize("tag", [b"ID3\x04\0\0\0\1\2\0" + bytes(0x4100), b""])
+def test_a_cover_before_a_sound_changes_nothing(tmp_path: Path, tag: bytes) -> None:
+    blocks = [["-frame_size", "192", "-ar", "8000"], ["-frame_size", "5000", "-ar", "44056"]]
+    for options in (*blocks, ["-ac", "1", "-ar", "24000"], ["-b:a", "320k", "-ar", "48000"]):
+        path = media_factory.audio(tmp_path / ("v.flac" if options in blocks else "v.mp3"), 12, options=options)
+        complete = tag + path.read_bytes()
+        for data, end in ((complete, "whole"), (complete + b"TAG" + bytes(125), "whole"), (complete[:-9999], "cut")):
+            path.write_bytes(data)
+            assert examine(path).end == end, options
+
+
+def test_a_stream_without_a_last_page_has_an_open_end(tmp_path: Path) -> None:
+    path = media_factory.audio(tmp_path / "v.ogg")
+    data = bytearray(path.read_bytes())
+    data[data.rindex(b"OggS") + 5] &= ~4
+    path.write_bytes(data)
+    assert examine(path).end == "open" and not is_cut_short(path)
 
 
 @pytest.mark.fault("F18")
@@ -184,4 +218,4 @@ def test_an_mxf_is_whole_once_its_footer_has_come(tmp_path: Path) -> None:
     complete.write_bytes(data[:footer])
     assert code_of(complete) == "still_copying"
     complete.write_bytes(data[:44] + bytes(8) + data[52:])
-    assert examine(complete).open_end, "a recorder that never went back to the beginning"
+    assert examine(complete).end == "open", "a recorder that never went back to the beginning"

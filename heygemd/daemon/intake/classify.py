@@ -41,6 +41,7 @@ class Members:
     reserved   what has a name that only a folder of ours may have
     controls   words of control files, such as "ready"
     settings   "job.toml" and "presenters.txt": the files that are meant as them
+    western    those of them that were read in Windows' code page of western Europe
     """
 
     folder: Folder
@@ -52,6 +53,7 @@ class Members:
     reserved: list[Entry] = field(default_factory=list)
     controls: set[str] = field(default_factory=set)
     settings: dict[str, str] = field(default_factory=dict)
+    western: list[str] = field(default_factory=list)
 
     @property
     def signature(self) -> Signature:
@@ -304,6 +306,7 @@ def notices(
     """
     meant = members.settings.items()
     remarks = [Notice(code="read_as", fields={"name": n, "meant": m}) for m, n in meant if filename_rules.fold(n) != m]
+    remarks += [Notice(code="read_as_western", fields={"name": name}) for name in members.western]
     found = [*((entry.name, reason) for entry, reason in members.left_out), *others]
     if classified is not None:
         found += _unused(members, classified, chosen)

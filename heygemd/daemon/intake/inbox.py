@@ -13,6 +13,7 @@ from pathlib import Path
 
 from loguru import logger
 
+from ...config import staff_text
 from ...config.job_toml import JobSettings, load_job
 from ...config.schema import Config, Limits
 from ...errors import (
@@ -165,8 +166,10 @@ class Inbox:
         try:
             classify.check_bounds(members, self.config.limits)
             texts = await self._control_files(pending, members)
-            settings = await self._job_settings(texts)
-            presenters = await self._presenters(members, settings, texts)
+            known = await self.share.thread.call(presenter_library.names, self.config.paths.share) if texts else []
+            members.western = [n for meant, n in members.settings.items() if staff_text.decode(texts[meant], known)[1]]
+            settings = await self._job_settings(texts, known)
+            presenters = await self._presenters(members, settings, texts, known)
             earlier = await self.share.thread.call(manifest.read, self.path / pending.name)
             if earlier and earlier.arrived:
                 pending.arrived = min(pending.arrived, earlier.arrived)
@@ -219,18 +222,20 @@ class Inbox:
             for meant, name in members.settings.items()
         }
 
-    async def _job_settings(self, texts: dict[str, bytes]) -> JobSettings:
+    async def _job_settings(self, texts: dict[str, bytes], known: list[str]) -> JobSettings:
         """Return what job.toml says; it is parsed beside the event loop, as it may be anything."""
         if JOB_TOML not in texts:
             return JobSettings()
-        return await self.share.thread.call(load_job, texts[JOB_TOML], self.config.render.command)
+        return await self.share.thread.call(load_job, texts[JOB_TOML], self.config.render.command, known)
 
-    async def _presenters(self, members: Members, settings: JobSettings, texts: dict[str, bytes]) -> list[Entry]:
+    async def _presenters(
+        self, members: Members, settings: JobSettings, texts: dict[str, bytes], known: list[str]
+    ) -> list[Entry]:
         """Return the presenters from templates/ that the folder asks for by name."""
         call = self.share.thread.call
         wishes = [Wish(name, JOB_TOML) for name in settings.presenters]
         if PRESENTERS in texts:
-            wishes += presenter_library.listed(texts[PRESENTERS], members.settings[PRESENTERS])
+            wishes += presenter_library.listed(texts[PRESENTERS], members.settings[PRESENTERS], known)
         if len(wishes) > (limit := self.config.limits.max_files_per_job):
             raise InputError("too_many_files", count=len(wishes), limit=limit)
         found = await call(presenter_library.find, self.config.paths.share, wishes) if wishes else []
@@ -310,7 +315,9 @@ def _doubt(path: Path, early: bool, is_media: bool) -> NotReady | None:
         raise
     if early and complete.zero_tail and (is_media or complete.container):
         return NotReady("zero_tail")
-    return NotReady("recorder_open") if early and complete.open_end else None
+    if early and complete.end == "cut":
+        return NotReady("still_copying")
+    return NotReady("recorder_open") if early and complete.end == "open" else None
 
 
 def _probe(path: Path, limits: Limits) -> probe.MediaInfo:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
@@ -30,11 +30,19 @@ class Wish(NamedTuple):
     line: int = 0
 
 
-def listed(text: bytes, file: str) -> list[Wish]:
-    """Return the names in a presenters.txt, one per line; empty lines and lines that start with # are ignored."""
-    lines = enumerate(staff_text.decode(text).split("\n"), 1)
-    names = ((line.strip(), number) for number, line in lines)
-    return [Wish(name, file, number) for name, number in names if name and not name.startswith("#")]
+def names(share: Path) -> list[str]:
+    """Return the names that can be asked for, without their endings."""
+    return [PurePath(entry.name).stem for entry in _offered(share)]
+
+
+def listed(text: bytes, file: str, known: Collection[str] = ()) -> list[Wish]:
+    """Return the names in a presenters.txt, one per line; empty lines and lines that start with # are ignored.
+
+    `known`: see `staff_text`.
+    """
+    lines = enumerate(staff_text.decode(text, known).text.split("\n"), 1)
+    found = ((line.strip(), number) for number, line in lines)
+    return [Wish(name, file, number) for name, number in found if name and not name.startswith("#")]
 
 
 def find(share: Path, wishes: Sequence[Wish]) -> list[Entry]:

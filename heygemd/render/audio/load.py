@@ -14,7 +14,7 @@ import soxr
 
 from ...config.schema import Limits
 from ...errors import InputError, of_the_voice
-from ...media import ffmpeg, packets
+from ...media import completeness, ffmpeg, packets
 from ...media.probe import AudioStream, MediaInfo, probe
 from ...media.process import ProcessEnd, Reader, error_from
 from ..cache import Cache, fetch_or_make
@@ -24,10 +24,10 @@ from .downmix import MAX_DELIVERED_CHANNELS, choose_mix
 from .mel import VOICE_RATE_HZ
 from .quality import QualityMeter, Samples
 
-VERSION = "6"
+VERSION = "7"
 BLOCK_S, CONTEXT_S = 20, 1
 MIN_VOICE_S = 0.2
-COPY_TOLERANCE_S = 0.1
+COPY_TOLERANCE_S, LOST_S = 0.1, 0.1
 PADDING_SAMPLES = 2048
 """AAC fills its last frame of 1024 samples (2048 with SBR)."""
 
@@ -73,7 +73,7 @@ def _load(path: Path, digest: str, limits: Limits, cache: Cache, scratch: Path) 
     folder = scratch / "voice"
 
     def make() -> list[Path]:
-        facts = _decode(path, stream, limits, folder / "voice.f32")
+        facts = _decode(path, info, stream, limits, folder / "voice.f32")
         facts["copyable"] = _is_copyable(path, info, Fraction(*facts["duration_s"]), limits)
         (folder / "voice.json").write_text(json.dumps(facts))
         return [folder / "voice.f32", folder / "voice.json"]
@@ -102,11 +102,11 @@ def decode_track(path: Path, info: MediaInfo, limits: Limits, target: Path) -> S
     """Return the sound of a probed file, (n,) float32 at VOICE_RATE_HZ, mapped from `target`. Raise as `load_voice`."""
     if info.audio is None:
         raise InputError("no_audio")
-    _decode(path, info.audio, limits, target)
+    _decode(path, info, info.audio, limits, target)
     return np.memmap(target, "<f4", "r")
 
 
-def _decode(path: Path, stream: AudioStream, limits: Limits, target: Path) -> dict[str, Any]:
+def _decode(path: Path, info: MediaInfo, stream: AudioStream, limits: Limits, target: Path) -> dict[str, Any]:
     """Write the samples at VOICE_RATE_HZ to `target`; return the exact duration and the findings."""
     source = ffmpeg.sound(path, stream.index, t=limits.max_audio_s + 1)
     output = ffmpeg.to_pipe(source, format="f32le", acodec="pcm_f32le", ac=max(1, stream.channels), ar=stream.rate)
@@ -123,7 +123,9 @@ def _decode(path: Path, stream: AudioStream, limits: Limits, target: Path) -> di
     if duration_s < Fraction(MIN_VOICE_S):
         raise InputError("audio_too_short", seconds=round(float(duration_s), 3))
     _fit(target, round(duration_s * VOICE_RATE_HZ))
-    findings = [*meter.findings(), *_damage_findings(ended, float(duration_s), stream.start_s + stream.duration_s)]
+    promised_s = stream.start_s + (stream.duration_s or (0.0 if info.video else info.duration_s))
+    lost_s = _lost_s(path, stream, limits, Fraction(meter.count, stream.rate), ended)
+    findings = [*meter.findings(), *_damage_findings(path, float(duration_s), promised_s, lost_s, ended)]
     if stream.channels > MAX_DELIVERED_CHANNELS:
         findings.append(Finding("audio_mixed_down", {"count": stream.channels}))
     return {"duration_s": duration_s.as_integer_ratio(), "mix": mix.tolist(), "findings": findings}
@@ -175,7 +177,25 @@ def _fit(path: Path, samples: int) -> None:
         file.truncate(samples * 4)
 
 
-def _damage_findings(ended: ProcessEnd, got_s: float, promised_s: float) -> list[Finding]:
-    if ended.status == 0 and (not ended.lines or got_s > 0.98 * promised_s):
+def _lost_s(path: Path, stream: AudioStream, limits: Limits, filled_s: Fraction, ended: ProcessEnd) -> float:
+    """Return how much of `filled_s` is silence in place of what the decoder could not read.
+
+    Without a word from the decoder all was read; but FLAC's skips what is no frame and says nothing.
+    """
+    if ended.status == 0 and not ended.lines and stream.codec != "flac":
+        return 0.0
+    source, channels = ffmpeg.media(path, t=limits.max_audio_s + 1)[str(stream.index)], max(1, stream.channels)
+    output = ffmpeg.to_pipe(source, format="u8", acodec="pcm_u8", ac=channels, ar=stream.rate)
+    buffer, decoded = memoryview(bytearray(stream.rate * channels)), 0
+    with Reader(ffmpeg.command(output, media_s=limits.max_audio_s)) as reader:
+        while got := reader.read_into(buffer):
+            decoded += got
+    return float(filled_s - Fraction(decoded, stream.rate * channels)) - stream.start_s
+
+
+def _damage_findings(path: Path, got_s: float, promised_s: float, lost_s: float, ended: ProcessEnd) -> list[Finding]:
+    if completeness.is_cut_short(path):
+        return [Finding("audio_cut_short", {"duration_s": round(got_s, 2)})]
+    if lost_s < LOST_S and ended.status == 0 and (not ended.lines or got_s > 0.98 * promised_s):
         return []
     return [Finding("audio_damaged", {"duration_s": round(got_s, 2), "promised_s": round(promised_s, 2)})]

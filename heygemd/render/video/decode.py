@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ...config.schema import Limits
 from ...errors import InputError
-from ...media import ffmpeg, packets, probe
+from ...media import completeness, ffmpeg, packets, probe
 from ...media.probe import MediaInfo, VideoStream
 from ...media.process import ProcessEnd, Reader
 from ..scene import Finding, Image
@@ -71,6 +71,7 @@ class Picture:
     matrix, primaries, transfer   as in the source, "" if untagged; BT.709 after tone mapping
     stream                        its size is that of most frames
     expected_frames               by the video's own duration; fewer may be decoded
+    cut_short                     the end of the file is missing
     """
 
     path: Path
@@ -84,6 +85,7 @@ class Picture:
     full_range: bool
     expected_frames: int
     max_pixels: int = ffmpeg.MAX_PIXELS
+    cut_short: bool = False
 
     @property
     def frame_bytes(self) -> int:
@@ -139,7 +141,8 @@ def describe_video(path: Path, limits: Limits) -> Picture:
     duration_s = stream.duration_s
     if not duration_s and info.audio is not None:  # the file's duration may be that of its sound
         duration_s = packets.span_s(packets.read(path, limits, stream.index))
-    return replace(_picture(path, stream, fps, duration_s or info.duration_s), max_pixels=limits.max_pixels)
+    picture = _picture(path, stream, fps, duration_s or info.duration_s)
+    return replace(picture, max_pixels=limits.max_pixels, cut_short=completeness.is_cut_short(path))
 
 
 def describe_own(path: Path, info: MediaInfo, fps: Fraction) -> Picture:
@@ -194,6 +197,8 @@ def findings(picture: Picture) -> list[Finding]:
         found.append(Finding("below_720p", {"width": picture.width, "height": picture.height}))
     if picture.stream.hdr:
         found.append(Finding("hdr_tone_mapped" if _can_tone_map() else "hdr_not_tone_mapped", {}))
+    if picture.cut_short:
+        found.append(Finding("video_cut_short", {}))
     if picture.alpha and _is_transparent(picture):
         found.append(Finding("transparent_on_white", {}))
     return found
