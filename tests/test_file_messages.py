@@ -131,6 +131,7 @@ class Drop:
         found = {pending.reason.code: pending.reason.fields} if pending.reason else {}
         found |= {notice.code: notice.fields for notice in pending.notices}
         if job := pending.job:
+            found |= {notice.code: notice.fields for notice in job.notices}
             problems = [job.problem, *(video.problem for video in job.videos)]
             found |= {problem.code: problem.fields for problem in problems if problem}
         return found
@@ -231,6 +232,16 @@ def western_presenters(drop: Drop) -> None:
     (drop.folder / "presenters.txt").write_bytes("zoë\r\n".encode("cp1252"))
 
 
+def voice_in_a_video(drop: Drop) -> None:
+    good(drop.folder, "a.mp4")
+    media_factory.video(drop.folder / "声音.mov", sound=True, options=["-c:v", "libx264", "-preset", "ultrafast"])
+
+
+def two_talking_videos(drop: Drop) -> None:
+    voice_in_a_video(drop)
+    (drop.folder / "声音.mov").rename(drop.folder / "talk.mov")
+
+
 def bad_settings(drop: Drop) -> None:
     good(drop.folder, "v.wav", "a.mp4")
     (drop.folder / "job.toml").write_text("quality = 7\n")
@@ -272,6 +283,8 @@ def voice_in_other_format(drop: Drop) -> None:
         (big, "file_too_big", "a.mp4"),
         (big_together, "job_too_big", ""),
         (unknown_presenter, "presenter_unknown", '"zoe"'),
+        (voice_in_a_video, "voice_from_video", 'The sound of "声音.mov" is the voice'),
+        (two_talking_videos, "needs_audio", "name it voice (voice.mp4)"),
         (western_presenters, "read_as_western", '"presenters.txt" was read as Western'),
         (bad_settings, "job_toml_invalid", "quality"),
         (other_format, "format_unsupported", '"a.mp4" has a format that cannot be used: nut'),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -168,11 +168,13 @@ class Classified:
     """A file and its kind by content.
 
     problem  with a kind: it cannot be read, and the kind is by name; without: why it is not used (see `left_out`)
+    sound    of a video: it has a sound track
     """
 
     entry: Entry
     kind: Kind | None
     problem: Problem | None = None
+    sound: bool = False
 
 
 def known_ending(name: str, known: tuple[str, ...] = (*AUDIO_ENDINGS, *VIDEO_ENDINGS)) -> str:
@@ -217,11 +219,12 @@ def choose(classified: Sequence[Classified], earlier: Manifest | None) -> Chosen
 
     New files are at the top of the folder; a new voice, or a new video of the same name, replaces the one in
     `originals/`. Files in other folders are used where there is no other. Results of an earlier round are recognised by
-    name and size and are not inputs; without a readable manifest, by name alone where no other voice came.
+    name and size and are not inputs; without a readable manifest, by name alone where no other voice came. Where no
+    file holds sound alone, the voice is that of a video which is named as a voice.
     """
     ours = {(m.output, m.size) for m in earlier.made} if earlier else set()
     results = [j for j in classified if (j.entry.name, j.entry.size) in ours]
-    inputs = [j for j in classified if j not in results]
+    inputs = _with_voice([j for j in classified if j not in results], earlier)
     fresh = [j for j in inputs if not _is_nested(j.entry) and not _is_kept(j.entry)]
     kept = [j for j in inputs if _is_kept(j.entry)]
     nested = [j for j in inputs if _is_nested(j.entry)]
@@ -245,6 +248,16 @@ def choose(classified: Sequence[Classified], earlier: Manifest | None) -> Chosen
     if not videos:
         raise NotReady("needs_video")
     return Chosen(voices[0], videos, results)
+
+
+def _with_voice(inputs: list[Classified], earlier: Manifest | None) -> list[Classified]:
+    """Return the files; videos that are named as a voice are one, if there is no other and a video remains."""
+    named = [j for j in inputs if j.sound and filename_rules.is_named_as_voice(j.entry.name)]
+    if _of_kind("audio", inputs):
+        named = [j for j in named if earlier and _was(j.entry, earlier.voice)]
+    if len(named) == len(_of_kind("video", inputs)):
+        return inputs
+    return [replace(j, kind="audio") if j in named else j for j in inputs]
 
 
 def _of_kind(kind: Kind, classified: Sequence[Classified]) -> list[Classified]:
@@ -307,6 +320,8 @@ def notices(
     meant = members.settings.items()
     remarks = [Notice(code="read_as", fields={"name": n, "meant": m}) for m, n in meant if filename_rules.fold(n) != m]
     remarks += [Notice(code="read_as_western", fields={"name": name}) for name in members.western]
+    if chosen and chosen.voice.sound:
+        remarks.append(Notice(code="voice_from_video", fields={"name": chosen.voice.entry.name}))
     found = [*((entry.name, reason) for entry, reason in members.left_out), *others]
     if classified is not None:
         found += _unused(members, classified, chosen)

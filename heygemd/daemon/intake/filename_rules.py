@@ -181,6 +181,11 @@ OTHER_FORMATS = [
     "*.midi",
 ]
 """Video and sound that cannot be read here, or only if ffmpeg finds otherwise."""
+VOICES = (
+    *("voice", "voice over", "voiceover", "audio", "sound", "speech", "narration", "recording", "voice recording"),
+    *("录音", "配音", "声音", "语音", "旁白", "音频", "人声"),
+)
+"""How people name a voice recording."""
 HELD = ["_*", ".*", "*.part", "*.tmp", "*-wip"]
 
 JOB_TOML = "job.toml"
@@ -225,6 +230,17 @@ _COPIES = (
     rf"(?!\.)(?:({_MEDIA})\.\w{{6}}|(.+?))(?:{'|'.join(map(re.escape, TEMPORARY))})+",
 )
 _COPY = re.compile("|".join(_COPIES), re.DOTALL | re.IGNORECASE)
+
+
+_BESIDE = "the|my|new|final|only|file|track|新的?|最终|文件"
+_VOICE = re.compile(rf"(?:(?:{_BESIDE}) ?)?(?:{'|'.join(VOICES)})(?: ?(?:{_BESIDE}))?")
+
+
+def is_named_as_voice(name: str) -> bool:
+    """Return whether a file, or the folder it lies in, is named as a voice recording is: "voice 2.mp4", "录音.mov"."""
+    path = PurePath(fold(name))
+    plain = (re.sub(r"[\W\d_]+", " ", part).strip() for part in (path.stem, path.parent.name))
+    return any(_VOICE.fullmatch(part) for part in plain)
 
 
 def copied_as(name: str) -> str:

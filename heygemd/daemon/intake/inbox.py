@@ -254,7 +254,8 @@ class Inbox:
                 raise doubt
             limits = self.config.limits
             info = await self.share.thread.call_slow(PROBES * limits.probe_timeout_s, _probe, path, limits)
-            return Classified(entry, info.kind, None if info.kind else Problem(code="left_out_no_stream"))
+            problem = None if info.kind else Problem(code="left_out_no_stream")
+            return Classified(entry, info.kind, problem, sound=info.kind == "video" and info.audio is not None)
         except NotReady as error:
             if (early and not folder.marked_ready) or error.code in ("no_permission", "held_open", "file_unusable"):
                 raise NotReady(error.code, **{**error.fields, "name": classify.shown_name(entry)}) from None

@@ -59,7 +59,8 @@ class Voice:
 def load_voice(path: Path, digest: str, limits: Limits, cache: Cache, scratch: Path) -> Voice:
     """Decode and measure a voice on its own timeline (see `ffmpeg.sound`), or take it from the cache.
 
-    Raise InputError("no_audio" | "audio_too_short" | "media_unreadable") and the errors of `probe`, all `of_the_voice`.
+    Raise InputError("no_audio" | "audio_too_short" | "audio_too_long" | "media_unreadable") and the errors of `probe`,
+    all `of_the_voice`.
     """
     with of_the_voice():
         return _load(path, digest, limits, cache, scratch)
@@ -83,6 +84,9 @@ def _load(path: Path, digest: str, limits: Limits, cache: Cache, scratch: Path) 
     samples: Samples = np.memmap(folder / "voice.f32", "<f4", "r")
     findings = [Finding(code, fields) for code, fields in facts["findings"]]
     mix, duration_s = np.array(facts["mix"], np.float32), Fraction(*facts["duration_s"])
+    if duration_s > limits.max_audio_s:  # it was decoded no further
+        longest_s = max(float(duration_s), stream.duration_s)
+        raise InputError("audio_too_long", duration_s=round(longest_s, 1), limit_s=limits.max_audio_s)
     return Voice(path, info.container, stream, samples, mix, duration_s, facts["copyable"], findings)
 
 

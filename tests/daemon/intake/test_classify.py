@@ -196,6 +196,37 @@ def test_subfolders_are_used_for_what_the_top_lacks():
     assert (job.voice.name, said(job)) == ("voice.wav", {"left_out_subfolder": [m[0] for m in nested]})
 
 
+def video(name, sound=True):
+    return classify.Classified(entry(name), "video", sound=sound)
+
+
+def test_the_sound_of_a_video_is_the_voice_if_its_name_says_so():
+    for name in ("voice.mp4", "声音.mov", "New Voice 2.mp4", "录音_最终.mp4", "Voice-over (3).webm"):
+        job = compose([video("anna.mp4"), video(name)])
+        assert (job.voice.name, [v.source.name for v in job.videos]) == (name, ["anna.mp4"]), name
+        assert [(n.code, n.fields["name"]) for n in job.notices] == [("voice_from_video", name)]
+    for named in ("anna voice.mp4", "sound check anna.mp4", "invoice.mp4", "王芳录音.mp4"):
+        with pytest.raises(NotReady, match="needs_audio"):
+            compose([video("anna.mp4"), video(named)])
+    for members in ([video("voice.mp4")], [video("voice 1.mp4"), video("voice 2.mp4")], [video("voice.mp4", False)]):
+        with pytest.raises(NotReady, match="needs_audio"):
+            compose(members)
+    with pytest.raises(NotReady, match="too_many_audio"):
+        compose([video("anna.mp4"), video("voice 1.mp4"), video("voice 2.mp4")])
+
+
+def test_a_video_named_as_a_voice_is_a_video_beside_a_voice_and_stays_the_voice_of_its_job():
+    job = compose([video("voice.mp4"), *classified(("v.wav", "audio", 5))])
+    assert (job.voice.name, [v.source.name for v in job.videos]) == ("v.wav", ["voice.mp4"])
+    first = compose([video("anna.mov"), video("voice.mp4")])
+    data = manifest.compose(first, classify.result_settings(JobSettings(), Render()), {"anna.mp4": 60})
+    kept = [video("originals/anna.mov"), video("originals/voice.mp4")]
+    job = compose(kept, earlier=manifest.parse(data))
+    assert (job.voice.name, [v.source.name for v in job.videos]) == ("originals/voice.mp4", ["originals/anna.mov"])
+    job = compose([*kept, *classified(("new.wav", "audio", 5))], earlier=manifest.parse(data))
+    assert (job.voice.name, [v.source.name for v in job.videos]) == ("new.wav", ["originals/anna.mov"])
+
+
 def test_several_job_folders_in_one_are_told_apart_from_two_voices():
     pairs = [
         (f"{base}/{name}", kind, 5) for base in ("w1", "w2") for name, kind in (("v.wav", "audio"), ("a", "video"))
