@@ -33,6 +33,17 @@ def fit_face_shape(a: argparse.Namespace) -> None:
     save_file({"mean": mean, "modes": fit_face_shape.modes(points, mean)}, a.out)
 
 
+def make_mouth_mesh(a: argparse.Namespace) -> None:
+    """Make mouth_interior.safetensors from a mesh of a whole mouth."""
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    from .mouth_mesh import mouth_mesh
+
+    source = np.load(a.mesh)
+    save_file(mouth_mesh(source["points"], source["jaw"], source["tris"].astype(np.int32), source["label"]), a.out)
+
+
 def import_speech_encoder(a: argparse.Namespace) -> None:
     """Make speech_encoder.safetensors from Whisper-base."""
     from safetensors.torch import save_file
@@ -208,6 +219,9 @@ def main() -> None:
     command = add("shape", fit_face_shape)
     command.add_argument("clips", type=Path)
     command.add_argument("--out", type=Path, default=Path("face_shape.safetensors"))
+    command = add("mouth", make_mouth_mesh)
+    command.add_argument("mesh", type=Path, help="npz with points, jaw, tris and label, see models/mouth.md")
+    command.add_argument("--out", type=Path, default=Path("mouth_interior.safetensors"))
     command = add("speech-encoder", import_speech_encoder)
     command.add_argument("model", type=Path, help="model.bin of Whisper-base for CTranslate2")
     command.add_argument("--out", type=Path, default=Path("speech_encoder.safetensors"))

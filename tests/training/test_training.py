@@ -9,11 +9,12 @@ import pytest
 import torch
 
 from heygemd.render.audio import mel
-from heygemd.render.engines.mesh import speech_encoder, viseme_net
+from heygemd.render.engines.mesh import mouth_interior, speech_encoder, viseme_net
 from heygemd.render.face.mouth_params import JAW, OPEN, WIDTH
 from heygemd.render.face.pose import face_shape
 from heygemd.training import (
     fit_face_shape,
+    mouth_mesh,
     real_clips,
     real_lessons,
     synthetic_corpus,
@@ -178,3 +179,16 @@ def test_vad_learns_from_speech_over_noise() -> None:
     assert all(len(example.mel) == 2 * len(example.talk) for example in examples)
     before, after = (sum(train_vad.error_rates(train_vad.train(examples, steps), examples)) for steps in (1, 40))
     assert after < 0.5 < before
+
+
+def test_what_nobody_sees_is_left_out_of_the_mouth() -> None:
+    shipped = mouth_interior.mesh()
+    label = np.array([mouth_mesh.SOURCE_SOCKET, mouth_mesh.SOURCE_SOFT, mouth_mesh.SOURCE_TEETH, 1])[shipped.kind]
+    behind = shipped.points[:3] + np.float32([0, 0, 5])
+    points, jaw = np.concatenate([shipped.points, behind]), np.concatenate([shipped.jaw, np.zeros((3, 3), np.float32)])
+    hidden = np.arange(3, dtype=np.int32)[None] + len(shipped.points)
+    triangles = np.concatenate([shipped.triangles, hidden])
+    made = mouth_mesh.mouth_mesh(points, jaw, triangles, np.append(label, [0, 0, 0]))
+    assert made["points"][:, 2].max() < 3
+    assert 0.95 * len(shipped.triangles) < len(made["triangles"]) <= len(shipped.triangles)
+    assert set(np.unique(made["kind"])) == set(np.unique(shipped.kind))

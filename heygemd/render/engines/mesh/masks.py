@@ -99,8 +99,21 @@ def lip_masks(target: F32, field: WarpField, eye: float) -> tuple[F32, F32]:
     return soft, np.clip(ring, 0, 1)
 
 
-def mouth_masks(target: F32, field: WarpField, eye: float) -> tuple[F32, F32]:
-    """Return the softened mask of the open mouth and its illumination 0..1, (height, width) float32 each.
+def mouth_mask(target: F32, field: WarpField, eye: float) -> F32:
+    """Return (height, width) float32, the softened mask of the open mouth."""
+    return gaussian_blur(polygon_mask(target[INNER_LIPS], field), 0.01 * eye)
+
+
+def one_inside(share: float, inside: F32) -> F32:
+    """Return (h, w) float32 by which to blend two pictures of lips: `share`, but all of one in the mouth's `inside`.
+
+    Two insides blended would show teeth through teeth.
+    """
+    return np.asarray(share + (round(share) - share) * inside, np.float32)
+
+
+def mouth_shade(target: F32, field: WarpField, eye: float) -> F32:
+    """Return (height, width) float32, the illumination 0..1 of the open mouth.
 
     The lips' shadow darkens the rim, most of all under the upper lip: light comes from above.
     """
@@ -109,7 +122,7 @@ def mouth_masks(target: F32, field: WarpField, eye: float) -> tuple[F32, F32]:
     fall = np.array([[1, 0, 0], [0, 1, 0.5 * SHADOW * eye]], np.float32)
     under = cv2.warpAffine(gaussian_blur(sharp, 0.3 * SHADOW * eye), fall, sharp.shape[::-1])
     light = RIM_LIGHT + (1 - RIM_LIGHT) * np.clip(reach, 0, 1)
-    return gaussian_blur(sharp, 0.01 * eye), np.asarray(light * (0.5 + 0.5 * under), np.float32)
+    return np.asarray(light * (0.5 + 0.5 * under), np.float32)
 
 
 def seal_lips(mouth: F32, target: F32, field: WarpField, shut: float) -> F32:

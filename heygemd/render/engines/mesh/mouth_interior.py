@@ -1,76 +1,77 @@
-"""A painted inside of the mouth, for presenters who never open theirs in the video: dark cavity, upper teeth, tongue.
+"""The inside of a mouth in three dimensions, for presenters who never open theirs in the video: teeth, gums, tongue.
 
-It is painted in the mean face's frame, where the upper teeth stand still with the skull and the tongue and lower lip
-move with the jaw, and is then placed in the image by the head's pose.
+The mesh is ICT-FaceKit's (Li et al. 2020) in the mean face's frame: upper teeth stand still with the skull, lower ones
+and the tongue move with the jaw. It is lit through the gap between the lips and rasterized with the head's pose.
 """
 
 from __future__ import annotations
 
 from functools import cache, lru_cache
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
-from ...face.pose import Pose, face_shape
+from ....weights.bundled import asset
+from ...face.pose import Pose
 from ...scene import F32
 
-HALF_WIDTH, HEIGHT = 0.4, 0.6
-"""Of the painted area, in eye distances; its top is TOP above the closed mouth's line."""
-TOP = 0.15
-CELLS = 240
-"""Painted cells in one eye distance."""
-DEPTH = 0.06
-"""The teeth lie this far behind the lips, eye distances."""
-TEETH_EDGES = np.array([0.0, 0.088, 0.163, 0.24, 0.31])
-"""Where the upper teeth meet, eye distances from the middle."""
-TEETH_SHOWN = 0.020
-"""How far the upper teeth reach below the closed mouth's line."""
-TEETH_EDGE = 0.012
-"""Over how much their edge fades."""
-LIT_FROM, LIT_FULL, DIM = 0.02, 0.12, 0.6
-"""Openings between which light begins to reach the teeth, and the share that reaches them before: a narrow gap is dark,
-and a bright bar between hardly parted lips gives a painted mouth away."""
-STEP = 0.003
-"""Openings are painted in steps of this many eye distances, less than a pixel for most faces."""
-CAVITY_BGR = np.array([0.12, 0.115, 0.30], np.float32)
-"""Red rather than black, like the darkest fifth of what twenty people show between their lips when they talk; a little
-darker than theirs, so that an opening is easier to see."""
-THROAT = 0.65
-"""How much of the cavity's light reaches its middle, where it is deepest."""
-TEETH_BGR = np.array([0.64, 0.73, 0.80], np.float32)
-TONGUE_BGR = np.array([0.38, 0.37, 0.70], np.float32)
-"""Colours for skin of brightness 1."""
+SOCKET, GUMS, TEETH, TONGUE = range(4)
+ALBEDO_BGR = np.array([[0.19, 0.18, 0.47], [0.42, 0.42, 0.74], [0.66, 0.75, 0.82], [0.46, 0.44, 0.82]], np.float32)
+"""Of the socket, gums, teeth and tongue, where skin has brightness 1."""
 SKIN_BGR, HUES = np.array([0.62, 0.74, 1.0], np.float32), (0.5, 1.5)
 """Skin of brightness 1 in the light for which the colours are meant, and how far other skin may depart from it."""
-TONGUE_FROM, TONGUE_ARCH = 0.15, 0.6
-"""The tongue begins this share of the opening below the closed mouth's line, and falls away to the sides."""
+TEETH_EDGE = 0.785
+"""The lower edge of the mesh's upper teeth, eye distances below the eye line."""
+TEETH_SHOWN = 0.020
+"""How far it reaches below the closed mouth's line."""
+FULL_JAW, JAW_SHARE = 0.363, 0.88
+"""Gap between the lips for which the mesh's jaw is open all the way, and the jaw's share in a gap."""
+TONGUE_SHARE = 0.5
+"""The tongue of one who speaks stays higher than the jaw carries it, by this share of its way."""
+LIPS_Z, HALF_WIDTH = -0.29, 0.2
+"""Depth and half width of the gap between the lips, eye distances."""
+SCATTER = 0.025
+"""Half the height by which lips, which are translucent, let in more light than their gap."""
+BOUNCE, BOUNCE_DEPTH = 1.0, 0.45
+"""Light that arrives from all sides, and the depth behind the lips at which it has fallen to 1/e."""
+BOUNCE_BGR = np.array([0.8, 0.8, 1.0], np.float32)
+"""Its colour: it has been reflected by the mouth."""
+WET, SHININESS = 0.1, 30
+STEP = 0.003
+"""Openings are lit in steps of this many eye distances, less than a pixel for most faces."""
+SOFTNESS = 0.005
+"""Sigma of the blur that takes away the edges that no camera sees so sharp, eye distances."""
+RASTER_PIXELS, MAX_SUPERSAMPLING = 16000, 2.0
+CAMERA = 20
+"""Distance of the camera over the picture's longer side: far, as the tracker's meshes have no perspective."""
+
+
+class InteriorMesh(NamedTuple):
+    """The shipped mesh, in the mean face's frame.
+
+    points     (n, 3) float32, the mouth closed · jaw  (n, 3) float32, displacements with the jaw open all the way
+    triangles  (m, 3) int32 · kind  (n,) uint8, SOCKET, GUMS, TEETH or TONGUE
+    """
+
+    points: F32
+    jaw: F32
+    triangles: NDArray[np.int32]
+    kind: NDArray[np.uint8]
 
 
 @cache
-def _grid() -> tuple[F32, F32]:
-    y, x = np.mgrid[: int(HEIGHT * CELLS), : int(2 * HALF_WIDTH * CELLS)].astype(np.float32)
-    return x / CELLS - HALF_WIDTH, y / CELLS - TOP
-
-
-@cache
-def _teeth() -> tuple[F32, F32]:
-    """Return the upper teeth's coverage 0..1 and their shading, (h, w) each."""
-    x, y = _grid()
-    arch = 0.45 * x * x
-    tooth = np.searchsorted(TEETH_EDGES, np.abs(x).ravel()).reshape(x.shape)
-    left = TEETH_EDGES[np.clip(tooth - 1, 0, 4)]
-    right = np.append(TEETH_EDGES, 0.4)[np.clip(tooth, 0, 5)]
-    across = np.clip((np.abs(x) - left) / np.maximum(right - left, 1e-3), 0, 1) * 2 - 1
-    shorter = np.array([0.0, 0.0, 0.008, 0.003, 0.012, 0.02])[np.clip(tooth, 0, 5)]
-    edge = TEETH_SHOWN - arch - shorter - 0.006 * across**4
-    alpha = np.clip((edge - y) / TEETH_EDGE, 0, 1) * np.clip((0.24 - np.abs(x)) / 0.12, 0, 1)
-    light = (1 - 0.25 * np.abs(across) ** 6) * np.exp(-14.0 * x * x) * np.clip(0.75 + 8 * (edge - y), 0.75, 1)
-    return alpha.astype(np.float32), np.clip(light, 0.15, 1).astype(np.float32)
+def mesh() -> InteriorMesh:
+    """Read the shipped mesh."""
+    found = load_file(asset("mouth_interior.safetensors"))
+    points, jaw = (found[name].astype(np.float32) for name in ("points", "jaw"))
+    return InteriorMesh(points, jaw, found["triangles"].astype(np.int32), found["kind"])
 
 
 def light_colour(skin_bgr: NDArray[np.floating]) -> F32:
-    """Return (3,) float32 BGR by which to multiply `paint`'s image; half of the skin's hue is taken for the light's.
+    """Return (3,) float32 BGR by which to multiply `draw`'s image; half of the skin's hue is taken for the light's.
 
     skin_bgr  (3,) 0..255, colour of skin in the frame
     """
@@ -78,46 +79,92 @@ def light_colour(skin_bgr: NDArray[np.floating]) -> F32:
     return np.asarray(brightest * np.sqrt(np.clip(skin_bgr / brightest / SKIN_BGR, *HUES)), np.float32)
 
 
-def paint(open_by: float) -> F32:
-    """Return (h, w, 3) float32 BGR 0..1, the inside of a mouth, where skin has brightness 1.
+@lru_cache(maxsize=64)
+def _lit(steps: int) -> tuple[F32, F32]:
+    """Return (n, 3) positions in the mean face's frame and (n, 3) BGR colours 0..1 for an opening of `steps`.
+
+    Light comes through the gap between the lips, as through a disc (its form factor, to the nearest point of it).
+    """
+    open_by, kind = steps * STEP, mesh().kind
+    jaw = jaw_share(open_by)
+    carried = np.where(kind == TONGUE, TONGUE_SHARE * jaw, jaw).astype(np.float32)
+    points = mesh().points + carried[:, None] * mesh().jaw
+    normals = _normals(points)
+    gap = np.array([HALF_WIDTH, max(open_by / 2, 0.004)])
+    centre = np.array([0, TEETH_EDGE - TEETH_SHOWN + open_by / 2, LIPS_Z])
+    aside = (points - centre)[:, :2] / (0.8 * gap)
+    aside *= 0.8 * gap / np.maximum(np.linalg.norm(aside, axis=1, keepdims=True), 1)
+    way = centre + np.pad(aside, ((0, 0), (0, 1))) - points
+    distance = np.linalg.norm(way, axis=1)
+    way /= distance[:, None]
+    area = np.pi * HALF_WIDTH * (open_by / 2 + SCATTER)
+    facing = np.clip(0.4 + 0.6 * (normals * way).sum(1), 0, 1) * np.clip(-way[:, 2], 0, 1)
+    direct = area * facing / (0.8 * np.pi * distance**2 + area)
+    depth = np.maximum(points[:, 2] - LIPS_Z, 0)
+    bounced = BOUNCE * np.exp(-depth / BOUNCE_DEPTH) * np.clip(0.65 - 0.35 * normals[:, 2], 0.2, 1)
+    bounced *= 0.55 + 0.45 * min(1.0, open_by / 0.12)
+    colours = ALBEDO_BGR[kind] * (0.5 * direct[:, None] + bounced[:, None] * BOUNCE_BGR)
+    mirrored = np.clip(normals @ np.array([0, -0.35, -0.937]), 0, 1) ** SHININESS
+    colours += (WET * direct * mirrored * (kind >= TEETH))[:, None]
+    return np.asarray(points, np.float32), np.asarray(np.clip(colours, 0, 1), np.float32)
+
+
+def jaw_share(open_by: float) -> float:
+    """Return how far the mesh's jaw is open, 1 all the way, when the gap between the lips is `open_by`."""
+    return min(JAW_SHARE * open_by / FULL_JAW, 1.2)
+
+
+def _normals(points: F32) -> F32:
+    """Return (n, 3) unit normals of the mesh, outwards of what is solid."""
+    columns = mesh().triangles.T
+    first, second, third = points[columns]
+    across = np.cross(second - first, third - first)
+    summed = np.zeros_like(points)
+    for column in columns:
+        np.add.at(summed, column, across)
+    summed[mesh().kind == SOCKET] *= -1
+    return np.asarray(summed / np.maximum(np.linalg.norm(summed, axis=1, keepdims=True), 1e-9), np.float32)
+
+
+def draw(open_by: float, pose: Pose, line: float, corner: tuple[int, int], size: tuple[int, int]) -> F32:
+    """Return (h, w, 3) float32 BGR 0..1, the inside of a mouth where the head is and where skin has brightness 1.
 
     open_by  gap between the inner lips, eye distances
+    pose     of one frame
+    line     height of the closed mouth in the mean face's frame, eye distances
+    corner   (x, y) of the region in pixels · size  its (width, height)
     """
-    return _painted(round(open_by / STEP))
+    points, colours = _lit(round(open_by / STEP))
+    points = points + np.array([0, line + TEETH_SHOWN - TEETH_EDGE, 0], np.float32)
+    over = min(MAX_SUPERSAMPLING, max(1.0, (RASTER_PIXELS / (size[0] * size[1])) ** 0.5))
+    width, height = (max(2, round(n * over)) for n in size)
+    seen = pose.vectors_to_picture(points[None])[0] + pose.translation[0] - np.array([*corner, 0], np.float32)
+    seen *= np.array([width / size[0], height / size[1], over], np.float32)
+    drawn = _rasterize(seen, colours, width, height)
+    soft = cv2.GaussianBlur(drawn, (0, 0), max(SOFTNESS * over * float(pose.scale[0]), 0.3))
+    return np.asarray(cv2.resize(soft, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
-@lru_cache(maxsize=64)
-def _painted(steps: int) -> F32:
-    open_by = steps * STEP
-    x, y = _grid()
-    alpha, light = _teeth()
-    picture = np.broadcast_to(CAVITY_BGR, (*x.shape, 3)).copy()
-    deep = np.exp(-((x / 0.16) ** 2) - ((y - 0.3 * open_by) / max(0.4 * open_by, 0.02)) ** 2)
-    picture *= ((1 - 2.5 * x * x).clip(0.3, 1) * (1 - (1 - THROAT) * deep))[..., None]
-    top = TONGUE_FROM * open_by + 0.01 + TONGUE_ARCH * x * x
-    tongue = np.clip((y - top) / 0.045, 0, 1) * np.clip((0.2 - np.abs(x)) / 0.08, 0, 1)
-    shade = 0.4 + 0.6 * np.clip((y - top) / 0.09, 0, 1)
-    shade *= 1 - 0.18 * np.exp(-((x / 0.012) ** 2))
-    reach = 0.85 * min(1.0, open_by / 0.1)
-    picture += (tongue * reach)[..., None] * (TONGUE_BGR * shade[..., None] - picture)
-    lit = DIM + (1 - DIM) * min(max((open_by - LIT_FROM) / (LIT_FULL - LIT_FROM), 0.0), 1.0)
-    picture += alpha[..., None] * (TEETH_BGR * (lit * light)[..., None] - picture)
+def _rasterize(points: F32, colours: F32, width: int, height: int) -> F32:
+    """Return (height, width, 3) float32; points (n, 3) in pixels, z away from the viewer."""
+    vertices, view, near, far = camera(points, width, height)
+    settings = cv2.TriangleRasterizeSettings()
+    settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED)
+    settings.setCullingMode(cv2.RASTERIZE_CULLING_NONE)
+    picture, _ = cv2.triangleRasterize(
+        vertices, mesh().triangles, colours, np.zeros((height, width, 3), np.float32),
+        np.full((height, width), far, np.float32), np.eye(4, dtype=np.float32), view,
+        near, far, settings,
+    )  # fmt: skip
     return np.asarray(picture, np.float32)
 
 
-def place(painted: F32, pose: Pose, line: float, corner: tuple[int, int], size: tuple[int, int]) -> F32:
-    """Return (h, w, 3) float32: `paint`'s image where the head is.
+def camera(points: F32, width: int, height: int) -> tuple[F32, float, float, float]:
+    """Return what OpenCV's rasterizer takes: vertices, the angle of view, the nearest and the furthest depth.
 
-    pose    of one frame
-    line    height of the closed mouth in the mean face's frame, eye distances
-    corner  (x, y) of the region in pixels · size  its (width, height)
+    points  (n, 3) in pixels, z away from the viewer
     """
-    mean = face_shape()["mean"]
-    z = float(mean[[13, 14], 2].mean()) + DEPTH
-    places = np.array([[[-HALF_WIDTH, -TOP, z], [HALF_WIDTH, -TOP, z], [-HALF_WIDTH, HEIGHT - TOP, z]]], np.float32)
-    places[..., 1] += line
-    seen = (pose.vectors_to_picture(places) + pose.translation[:, None])[0, :, :2] - np.array(corner, np.float32)
-    h, w = painted.shape[:2]
-    move = cv2.getAffineTransform(np.array([[0, 0], [w, 0], [0, h]], np.float32), seen.astype(np.float32))
-    laid = cv2.warpAffine(painted, move, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    return np.asarray(laid, np.float32)
+    away = float(CAMERA * max(width, height))
+    x, y, z = points.T
+    vertices = np.stack([x - width / 2, height / 2 - y, z.min() - z - away], 1).astype(np.float32)
+    return vertices, float(2 * np.arctan(height / 2 / away)), 0.9 * away, 1.5 * away

@@ -24,6 +24,13 @@ OWN_LIPS_BONUS = 0.6
 TEXTURE_FADE_S = 0.06
 """A change of texture is spread over this long on either side."""
 SHARE_FADE_S = 0.05
+REAL_FROM, REAL_FULL = 0.4, 0.7
+"""A picture's own mouth must be open by this share of the target's for its inside to be used: not at all, fully."""
+INSIDE_FROM, INSIDE_FULL = 0.025, 0.045
+"""A mouth open by less than the first, in eye distances, has no inside worth stretching; from the second on it has."""
+SHUT = 0.012
+"""A mouth open by less, in eye distances, shows no inside."""
+INSIDE_FADE_S = 0.02
 WIDTH_SMOOTHING_S = 0.04
 """The corners of a mouth are slower than its lips, so the predicted width is smoothed by a Gaussian of this sigma."""
 VISEME_GAIN = 1.2
@@ -53,7 +60,8 @@ class MouthPlan(NamedTuple):
     texture_share   (N,) float32 0..1, how much of the texture bank's lips to show over the frame's own
     texture_choice  (N,) int16 entry of the texture bank
     texture_fade    output frames on either side over which a change of texture is spread
-    texture_open    (K,) float32 opening of each entry's mouth, eye distances
+    real_inside     (N,) float32 0..1, how far a picture, the frame's own or the entry's, shows the inside of the mouth;
+                    the rest is drawn
     """
 
     target: F32
@@ -63,7 +71,7 @@ class MouthPlan(NamedTuple):
     texture_share: F32
     texture_choice: NDArray[np.int16]
     texture_fade: int
-    texture_open: F32
+    real_inside: F32
 
 
 def plan_mouths(track: Track, timeline: Timeline, data: AnalysisData) -> MouthPlan:
@@ -86,9 +94,10 @@ def plan_mouths(track: Track, timeline: Timeline, data: AnalysisData) -> MouthPl
     breaks = np.concatenate([[True], motion.shot[source[1:]] != motion.shot[source[:-1]]])
     choice = texture_bank.choose_textures(cost, breaks)
     share = _texture_share(texture_bank.distances_paired(target, own[source]), cost, choice, fps)
-    texture_open = own[frames, OPEN]
-    fade = max(1, round(TEXTURE_FADE_S * fps))
-    return MouthPlan(target, own, closed, motion.pose, share, choice, fade, texture_open)
+    opened = np.where(share > 0.5, own[frames, OPEN][choice], own[source, OPEN])
+    inside = real_inside(opened, target[:, OPEN], breaks)
+    inside = gaussian_smooth(inside[:, None], INSIDE_FADE_S * fps)[:, 0]
+    return MouthPlan(target, own, closed, motion.pose, share, choice, max(1, round(TEXTURE_FADE_S * fps)), inside)
 
 
 def expression_offset(motion: MouthMotion, closed: F32, fps: float) -> F32:
@@ -129,6 +138,28 @@ def _texture_share(own_cost: F32, cost: F32, choice: NDArray[np.int16], fps: flo
     chosen_cost = cost[np.arange(len(choice)), choice]
     share = 0.5 + 0.5 * np.tanh(2 * (own_cost - chosen_cost - OWN_LIPS_BONUS))
     return gaussian_smooth(share[:, None].astype(np.float32), SHARE_FADE_S * fps)[:, 0]
+
+
+def real_inside(opened: F32, wanted: F32, breaks: NDArray[np.bool_]) -> F32:
+    """Return (N,) float32, 1 where a picture shows the inside of the mouth and 0 where it must be drawn.
+
+    A picture can show it where its own mouth is open enough. One inside is kept from one least opening to the next:
+    two of them blended would show teeth through teeth.
+
+    opened  (N,) opening of the mouth in the picture · wanted  (N,) the opening to show, eye distances
+    breaks  (N,) bool, frames where a shot begins
+    """
+    reaches = (opened / np.maximum(wanted, SHUT) - REAL_FROM) / (REAL_FULL - REAL_FROM)
+    # A mouth that closes shows what is left of its own inside, however little that is.
+    shows = np.maximum((opened - INSIDE_FROM) / (INSIDE_FULL - INSIDE_FROM), 1 + (opened - wanted) / SHUT)
+    real = np.clip(reaches, 0, 1) * np.clip(shows, 0, 1)
+    least = breaks.copy()
+    least[1:-1] |= (wanted[1:-1] <= wanted[:-2]) & (wanted[1:-1] < wanted[2:])
+    least[0] = True
+    begins = np.flatnonzero(least)
+    weight = np.maximum(wanted, 1e-3)
+    mean = np.add.reduceat(real * weight, begins) / np.add.reduceat(weight, begins)
+    return np.repeat(mean >= 0.5, np.diff(np.append(begins, len(wanted)))).astype(np.float32)
 
 
 def _styled(visemes: F32, gain: float, widest: float) -> F32:

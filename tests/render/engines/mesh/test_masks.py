@@ -25,3 +25,9 @@ def test_where_lips_meet_no_line_of_teeth_is_left(scene: tuple[list[Image], Trac
     assert mouth[middle[1], middle[0], 0] == 240 and kept[middle[1], middle[0]].max() < 110
     assert (kept < 60).sum() == pytest.approx((mouth < 60).sum(), rel=0.6)
     assert np.abs(masks.seal_lips(mouth, target, field, 0.0) - mouth).max() < 0.01
+
+
+def test_lips_are_blended_and_of_two_insides_one_is_shown() -> None:
+    inside = np.float32([[0, 0.5, 1]])
+    assert masks.one_inside(0.4, inside)[0] == pytest.approx([0.4, 0.2, 0])
+    assert masks.one_inside(0.7, inside)[0] == pytest.approx([0.7, 0.85, 1])

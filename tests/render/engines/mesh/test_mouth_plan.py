@@ -38,3 +38,21 @@ def test_a_smile_is_kept_and_speech_is_not() -> None:
     kept = [WIDTH, UPPER]
     assert np.allclose(offset[:, kept], 0.05, atol=1e-6)
     assert not offset[:, [k for k in range(len(MOUTH_PARAMS)) if k not in kept]].any()
+
+
+def test_one_inside_is_kept_from_one_least_opening_to_the_next() -> None:
+    swing = 0.5 - 0.5 * np.cos(np.arange(80) * 2 * np.pi / 20)
+    wanted = (0.01 + 0.15 * swing).astype(np.float32)
+    opened = np.where(np.arange(80) < 40, 0.8, 0.5) * wanted
+    opened[45:48] = wanted[45:48]  # for a moment the picture would do
+    real = mouth_plan.real_inside(opened.astype(np.float32), wanted, np.zeros(80, bool))
+    assert set(np.unique(real)) == {0.0, 1.0}
+    assert real[:40].all() and not real[42:].any()
+    changes = np.flatnonzero(np.diff(real))
+    assert (wanted[changes] < 0.02).all()
+
+
+def test_a_picture_of_a_shut_mouth_has_no_inside_to_show() -> None:
+    wanted = np.full(10, 0.1, np.float32)
+    assert not mouth_plan.real_inside(np.full(10, 0.01, np.float32), wanted, np.zeros(10, bool)).any()
+    assert mouth_plan.real_inside(wanted, wanted, np.zeros(10, bool)).all()

@@ -1,0 +1,64 @@
+"""The drawn inside of the mouth: where its teeth are, and what reaches it of the light."""
+
+import numpy as np
+import pytest
+
+from heygemd.render.engines.mesh import mouth_interior
+from heygemd.render.engines.mesh.mouth_interior import TEETH_SHOWN
+from heygemd.render.face.pose import Pose
+
+EYE, LINE, WIDTH, HEIGHT = 400, 0.78, 240, 200
+"""Pixels of an eye distance, the closed mouth's line in eye distances, the region's size."""
+
+
+def draw(open_by: float, yaw_deg: float = 0.0) -> np.ndarray:
+    """Draw with the middle of the closed mouth's line in the region's middle."""
+    c, s = np.cos(np.radians(yaw_deg)), np.sin(np.radians(yaw_deg))
+    turn = np.float32([[c, 0, s], [0, 1, 0], [-s, 0, c]])
+    shift = np.float32([WIDTH / 2, HEIGHT / 2, 0]) - EYE * turn @ np.float32([0, LINE, -0.22])
+    pose = Pose(np.float32([EYE]), turn[None], shift[None])
+    return mouth_interior.draw(open_by, pose, LINE, (0, 0), (WIDTH, HEIGHT))
+
+
+def whiteness(picture: np.ndarray) -> np.ndarray:
+    """Teeth reflect blue as well; gums and the tongue do not."""
+    return picture[..., 0] / np.maximum(picture[..., 2], 1e-3) * (picture[..., 2] > 0.25)
+
+
+def test_upper_teeth_stay_with_the_skull_and_are_brighter_than_the_throat() -> None:
+    edge = round(HEIGHT / 2 + TEETH_SHOWN * EYE)
+    for open_by in (0.1, 0.2, 0.3):
+        picture = draw(open_by)
+        assert picture.shape == (HEIGHT, WIDTH, 3) and picture.dtype == np.float32
+        assert picture.min() >= 0 and picture.max() <= 1
+        tooth = picture[edge - 12 : edge - 4, WIDTH // 2 - 20 : WIDTH // 2 - 8]
+        below = picture[edge + 4 : edge + 12, WIDTH // 2 - 20 : WIDTH // 2 - 8]
+        assert whiteness(tooth).min() > 0.65 > whiteness(below).max(), open_by
+        assert tooth.mean() > 2 * below.mean()
+
+
+def test_lower_teeth_go_with_the_jaw() -> None:
+    def lower_edge(open_by: float) -> int:
+        column = whiteness(draw(open_by))[:, WIDTH // 2 - 14]
+        below = column[round(HEIGHT / 2 + TEETH_SHOWN * EYE) + 6 :]
+        return int(np.argmax(below > 0.65)) if (below > 0.65).any() else len(below)
+
+    assert lower_edge(0.06) < lower_edge(0.12) < lower_edge(0.2)
+
+
+def test_a_wider_opening_lets_in_more_light() -> None:
+    row = HEIGHT // 2 + round(TEETH_SHOWN * EYE) - 8
+    teeth = [float(draw(open_by)[row, WIDTH // 2 - 18 : WIDTH // 2 - 8].mean()) for open_by in (0.03, 0.1, 0.2)]
+    assert teeth[0] < 0.9 * teeth[1] and teeth[1] < teeth[2]
+
+
+def test_a_turned_head_shows_one_cheek_s_teeth_and_not_the_other_s() -> None:
+    left, right = (draw(0.15, yaw) for yaw in (-25, 25))
+    assert np.abs(left - right[:, ::-1]).mean() < 0.02
+    assert np.abs(left - right).mean() > 0.04
+
+
+@pytest.mark.parametrize("size", [(3, 2), (900, 500)])
+def test_any_region_can_be_drawn(size: tuple[int, int]) -> None:
+    pose = Pose(np.float32([30]), np.eye(3, dtype=np.float32)[None], np.zeros((1, 3), np.float32))
+    assert mouth_interior.draw(0.0, pose, LINE, (5, 5), size).shape == (size[1], size[0], 3)
