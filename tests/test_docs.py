@@ -133,7 +133,10 @@ def test_every_command_is_described() -> None:
         assert f"`{command}" in page or (command.startswith("heygemd models ") and f"`{verb}" in page), command
 
 
-@pytest.mark.parametrize("name", [*names(GUIDES), "models/lips.md", "models/mouth.md", "models/vad.md", "models/sync.md"])
+CARDS = ("models/lips.md", "models/mouth.md", "models/vad.md", "models/sync.md")
+
+
+@pytest.mark.parametrize("name", [*names(GUIDES), *CARDS])
 def test_python_modules_exist(name: str) -> None:
     for module in re.findall(r"python -m ((?:heygemd|tests)[\w.]*)", text(name)):
         assert importlib.util.find_spec(module), module
