@@ -40,6 +40,7 @@ _FACTS = TypeAdapter(
 Facts = Annotated[dict[str, Any], PlainValidator(_FACTS.validate_python)]
 """What a message can be filled in with."""
 JpegBase64 = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/=]*$", max_length=1 << 20)]
+Mp4Base64 = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/=]*$", max_length=7 << 20)]
 Curve = Annotated[tuple[Annotated[float, Field(ge=0, le=1)] | None, ...], Field(max_length=10_000)]
 
 
@@ -70,6 +71,7 @@ class RenderRequest(Message):
                                 its Preview is written beside it with the suffix .json
     scratch                     an empty folder for this attempt, removed by the daemon
     cache                       analysis cache shared by all videos
+    picture_every_s             how often a LivePicture is wanted; 0: never
     """
 
     voice: Path
@@ -82,6 +84,7 @@ class RenderRequest(Message):
     models: Path
     settings: Render
     limits: Limits
+    picture_every_s: float = 0
     subtitles: tuple[SubtitleFile, ...] = ()
 
     @property
@@ -143,6 +146,20 @@ class Notice(Message):
     type: Literal["notice"] = "notice"
     code: Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,60}$")]
     fields: Facts = {}
+
+
+class LivePicture(Message):
+    """The latest frame, small: a JPEG in base64."""
+
+    type: Literal["picture"] = "picture"
+    jpeg: JpegBase64
+
+
+class FirstSeconds(Message):
+    """The first seconds of the video, with sound, while the rest is being rendered: a small MP4 in base64."""
+
+    type: Literal["first_seconds"] = "first_seconds"
+    mp4: Mp4Base64
 
 
 class LogLine(Message):
@@ -243,7 +260,9 @@ class Failed(Message):
         return KINDS[self.kind](self.code, detail=self.detail, **self.fields)
 
 
-Event = Annotated[Ready | Progress | Notice | LogLine | Done | Failed, Field(discriminator="type")]
+Event = Annotated[
+    Ready | Progress | Notice | LivePicture | FirstSeconds | LogLine | Done | Failed, Field(discriminator="type")
+]
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 

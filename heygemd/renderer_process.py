@@ -22,6 +22,8 @@ from .protocol import (
     Done,
     Event,
     Failed,
+    FirstSeconds,
+    LivePicture,
     LogLine,
     Notice,
     Progress,
@@ -33,7 +35,7 @@ from .protocol import (
 )
 
 TAIL_LINES = 30
-LINE_BYTES = 1 << 20
+LINE_BYTES = 8 << 20
 
 
 class Renderer:
@@ -139,7 +141,7 @@ class Renderer:
                 if (event.phase, event.done) != last:
                     last, since = (event.phase, event.done), time.monotonic()
                 report(event)
-            elif isinstance(event, Notice):
+            elif isinstance(event, (Notice, LivePicture, FirstSeconds)):
                 report(event)
 
     async def _next_event(self, timeout_s: float) -> Event | None:

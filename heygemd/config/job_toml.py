@@ -14,7 +14,19 @@ from pydantic_core import ErrorDetails
 from ..errors import InputError
 from ..i18n import catalog
 from . import loader, staff_text
-from .schema import AudioLonger, AudioShorter, Language, Quality, Render, Section, Subtitles, TrackerName, known_engine
+from .schema import (
+    AudioLonger,
+    AudioShorter,
+    Language,
+    PhotoMotion,
+    PreviewS,
+    Quality,
+    Render,
+    Section,
+    Subtitles,
+    TrackerName,
+    known_engine,
+)
 
 MAX_BYTES = 8 << 10
 """A dozen short lines are usual. The time to parse hostile TOML grows with the square of its size."""
@@ -29,9 +41,12 @@ class JobSettings(Section):
     audio_longer: AudioLonger | None = None
     audio_shorter: AudioShorter | None = None
     subtitles: Subtitles | None = None
+    photo_motion: PhotoMotion | None = None
+    preview_s: PreviewS | None = None
     priority: Annotated[int, Field(ge=-9, le=9)] = 0
     language: Language | None = None
     presenters: Annotated[tuple[str, ...], Field(max_length=64)] = ()
+    photos: Annotated[tuple[str, ...], Field(max_length=64)] = ()
 
     @field_validator("engine")
     @classmethod
@@ -46,7 +61,9 @@ class JobSettings(Section):
 
 
 SETTINGS = tuple(JobSettings.model_fields)
-EXAMPLES = {"priority": ("-9 … 9",), "language": catalog.languages(), "presenters": ('["Anna", "Ben"]',)}
+EXAMPLES = {"preview_s": ("0 … 60",),
+    "priority": ("-9 … 9",), "language": catalog.languages(), "presenters": ('["Anna", "Ben"]',),
+            "photos": ('["anna.jpg"]',)}  # fmt: skip
 SHOWN_CHARS = 60
 
 

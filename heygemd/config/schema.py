@@ -45,6 +45,8 @@ Quality = Literal["draft", "standard", "high"]
 AudioLonger = Literal["pingpong", "loop", "hold", "trim"]
 AudioShorter = Literal["cut", "keep"]
 Subtitles = Literal["soft", "off"]
+PreviewS = Annotated[float, Field(ge=0, le=60)]
+PhotoMotion = Literal["still", "subtle"]
 NotifyEvent = Literal["done", "failed", "paused", "recovered", "digest"]
 
 
@@ -116,6 +118,7 @@ class Limits(Section):
     max_file_gib: Positive = 50
     max_job_gib: Positive = 200
     max_pixels: Count = 8192 * 4320
+    max_photo_pixels: Count = 200_000_000
     max_fps: Positive = 240
     max_audio_s: Positive = 3600
     max_video_s: Positive = 14400
@@ -264,6 +267,8 @@ class Render(Section):
     crf: Annotated[int, Field(ge=0, le=40)] = 18
     audio_longer: AudioLonger = "pingpong"
     audio_shorter: AudioShorter = "cut"
+    photo_motion: PhotoMotion = "subtle"
+    preview_s: PreviewS = 0
     min_face_fraction: Fraction01 = 0.1
     max_offset_frames: Count = 3
     subtitles: Subtitles = "soft"

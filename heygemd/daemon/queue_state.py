@@ -8,7 +8,7 @@ from typing import Literal
 
 from ..errors import HeygemdError, InfrastructureError
 from ..job import Job, Video
-from ..protocol import Notice, Progress
+from ..protocol import FirstSeconds, LivePicture, Notice, Progress
 
 FolderState = Literal["held", "copying", "settling", "waiting", "ready", "rejected"]
 OrderKey = tuple[int, float]
@@ -52,6 +52,7 @@ class RunningVideo:
 
     concluding     its attempt is over and it is not stopped any more
     lacked_space   it ended because its neighbours need the free disk space
+    picture        its latest frame; pictures: how many there were; first_seconds: what can be watched of it
     """
 
     job: Job
@@ -59,6 +60,9 @@ class RunningVideo:
     progress: Progress | None = None
     concluding: bool = False
     lacked_space: bool = False
+    picture: LivePicture | None = None
+    pictures: int = 0
+    first_seconds: FirstSeconds | None = None
 
 
 @dataclass(frozen=True)

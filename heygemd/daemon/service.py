@@ -43,7 +43,7 @@ from .jobs.running import POLL_CANCELLATIONS_S, Running
 from .jobs.scheduler import Scheduler
 from .publish import retention
 from .queue_state import QueueState
-from .status import share_pages, status_file
+from .status import live_view, share_pages, status_file
 from .status.best_effort import BestEffort
 from .status.builder import RECENT, SnapshotBuilder
 from .status.metrics import EVERY_S, Metrics
@@ -128,6 +128,7 @@ class Service:
         self._shown_at = 0.0
         self._metrics_at = -EVERY_S
         self._on_share: dict[str, bytes] = {}
+        self._live: dict[str, bytes] | None = None
         self._finished_before = 0
         self.metrics: Metrics | None = None
 
@@ -333,6 +334,9 @@ class Service:
 
     async def _write_page(self, snapshot: Snapshot) -> None:
         content = share_pages.share_files(snapshot, self.config)
+        live = live_view.files(self.state.running)
+        root, group = self.share.root, self.share.group
+        self._live = await self.thread.call(live_view.write, root, self._live, live, group)
         await self.thread.call(share_pages.write, self.share.root, self._on_share, content, self.share.group)
 
     async def _write_last_page(self) -> None:

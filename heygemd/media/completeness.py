@@ -28,6 +28,7 @@ MP4_BOXES = MP4_STARTS | {b"mfra", b"sidx", b"ssix", b"emsg", b"prft", b"meta", 
 STILL_BRANDS = {b"heic", b"heix", b"mif1", b"avif", b"crx "}
 """Pictures in an MP4-like structure, without a moov box."""
 MXF_PARTITION = bytes.fromhex("060e2b34020501010d01020101")
+PNG_HEADER, JPEG_START, JPEG_END = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"\xff\xd9"
 EBML_HEADER, MATROSKA_SEGMENT = b"\x1a\x45\xdf\xa3", b"\x18\x53\x80\x67"
 ASF_HEADER = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
@@ -116,7 +117,15 @@ def _structure(head: bytes) -> tuple[str, Callable[[int, int], End]]:
     for start, check in CHECKS.items():
         if head.startswith(start):
             return check.__name__.removeprefix("_check_"), check
-    return "", _check_nothing
+    return _picture_structure(head)
+
+
+def _picture_structure(head: bytes) -> tuple[str, Callable[[int, int], End]]:
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp", _check_webp
+    if head[:8] == PNG_HEADER:
+        return "png", _check_png
+    return ("jpeg", _check_jpeg) if head[:3] == JPEG_START else ("", _check_nothing)
 
 
 def _check_nothing(_fd: int, _size: int) -> End:
@@ -234,6 +243,29 @@ def _check_avi_chunks(fd: int, size: int, position: int, claim: int) -> End:
     if position < size:
         _require_bytes(claim, size)
     return "open"
+
+
+def _check_webp(fd: int, size: int) -> End:
+    """Compare the size of the one chunk that holds all others with the file's."""
+    _require_bytes(_riff_size(fd, 0), size)
+    return "whole"
+
+
+def _check_png(fd: int, size: int) -> End:
+    """Follow the chunks to the last one, IEND."""
+    position = len(PNG_HEADER)
+    for _ in range(MAX_BOXES):
+        head = os.pread(fd, 8, position)
+        if head[4:] == b"IEND" or len(head) < 8:
+            break
+        position += 12 + int.from_bytes(head[:4], "big")
+    _require_bytes(position + 12, size)
+    return "whole"
+
+
+def _check_jpeg(fd: int, size: int) -> End:
+    """Look for the end marker near the end; phones append clips and data of their own behind it."""
+    return _open_or_whole(JPEG_END not in os.pread(fd, TAIL_BYTES, max(0, size - TAIL_BYTES)))
 
 
 def _check_aiff(fd: int, size: int) -> End:

@@ -24,6 +24,7 @@ FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mxf,asf,flv,live_flv,gif,"
     "wav,w64,mp3,flac,ogg,aac,aiff,caf,amr,ac3,eac3"
 )
+PHOTO_FORMATS = "jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,mov"
 MAX_STREAMS = 32
 MAX_PIXELS = 8192 * 4320
 THREADS = min(8, os.cpu_count() or 1)
@@ -39,9 +40,12 @@ Stream = Any
 """A node of ffmpeg-python's graph; that package has no types."""
 
 
-def media(path: Path, *, max_pixels: int = MAX_PIXELS, **options: Any) -> Stream:
-    """Return a local file as input; `options` precede it (for example `t`, seconds)."""
-    return ffmpeg.input(f"file:{path.absolute()}", threads=THREADS, **_input_limits(max_pixels), **options)
+def media(path: Path, *, max_pixels: int = MAX_PIXELS, photo: str = "", **options: Any) -> Stream:
+    """Return a local file as input; `options` precede it (for example `t`, seconds).
+
+    photo  the demuxer of a photograph, one of PHOTO_FORMATS
+    """
+    return ffmpeg.input(f"file:{path.absolute()}", threads=THREADS, **_input_limits(max_pixels, photo), **options)
 
 
 def sound(path: Path, index: int, **options: Any) -> Stream:
@@ -90,16 +94,18 @@ def command(
     return [*_limited(media_s, max_bytes, gpu), _binary("ffmpeg"), *flags, *ffmpeg.get_args(output)]
 
 
-def probe_command(path: Path, *options: str, max_pixels: int = MAX_PIXELS) -> list[str]:
-    """Return the argv of ffprobe for a local file, in the sandbox; `options` select what it shows."""
-    limits = [part for key, value in _input_limits(max_pixels).items() for part in (f"-{key}", str(value))]
+def probe_command(path: Path, *options: str, max_pixels: int = MAX_PIXELS, photo: str = "") -> list[str]:
+    """Return the argv of ffprobe for a local file, in the sandbox; `options` select what it shows; else as `media`."""
+    limits = [part for key, value in _input_limits(max_pixels, photo).items() for part in (f"-{key}", str(value))]
     show = ["-hide_banner", "-v", "error", "-of", "json", *options]
     argv = [*_limited(0, 0, gpu=False), _binary("ffprobe"), *show, *limits, f"file:{path.absolute()}"]
     return sandbox.confined(argv)
 
 
-def _input_limits(max_pixels: int) -> dict[str, Any]:
-    return {
+def _input_limits(max_pixels: int, photo: str = "") -> dict[str, Any]:
+    """Return the options that bound an input. The name of a photograph never chooses how it is read."""
+    forced = {"f": photo, "format_whitelist": PHOTO_FORMATS} if photo else {}
+    limits = {
         "protocol_whitelist": "file",
         "format_whitelist": FORMATS,
         "max_pixels": max_pixels,
@@ -107,6 +113,7 @@ def _input_limits(max_pixels: int) -> dict[str, Any]:
         "probesize": 32_000_000,
         "analyzeduration": 10_000_000,
     }
+    return limits | forced
 
 
 def _without_extras(options: dict[str, Any]) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import pairwise
@@ -123,10 +125,17 @@ def probe_open(file: int, ending: str, limits: Limits) -> MediaInfo:
 
     ending  of its name, if that is a known one ("", ".mp4"): ffprobe's help for files that begin with junk
     """
+    with neutral_name(ending) as path:
+        return _probe(path, limits, stdin=file)
+
+
+@contextlib.contextmanager
+def neutral_name(ending: str = "") -> Iterator[Path]:
+    """Yield a path under which a program finds the file that is open at its standard input."""
     with tempfile.TemporaryDirectory(prefix="heygemd-") as folder:
         neutral = Path(folder, f"media{ending}")
         neutral.symlink_to("/proc/self/fd/0")
-        return _probe(neutral, limits, stdin=file)
+        yield neutral
 
 
 def _probe(path: Path, limits: Limits, stdin: int | None = None) -> MediaInfo:
@@ -137,7 +146,7 @@ def _probe(path: Path, limits: Limits, stdin: int | None = None) -> MediaInfo:
     videos = [s for s in streams if _is_video(s)]
     audios = [s for s in streams if s.get("codec_type") == "audio" and _number(s, "sample_rate")]
     name = str(container.get("format_name", ""))
-    video = _video(_played(videos, name), start_s) if videos else None
+    video = video_stream(_played(videos, name), start_s) if videos else None
     audio = _audio(_played(audios, name), start_s) if audios else None
     duration_s = max([_seconds(container), *(s.duration_s for s in (video, audio) if s)])
     if duration_s <= 0 and (video or audio):
@@ -180,7 +189,8 @@ def _is_video(stream: Facts) -> bool:
     return not (stream.get("codec_name") in STILL_CODECS and still)
 
 
-def _video(stream: Facts, file_start_s: float) -> VideoStream:
+def video_stream(stream: Facts, file_start_s: float = 0.0) -> VideoStream:
+    """Return what ffprobe says of a video stream, or of a decoded frame, in our terms."""
     pix_fmt = str(stream.get("pix_fmt", ""))
     return VideoStream(
         index=int(stream["index"]),

@@ -173,6 +173,13 @@ def run(argv: Sequence[str], timeout_s: float, *, reading: bool = True, stdin: i
 
     Raises the error of a process that failed (see `error_from`), DeadlineExceeded("ffmpeg_timeout").
     """
+    return capture(argv, timeout_s, reading=reading, stdin=stdin)[0]
+
+
+def capture(
+    argv: Sequence[str], timeout_s: float, *, reading: bool = True, stdin: int | None = None
+) -> tuple[bytes, str]:
+    """As `run`, but return the last lines of standard error, too."""
     source = subprocess.DEVNULL if stdin is None else stdin
     child = subprocess.Popen(argv, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with child:
@@ -185,10 +192,10 @@ def run(argv: Sequence[str], timeout_s: float, *, reading: bool = True, stdin: i
             child.kill()
             raise
     lines = err.decode("utf-8", "replace").splitlines()
+    tail = "\n".join(line[:LINE_CHARS] for line in lines[-STDERR_LINES:])
     if child.returncode != 0:
-        tail = "\n".join(line[:LINE_CHARS] for line in lines[-STDERR_LINES:])
         raise error_from(ProcessEnd(child.returncode, len(lines), tail), reading=reading)
-    return out
+    return out, tail
 
 
 def _disk_full(text: str) -> bool:

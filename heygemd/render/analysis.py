@@ -32,6 +32,8 @@ MIN_DECODED_S = 1.0
 MISSING_SHARE, MANY_ERRORS = 0.02, 50
 """A video counts as damaged when ffmpeg complains and this share of its frames is missing, or it complains this often.
 Shortness alone is no damage: durations in headers are claims."""
+OF_A_PHOTO = {"no_face": "photo_no_face", "face_never_clear": "photo_face_turned"}
+"""What a fault of a video is called in a photograph."""
 TRACK_ARRAYS = ("boxes", "effect_weight", "yaw_deg", "cuts", "face_count")
 
 
@@ -61,6 +63,8 @@ def track_video(
     Raises InputError("no_face" | "few_faces" | "face_never_clear" | "media_unreadable").
     """
     key = f"{digest} {TRACK_VERSION} {tracker.name} {tracker.version} {limit or 'all'} {min_share} {picture.small_size}"
+    if picture.photo:  # its size follows from the limits, too
+        key += f" {picture.width}x{picture.height}"
     phases.begin("analyse", min(limit or picture.expected_frames, picture.expected_frames))
 
     def make() -> list[Path]:
@@ -70,6 +74,10 @@ def track_video(
             points_file = folder / "points.f32"
             seen = _not_empty(images, decoder)
             track, found = tracker.track(seen, size, picture.fps, points_file, phases.done, min_share=min_share)
+        except InputError as error:
+            if not picture.photo:
+                raise
+            raise InputError(OF_A_PHOTO.get(error.code, error.code), error.detail, **error.fields) from None
         finally:
             decoder.close()
         found = [*found, *_damage(picture, decoder, len(track), limit)]

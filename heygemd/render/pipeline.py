@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config.schema import GIB
+from ..config.schema import GIB, Render
 from ..errors import EngineError, InfrastructureError
 from ..fault_points import point
+from ..media.photo import is_photo
 from ..media.probe import probe
 from ..protocol import Notice, RenderRequest, Result
 from . import analysis
@@ -31,6 +32,7 @@ from .face.mouth_params import OPEN
 from .face.registry import create_tracker
 from .face.tracker import Tracker
 from .frame_router import FrameRouter
+from .live_view import LiveView
 from .progress import Phases, Report
 from .scene import Finding, Timeline
 from .stages import BackgroundSink, Prefetch
@@ -39,6 +41,7 @@ from .sync import av_offset
 from .video import decode, encode_mux, frame_order, preview, timeline
 from .video.decode import Frame, Picture
 from .video.output_check import ExpectedOutput, blame_us, check_output
+from .video.photo_motion import PhotoMotion
 
 QUEUE_BYTES = 24 << 20
 """Size of the queue of frames between two stages."""
@@ -69,7 +72,7 @@ def render(request: RenderRequest, report: Report) -> Result:
     """
     phases = Phases(report)
     prepared = _prepare(request, phases, report)
-    _render(request, prepared, phases)
+    _render(request, prepared, phases, report)
     return _measure_output(request, prepared, phases)
 
 
@@ -82,7 +85,8 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Prepare
     tracker.check()
     engine.check()
     with ThreadPoolExecutor(1) as pool:
-        described = pool.submit(decode.describe_video, request.video, limits)
+        describe = decode.describe_photo if is_photo(request.video) else decode.describe_video
+        described = pool.submit(describe, request.video, limits)
         voice = load_voice(request.voice, request.voice_digest, limits, cache, scratch)
         picture = described.result()
     _report_findings(report, [*voice.findings, *decode.findings(picture)])
@@ -94,9 +98,7 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Prepare
             picture, request.video_digest, limit, tracker, min_fraction, cache, folder, phases
         )
     _report_findings(report, speech.result())
-    shown, length_findings = timeline.build_timeline(
-        len(tracked.track), picture.fps, voice.duration_s, settings.audio_longer, settings.audio_shorter
-    )
+    shown, length_findings = _timeline(picture, len(tracked.track), voice, settings)
     _report_findings(report, [*timeline.clip_findings(tracked.findings, shown), *length_findings])
     frames = len(shown.source)
     as_long = frames == timeline.frame_count(voice.duration_s, picture.fps)
@@ -110,6 +112,14 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Prepare
         data = analysis.video_data(picture, tracked, engine, cache, scratch / "video_data", phases)
         data |= analysis.voice_data(sound, request.voice_digest, engine, cache, scratch / "voice_data")
     return _Prepared(picture, voice, sound, tracker, engine, tracked, data, shown, plan)
+
+
+def _timeline(picture: Picture, frames: int, voice: Voice, settings: Render) -> tuple[Timeline, list[Finding]]:
+    if picture.photo:
+        return timeline.photo_timeline(picture.fps, voice.duration_s), []
+    return timeline.build_timeline(
+        frames, picture.fps, voice.duration_s, settings.audio_longer, settings.audio_shorter
+    )  # fmt: skip
 
 
 def _report_findings(report: Report, findings: list[Finding]) -> None:
@@ -130,17 +140,22 @@ def choose_device(wanted: str) -> str:
     raise InfrastructureError("gpu_unavailable", device=wanted)
 
 
-def _render(request: RenderRequest, prepared: _Prepared, phases: Phases) -> None:
+def _render(request: RenderRequest, prepared: _Prepared, phases: Phases, report: Report) -> None:
     """Decode, render and encode, each in its own thread, joined by short queues."""
     engine, picture, total = prepared.engine, prepared.picture, prepared.plan.frames
     size = max(2, min(8, QUEUE_BYTES // picture.frame_bytes))
     spare = int(request.limits.free_scratch_gib * GIB)
     done_before = total if isinstance(engine, FileEngine) else 0
+    motion = _motion(request, prepared)
+    engine_moves = isinstance(engine, FileEngine)  # it may turn the head: its frames are not ours to warp
 
     def encode_all(frames: Iterator[Frame]) -> None:
-        with closing(encode_mux.Encoder(prepared.plan, request.output)) as encoder:
-            for frame in frames:
+        encoder = encode_mux.Encoder(prepared.plan, request.output)
+        view = LiveView(prepared.plan, request.scratch, request.picture_every_s, report)
+        with closing(encoder), closing(view):
+            for frame in motion.apply(frames) if motion and not engine_moves else frames:
                 encoder.write(frame)
+                view.see(frame)
                 phases.done(done_before + encoder.written)
                 if encoder.written == (total + 1) // 2:
                     point("render")
@@ -150,6 +165,8 @@ def _render(request: RenderRequest, prepared: _Prepared, phases: Phases) -> None
             encoder.finish()
 
     source = frame_order.ordered_frames(picture, prepared.timeline, request.scratch, spare)
+    if motion and engine_moves:
+        source = motion.apply(source)
     with closing(BackgroundSink(encode_all, size)) as encoding, closing(Prefetch(source, size)) as decoded:
         if isinstance(engine, FileEngine):
             rendered = file_engine_adapter.run(
@@ -162,6 +179,14 @@ def _render(request: RenderRequest, prepared: _Prepared, phases: Phases) -> None
             router = FrameRouter(picture, prepared.tracked.track, prepared.timeline, encoding.put)
             router.run(iter(decoded), engine, prepared.sound, prepared.data)
         encoding.finish()
+
+
+def _motion(request: RenderRequest, prepared: _Prepared) -> PhotoMotion | None:
+    picture, track = prepared.picture, prepared.tracked.track
+    if not picture.photo or request.settings.photo_motion == "still":
+        return None
+    points = track.points(0, 1)[0]
+    return PhotoMotion(picture, points, float(track.yaw_deg[0]), request.video_digest, prepared.plan.frames)
 
 
 def _cut_or_padded(voice: Voice, seconds: Fraction, scratch: Path) -> NDArray[np.float32]:

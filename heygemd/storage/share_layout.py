@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from . import share_fs
 FOLDERS = ("inbox", "processing", "done", "failed")
 MARKER = ".heygemd-share"
 """An empty mount point has no such file: without it the share counts as absent."""
+LIVE_VIEW = re.compile(r"status-(?:picture|first-seconds)-\d+\.(?:jpg|mp4)")
+"""Files beside the page that show what is being rendered."""
 TEMPLATES = "templates"
-"""Videos of presenters that job folders can name; the daemon works without this folder."""
+"""Videos and photos of presenters that job folders can name; the daemon works without this folder."""
 
 
 def create(root: Path, group: int | None = None) -> list[str]:

@@ -15,6 +15,7 @@ from heygemd.daemon.jobs.retry_policy import GIVEN_UP
 from heygemd.errors import FOLDER_CODES, printable
 from heygemd.i18n import catalog
 from heygemd.protocol import Phase
+from heygemd.render.analysis import OF_A_PHOTO
 from heygemd.render.engines.wav2lip.checkpoint import OTHER_CHECKPOINTS
 from heygemd.storage.availability import FOLDER_MISSING
 from heygemd.weights.file_type import Unusable
@@ -29,6 +30,7 @@ COMPUTED = {
     "errors.py: FOLDER_CODES[error.code]": list(FOLDER_CODES.values()),
     "retry_policy.py: code": list(GIVEN_UP.values()),
     "share_fs.py: code": ["no_permission", "held_open", "not_a_file"],
+    "analysis.py: OF_A_PHOTO.get(error.code, error.code)": list(OF_A_PHOTO.values()),
     "service.py: code": ["state_not_writable", "cache_not_writable", "log_not_writable"],
     "best_effort.py: code": ["notifications_failing", "status_not_writable", "metrics_failing"],
     "availability.py: FOLDER_MISSING": [FOLDER_MISSING],

@@ -6,7 +6,7 @@ Pure decisions about what a scan saw; nothing here touches the share.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Literal
@@ -19,12 +19,14 @@ from ...protocol import MAX_SUBTITLE_BYTES, MAX_SUBTITLE_FILES, Notice
 from ...storage import atomic
 from ...storage.share_fs import HIDDEN, MAX_ENTRIES, Entry, Folder
 from . import filename_rules, left_out
-from .filename_rules import AUDIO_ENDINGS, SUBTITLE_ENDINGS, VIDEO_ENDINGS
+from .filename_rules import AUDIO_ENDINGS, PHOTO_ENDINGS, SUBTITLE_ENDINGS, VIDEO_ENDINGS
 from .manifest import ORIGINALS, Manifest
 
 Signature = tuple[tuple[str, int, int], ...]
-Kind = Literal["audio", "video"]
+Kind = Literal["audio", "video", "photo"]
 
+KNOWN_SHOWN = 8
+PRESENTERS_OF: tuple[Kind, ...] = ("video", "photo")
 UNUSABLE = {"needs_audio": "needs_usable_audio", "needs_video": "needs_usable_video"}
 """What to say instead where the missing file may be there in a form that cannot be used."""
 
@@ -36,6 +38,7 @@ class Members:
     media      files at the top and in originals/ that may be video or sound
     nested     the same in the folder's own folders: used if the top lacks them
     subtitles  subtitles at the top and in originals/
+    photos     pictures anywhere in it that can be presenters: used if there is no video, or if they are asked for
     left_out   members that are not used, whatever is in them, and why (see `left_out`)
     temporary  unfinished copies
     reserved   what has a name that only a folder of ours may have
@@ -48,6 +51,7 @@ class Members:
     media: list[Entry] = field(default_factory=list)
     nested: list[Entry] = field(default_factory=list)
     subtitles: list[Entry] = field(default_factory=list)
+    photos: list[Entry] = field(default_factory=list)
     left_out: list[tuple[Entry, str]] = field(default_factory=list)
     temporary: list[Entry] = field(default_factory=list)
     reserved: list[Entry] = field(default_factory=list)
@@ -66,9 +70,10 @@ class Members:
 
     @property
     def partial(self) -> bool:
-        """Whether going by the names the folder lacks a voice or a video."""
+        """Whether going by the names the folder lacks a voice, or a video and a picture in its place."""
         names = [e.name for e in self.media] + [filename_rules.copied_as(e.name) for e in self.temporary]
-        return {kind_by_name(name) for name in names} - {None} != {"audio", "video"}
+        kinds = {kind_by_name(name) for name in names}
+        return "audio" not in kinds or not ("video" in kinds or self.photos)
 
     @property
     def abandoned(self) -> list[Classified]:
@@ -108,6 +113,8 @@ def sort_members(folder: Folder) -> Members:
 def _sort_by_name(members: Members, entry: Entry, *, nested: bool) -> None:
     if entry.kind == "file" and not nested and known_ending(entry.name, SUBTITLE_ENDINGS):
         members.subtitles.append(entry)
+    elif entry.kind == "file" and is_photo(entry.name):
+        members.photos.append(entry)
     elif reason := _reason_by_name(entry):
         members.left_out.append((entry, reason))
     else:
@@ -146,7 +153,7 @@ def check_bounds(members: Members, limits: Limits) -> None:
 
 def check_media(entries: Sequence[Entry], limits: Limits) -> None:
     """Raise InputError for too many or too large media files; only those count whose name says that they are media."""
-    media = [entry for entry in entries if kind_by_name(entry.name)]
+    media = [entry for entry in entries if input_kind(entry.name)]
     if len(media) > limits.max_files_per_job:
         raise InputError("too_many_files", count=len(media), limit=limits.max_files_per_job)
     for entry in media:
@@ -158,9 +165,9 @@ def check_media(entries: Sequence[Entry], limits: Limits) -> None:
 
 def worth_reading(entries: Sequence[Entry], limits: Limits) -> list[Entry]:
     """Return the entries to look into: all media by name, and of those with other endings a bounded number."""
-    other = [e for e in entries if not kind_by_name(e.name) and 0 < e.size <= limits.max_file_gib * GIB]
+    other = [e for e in entries if not input_kind(e.name) and 0 < e.size <= limits.max_file_gib * GIB]
     looked_into = set(other[: limits.max_files_per_job])
-    return [entry for entry in entries if kind_by_name(entry.name) or entry in looked_into]
+    return [entry for entry in entries if input_kind(entry.name) or entry in looked_into]
 
 
 @dataclass(frozen=True)
@@ -183,11 +190,55 @@ def known_ending(name: str, known: tuple[str, ...] = (*AUDIO_ENDINGS, *VIDEO_END
 
 
 def kind_by_name(name: str) -> Kind | None:
-    """Return the kind a file name suggests, for files that cannot be read."""
+    """Return the kind a file name suggests, "audio" or "video", for files that cannot be read."""
     folded = filename_rules.fold(name)
     if folded.endswith(AUDIO_ENDINGS):
         return "audio"
     return "video" if folded.endswith(VIDEO_ENDINGS) else None
+
+
+def is_photo(name: str) -> bool:
+    """Return whether a file name is that of a picture that can be a presenter."""
+    return filename_rules.fold(name).endswith(PHOTO_ENDINGS)
+
+
+def input_kind(name: str) -> Kind | None:
+    """As `kind_by_name`, where a picture is a presenter."""
+    return "photo" if is_photo(name) else kind_by_name(name)
+
+
+def has_photos(videos: Iterable[Video]) -> bool:
+    """Return whether some presenter is a picture."""
+    return any(is_photo(video.source.name) for video in videos)
+
+
+def wanted_photos(
+    members: Members, classified: Sequence[Classified], earlier: Manifest | None, named: Sequence[str], limits: Limits
+) -> list[Entry]:
+    """Return the pictures to look into: those that job.toml names, or all where there is no video.
+
+    Raises InputError("photo_unknown") for a name that is not there, NotReady("too_many_photos").
+    """
+    offered = {filename_rules.fold(name): e for e in members.photos for name in (e.name, _media(e).title)}
+    for name in named:
+        if filename_rules.fold(name) not in offered:
+            known = [_media(e).title for e in members.photos[:KNOWN_SHOWN]] or ["-"]
+            raise InputError("photo_unknown", name=name, known=known)
+    if named or not _lacks_video(classified, earlier):
+        return [offered[filename_rules.fold(name)] for name in named]
+    here = [e for e in members.photos if not _is_nested(e)] or members.photos
+    if len(here) > limits.max_files_per_job and _of_kind("audio", classified):
+        raise NotReady("too_many_photos", count=len(here), limit=limits.max_files_per_job)
+    return here[: limits.max_files_per_job]
+
+
+def _lacks_video(classified: Sequence[Classified], earlier: Manifest | None) -> bool:
+    """Return whether no file is a video, or none but those that may be results of an earlier round."""
+    made = {(m.output, m.size) for m in earlier.made} if earlier else set()
+    videos = [j for j in _of_kind("video", classified) if (j.entry.name, j.entry.size) not in made]
+    if not earlier and any(_is_kept(j.entry) for j in _of_kind("audio", classified)):
+        videos = [j for j in videos if _is_kept(j.entry)]
+    return not videos
 
 
 def with_abandoned(classified: list[Classified], abandoned: list[Classified]) -> list[Classified]:
@@ -214,8 +265,10 @@ class Chosen:
         return {each.entry.name for each in (self.voice, *self.videos, *self.results)}
 
 
-def choose(classified: Sequence[Classified], earlier: Manifest | None) -> Chosen:
-    """Return the voice and the videos. Raises NotReady("needs_audio" | "too_many_audio" | "needs_video" | …).
+def choose(classified: Sequence[Classified], earlier: Manifest | None, named: Collection[str] = ()) -> Chosen:
+    """Return the voice and the presenters; `named`: the pictures that job.toml asks for.
+
+    Raises NotReady("needs_audio" | "too_many_audio" | "needs_video" | …).
 
     New files are at the top of the folder; a new voice, or a new video of the same name, replaces the one in
     `originals/`. Files in other folders are used where there is no other. Results of an earlier round are recognised by
@@ -233,12 +286,16 @@ def choose(classified: Sequence[Classified], earlier: Manifest | None) -> Chosen
     ]
     voices = _of_kind("audio", fresh) or kept_voices or _of_kind("audio", nested)
     if not earlier and voices == kept_voices:
-        outputs = {output_name(j.entry.name, set()) for j in _of_kind("video", kept)}
+        kept_presenters = _of_kind("video", kept) or _of_kind("photo", kept)
+        outputs = {output_name(j.entry.name, set()) for j in kept_presenters}
         fresh = [j for j in fresh if j.entry.name not in outputs]
     titles = {filename_rules.fold(_media(j.entry).title) for j in fresh}
-    videos = _of_kind("video", fresh)
-    videos += [j for j in _of_kind("video", kept) if filename_rules.fold(_media(j.entry).title) not in titles]
-    videos = videos or _of_kind("video", nested)
+    videos: list[Classified] = []
+    for kind in PRESENTERS_OF:  # pictures are presenters where there is no video
+        found = _of_kind(kind, fresh)
+        found += [j for j in _of_kind(kind, kept) if filename_rules.fold(_media(j.entry).title) not in titles]
+        videos = videos or found or _of_kind(kind, nested)
+    videos += [j for j in _of_kind("photo", inputs) if j not in videos and _is_asked_for(j.entry, named)]
     if not voices:
         raise NotReady("needs_audio")
     if len(voices) > 1:
@@ -258,6 +315,13 @@ def _with_voice(inputs: list[Classified], earlier: Manifest | None) -> list[Clas
     if len(named) == len(_of_kind("video", inputs)):
         return inputs
     return [replace(j, kind="audio") if j in named else j for j in inputs]
+
+
+def _is_asked_for(entry: Entry, named: Collection[str]) -> bool:
+    """Return whether a picture is a presenter also beside videos: by job.toml, or as one of templates/."""
+    wanted = {filename_rules.fold(name) for name in named}
+    own = {filename_rules.fold(entry.name), filename_rules.fold(_media(entry).title)}
+    return entry.name.startswith("../") or bool(wanted & own)
 
 
 def _of_kind(kind: Kind, classified: Sequence[Classified]) -> list[Classified]:
@@ -333,13 +397,16 @@ def _unused(members: Members, classified: Sequence[Classified], chosen: Chosen |
     for entry in members.media:
         if entry.name not in read:
             yield entry.name, "left_out_not_media"
+    for entry in members.photos:
+        if entry.name not in (chosen.names if chosen else read):
+            yield entry.name, "left_out_picture"
     for entry in members.nested:
         if entry.name not in read or (chosen and read[entry.name].kind and entry.name not in chosen.names):
             yield entry.name, "left_out_subfolder"
     for each in classified:
         if each.kind is None:
             yield shown_name(each.entry), each.problem.code if each.problem else "left_out_not_media"
-        elif chosen and each.entry.name not in chosen.names and not _is_nested(each.entry):
+        elif each.kind != "photo" and chosen and each.entry.name not in chosen.names and not _is_nested(each.entry):
             yield each.entry.name, "left_out_replaced"
 
 
@@ -355,16 +422,16 @@ def explained(error: NotReady, notices: Sequence[Notice]) -> NotReady:
     return error
 
 
-def result_settings(settings: JobSettings, render: Render) -> dict[str, object]:
-    """Return the settings that change a result: with another value it is rendered again."""
-    return settings.apply(render).model_dump(
-        include={"engine", "tracker", "quality", "preset", "crf", "audio_longer", "audio_shorter", "subtitles"}
-    )
+def result_settings(settings: JobSettings, render: Render, photos: bool = False) -> dict[str, object]:
+    """Return the settings that change a result (of a job with photographs): with another value it is rendered again."""
+    names = {"engine", "tracker", "quality", "preset", "crf", "audio_longer", "audio_shorter", "subtitles"}
+    return settings.apply(render).model_dump(include=names | ({"photo_motion"} if photos else set()))
 
 
-def _same_settings(earlier: Manifest, settings: JobSettings, render: Render) -> bool:
+def _same_settings(earlier: Manifest, settings: JobSettings, render: Render, photos: bool) -> bool:
     """Return whether results were made with these settings; one that was unknown then had its default."""
-    return result_settings(JobSettings(), Render()) | earlier.settings == result_settings(settings, render)
+    made_with = result_settings(JobSettings(), Render(), photos) | earlier.settings
+    return made_with == result_settings(settings, render, photos)
 
 
 def compose(
@@ -380,12 +447,13 @@ def compose(
 
     `texts`: what was read from its job.toml and presenters.txt.
     """
-    chosen = choose(classified, earlier)
+    chosen = choose(classified, earlier, settings.photos)
     voice = chosen.voice
+    photos = any(is_photo(video.entry.name) for video in chosen.videos)
     subtitles, unused = choose_subtitles(members, settings.apply(render), earlier)
     same = (
         earlier is not None
-        and _same_settings(earlier, settings, render)
+        and _same_settings(earlier, settings, render, photos)
         and _same_shared([voice.entry, *subtitles], earlier)
     )
     present = {(e.name, e.size) for e in members.folder.entries if e.kind == "file"}
@@ -422,7 +490,13 @@ def compose(
 
 def _extra(members: Members, used: Collection[str]) -> list[Media]:
     """Return the users' other files at the top of the folder."""
-    others = [*members.media, *members.subtitles, *members.temporary, *(entry for entry, _ in members.left_out)]
+    others = [
+        *members.media,
+        *members.subtitles,
+        *members.photos,
+        *members.temporary,
+        *(entry for entry, _ in members.left_out),
+    ]
     unused = (e for e in others if e.kind == "file" and e.name not in used and "/" not in e.name)
     return [_media(entry) for entry in unused]
 

@@ -63,6 +63,8 @@ VIDEO_ENDINGS = (
     *(".ts", ".mts", ".m2ts", ".mpg", ".mpeg", ".vob", ".mxf", ".gif"),
 )
 SUBTITLE_ENDINGS = (".srt", ".vtt", ".ass")
+PHOTO_ENDINGS = (".jpg", ".jpeg", ".jfif", ".png", ".webp", ".bmp", ".heic", ".heif")
+"""Pictures that can be made to speak."""
 TEMPORARY = [
     ".part",
     ".partial",

@@ -59,8 +59,9 @@ def compare(folder: Path, job: Job) -> Steps[Changes]:
     known = {media.name for media in (*inputs(job), *job.extra, *job.control_files)} | results
     new_settings = _new((entries[name] for name in members.settings.values() if name in entries), known)
     found.changed += [Media(name=e.name, size=e.size, mtime_ns=e.mtime_ns) for e in new_settings]
-    found.added = list(_new((*members.media, *members.subtitles, *members.temporary), known))
-    found.others = list(_new((e for e, _ in members.left_out if e.kind == "file"), known))
+    photos, side_files = (members.photos, []) if classify.has_photos(job.videos) else ([], members.photos)
+    found.added = list(_new((*members.media, *members.subtitles, *photos, *members.temporary), known))
+    found.others = list(_new((*side_files, *(e for e, _ in members.left_out if e.kind == "file")), known))
     found.nested = [e.name for e in members.nested if classify.kind_by_name(e.name) and e.name not in job.nested]
     return found
 

@@ -30,7 +30,7 @@ from ...errors import (
 from ...fault_points import point
 from ...i18n import catalog
 from ...job import Problem
-from ...media import probe
+from ...media import photo, probe
 from ...storage import atomic, share_fs
 from ...storage.availability import ShareAvailability
 from ...storage.share_fs import Entry
@@ -179,6 +179,9 @@ class Inbox:
             if members.nested and classify.is_lacking(classified, earlier):
                 classify.check_media([*members.media, *members.nested], self.config.limits)
                 classified += await self._look_into(folder, members.nested, now)
+            photos = classify.wanted_photos(members, classified, earlier, settings.photos, self.config.limits)
+            classify.check_media([*members.media, *photos], self.config.limits)
+            classified += await self._look_into(folder, photos, now)
             classified = classify.with_abandoned(classified, members.abandoned)
             pending.notices = classify.notices(members, classified)
             render = self.config.render
@@ -246,13 +249,16 @@ class Inbox:
         """Return what a file is by content. Raises NotReady while it may still grow, if it may be media at all."""
         path, unchanged_s = job_folder.member(self.path / folder.pending.name, entry.name), folder.unchanged_s(now)
         early = unchanged_s < self.config.inbox.settle_zero_tail_s
-        kind = classify.kind_by_name(entry.name)
+        kind = classify.input_kind(entry.name)
         doubt: NotReady | None = None
         try:
             doubt = await self.share.thread.call(_doubt, path, early, bool(kind))
             if doubt is not None and not folder.marked_ready:
                 raise doubt
             limits = self.config.limits
+            if kind == "photo":
+                await self.share.thread.call_slow(limits.probe_timeout_s, _probe_photo, path, limits)
+                return Classified(entry, kind)
             info = await self.share.thread.call_slow(PROBES * limits.probe_timeout_s, _probe, path, limits)
             problem = None if info.kind else Problem(code="left_out_no_stream")
             return Classified(entry, info.kind, problem, sound=info.kind == "video" and info.audio is not None)
@@ -325,3 +331,9 @@ def _probe(path: Path, limits: Limits) -> probe.MediaInfo:
     """Return what a file on the share contains; ffprobe gets it open, and neither its name nor its folder."""
     with share_fs.on_share(share_fs.open_file)(path) as file, atomic.on_local_disk(tempfile.gettempdir()):
         return probe.probe_open(file.fileno(), classify.known_ending(path.name), limits)
+
+
+def _probe_photo(path: Path, limits: Limits) -> photo.Photo:
+    """As `_probe`, for a picture."""
+    with share_fs.on_share(share_fs.open_file)(path) as file, atomic.on_local_disk(tempfile.gettempdir()):
+        return photo.probe_open(file.fileno(), limits)

@@ -22,11 +22,11 @@ from ...protocol import Notice
 from ...storage import share_fs, transfer
 from ...storage.availability import ShareAvailability
 from ...storage.share_fs import Entry
-from ...storage.share_layout import FOLDERS, TEMPLATES
+from ...storage.share_layout import FOLDERS, LIVE_VIEW, TEMPLATES
 from ...storage.transfer import Steps
 from ..queue_state import QueueState
 from . import filename_rules, notes
-from .classify import kind_by_name
+from .classify import input_kind, is_photo, kind_by_name
 
 GATHERING = ".heygemd-loose"
 """In inbox/, while loose files become a job; scans ignore hidden folders."""
@@ -103,12 +103,14 @@ class Misplaced:
 
 
 def loose_pair(loose: Sequence[Entry]) -> list[Entry]:
-    """Return the voice and the videos if the loose media are exactly one voice and at least one video, else nothing."""
+    """Return one voice and its videos, or pictures where there is no video; nothing if that is not what lies there."""
     if any(filename_rules.copied_as(entry.name) for entry in loose):
         return []
-    media = [entry for entry in loose if entry.kind == "file" and kind_by_name(entry.name)]
-    kinds = [kind_by_name(entry.name) for entry in media]
-    if kinds.count("audio") != 1 or len(media) < 2:
+    files = [entry for entry in loose if entry.kind == "file"]
+    media = [entry for entry in files if kind_by_name(entry.name)]
+    if not any(kind_by_name(entry.name) == "video" for entry in media):
+        media += [entry for entry in files if is_photo(entry.name)]
+    if [kind_by_name(entry.name) for entry in media].count("audio") != 1 or len(media) < 2:
         return []
     return sorted(media, key=lambda entry: kind_by_name(entry.name) != "audio")
 
@@ -161,12 +163,12 @@ def put_back(inbox: Path) -> Steps[None]:
 
 
 def find_beside(share: Path, archive_folder: str) -> list[str]:
-    """Return the names of job folders (with a voice and a video) and of media files that lie beside inbox/."""
+    """Return the names of job folders (with a voice and a presenter) and of media files that lie beside inbox/."""
     ours = {*FOLDERS, TEMPLATES}
     found = []
     for name in share_fs.names(share):
         path = share / name
-        if name in ours or filename_rules.skip_dir(name) or str(path) == archive_folder:
+        if name in ours or LIVE_VIEW.fullmatch(name) or filename_rules.skip_dir(name) or str(path) == archive_folder:
             continue
         if kind_by_name(name) or _is_job_folder(path):
             found.append(name)
@@ -175,6 +177,7 @@ def find_beside(share: Path, archive_folder: str) -> list[str]:
 
 def _is_job_folder(path: Path) -> bool:
     try:
-        return share_fs.is_folder(path) and {"audio", "video"} <= {kind_by_name(name) for name in share_fs.names(path)}
+        kinds = {input_kind(name) for name in share_fs.names(path)} if share_fs.is_folder(path) else set()
+        return "audio" in kinds and bool(kinds & {"video", "photo"})
     except NotReady:  # not ours to read
         return False

@@ -1,4 +1,4 @@
-"""Presenter videos kept in templates/ on the share: a job folder can name them instead of holding copies."""
+"""Presenters' videos and photos in templates/ on the share: a job folder can name them instead of holding copies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ...storage import share_fs
 from ...storage.share_fs import Entry
 from ...storage.share_layout import MARKER, TEMPLATES
 from . import filename_rules, job_folder
-from .classify import kind_by_name
+from .classify import input_kind
 
 FROM_A_JOB = f"../../{TEMPLATES}/"
 """The path of templates/ as seen from a job's folder in inbox/ or processing/."""
@@ -64,15 +64,16 @@ def find(share: Path, wishes: Sequence[Wish]) -> list[Entry]:
 
 
 def _offered(share: Path) -> list[Entry]:
-    """Return the videos that can be asked for: no folders, links, hidden files or unfinished copies."""
+    """Return what can be asked for, videos first: no folders, links, hidden files or unfinished copies."""
     with contextlib.suppress(FileNotFoundError):
         entries = share_fs.read_folder(share / TEMPLATES, filename_rules.skip_dir).entries
-        return [e for e in entries if e.kind == "file" and "/" not in e.name and _is_video(e.name)]
+        found = [e for e in entries if e.kind == "file" and "/" not in e.name and _is_presenter(e.name)]
+        return sorted(found, key=lambda entry: input_kind(entry.name) == "photo")
     return []
 
 
-def _is_video(name: str) -> bool:
-    return kind_by_name(name) == "video" and not filename_rules.is_a("junk", name)
+def _is_presenter(name: str) -> bool:
+    return input_kind(name) in ("video", "photo") and not filename_rules.is_a("junk", name)
 
 
 def _names(line: str, offered: Sequence[Entry]) -> list[str]:
@@ -91,8 +92,9 @@ def _known(share: Path, offered: Sequence[Entry]) -> list[str]:
     """Return names to choose from: of complete files only."""
     known: list[str] = []
     for entry in offered:
-        if len(known) < KNOWN_SHOWN and _is_complete(share / TEMPLATES / entry.name):
-            known.append(PurePath(entry.name).stem)
+        stem = PurePath(entry.name).stem
+        if stem not in known and len(known) < KNOWN_SHOWN and _is_complete(share / TEMPLATES / entry.name):
+            known.append(stem)
     return known or ["-"]
 
 

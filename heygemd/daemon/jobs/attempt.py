@@ -102,6 +102,7 @@ class Attempt:
                 SubtitleFile(path=path, digest=media.digest, name=printable(media.title))
                 for media, path in self._subtitles
             ),
+            picture_every_s=self.config.pages.refresh_s,
         )
         with named(video=self.video.source.title, voice=self.job.voice.title):
             with of_the_voice():

@@ -14,7 +14,7 @@ from ...storage import share_fs
 from ...storage.availability import ShareAvailability
 from ..intake import folder_changes, job_folder, left_out
 from ..intake.claim import Claimer
-from ..intake.classify import result_settings
+from ..intake.classify import has_photos, result_settings
 from ..intake.folder_changes import Changes
 from ..job_store import Store
 from ..publish import result_folder
@@ -93,7 +93,7 @@ class ChangedFolders:
         )
         self.store.save(job)
         changes = await thread.drain(folder_changes.compare(self._folder(job), job))
-        settings = result_settings(job.settings, self.config.render)
+        settings = result_settings(job.settings, self.config.render, has_photos(job.videos))
         try:
             await thread.drain(
                 result_folder.return_to_inbox(root, job, changes.changed, late, settings, self.share.group)

@@ -13,7 +13,7 @@ from ...errors import LocalDiskError, describe
 from ...job import Job, Problem, Video
 from ...storage import share_fs
 from ...storage.availability import ShareAvailability
-from ..intake.classify import result_settings
+from ..intake.classify import has_photos, result_settings
 from ..intake.folder_changes import FolderChanged
 from ..job_store import Store
 from ..publish import preview_store, report, result_folder
@@ -94,7 +94,7 @@ class Publisher:
         except Exception as error:  # pictures and charts must not keep a result back
             logger.bind(job=job.name, id=job.id).opt(exception=error).error("the report has no pictures")
             files = await asyncio.to_thread(report.make, copy, self.config, log_file, {})
-        settings = result_settings(job.settings, render)
+        settings = result_settings(job.settings, render, has_photos(job.videos))
         steps = result_folder.publish(root, job, files, settings, render.zip_results, self.share.group)
         await self.share.thread.drain(steps)
 

@@ -12,7 +12,7 @@ from ...config.schema import Config
 from ...errors import HeygemdError, InfrastructureError, NotReady, describe
 from ...fault_points import point
 from ...job import Job, Video
-from ...protocol import Event, Notice, Progress
+from ...protocol import Event, FirstSeconds, LivePicture, Notice, Progress
 from ...storage.availability import ShareAvailability
 from ..executors.base import Executor
 from ..intake import folder_changes
@@ -127,6 +127,10 @@ class Running:
                     self.state.paused_by = None  # the fault is gone
                 run.progress = event
                 point(f"daemon-{event.phase}")
+            elif isinstance(event, LivePicture):
+                run.picture, run.pictures = event, run.pictures + 1
+            elif isinstance(event, FirstSeconds):
+                run.first_seconds = event
             elif isinstance(event, Notice) and event not in run.video.notices:
                 run.video.notices.append(event)
 

@@ -18,6 +18,7 @@ from ..gpus import gpu_names
 from ..intake import job_folder
 from ..publish import preview_store
 from ..queue_state import PendingFolder, QueueState, RunningVideo
+from . import live_view
 from .share_pages import link
 from .snapshot import Health, JobView, Snapshot, State, VideoView
 
@@ -182,7 +183,9 @@ class SnapshotBuilder:
         eta_s = (now - since) / gained * (100 - percent) if gained > 1 else None
         phase = progress.phase if progress else "copy-in"
         fps = progress.fps if progress else 0.0
-        return VideoView(name=name, state="running", phase=phase, percent=percent, fps=fps, eta_s=eta_s)
+        picture, clip = live_view.links(self.state.running, run)
+        view = VideoView(name=name, state="running", phase=phase, percent=percent, fps=fps, eta_s=eta_s)
+        return view.model_copy(update={"picture": picture, "clip": clip})
 
 
 def _iso(moment: float) -> str:

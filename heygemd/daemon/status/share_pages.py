@@ -12,14 +12,14 @@ from ...job import Job
 from ...storage import share_fs
 from ...storage.share_layout import MARKER
 from ..intake import filename_rules, job_folder
-from ..intake.filename_rules import AUDIO_ENDINGS, VIDEO_ENDINGS
+from ..intake.filename_rules import AUDIO_ENDINGS, PHOTO_ENDINGS, VIDEO_ENDINGS
 from ..pages.html_page import render_page
 from ..publish import retention
 from . import status_file
 from .snapshot import Snapshot
 
 HOW_TO = "HOW-TO.html"
-FORMATS = {"audio": AUDIO_ENDINGS, "video": VIDEO_ENDINGS}
+FORMATS = {"audio": AUDIO_ENDINGS, "video": VIDEO_ENDINGS, "photo": PHOTO_ENDINGS}
 HEARTBEAT_S = 60.0
 """An unchanged page is written again after this long; it calls itself stale after STALE_S without that."""
 STALE_S = 3 * HEARTBEAT_S

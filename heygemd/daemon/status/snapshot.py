@@ -28,6 +28,7 @@ class VideoView(View):
     text       why it failed, by language
     warnings   of a finished video: one text by language for each
     link       the finished video, percent-encoded; thumbnail: a small JPEG of it
+    picture    the latest frame of a running video, "" if there is none yet; clip: its first seconds as an MP4
     """
 
     name: str
@@ -40,6 +41,8 @@ class VideoView(View):
     warnings: tuple[Text, ...] = ()
     link: str = ""
     thumbnail: str = ""
+    picture: str = ""
+    clip: str = ""
 
 
 class JobView(View):

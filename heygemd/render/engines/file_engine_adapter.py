@@ -100,7 +100,7 @@ def _frames(made: Path, picture: Picture, total: int, limits: Limits) -> Iterato
     if abs(seen.width / seen.height * picture.height / picture.width - 1) > ASPECT_TOLERANCE:
         raise _refused(f"{seen.width}x{seen.height} instead of {picture.width}x{picture.height}")
     stream = dataclasses.replace(seen.stream, matrix=seen.stream.matrix or UNTAGGED_MATRIX)
-    as_ours = dataclasses.replace(picture, path=made, stream=stream, matrix=matrix_name(picture))
+    as_ours = dataclasses.replace(picture, path=made, stream=stream, matrix=matrix_name(picture), photo="")
     last, missing = None, total
     with closing(decode.frames(as_ours, total)) as decoded:
         for last in decoded:

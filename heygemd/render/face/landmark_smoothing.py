@@ -120,7 +120,8 @@ def _findings(
     fps = float(track.fps)
 
     def ranges(flags: NDArray[np.bool_]) -> list[list[float]]:
-        return [[round(a / fps, 2), round(b / fps, 2)] for a, b in spans(flags) if (b - a) / fps >= SHORT_GAP_S]
+        short_s = SHORT_GAP_S if len(flags) > 1 else 0.0  # the one frame of a photograph
+        return [[round(a / fps, 2), round(b / fps, 2)] for a, b in spans(flags) if (b - a) / fps >= short_s]
 
     found = []
     if missing := ranges(runs == 0):

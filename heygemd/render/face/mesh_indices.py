@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 RIGHT_EYE_OUTER, LEFT_EYE_OUTER = 33, 263
@@ -37,3 +39,16 @@ LOWER_LIP_PAIRS = np.array([(17, 14), (84, 87), (314, 317), (181, 178), (405, 40
 BELOW_LOWER_LIP = np.array([18, 200, 83, 313, 182, 406, 199])
 OUTER_LIP_PAIRS = np.array([(0, 17), (37, 84), (267, 314), (39, 181), (269, 405), (40, 91), (270, 321)])
 """Upper and lower outer edge of the lips: a line between them crosses the place where the lips meet."""
+
+
+class EyePoints(NamedTuple):
+    """An eye: its corners, and the edges of its lids from the outer corner to the inner one, without the corners."""
+
+    outer: int
+    inner: int
+    upper: tuple[int, ...]
+    lower: tuple[int, ...]
+
+
+RIGHT_EYE = EyePoints(RIGHT_EYE_OUTER, 133, (246, 161, 160, 159, 158, 157, 173), (7, 163, 144, 145, 153, 154, 155))
+LEFT_EYE = EyePoints(LEFT_EYE_OUTER, 362, (466, 388, 387, 386, 385, 384, 398), (249, 390, 373, 374, 380, 381, 382))

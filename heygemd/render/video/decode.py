@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ...config.schema import Limits
 from ...errors import InputError
-from ...media import completeness, ffmpeg, packets, probe
+from ...media import completeness, ffmpeg, packets, photo, probe
 from ...media.probe import MediaInfo, VideoStream
 from ...media.process import ProcessEnd, Reader
 from ..scene import Finding, Image
@@ -36,6 +36,11 @@ STANDARD_WITHIN, ROUNDED_WITHIN = Fraction(2, 100), Fraction(1, 5000)
 container rounds times (Matroska)."""
 MIN_VARIABLE_FPS, FALLBACK_FPS = Fraction(18), Fraction(25)
 """A variable rate below the first (screen recordings, sparse frames) becomes the second: lip motion needs it."""
+PHOTO_FPS = Fraction(25)
+MAX_PHOTO_PIXELS, MAX_PHOTO_SIDE = 3840 * 2160, 3840
+"""A photograph with more becomes a video of this size: few players show more."""
+SCALED_FROM = 1.05
+"""A photograph with so many times the video's pixels was scaled; odd sides lose a line."""
 MAX_SAMPLE_ASPECT = 4
 """A pixel aspect ratio beyond this is taken for an error in the file."""
 KEPT_MATRICES = {"bt709", "smpte170m", "bt470bg", "fcc", "smpte240m", "bt2020nc"}
@@ -86,6 +91,8 @@ class Picture:
     expected_frames: int
     max_pixels: int = ffmpeg.MAX_PIXELS
     cut_short: bool = False
+    photo: str = ""
+    """Of a photograph, the one frame of which is shown all the time: its demuxer."""
 
     @property
     def frame_bytes(self) -> int:
@@ -145,6 +152,21 @@ def describe_video(path: Path, limits: Limits) -> Picture:
     return replace(picture, max_pixels=limits.max_pixels, cut_short=completeness.is_cut_short(path))
 
 
+def describe_photo(path: Path, limits: Limits) -> Picture:
+    """Describe a photograph as a video of one frame, in BT.709 as most players expect. Raises as `probe_photo`."""
+    found = photo.probe_photo(path, limits)
+    picture = replace(_picture(path, found.stream, PHOTO_FPS, float(1 / PHOTO_FPS)), max_pixels=limits.max_photo_pixels)
+    width, height = _within(picture.width, picture.height, min(MAX_PHOTO_PIXELS, limits.max_pixels))
+    picture = replace(picture, width=width, height=height, photo=found.demuxer)
+    return replace(picture, matrix="bt709", primaries="bt709", transfer="bt709", full_range=False)
+
+
+def _within(width: int, height: int, pixels: int) -> tuple[int, int]:
+    """Return the even size of the same shape that has at most so many pixels and sides of MAX_PHOTO_SIDE."""
+    shrink = min(1.0, (pixels / (width * height)) ** 0.5, MAX_PHOTO_SIDE / max(width, height))
+    return tuple(max(2, int(side * shrink) // 2 * 2) for side in (width, height))  # type: ignore[return-value]
+
+
 def describe_own(path: Path, info: MediaInfo, fps: Fraction) -> Picture:
     """Describe a file that we made, whose rate is known. Raises InputError("no_video")."""
     if info.video is None:
@@ -200,7 +222,11 @@ def findings(picture: Picture) -> list[Finding]:
     if picture.cut_short:
         found.append(Finding("video_cut_short", {}))
     if picture.alpha and _is_transparent(picture):
-        found.append(Finding("transparent_on_white", {}))
+        found.append(Finding("photo_on_white" if picture.photo else "transparent_on_white", {}))
+    taken = picture.stream.width * picture.stream.height
+    if picture.photo and taken > SCALED_FROM * picture.width * picture.height:
+        size = {"width": picture.width, "height": picture.height}
+        found.append(Finding("photo_scaled", {**size, "megapixels": round(taken / 1e6)}))
     return found
 
 
@@ -226,6 +252,8 @@ def _source(picture: Picture, limit_s: float) -> ffmpeg.Stream:
     stream = picture.stream
     options = {"c:v": picture.alpha_decoder} if picture.alpha_decoder else {}
     until_s = round(limit_s + stream.start_s, 3)
+    if picture.photo:  # phones put more pictures behind the first one
+        options, until_s = {"photo": picture.photo}, float(1 / (2 * PHOTO_FPS))
     file = ffmpeg.media(
         picture.path, max_pixels=picture.max_pixels, t=until_s, autorotate=0, reinit_filter=0, **options
     )

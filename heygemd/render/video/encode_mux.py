@@ -72,8 +72,9 @@ class EncodePlan:
 class Encoder:
     """Encodes frames in order; `output` appears complete, by rename from a .part file beside it."""
 
-    def __init__(self, plan: EncodePlan, output: Path) -> None:
-        self._plan, self._output = plan, output
+    def __init__(self, plan: EncodePlan, output: Path, shown_size: tuple[int, int] | None = None) -> None:
+        """`shown_size`: (width, height) to which frames are scaled; None: as they are."""
+        self._plan, self._output, self._shown_size = plan, output, shown_size
         self._part = output.with_name(output.name + ".part")
         self._gpu = wants_nvenc(plan.settings, plan.picture)
         self._writer: Writer | None = None
@@ -82,7 +83,7 @@ class Encoder:
     def write(self, frame: Frame) -> None:
         """Encode the next frame; ffmpeg starts with the first one, in the calling thread."""
         if self._writer is None:
-            self._writer = Writer(_command(self._plan, self._part, self._gpu))
+            self._writer = Writer(_command(self._plan, self._part, self._gpu, self._shown_size))
         self._writer.write(frame.data)
         self.written += 1
 
@@ -101,10 +102,12 @@ class Encoder:
             path.unlink(missing_ok=True)
 
 
-def _command(plan: EncodePlan, part: Path, gpu: bool) -> list[str]:
+def _command(plan: EncodePlan, part: Path, gpu: bool, shown_size: tuple[int, int] | None) -> list[str]:
     picture, voice = plan.picture, plan.voice
     tagged = tags(picture)
     source = ffmpeg.raw_video(picture.width, picture.height, picture.fps, **tagged)
+    if shown_size:
+        source = source.filter("scale", *shown_size, flags="area")
     index = voice.stream.index
     sound = ffmpeg.media(voice.path)[str(index)] if plan.copied else ffmpeg.sound(voice.path, index)
     if voice.stream.channels > MAX_DELIVERED_CHANNELS:

@@ -34,11 +34,20 @@ def build_timeline(
     return Timeline(fps, np.arange(count, dtype=np.int32)), found if wanted < frames else []
 
 
+def photo_timeline(fps: Fraction, voice_s: Fraction) -> Timeline:
+    """Return the timeline of a photograph: its one frame as long as the voice."""
+    return Timeline(fps, np.zeros(frame_count(voice_s, fps), np.int32))
+
+
 def clip_findings(findings: list[Finding], timeline: Timeline) -> list[Finding]:
     """Return the findings that concern source frames that are shown.
 
     "ranges" [[start_s, stop_s], ...] are cut where the shown part of the source ends; a finding without any left goes.
+    What is true of a photograph is true all the time.
     """
+    if not timeline.source.any():
+        whole = [[0.0, round(len(timeline.source) / float(timeline.fps), 2)]]
+        return [f._replace(fields={**f.fields, "ranges": whole}) if "ranges" in f.fields else f for f in findings]
     end_s = (int(timeline.source.max()) + 1) / float(timeline.fps)
     kept = []
     for finding in findings:

@@ -359,3 +359,49 @@ def test_an_original_that_was_replaced_is_not_taken_again():
     job = compose(classified(*files), seen(*(entry(name, size) for name, _, size in files), *texts), earlier=made)
     assert job.voice.name == "originals/voice (2).wav"
     assert [media.name for media in job.subtitles] == ["originals/text.zh (2).srt"]
+
+
+def looked_into(members, classified_so_far, named=(), limits=Limits(), earlier=None):  # noqa: B008  frozen
+    return [e.name for e in classify.wanted_photos(members, classified_so_far, earlier, named, limits)]
+
+
+def test_pictures_are_presenters_only_where_there_is_no_video():
+    voice, photo, other = ("v.wav", "audio", 5), ("anna.jpg", "photo", 6), ("本.PNG", "photo", 7)
+    members = seen(*(entry(name, size) for name, _, size in (voice, photo, other)), entry("more/x.jpg"))
+    assert [e.name for e in members.photos] == ["anna.jpg", "本.PNG", "more/x.jpg"]
+    assert looked_into(members, classified(voice)) == ["anna.jpg", "本.PNG"]
+    job = compose(classified(voice, photo, other), members)
+    assert [(v.source.name, v.output) for v in job.videos] == [("anna.jpg", "anna.mp4"), ("本.PNG", "本.mp4")]
+    assert said(job) == {"left_out_picture": ["more/x.jpg"]}
+    film = ("ben.mp4", "video", 8)
+    assert looked_into(members, classified(voice, film)) == []
+    job = compose(classified(voice, film), members)
+    assert [v.source.name for v in job.videos] == ["ben.mp4"]
+    assert said(job) == {"left_out_picture": ["anna.jpg", "本.PNG", "more/x.jpg"]}
+    assert {media.name for media in job.extra} == {"anna.jpg", "本.PNG"}
+
+
+def test_job_toml_asks_for_pictures_beside_videos():
+    voice, film, photo = ("v.wav", "audio", 5), ("anna.mp4", "video", 8), ("anna.jpg", "photo", 6)
+    members = seen(entry("v.wav"), entry("anna.mp4"), entry("anna.jpg"), entry("cover.png"))
+    named = JobSettings(photos=("ANNA.jpg",))
+    assert looked_into(members, classified(voice, film), named.photos) == ["anna.jpg"]
+    job = compose(classified(voice, film, photo), members, named)
+    assert [(v.source.name, v.output) for v in job.videos] == [("anna.jpg", "anna.mp4"), ("anna.mp4", "anna (2).mp4")]
+    with pytest.raises(InputError, match="photo_unknown") as caught:
+        looked_into(members, classified(voice, film), ["ben.jpg"])
+    assert caught.value.fields == {"name": "ben.jpg", "known": ["anna.jpg", "cover.png"]}
+
+
+def test_more_pictures_than_a_job_may_have_are_not_taken_by_themselves():
+    members = seen(*(entry(f"{n}.jpg") for n in range(5)))
+    with pytest.raises(NotReady, match="too_many_photos"):
+        looked_into(members, classified(("v.wav", "audio", 5)), limits=Limits(max_files_per_job=4))
+
+
+def test_the_result_of_a_picture_is_no_presenter_when_the_folder_comes_back():
+    members = [("originals/v.wav", "audio", 5), ("anna.mp4", "video", 60)]
+    everything = seen(*(entry(name, size) for name, _, size in members), entry("originals/anna.jpg"))
+    assert looked_into(everything, classified(*members)) == ["originals/anna.jpg"]
+    job = compose(classified(*members, ("originals/anna.jpg", "photo", 6)), everything)
+    assert [v.source.name for v in job.videos] == ["originals/anna.jpg"]

@@ -72,6 +72,17 @@ function state(stale) {
     return [element("span", { className: "mark", textContent: name }), old, why];
   });
 }
+const livePictures = {};  // by video: kept while the list is rebuilt, and changed once the next picture is there
+function livePicture(v) {
+  const picture = livePictures[v.name] ??= element("img", { alt: message("live_picture", { name: v.name }), className: "live" });
+  if (picture.dataset.wanted !== v.picture) {
+    picture.dataset.wanted = v.picture;
+    const next = new Image();
+    next.addEventListener("load", () => { picture.src = next.src; });
+    next.src = v.picture;
+  }
+  return picture;
+}
 function video(v) {
   const kind = CLASSES[v.state] ?? "";
   const head = element("span", { className: kind }, element("span", { className: "mark", ariaHidden: "true", textContent: MARKS[v.state] }), ` ${v.name}`);
@@ -80,7 +91,8 @@ function video(v) {
   const facts = [percent(v.percent), message(`phase_${v.phase.replace("-", "_")}`)];
   if (v.fps) facts.push(message("fps", { fps: number(v.fps, v.fps < 10 ? 1 : 0) }));
   if (v.eta_s !== null) facts.push(message("left", { time: duration(v.eta_s) }));
-  return element("li", {}, head, bar, element("span", { className: "soft", textContent: facts.join(" · ") }));
+  const clip = v.clip ? element("p", {}, element("a", { href: v.clip, textContent: message("first_seconds") })) : "";
+  return element("li", {}, head, bar, element("span", { className: "soft", textContent: facts.join(" · ") }), v.picture ? livePicture(v) : "", clip);
 }
 function videosDone(job) {
   return message("videos", { done: job.videos.filter((v) => v.state === "done").length, total: job.videos.length });

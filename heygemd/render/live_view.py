@@ -1,0 +1,100 @@
+"""What can be seen of a video while it is rendered: its latest frame now and then, and its first seconds as a clip.
+
+Nothing is decoded for it: the frames pass by on their way to the encoder. A fault here ends the view, never the render.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import time
+from collections.abc import Callable
+from contextlib import closing
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+from loguru import logger
+
+from ..protocol import FirstSeconds, LivePicture, Message
+from .video import compositing
+from .video.decode import Frame, Picture, planes
+from .video.encode_mux import EncodePlan, Encoder
+
+PICTURE_SIDE, JPEG_QUALITY = 480, 75
+CLIP_SIDE, CLIP_PRESET, CLIP_CRF = 640, "veryfast", 28
+LONG = 3
+"""A video this many times as long as the clip is worth one."""
+MAX_CLIP_BYTES = 5 << 20
+
+
+class LiveView:
+    """Sees every finished frame, in order."""
+
+    def __init__(
+        self, plan: EncodePlan, folder: Path, picture_every_s: float, report: Callable[[Message], None]
+    ) -> None:
+        """`folder`: of scratch; `picture_every_s`: 0 for no pictures."""
+        self._plan, self._every_s, self._report = plan, picture_every_s, report
+        self._next_at = time.monotonic()
+        self._path = folder / "first-seconds.mp4"
+        frames = round(Fraction(plan.settings.preview_s) * plan.picture.fps)
+        self._clip_frames = frames if 0 < LONG * frames <= plan.frames else 0
+        self._encoder: Encoder | None = None
+        self._working = True
+
+    def see(self, frame: Frame) -> None:
+        """Show a frame if it is time; never raises."""
+        if not self._working:
+            return
+        try:
+            if self._every_s and time.monotonic() >= self._next_at:
+                self._next_at = time.monotonic() + self._every_s
+                self._report(LivePicture(jpeg=_jpeg(frame, self._plan.picture)))
+            if self._clip_frames:
+                self._record(frame)
+        except Exception as error:
+            self._working = False
+            logger.warning("no further view of the render: {}: {}", type(error).__name__, error)
+            self.close()
+
+    def _record(self, frame: Frame) -> None:
+        if self._encoder is None:
+            picture = self._plan.picture
+            settings = self._plan.settings.model_copy(
+                update={"quality": "standard", "encoder": "x264", "preset": CLIP_PRESET, "crf": CLIP_CRF}
+            )
+            sound_s = self._clip_frames / picture.fps
+            plan = dataclasses.replace(self._plan, settings=settings, frames=self._clip_frames, sound_s=sound_s)
+            self._encoder = Encoder(plan, self._path, shown_size=_within(picture, CLIP_SIDE))
+        self._encoder.write(frame)
+        if self._encoder.written == self._clip_frames:
+            self._clip_frames = 0
+            with closing(self._encoder):
+                self._encoder.finish()
+            if self._path.stat().st_size <= MAX_CLIP_BYTES:
+                self._report(FirstSeconds(mp4=base64.b64encode(self._path.read_bytes()).decode()))
+            self._path.unlink()
+
+    def close(self) -> None:
+        """End what still runs."""
+        if self._encoder is not None:
+            self._encoder.close()
+
+
+def _within(picture: Picture, side: int) -> tuple[int, int]:
+    """Return the even size of the same shape whose longer side is at most `side`."""
+    shrink = min(1.0, side / max(picture.width, picture.height))
+    return max(2, round(picture.width * shrink / 2) * 2), max(2, round(picture.height * shrink / 2) * 2)
+
+
+def _jpeg(frame: Frame, picture: Picture) -> str:
+    """Return a small JPEG of the frame in base64; its planes are shrunk before the colours are converted."""
+    width, height = _within(picture, PICTURE_SIDE)
+    small = np.empty(width * height * 3 // 2, np.uint8)
+    for part, plane in zip(planes(small, width, height), planes(frame, picture.width, picture.height), strict=True):
+        part[:] = cv2.resize(plane, part.shape[::-1], interpolation=cv2.INTER_AREA)
+    image = compositing.crop(small, dataclasses.replace(picture, width=width, height=height), (0, 0, width, height))
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return base64.b64encode(data.tobytes()).decode()

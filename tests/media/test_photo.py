@@ -1,0 +1,77 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from heygemd.config.schema import Limits
+from heygemd.errors import InputError, NotReady
+from heygemd.media import completeness, photo
+from heygemd.render.video import decode
+from tests.photos import TURNED_BACK, jpeg, png, save
+
+LIMITS = Limits()
+CORNERS = np.zeros((40, 60, 3), np.uint8)
+CORNERS[:20, :30], CORNERS[:20, 30:], CORNERS[20:, :30] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+
+
+def code_of(path: Path, limits: Limits = LIMITS) -> str:
+    with pytest.raises(InputError) as caught:
+        photo.probe_photo(path, limits)
+    return caught.value.code
+
+
+@pytest.mark.parametrize("orientation", TURNED_BACK)
+def test_a_photo_is_upright_whatever_way_the_camera_was_held(tmp_path: Path, orientation: int) -> None:
+    picture = decode.describe_photo(save(tmp_path / "a.jpg", jpeg(CORNERS, orientation)), LIMITS)
+    assert (picture.width, picture.height, picture.expected_frames) == (60, 40, 1)
+    images, _ = decode.small_frames(picture)
+    (seen,) = images
+    for y, x in ((8, 12), (8, 48), (32, 12), (32, 48)):
+        np.testing.assert_allclose(seen[y, x].astype(int), CORNERS[y, x], atol=12)
+
+
+@pytest.mark.parametrize("ending", [".jpg", ".png", ".webp", ".bmp"])
+def test_formats_are_known_by_content_and_odd_sides_become_even(tmp_path: Path, ending: str) -> None:
+    data = cv2.imencode(ending, CORNERS[:39, :59])[1].tobytes()
+    found = decode.describe_photo(save(tmp_path / "picture", data), LIMITS)
+    assert (found.width, found.height) == (58, 38)
+    assert completeness.examine(tmp_path / "picture").end == "whole"
+    assert sum(1 for _ in decode.frames(found)) == 1
+
+
+def test_pictures_and_clips_that_phones_put_behind_the_first_are_not_shown(tmp_path: Path) -> None:
+    behind = save(tmp_path / "a.jpg", jpeg(CORNERS) + jpeg(CORNERS[:, ::-1]) + bytes(100_000))
+    found = decode.describe_photo(behind, LIMITS)
+    (seen,) = (frame.copy() for frame in decode.small_frames(found)[0])
+    np.testing.assert_allclose(seen[8, 12].astype(int), CORNERS[8, 12], atol=12)
+    assert completeness.examine(behind).end == "open"  # only time shows that it is whole
+
+
+def test_what_cannot_be_used_says_why(tmp_path: Path) -> None:
+    large = save(tmp_path / "large.png", png(np.zeros((400, 500, 3), np.uint8)))
+    with pytest.raises(InputError) as caught:
+        photo.probe_photo(large, Limits(max_photo_pixels=100_000))
+    assert (caught.value.code, caught.value.fields) == ("photo_too_large", {"megapixels": 0, "limit": 0})
+    noise = np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8)
+    assert code_of(save(tmp_path / "half.jpg", jpeg(noise)[:3000])) == "photo_unreadable"
+    assert code_of(save(tmp_path / "film.jpg", b"\0\0\0\x18ftypisom" + bytes(500))) == "photo_unreadable"
+    assert code_of(save(tmp_path / "a.heic", b"\0\0\0\x18ftypheic" + bytes(500))) == "photo_heic"
+
+
+def test_a_large_photo_becomes_a_video_that_players_show(tmp_path: Path) -> None:
+    wide = np.zeros((3000, 4600, 3), np.uint8)
+    found = decode.describe_photo(save(tmp_path / "wide.jpg", jpeg(wide)), LIMITS)
+    assert found.width * found.height <= 3840 * 2160
+    assert found.width / found.height == pytest.approx(4600 / 3000, rel=0.002)
+    (remark,) = [each for each in decode.findings(found) if each.code == "photo_scaled"]
+    assert remark.fields == {"width": found.width, "height": found.height, "megapixels": 14}
+
+
+@pytest.mark.parametrize("ending", [".png", ".webp"])
+def test_a_part_of_a_picture_is_waited_for(tmp_path: Path, ending: str) -> None:
+    noise = np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8)
+    data = cv2.imencode(ending, noise)[1].tobytes()
+    completeness.examine(save(tmp_path / "whole", data))
+    with pytest.raises(NotReady, match="still_copying"):
+        completeness.examine(save(tmp_path / "part", data[:-20]))
