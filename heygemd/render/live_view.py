@@ -67,6 +67,7 @@ class LiveView:
             )
             sound_s = self._clip_frames / picture.fps
             plan = dataclasses.replace(self._plan, settings=settings, frames=self._clip_frames, sound_s=sound_s)
+            plan = dataclasses.replace(plan, subtitles=())
             self._encoder = Encoder(plan, self._path, shown_size=_within(picture, CLIP_SIDE))
         self._encoder.write(frame)
         if self._encoder.written == self._clip_frames:

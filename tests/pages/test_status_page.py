@@ -8,6 +8,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from playwright.sync_api import expect
 
@@ -201,6 +203,29 @@ def test_it_can_be_used_by_everybody(language: str, scheme: str, width: int, wri
     page = open_page(write(snapshot.model_copy(update={"waiting": (long, *snapshot.waiting)})), language, scheme, width)
     expect(page.locator("#now li")).to_have_count(4, timeout=SOON_MS)
     assert_accessible(page)
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+@pytest.mark.parametrize("language", ["en-GB", "zh-CN"])
+def test_what_is_being_made_can_be_seen(
+    write: Write, open_page: Open, tmp_path: Path, language: str, width: int
+) -> None:
+    def showing(number: int) -> Snapshot:
+        snapshot = busy(10 + number)
+        videos = list(snapshot.current.videos)
+        live = {"picture": f"status-picture-1.jpg?{number}", "clip": "status-first-seconds-1.mp4?1"}
+        videos[1] = videos[1].model_copy(update=live)
+        return snapshot.model_copy(update={"current": snapshot.current.model_copy(update={"videos": tuple(videos)})})
+
+    cv2.imwrite(str(tmp_path / "status-picture-1.jpg"), np.full((480, 270, 3), 80, np.uint8))
+    page = open_page(write(showing(1)), language, width=width)
+    expect(page.locator("#now img[src$='?1']")).to_be_visible(timeout=SOON_MS)
+    write(showing(2))
+    expect(page.locator("#now img[src$='?2']")).to_be_visible(timeout=SOON_MS)
+    assert_accessible(page)
+    expect(page.locator("#now a")).to_have_attribute("href", "status-first-seconds-1.mp4?1")
+    write(busy(99))
+    expect(page.locator("#now img")).to_have_count(0, timeout=SOON_MS)
 
 
 def test_programs_get_the_same_as_json_with_a_schema(write: Write) -> None:
