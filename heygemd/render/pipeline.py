@@ -32,7 +32,6 @@ from .face.mouth_params import OPEN
 from .face.registry import create_tracker
 from .face.tracker import Tracker
 from .frame_router import FrameRouter
-from .live_view import LiveView
 from .progress import Phases, Report
 from .scene import Finding, Timeline
 from .stages import BackgroundSink, Prefetch
@@ -40,6 +39,7 @@ from .subtitles.track import load_tracks
 from .sync import av_offset
 from .video import decode, encode_mux, frame_order, preview, timeline
 from .video.decode import Frame, Picture
+from .video.live_view import LiveView
 from .video.output_check import ExpectedOutput, blame_us, check_output
 from .video.photo_motion import PhotoMotion
 

@@ -225,8 +225,10 @@ def findings(picture: Picture) -> list[Finding]:
         found.append(Finding("photo_on_white" if picture.photo else "transparent_on_white", {}))
     taken = picture.stream.width * picture.stream.height
     if picture.photo and taken > SCALED_FROM * picture.width * picture.height:
-        size = {"width": picture.width, "height": picture.height}
-        found.append(Finding("photo_scaled", {**size, "megapixels": round(taken / 1e6)}))
+        megapixels = round(taken / 1e6)
+        found.append(
+            Finding("photo_scaled", {"width": picture.width, "height": picture.height, "megapixels": megapixels})
+        )
     return found
 
 

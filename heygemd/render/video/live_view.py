@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 from loguru import logger
 
-from ..protocol import FirstSeconds, LivePicture, Message
-from .video import compositing
-from .video.decode import Frame, Picture, planes
-from .video.encode_mux import EncodePlan, Encoder
+from ...protocol import FirstSeconds, LivePicture, Message
+from . import compositing
+from .decode import Frame, Picture, planes
+from .encode_mux import EncodePlan, Encoder
 
 PICTURE_SIDE, JPEG_QUALITY = 480, 75
 CLIP_SIDE, CLIP_PRESET, CLIP_CRF = 640, "veryfast", 28
