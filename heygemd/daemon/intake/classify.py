@@ -236,6 +236,7 @@ def _lacks_video(classified: Sequence[Classified], earlier: Manifest | None) -> 
     """Return whether no file is a video, or none but those that may be results of an earlier round."""
     made = {(m.output, m.size) for m in earlier.made} if earlier else set()
     videos = [j for j in _of_kind("video", classified) if (j.entry.name, j.entry.size) not in made]
+    videos = [j for j in videos if not (j.sound and filename_rules.is_named_as_voice(j.entry.name))]
     if not earlier and any(_is_kept(j.entry) for j in _of_kind("audio", classified)):
         videos = [j for j in videos if _is_kept(j.entry)]
     return not videos
@@ -308,11 +309,11 @@ def choose(classified: Sequence[Classified], earlier: Manifest | None, named: Co
 
 
 def _with_voice(inputs: list[Classified], earlier: Manifest | None) -> list[Classified]:
-    """Return the files; videos that are named as a voice are one, if there is no other and a video remains."""
+    """Return the files; videos that are named as a voice are one, if there is no other and a presenter remains."""
     named = [j for j in inputs if j.sound and filename_rules.is_named_as_voice(j.entry.name)]
     if _of_kind("audio", inputs):
         named = [j for j in named if earlier and _was(j.entry, earlier.voice)]
-    if len(named) == len(_of_kind("video", inputs)):
+    if len(named) == len(_of_kind("video", inputs)) and not _of_kind("photo", inputs):
         return inputs
     return [replace(j, kind="audio") if j in named else j for j in inputs]
 

@@ -381,6 +381,14 @@ def test_pictures_are_presenters_only_where_there_is_no_video():
     assert {media.name for media in job.extra} == {"anna.jpg", "本.PNG"}
 
 
+def test_a_video_named_as_a_voice_is_the_voice_of_a_picture():
+    film = classify.Classified(entry("录音.mp4", 5), "video", sound=True)
+    members = seen(film.entry, entry("anna.jpg"))
+    assert looked_into(members, [film]) == ["anna.jpg"]
+    job = compose([film, *classified(("anna.jpg", "photo", 6))], members)
+    assert (job.voice.name, [v.source.name for v in job.videos]) == ("录音.mp4", ["anna.jpg"])
+
+
 def test_job_toml_asks_for_pictures_beside_videos():
     voice, film, photo = ("v.wav", "audio", 5), ("anna.mp4", "video", 8), ("anna.jpg", "photo", 6)
     members = seen(entry("v.wav"), entry("anna.mp4"), entry("anna.jpg"), entry("cover.png"))
