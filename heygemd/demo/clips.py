@@ -50,17 +50,20 @@ CLIPS = (
     Clip("astronaut-mirrored.mov", 960, 720, Fraction(30000, 1001), 5.0, 340, mirrored=True),
     Clip("astronaut-portrait.mkv", 720, 1280, Fraction(24), 3.0, 480, head_height=0.3),
 )
+PHOTO = Clip("astronaut-photo.jpg", 720, 720, Fraction(25), 0.04, 300)
+"""One frame, as a photograph."""
 NO_FACE = Clip("no-face.mp4", 640, 360, Fraction(25), 2.0, 0)
 """A video without a face: it shows how a failed video is explained while the others are delivered."""
 
 
 def make_all(folder: Path) -> list[Path]:
-    """Write all clips into `folder` and return their paths."""
+    """Write all clips and the photograph into `folder` and return their paths."""
     image = portrait()
     for clip in CLIPS:
         write(clip, frames(clip, image), folder)
+    cv2.imwrite(str(folder / PHOTO.name), next(frames(PHOTO, image)))
     write(NO_FACE, _gradient(NO_FACE), folder)
-    return [folder / clip.name for clip in (*CLIPS, NO_FACE)]
+    return [folder / clip.name for clip in (*CLIPS, PHOTO, NO_FACE)]
 
 
 def write(clip: Clip, images: Iterator[Image], folder: Path) -> None:

@@ -26,7 +26,7 @@ def run(folder: Path, say: Say, observe: service.Observer) -> bool:
     delete a folder that something else made.
     """
     share = _create_share(folder.absolute())
-    say("Making three clips from NASA's portrait of Eileen Collins (public domain) ...")
+    say("Making three clips and a photo from NASA's portrait of Eileen Collins (public domain) ...")
     _drop_job(share)
     say(f"Dropped the job '{JOB}' into {share / 'inbox'}. The daemon takes over.")
     service.run(_settings(share), None, once=True, observe=observe)
@@ -53,6 +53,7 @@ def _drop_job(share: Path) -> None:
     job.mkdir()
     clips.make_all(job)
     shutil.copy(Path(__file__).with_name("voice.m4a"), job / "voice.m4a")
+    (job / "job.toml").write_text(f'photos = ["{clips.PHOTO.name}"]\n')  # beside videos it must be asked for
     job.rename(share / "inbox" / JOB)
 
 
@@ -69,7 +70,7 @@ def _report(share: Path, say: Say) -> bool:
     from . import clips
 
     done = share / "done" / JOB
-    expected = [done / Path(clip.name).with_suffix(".mp4") for clip in clips.CLIPS]
+    expected = [done / Path(clip.name).with_suffix(".mp4") for clip in (*clips.CLIPS, clips.PHOTO)]
     missing = [path.name for path in expected if not path.exists()]
     if missing:
         say(f"Some videos were not made: {', '.join(missing)}. See {share / 'failed'}.")
