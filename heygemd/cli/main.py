@@ -122,7 +122,7 @@ def demo(
 ) -> None:
     """Run the daemon on a sample job.
 
-    The job has three clips and a photo made from a public-domain portrait, a recorded voice, and one video that shows nobody.
+    The job has three clips and a photo of a public-domain portrait, a recorded voice, and one video that shows nobody.
     """
     from .. import terminal
     from ..demo import run as sample

@@ -50,7 +50,7 @@ def test_each_picture_speaks_or_says_why_not(site: LedgerSite, media: SimpleName
     assert {path.name for path in done.glob("*.mp4")} == {"anna.mp4", "苏珊.mp4"}
     words = report(done)
     for said in (
-        "The picture has 0 megapixels.",
+        "(0 megapixels) was scaled to",
         "Transparent parts of the picture were put on white.",
         "No face was found in the picture.",
         "at most 0 can be used",
