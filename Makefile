@@ -3,7 +3,7 @@
 # make check    run linters and the type checker
 # make faults   run the fault suite alone and in full: kills, outages, attacks, fuzzing, 200 jobs of soak (over an hour)
 # make bench    run the benchmarks (minutes)
-# make formats  render every container and codec, and write the table of docs/formats.md (minutes)
+# make formats  render every container and codec, and write the tables of both formats.md (minutes)
 # make gpu      run everything that an NVIDIA GPU decides; ./gpu has the figures. WHEELS=folder:
 #               with python3, its packages, and the wheels there; needs no network and no root
 # make install  only set up the environment: system packages, .venv, heygemd in it

@@ -1,4 +1,4 @@
-"""Renders one input of every container and codec, and writes the table in docs/formats.md.
+"""Renders one input of every container and codec, and writes the table in docs/formats.md and docs/zh/formats.md.
 
 python -m tests.formats [PART OF A NAME ...]    all rows, or only those whose names contain one of these
 """
@@ -32,7 +32,8 @@ from heygemd.render.video.decode import describe_video
 from . import media_factory
 from .render.anna import film
 
-PAGE = Path(__file__).parents[1] / "docs" / "formats.md"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE, CHINESE_PAGE = DOCS / "formats.md", DOCS / "zh" / "formats.md"
 WIDTH, HALF, SECONDS, VOICE_S = 320, 240, 1.6, 1.5
 LAG_LIMIT_MS, PSNR_LIMIT_DB = 5.0, 30.0
 RATE_HZ = 48_000
@@ -207,8 +208,7 @@ class Studio:
         outcome = Outcome()
         try:
             outcome.probed = probe(made, Limits()).kind or "nothing"
-            completeness.examine(made)
-            outcome.complete = True
+            outcome.complete = completeness.examine(made).end != "cut"
             codes = self._render(row, made, place, outcome)
         except HeygemdError as error:
             outcome.wrong.append(str(error))
@@ -297,6 +297,8 @@ def _rgb(path: Path, size: tuple[int, int], white: bool) -> NDArray[np.uint8]:
 
 HEAD = f"""# Formats
 
+[中文](zh/formats.md)
+
 Every container and codec below was made with ffmpeg, rendered, and measured. `make formats` does it again and rewrites
 this page. What is not in the list is reported as a format that cannot be used, with what to export instead.
 
@@ -312,6 +314,47 @@ An engine for tests takes the place of the real one: it paints over the lower ha
 | for | container | codec | probe | complete | render | sound | frames | colour |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 """
+
+
+CHINESE_HEAD = f"""# 格式
+
+[English](../formats.md)
+
+下列容器和编码都由 ffmpeg 生成样本，经过渲染和测量。`make formats` 会重做一遍并改写本页。
+不在表中的格式会报告为无法使用，并说明应导出成什么格式。
+
+- **识别**：按内容识别出的类型；**完整**：视为已复制完毕。
+- **声音**：成品的声音比录音文件晚多少，由互相关测得；最多 {LAG_LIMIT_MS:g} ms。
+- **帧数**：渲染的帧数，以及覆盖录音所需的帧数；编码的填充可能造成一帧之差。
+- **颜色**：画面上半部分与原视频在 RGB 中的 PSNR，至少 {PSNR_LIMIT_DB:g} dB。HDR 会被转换，因此没有数值；
+  ffmpeg 无法给出 WebM 的透明画面用于比较。成品为 4:2:0：测试图案的色彩边缘只有一个像素宽，4:4:4 和 RGB 约剩 32 dB。
+
+测试用的引擎代替真正的引擎，只在人脸下半部分涂色。
+
+| 用途 | 容器 | 编码 | 识别 | 完整 | 渲染 | 声音 | 帧数 | 颜色 |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+"""
+CHINESE = {
+    "video": "视频", "voice": "录音", "audio": "音频", "yes": "是", "no": "否", "nothing": "无", "transparent": "透明",
+    "10 bit": "10 位", "16 bit": "16 位", "24 bit": "24 位", "32 bit float": "32 位浮点", "full range": "全范围",
+    "interlaced": "隔行", "anamorphic": "非方形像素", "odd size": "奇数尺寸", "fragmented": "分段",
+    "uncompressed": "未压缩", "QuickTime animation": "QuickTime 动画", "stereo": "立体声",
+    "one cable reversed": "一路反相", "10 channels": "10 声道", "voice on one": "语音只在其中一路",
+}  # fmt: skip
+
+
+def in_chinese(text: str) -> str:
+    """Return a line of the page's table for the Chinese page."""
+    cells = [", ".join(CHINESE.get(part, part) for part in cell.strip().split(", ")) for cell in text.split("|")[1:-1]]
+    return f"| {' | '.join(cell.replace(' of ', ' / ').replace(', ', '，') for cell in cells)} |"
+
+
+def pages(lines: list[str]) -> dict[Path, str]:
+    """Return the pages' texts, in English and Chinese, with the table of these lines."""
+    return {
+        PAGE: HEAD + "".join(f"{text}\n" for text in lines),
+        CHINESE_PAGE: CHINESE_HEAD + "".join(f"{in_chinese(text)}\n" for text in lines),
+    }
 
 
 def line(row: Row, outcome: Outcome) -> str:
@@ -342,7 +385,8 @@ def main(words: list[str]) -> int:
             wrong += bool(outcome.wrong)
             known[row.name] = line(row, outcome)
             print(known[row.name], f"{time.monotonic() - start:.1f} s", flush=True)
-    PAGE.write_text(HEAD + "".join(known[row.name] + "\n" for row in ROWS if row.name in known), "utf-8")
+    for page, text in pages([known[row.name] for row in ROWS if row.name in known]).items():
+        page.write_text(text, "utf-8")
     print(f"{len(rows)} rows, {wrong} wrong")
     return int(wrong > 0)
 

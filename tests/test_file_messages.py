@@ -50,6 +50,7 @@ PRODUCED = {
     **dict.fromkeys(("copy_stopped", "file_incomplete", "too_many_files", "file_too_big"), HERE),
     **dict.fromkeys(("job_too_big", "presenter_unknown", "job_toml_invalid", "format_unsupported"), HERE),
     **dict.fromkeys(("picture_too_small", "no_duration", "audio_damaged", "hdr_not_tone_mapped"), HERE),
+    "transparency_not_read": DECODE,
     **dict.fromkeys(("still_copying", "shortcut", "video_cut_short", "audio_cut_short"), HERE),
     **dict.fromkeys(("moov_missing", "not_a_file"), COMPLETE),
     **dict.fromkeys(("too_many_pixels", "frame_rate_too_high", "too_many_streams"), PROBE),

@@ -35,6 +35,8 @@ MIN_INOTIFY_WATCHES = 8192
 MIN_CLOCK = 1_750_000_000  # mid-2025: an earlier time means that the clock was never set
 CONTAINERS = {"mov", "matroska", "avi", "mpegts", "wav", "mp3", "flac", "ogg", "aac", "asf", "flv"}
 ENCODERS = {"libx264", "aac"}
+ALPHA_DECODERS = {"libvpx", "libvpx-vp9"}
+"""ffmpeg's own decoders of VP8 and VP9 drop transparency."""
 GPU_TRIAL = (
     "import torch\n"
     "if not torch.cuda.is_available(): raise SystemExit('none')\n"
@@ -95,6 +97,10 @@ def _programs() -> Iterator[CheckResult]:
     if missing:
         fix = "Install your distribution's full ffmpeg (not a minimal or 'free' build)."
         yield CheckResult("broken", "ffmpeg", f"lacks support for {', '.join(sorted(missing))}", fix)
+    lost = ALPHA_DECODERS - _names(_output(program, "-decoders"))
+    if lost:
+        text = f"lacks {', '.join(sorted(lost))}: what is transparent in a WebM video shows what was hidden"
+        yield CheckResult("warning", "ffmpeg", text, "Install your distribution's full ffmpeg.")
     for name, path in ffmpeg.limiters().items():
         if path is None:
             fix = "apt-get install util-linux" if name != "nice" else "apt-get install coreutils"

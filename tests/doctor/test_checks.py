@@ -129,6 +129,14 @@ def test_missing_ffmpeg(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.fix == "apt-get install ffmpeg"
 
 
+def test_an_ffmpeg_that_drops_the_transparency_of_webm(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = checks._output
+    assert not [result for result in checks._programs() if "WebM" in result.text]
+    monkeypatch.setattr(checks, "_output", lambda *told: whole(*told).replace("libvpx-vp9", "vp9-own"))
+    (result,) = [result for result in checks._programs() if "WebM" in result.text]
+    assert (result.state, "libvpx-vp9" in result.text) == ("warning", True)
+
+
 def test_limits_that_a_sandbox_forbids(config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refusing = tmp_path / "setpriv"
     refusing.write_text("#!/bin/sh\necho 'setpriv: activate capabilities: Operation not permitted' >&2\nexit 127\n")

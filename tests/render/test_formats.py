@@ -31,3 +31,8 @@ def test_the_page_shows_every_row_and_all_are_right() -> None:
     shown = [" ".join(cell.strip() for cell in line.split("|")[1:4]) for line in table]
     assert shown == list(ROWS) and len(ROWS) == len(formats.ROWS) >= 60
     assert all(line.split("|")[5].strip() == line.split("|")[6].strip() == "yes" for line in table)
+
+
+def test_the_chinese_page_shows_the_same_rows() -> None:
+    table = [line for line in formats.PAGE.read_text("utf-8").splitlines() if line.startswith(("| video", "| voice"))]
+    assert formats.CHINESE_PAGE.read_text("utf-8") == formats.pages(table)[formats.CHINESE_PAGE]

@@ -34,8 +34,9 @@ STANDARD_FPS = [Fraction(n) for n in (10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 10
 STANDARD_WITHIN, ROUNDED_WITHIN = Fraction(2, 100), Fraction(1, 5000)
 """A rate this close to a standard one becomes it: the first for variable rates, the second for constant ones whose
 container rounds times (Matroska)."""
-MIN_VARIABLE_FPS, FALLBACK_FPS = Fraction(18), Fraction(25)
-"""A variable rate below the first (screen recordings, sparse frames) becomes the second: lip motion needs it."""
+MIN_VARIABLE_FPS, MIN_FPS, FALLBACK_FPS = Fraction(18), Fraction(10), Fraction(25)
+"""A variable rate below the first (screen recordings, sparse frames) and a constant one below the second (a photograph
+as a video, often at one frame a second) become the third: lip motion needs it."""
 PHOTO_FPS = Fraction(25)
 MAX_PHOTO_PIXELS, MAX_PHOTO_SIDE = 3840 * 2160, 3840
 """A photograph with more becomes a video of this size: few players show more."""
@@ -117,6 +118,11 @@ class Picture:
         return name if name and ffmpeg.has_decoder(name) else None
 
     @property
+    def alpha_unreadable(self) -> bool:
+        """Whether it has transparency that this ffmpeg cannot decode."""
+        return self.stream.alpha_mode and not self.alpha
+
+    @property
     def range(self) -> str:
         """The range as swscale names it."""
         return "full" if self.full_range else "limited"
@@ -145,6 +151,7 @@ def describe_video(path: Path, limits: Limits) -> Picture:
         fps = variable_rate(probe.typical_rate(path, stream, limits), limits.max_fps)
     else:
         fps = _nearest_standard(stream.real_fps, ROUNDED_WITHIN) or stream.real_fps
+        fps = fps if fps >= MIN_FPS else FALLBACK_FPS
     duration_s = stream.duration_s
     if not duration_s and info.audio is not None:  # the file's duration may be that of its sound
         duration_s = packets.span_s(packets.read(path, limits, stream.index))
@@ -221,7 +228,9 @@ def findings(picture: Picture) -> list[Finding]:
         found.append(Finding("hdr_tone_mapped" if _can_tone_map() else "hdr_not_tone_mapped", {}))
     if picture.cut_short:
         found.append(Finding("video_cut_short", {}))
-    if picture.alpha and _is_transparent(picture):
+    if picture.alpha_unreadable:
+        found.append(Finding("transparency_not_read", {}))
+    elif picture.alpha and _is_transparent(picture):
         found.append(Finding("photo_on_white" if picture.photo else "transparent_on_white", {}))
     taken = picture.stream.width * picture.stream.height
     if picture.photo and taken > SCALED_FROM * picture.width * picture.height:

@@ -190,6 +190,23 @@ def test_transparent_parts_become_white_and_that_is_told(tmp_path: Path, kind: s
         assert np.abs(np.array(seen) - [[255, 255, 255], [127, 127, 255], [255, 0, 0]]).max() < 12
 
 
+def test_transparency_that_ffmpeg_cannot_decode_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video.ffmpeg, "has_decoder", lambda name: False)
+    options = ["-c:v", "libvpx", "-pix_fmt", "yuva420p", "-auto-alt-ref", "0", "-deadline", "realtime"]
+    media_factory.video(tmp_path / "v.webm", 0.2, filters="format=yuva420p", options=options)
+    picture = describe(tmp_path / "v.webm")
+    assert "transparency_not_read" in {f.code for f in video.findings(picture)}
+    assert len(list(video.frames(picture))) == 5
+
+
+@pytest.mark.parametrize("rate", ["1", "5", "7.5"])
+def test_a_photograph_as_a_video_has_frames_enough_for_lips(tmp_path: Path, rate: str) -> None:
+    made = media_factory.video(tmp_path / "v.mp4", 2, rate=rate, options=["-c:v", "libx264", "-preset", "ultrafast"])
+    picture = describe(made)
+    assert picture.fps == 25
+    assert len(list(video.frames(picture))) == picture.expected_frames == 50
+
+
 @pytest.mark.parametrize(("name", "codec"), [("v.mov", ["-c:v", "qtrle", "-pix_fmt", "argb"]), ("v.gif", [])])
 def test_an_opaque_picture_is_not_called_transparent(tmp_path: Path, name: str, codec: list[str]) -> None:
     picture = describe(media_factory.video(tmp_path / name, 0.4, options=codec))
