@@ -101,11 +101,11 @@ FOLDER_CODES = {"no_permission": "folder_no_permission", "held_open": "folder_op
 
 
 def of_one_job(name: str, error: Exception) -> HeygemdError:
-    """Return why a job or its folder is held up, in terms of that job: neither the share nor a disk is at fault."""
+    """Return why a job is held up, in terms of that job: the disk that one of its files lies on is not at fault."""
     if not isinstance(error, HeygemdError):
         return NotReady("unexpected_error", describe(error), name=name)
     if error.code in FOLDER_CODES:
         return NotReady(FOLDER_CODES[error.code], describe(error), name=name)
-    if error.code in ("disk_unavailable", "share_unavailable"):
+    if error.code == "disk_unavailable":
         return NotReady("job_file_unusable", describe(error), path=error.fields["path"], reason=error.fields["reason"])
     return error

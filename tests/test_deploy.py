@@ -60,6 +60,15 @@ def test_the_settings_in_it_are_read() -> None:
     assert Config.model_validate(tomli.loads((DEPLOY / "config.toml").read_text())).work.workers == "per-gpu"
 
 
+def test_private_folders_are_not_the_volumes_themselves() -> None:
+    """Kubernetes gives a volume's own folder to root and fsGroup: a daemon with its records there does not start."""
+    paths = Config.model_validate(tomli.loads(documents()["ConfigMap"]["data"]["config.toml"])).paths
+    head = documents()["RayJob"]["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
+    mounted = {Path(mount["mountPath"]) for mount in head["containers"][0]["volumeMounts"]}
+    assert not mounted & set(paths.private)
+    assert all(mounted & set(folder.parents) for folder in (paths.state, paths.cache))
+
+
 def test_a_worker_has_room_for_a_video() -> None:
     ray = Config.model_validate(tomli.loads(documents()["ConfigMap"]["data"]["config.toml"])).work.ray
     (group,) = documents()["RayJob"]["spec"]["rayClusterSpec"]["workerGroupSpecs"]

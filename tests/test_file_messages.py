@@ -36,7 +36,7 @@ TESTS = Path(__file__).parent
 SECTIONS = ("A folder waits", "A folder or file cannot be used", "Done, but worth knowing")
 NOT_BY_A_FILE = {
     *("settling", "held", "loose_files", "paused_by_file", "folder_open", "held_open", "name_taken"),
-    *("loose_shortcut", "loose_archive", "loose_pair", "loose_pair_waits", "beside_inbox"),
+    *("loose_shortcut", "loose_archive", "loose_pair", "loose_pair_waits", "beside_inbox", "pause_misplaced"),
     *("job_toml_value", "job_toml_unknown", "job_toml_syntax", "job_toml_large", "presenter_line", "file_unusable"),
     *("belongs_to_job", "another_daemon", "job_file_unusable", "engine_not_installed", "too_big_for_share"),
     *("folder_no_permission", "no_permission", "unexpected_error", "cancelled", "removed", "too_big_for_disk"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..config.schema import Config
-from ..errors import InputError
+from ..errors import InputError, NotReady
 from ..job import Job
 from ..storage import share_fs
 from .intake import filename_rules
@@ -14,10 +16,22 @@ from .intake.job_folder import LOG_NOTE
 from .job_store import peek
 
 
+@contextlib.contextmanager
+def _as_this_user() -> Iterator[None]:
+    """Let a refusal by the share say that it is this user who may not, and not the service."""
+    try:
+        yield
+    except NotReady as error:
+        if error.code != "no_permission":
+            raise
+        raise InputError("not_allowed", path=error.fields["path"]) from error
+
+
+@_as_this_user()
 def retry(config: Config, name: str) -> Path:
     """Move failed/NAME (or done/NAME) back to the inbox; return its new path.
 
-    Raises InputError("job_unknown").
+    Raises InputError("job_unknown" | "not_allowed").
     """
     share = config.paths.share
     for place in ("failed", "done"):
@@ -29,9 +43,16 @@ def retry(config: Config, name: str) -> Path:
     raise InputError("job_unknown", name=name, places="failed/, done/")
 
 
+@_as_this_user()
 def cancel(config: Config, name: str) -> None:
-    """Cancel a job by its name or id: the daemon stops it within seconds and moves it to failed/. Raises InputError."""
-    claimed = [job.folder for job in peek(config.paths.state) if job.phase != "finished" and name in (job.name, job.id)]
+    """Cancel a job by its name or id: the daemon stops it within seconds and moves it to failed/.
+
+    Raises InputError("job_unknown" | "not_allowed").
+    """
+    jobs: list[Job] = []
+    with contextlib.suppress(PermissionError):  # staff go by the folder's name
+        jobs = peek(config.paths.state)
+    claimed = [job.folder for job in jobs if job.phase != "finished" and name in (job.name, job.id)]
     for place in (*(f"processing/{folder}" for folder in claimed), f"processing/{name}", f"inbox/{name}"):
         folder = config.paths.share / place
         if share_fs.exists(folder):
@@ -40,13 +61,15 @@ def cancel(config: Config, name: str) -> None:
     raise InputError("job_unknown", name=name, places="processing/, inbox/")
 
 
+@_as_this_user()
 def pause(config: Config) -> None:
-    """Pause the queue: no further folder is claimed."""
+    """Pause the queue: no further folder is claimed. Raises InputError("not_allowed")."""
     share_fs.write(config.paths.share / "inbox" / "PAUSE", b"", durable=False)
 
 
+@_as_this_user()
 def resume(config: Config) -> bool:
-    """Remove all PAUSE files from the inbox; return whether there was one."""
+    """Remove all PAUSE files from the inbox; return whether there was one. Raises InputError("not_allowed")."""
     inbox = config.paths.share / "inbox"
     kinds = share_fs.kinds(inbox)
     found = [name for name in kinds if filename_rules.control(name, kinds[name]) == filename_rules.PAUSE]

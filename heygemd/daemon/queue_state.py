@@ -79,7 +79,7 @@ class QueueState:
 
     pending             folders in the inbox, by name
     loose_files         what to say about files that lie in the inbox itself, where they are no job
-    beside_inbox        names of job folders and media files that lie beside the inbox
+    beside_inbox        names of job folders, media files and PAUSE that lie beside the inbox
     inbox_paused        a PAUSE file lies in the inbox
     claims_wait_until   monotonic; set during a scan: of folders that arrived together the urgent one must be first
     other_daemon        the host of another daemon that serves this share, too

@@ -153,7 +153,12 @@ def _local_folders(config: Config) -> Iterator[CheckResult]:
 
 
 def _privacy(config: Config, config_path: Path | None, option: str) -> Iterator[CheckResult]:
-    """Check that staff can neither read nor change what is the service's own."""
+    """Say that staff can neither read nor change what is the service's own, or why they can."""
+    leaks = list(_leaks(config, config_path, option))
+    yield from leaks or [CheckResult("ok", "privacy", "records, cache, logs and settings are closed to other users")]
+
+
+def _leaks(config: Config, config_path: Path | None, option: str) -> Iterator[CheckResult]:
     fix = f"As root:  {share_checks.init_command(config, option)}"
     for folder in config.paths.private:
         with contextlib.suppress(OSError):  # `local folders` says so

@@ -23,6 +23,7 @@ from typing import TypeVar
 from ..errors import DeadlineExceeded, EngineError, HeygemdError, InfrastructureError, InputError, LocalDiskError
 
 STDERR_LINES = 15
+ADDRESS = re.compile(r"(?<=^\[)([^]]*) @ 0x[0-9a-f]+\]")
 NOT_WHITELISTED = re.compile(r"^\[(\w+)[^]]*\] Format not on whitelist", re.M)
 """ffmpeg knows the format of a file, but it is not among those that heygemd accepts."""
 LINE_CHARS = 400
@@ -70,7 +71,7 @@ class Process:
 
     def _note(self, lines: list[bytes]) -> None:
         self._lines += len(lines)
-        self._last.extend(line[:LINE_CHARS].decode("utf-8", "replace").rstrip() for line in lines)
+        self._last.extend(_shown(line[:LINE_CHARS].decode("utf-8", "replace")) for line in lines)
 
     def wait(self, timeout_s: float = STALL_S) -> ProcessEnd:
         """Wait for the end. Raises DeadlineExceeded("ffmpeg_stalled") after killing it."""
@@ -192,10 +193,15 @@ def capture(
             child.kill()
             raise
     lines = err.decode("utf-8", "replace").splitlines()
-    tail = "\n".join(line[:LINE_CHARS] for line in lines[-STDERR_LINES:])
+    tail = "\n".join(_shown(line[:LINE_CHARS]) for line in lines[-STDERR_LINES:])
     if child.returncode != 0:
         raise error_from(ProcessEnd(child.returncode, len(lines), tail), reading=reading)
     return out, tail
+
+
+def _shown(line: str) -> str:
+    """Return a line of stderr as it is logged: "[mov,mp4 @ 0x55d0c8]" names an address that says nothing to anybody."""
+    return ADDRESS.sub(r"\1]", line).rstrip()
 
 
 def _disk_full(text: str) -> bool:

@@ -10,8 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from ..errors import NotReady, ShareError
-from . import mounts, share_fs
+from . import share_fs
 from .share_layout import MARKER
 from .transfer import Steps
 
@@ -28,8 +27,8 @@ class ShareThread:
 
     def __init__(self, root: Path, deadline_s: float) -> None:
         """`root`: the share's; `deadline_s`: after this long in one call it counts as not answering."""
-        self.root = root
-        share_fs.anchor(root)
+        self.root = root.absolute()
+        share_fs.anchor(root, MARKER)
         self.deadline_s = deadline_s
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._since: float | None = None
@@ -79,29 +78,13 @@ class ShareThread:
             error: BaseException | None = None
             try:
                 outcome = function()
-            except (FileNotFoundError, ShareError) as caught:
-                error = self._judged(caught)
+            except FileNotFoundError as caught:
+                error = share_fs.outage(self.root) or caught
             except BaseException as caught:
                 error = caught
             self._since = None
             if not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(_settle, future, outcome, error)
-
-    def _judged(self, error: FileNotFoundError | ShareError) -> Exception:
-        """Return what a fault met under the share means: it is the share's own only if its root or marker fails too.
-
-        While the share answers, one file's fault is that file's; while it does not, nobody removed what is missing.
-        """
-        if isinstance(error, ShareError) and error.code != "share_unavailable":
-            return error
-        try:
-            share_fs.read(self.root / MARKER)
-            read_only = mounts.mount(self.root).read_only
-        except FileNotFoundError:
-            return ShareError("share_missing", path=str(self.root))
-        except (ShareError, NotReady, OSError) as fault:
-            return error if isinstance(error, ShareError) else fault
-        return share_fs.blamed_on_file(error) if isinstance(error, ShareError) and not read_only else error
 
 
 def _step(steps: Steps[Any]) -> tuple[bool, Any]:

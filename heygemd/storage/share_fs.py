@@ -4,8 +4,8 @@ What an entry is, `kind_of` says and nothing else does. Only regular files are o
 anything else is set aside under another name.
 
 The daemon calls these functions on its I/O thread only; `transfer` builds the long operations on them, step by step.
-Faults of the operating system leave as typed errors: ShareError (the share itself), NotReady (one file is held open or
-not ours), FileNotFoundError (a user removed it).
+Faults of the operating system leave as typed errors: ShareError (the share itself, see `outage`), NotReady (one file is
+held open, not ours or cannot be used), FileNotFoundError (a user removed it).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import BinaryIO, Literal, NamedTuple, ParamSpec, TypeVar
 
 from loguru import logger
 
-from ..errors import NotReady, ShareError, printable
+from ..errors import NotReady, ShareError, describe, printable
 from .atomic import DISK_FULL, FOLDER, NAME_BYTES, AtomicFile, cut, part_of, sync_folder_at, translating
 
 MAX_ENTRIES = 10_000
@@ -78,7 +78,8 @@ def of_one_path(error: OSError) -> bool:
 
 def translate(error: OSError, path: object = "") -> Exception:
     """Return the typed error for an OSError met on the share, or the error itself where it is about one path."""
-    where = str(error.filename or path)
+    named = str(error.filename or "")
+    where = named if named.startswith("/") else str(path or named)
     if of_one_path(error):
         return error
     if error.errno in DISK_FULL:
@@ -89,29 +90,52 @@ def translate(error: OSError, path: object = "") -> Exception:
         return _not_ready("held_open", where)
     if error.errno in NOT_A_FILE:
         return _not_ready("not_a_file", where)
-    return _unavailable(error, where)
+    root = _root_of(Path(where))
+    if not _markers.get(root) or outage(root) is not None:
+        return _unavailable(error, where)
+    return _unusable(error, where)
+
+
+def outage(root: Path) -> ShareError | None:
+    """Return why a share itself cannot be used; None while its marker can be read and it is not mounted read-only.
+
+    While it answers, one file's fault is that file's; while it does not, nobody removed what is missing.
+    """
+    try:
+        with open_file(root / _markers[root]) as marker:
+            marker.read(1)
+        read_only = os.statvfs(root).f_flag & os.ST_RDONLY
+    except FileNotFoundError:
+        return ShareError("share_missing", path=str(root))
+    except OSError as error:
+        return _unavailable(error, root)
+    except NotReady as error:
+        return ShareError("share_unavailable", path=str(root), reason=describe(error))
+    return _unavailable(OSError(errno.EROFS, ""), root) if read_only else None
 
 
 def _unavailable(error: OSError, path: object) -> ShareError:
-    return ShareError("share_unavailable", reason=os.strerror(error.errno or errno.EIO), path=str(path))
+    return ShareError("share_unavailable", reason=_reason(error), path=str(path))
+
+
+def _unusable(error: OSError, path: object) -> NotReady:
+    return NotReady("file_unusable", path=str(path), name=Path(str(path)).name, reason=_reason(error))
+
+
+def _reason(error: OSError) -> str:
+    return os.strerror(error.errno or errno.EIO)
 
 
 def _not_ready(code: str, path: object) -> NotReady:
     return NotReady(code, path=str(path), name=Path(str(path)).name)
 
 
-def blamed_on_file(error: ShareError) -> NotReady:
-    """Return what `error` means when the share itself answers: this one file or folder cannot be used."""
-    path = error.fields["path"]
-    return NotReady("file_unusable", path=path, name=Path(path).name, reason=error.fields["reason"])
-
-
 def on_share(function: Callable[P, R]) -> Callable[P, R]:
-    """Translate faults, and try once more after a stale handle."""
+    """Translate faults, and try once more after a stale handle. Its first argument is what they are about."""
 
     @functools.wraps(function)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        with translating(translate):
+        with translating(translate, args[0] if args else ""):
             return retry_stale(function, *args, **kwargs)
 
     return guarded
@@ -129,15 +153,21 @@ def retry_stale(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) 
 
 # --- paths ---------------------------------------------------------------------------------------------------------
 
-_anchors: set[Path] = set()
+_markers: dict[Path, str] = {}
+"""The anchors, and the name of the file in each that shows that the share is there ("": there is none)."""
 
 
-def anchor(root: Path) -> None:
+def anchor(root: Path, marker: str = "") -> None:
     """Let the path of a share's root lead through links: an administrator chose it. Below it, none is ever followed.
 
-    A path below no anchor may contain no link at all.
+    A path below no anchor may contain no link at all. `marker`: name of the file that shows that the share is there.
     """
-    _anchors.add(root.absolute())
+    _markers[root.absolute()] = marker or _markers.get(root.absolute(), "")
+
+
+def _root_of(path: Path) -> Path:
+    """Return the nearest anchor above a path, or the root of the file system."""
+    return next((here for here in (path, *path.parents) if here in _markers), Path("/"))
 
 
 def open_folder(path: Path) -> int:
@@ -147,7 +177,7 @@ def open_folder(path: Path) -> int:
     nothing. Raises NotADirectoryError for a link or a file, OSError.
     """
     path = path.absolute()
-    root = next((here for here in reversed((path, *path.parents)) if here in _anchors), Path(path.anchor))
+    root = _root_of(path)
     names = path.relative_to(root).parts
     if ".." in names:
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(path))
@@ -256,9 +286,7 @@ def _folder(path: Path, skip_dir: Callable[[str], bool]) -> Folder:
         raise
     except OSError as error:
         typed = translate(error, path)
-        if not isinstance(typed, ShareError):
-            typed = _unavailable(error, path)
-        return Folder(path.name, (), 0, typed)
+        return Folder(path.name, (), 0, typed if isinstance(typed, (NotReady, ShareError)) else _unusable(error, path))
 
 
 def _listing(folder: int) -> list[os.DirEntry[str]]:

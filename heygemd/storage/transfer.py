@@ -87,7 +87,7 @@ def digest(path: Path) -> Steps[str]:
     with translating(SHARE.translate, path):
         folder = SHARE.open_folder(path.parent)
     try:
-        return (yield from digest_steps(_blocks(path.name, folder, SHARE)))
+        return (yield from digest_steps(_blocks(path, folder, SHARE)))
     finally:
         os.close(folder)
 
@@ -102,7 +102,7 @@ def _copy(source: Path, target: Path, reading: Side, writing: Side, group: int |
         digest = yield from digest_steps(_written(source, part, reading, writing))
         with translating(writing.translate, target):
             part.sync()
-        if (yield from digest_steps(_blocks(part.path.name, part.folder, writing))) != digest:
+        if (yield from digest_steps(_blocks(part.path, part.folder, writing))) != digest:
             raise InfrastructureError("copy_differs", path=str(target))
         if _fingerprint(source, reading) != before or part.written != before[0]:
             raise NotReady("changed_while_copying", path=str(source))
@@ -133,7 +133,7 @@ def _written(source: Path, part: AtomicFile, reading: Side, writing: Side) -> It
     with translating(reading.translate, source):
         folder = reading.open_folder(source.parent)
     try:
-        for block in _blocks(source.name, folder, reading):
+        for block in _blocks(source, folder, reading):
             with translating(writing.translate, part.target):
                 part.write(block)
             yield block
@@ -141,14 +141,14 @@ def _written(source: Path, part: AtomicFile, reading: Side, writing: Side) -> It
         os.close(folder)
 
 
-def _blocks(name: str, folder: int, side: Side) -> Iterator[bytes]:
-    """Yield a file's blocks; a link or a pipe in its place is not followed."""
+def _blocks(path: Path, folder: int, side: Side) -> Iterator[bytes]:
+    """Yield a file's blocks, given its folder's descriptor; a link or a pipe in its place is not followed."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with translating(side.translate, name):
-        opened = retry_stale(os.open, name, flags, dir_fd=folder)
+    with translating(side.translate, path):
+        opened = retry_stale(os.open, path.name, flags, dir_fd=folder)
     with os.fdopen(opened, "rb", buffering=0) as reader:
         while True:
-            with translating(side.translate, name):
+            with translating(side.translate, path):
                 block = reader.read(BLOCK_BYTES)
             if not block:
                 return

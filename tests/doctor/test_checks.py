@@ -33,7 +33,7 @@ def test_a_sound_machine(config: Config, tmp_path: Path) -> None:
     before = sorted(tmp_path.rglob("*"))
     results = checks.examine(config)
     assert broken(results) == []
-    assert {"ffmpeg", "share", "ownership", "models", "GPU", "inotify", "clock"} <= {
+    assert {"ffmpeg", "privacy", "share", "ownership", "models", "GPU", "inotify", "clock"} <= {
         result.subject for result in results
     }
     assert sorted(tmp_path.rglob("*")) == before

@@ -104,6 +104,8 @@ def test_what_lies_in_the_wrong_place_gets_its_own_sentence(site: LedgerSite, me
     touch(site.share / "marketing", "plan.docx")
     (inbox / "linked").symlink_to(beside)
     touch(inbox, "promo.zip", content=b"PK")
+    touch(site.share, "PAUSE.txt")
+    (inbox / "Pause").mkdir()
     site.start()
     note = inbox / LOOSE_NOTE
     wait_for(note.exists, "the note")
@@ -116,7 +118,10 @@ def test_what_lies_in_the_wrong_place_gets_its_own_sentence(site: LedgerSite, me
     ):
         assert words in note.read_text("utf-8-sig")
         assert words in str(waiting(site)["inbox"])
-    assert set(waiting(site)) == {"inbox", "spring 春"}
+    assert set(waiting(site)) == {"inbox", "spring 春", "PAUSE.txt", "Pause"}
+    for name in ("PAUSE.txt", "Pause"):
+        said = wait_for(lambda name=name: on_the_page(site, name, f'"{name}" pauses nothing here'), name)
+        assert f"“{name}”在这里不起暂停作用" in said["zh"]
     assert '"spring 春" lies beside inbox' in waiting(site)["spring 春"]["en"]
     site.configure(inbox={"waiting_note_after_s": 600})
     beside.rename(inbox / "spring 春")

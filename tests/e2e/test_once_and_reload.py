@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
+import sys
+import time
 from types import SimpleNamespace
 
 import pytest
 
-from tests.e2e.harness import Site, wait_for
+from heygemd.exit_codes import Exit
+from heygemd.storage import share_layout
+from tests.e2e.harness import CHECKOUT, Site, wait_for
 from tests.e2e.test_commands import heygemd
 
 pytestmark = pytest.mark.slow
@@ -26,6 +32,23 @@ def test_once_says_what_it_left_and_why(site: Site, media: SimpleNamespace) -> N
     assert "Files placed directly in inbox are not processed: loose.mp4." in said
 
 
+ONCE = "from heygemd.cli import main; from heygemd.daemon import service; service.ONCE_WAITS_S = 2.0; main.main()"
+
+
+@pytest.mark.parametrize("missing", [share_layout.MARKER, "done"])
+def test_once_waits_a_while_for_a_share_that_is_away(site: Site, media: SimpleNamespace, missing: str) -> None:
+    site.drop("j", voice__m4a=media.voice, anna__mp4=media.face)
+    (site.share / missing).rename(site.root / missing)
+    began = time.monotonic()
+    ended = subprocess.run(
+        [sys.executable, "-c", ONCE, "once", "--config", site.config], cwd=CHECKOUT, capture_output=True
+    )
+    assert ended.returncode == Exit.UNAVAILABLE
+    assert time.monotonic() - began >= 2
+    assert site.place_of("j") == ["inbox"]
+    assert "the share cannot be used" in site.log()
+
+
 def test_once_ends_while_paused_and_with_nothing_to_do(site: Site, media: SimpleNamespace) -> None:
     assert "left" not in heygemd(site, "once")
     heygemd(site, "pause")
@@ -33,10 +56,19 @@ def test_once_ends_while_paused_and_with_nothing_to_do(site: Site, media: Simple
     assert "left: j (inbox): Paused by a file named PAUSE in inbox." in heygemd(site, "once", status=3)
 
 
-def test_status_tells_a_killed_daemon_from_one_that_works(site: Site, media: SimpleNamespace) -> None:
+def test_status_tells_a_killed_or_stuck_daemon_from_one_that_works(site: Site, media: SimpleNamespace) -> None:
     site.drop("j", voice__m4a=media.long_voice, anna__mp4=media.face)
     process = site.start()
     wait_for(lambda: site.status()["state"] == "working", "a render")
+    assert "working" in heygemd(site, "status")
+    process.send_signal(signal.SIGSTOP)
+    report = site.root / "state" / "status.json"
+    os.utime(report, (time.time() - 60, time.time() - 60))
+    said = heygemd(site, "status", status=1)
+    assert "The service has not reported its state for 6" in said and "it may hang" in said
+    assert "left" not in said
+    process.send_signal(signal.SIGCONT)
+    wait_for(lambda: time.time() - report.stat().st_mtime < 30, "its next report")
     assert "working" in heygemd(site, "status")
     process.kill()
     process.wait()

@@ -332,7 +332,8 @@ def test_init_mends_what_an_earlier_version_left_open(system: System) -> None:
     assert owner(system, "/var/lib/heygemd") == "heygemd:heygemd 700"
     assert owner(system, "/var/lib/heygemd/jobs") == "heygemd:heygemd 700"
     assert owner(system, CONFIG) == "root:heygemd 640"
-    assert "privacy" not in system.heygemd("doctor", check=False).stdout
+    said = system.heygemd("doctor", check=False).stdout
+    assert "records, cache, logs and settings are closed to other users" in said
     start(system)
     wait_for_status(system, "idle")
 

@@ -1,4 +1,4 @@
-"""One job whose every use of one file or folder fails, among others that are well. Rendering is a stand-in.
+"""One job whose every use of one file or folder fails, among others that are well. Rendering and ffprobe are stand-ins.
 
 Each place is found by watching a job that is well: every call of the operating system on a path of that job, on the
 share and on the local disks.
@@ -18,8 +18,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import pytest
+
 from heygemd.daemon.intake import claim
-from heygemd.daemon.jobs import fault_isolation, scheduler
+from heygemd.daemon.jobs import attempt, fault_isolation, scheduler
 from heygemd.daemon.queue_state import PendingFolder
 from heygemd.i18n import catalog
 from heygemd.job import Job
@@ -146,16 +148,15 @@ class Bench(Queue):
 
 @contextlib.contextmanager
 def short_pauses() -> Iterator[None]:
-    """Shorten all the daemon's pauses, so that a day of back-offs takes a moment."""
-    before = (
-        fault_isolation.PAUSE_S, scheduler.POLL_CANCELLATIONS_S, claim.BACKOFF_S, availability.RETRY_S,
-        availability.RETRY_MAX_S,
-    )  # fmt: skip
-    fault_isolation.PAUSE_S, scheduler.POLL_CANCELLATIONS_S, claim.BACKOFF_S = 0.02, 0.01, (0.01,)
-    availability.RETRY_S = availability.RETRY_MAX_S = 0.005
-    yield
-    fault_isolation.PAUSE_S, scheduler.POLL_CANCELLATIONS_S, claim.BACKOFF_S = before[:3]
-    availability.RETRY_S, availability.RETRY_MAX_S = before[3:]
+    """Shorten all the daemon's pauses, so that a day of back-offs takes a moment, and let no ffprobe take longer."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fault_isolation, "PAUSE_S", 0.02)
+        patch.setattr(scheduler, "POLL_CANCELLATIONS_S", 0.01)
+        patch.setattr(claim, "BACKOFF_S", (0.01,))
+        patch.setattr(availability, "RETRY_S", 0.005)
+        patch.setattr(availability, "RETRY_MAX_S", 0.005)
+        patch.setattr(attempt.probe, "probe", lambda *_: SimpleNamespace(duration_s=1))  # of the copy in scratch
+        yield
 
 
 def places(root: Path, voice: Path) -> list[Place]:

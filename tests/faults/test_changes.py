@@ -202,6 +202,23 @@ def test_a_new_file_that_is_not_used_is_kept_and_told(faulty, media, hold):
     faulty.check()
 
 
+def test_a_video_added_to_the_subfolder_that_the_others_came_from_is_made_too(faulty, media, hold):
+    dropped = faulty.drop("j", voice__m4a=media.voice)
+    (dropped / "takes").mkdir()
+    (dropped / "takes" / "anna.mp4").write_bytes(media.face.read_bytes())
+    faulty.ledger.note(dropped)
+    folder, go_on = hold("rendered")
+    (folder / "takes" / "zoe.mp4").write_bytes(media.face.read_bytes())
+    (late := faulty.share / "inbox" / "j" / "takes").mkdir(parents=True)
+    (late / "anna.mp4").write_bytes(media.face.read_bytes() + b"\0\0\0\x08free")  # and an anna of its own
+    faulty.ledger.note(folder)
+    faulty.ledger.note(late.parent)
+    go_on()
+    done = faulty.finished("j")
+    assert {"anna.mp4", "zoe.mp4"} <= set(results(done))
+    faulty.check()
+
+
 def test_a_removed_voice_is_asked_for_and_nothing_is_delivered_without_it(faulty, media, hold):
     faulty.healthy("j")
     folder, go_on = hold("rendered")

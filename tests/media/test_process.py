@@ -17,6 +17,21 @@ from heygemd.media import ffmpeg, process
 PACKAGE = Path(ffmpeg.__file__).parents[1]
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_messages_name_no_addresses(tmp_path, whole):
+    broken = tmp_path / "a.mp4"
+    broken.write_bytes(b"\0\0\0\x18ftypisom" + bytes(50))
+    argv = ["ffprobe", "-v", "error", str(broken)]
+    if whole:
+        with pytest.raises(InputError) as caught:
+            process.run(argv, 60)
+        said = caught.value.detail
+    else:
+        with process.Reader(argv) as reader:
+            said = reader.wait().tail
+    assert "[mov,mp4,m4a,3gp,3g2,mj2]" in said and "0x" not in said
+
+
 def test_every_input_is_guarded(tmp_path: Path) -> None:
     argv = ffmpeg.command(ffmpeg.to_pipe(ffmpeg.media(tmp_path / "a.mp4").video, format="rawvideo"))
     at = argv.index("-i")

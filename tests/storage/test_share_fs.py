@@ -135,7 +135,8 @@ def test_the_mount_of_a_local_folder_is_local(tmp_path):
     assert mounts.free_bytes(tmp_path) > 0
 
 
-def test_a_folder_that_cannot_be_read_hides_no_other(tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [errno.EIO, errno.EINVAL])
+def test_a_folder_that_cannot_be_read_hides_no_other(tmp_path, monkeypatch, number):
     for name in ("a", "bad", "c"):
         (tmp_path / name).mkdir()
     (tmp_path / "loose.wav").touch()
@@ -143,14 +144,14 @@ def test_a_folder_that_cannot_be_read_hides_no_other(tmp_path, monkeypatch):
 
     def fail(path, *rest, **more):
         if path == "bad":
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
+            raise OSError(number, os.strerror(number))
         return opened(path, *rest, **more)
 
     monkeypatch.setattr(os, "open", fail)
     found, loose = share_fs.scan(tmp_path, lambda _: False)
     assert [(folder.name, folder.error and folder.error.code) for folder in found] == [
         ("a", None),
-        ("bad", "share_unavailable"),
+        ("bad", "share_unavailable" if number == errno.EIO else "file_unusable"),
         ("c", None),
     ]
     assert [entry.name for entry in loose] == ["loose.wav"]

@@ -72,9 +72,10 @@ class Claimer:
             self.state.pending.pop(folder.name, None)
             return True
         except (NotReady, OSError) as error:
-            self._forget(job)
-            _back_off(folder, error)
-            return False
+            if not await thread.call(was_moved, root, job):  # something failed afterwards: publishing reports that
+                self._forget(job)
+                _back_off(folder, error)
+                return False
         self._claimed(job)
         return True
 
@@ -159,7 +160,7 @@ def mark_owned(folder: Path, instance: str, group: int | None) -> None:
         share_fs.write(folder / share_fs.HIDDEN / job_folder.OWNER, instance.encode(), group)
         for note in (filename_rules.WAITING_NOTE, filename_rules.WHY_NOTE):
             share_fs.remove(folder / note)
-    except NotReady:
+    except (NotReady, OSError):
         # We may rename this folder but not write into it: publishing reports that.
         return
 

@@ -36,7 +36,7 @@ class Members:
     """A folder's members, sorted by their names.
 
     media      files at the top and in originals/ that may be video or sound
-    nested     the same in the folder's own folders: used if the top lacks them
+    nested     the same in the folder's own folders, see `choose`
     subtitles  subtitles at the top and in originals/
     photos     pictures anywhere in it that can be presenters: used if there is no video, or if they are asked for
     left_out   members that are not used, whatever is in them, and why (see `left_out`)
@@ -226,7 +226,7 @@ def wanted_photos(
             raise InputError("photo_unknown", name=name, known=known)
     if named or not _lacks_video(classified, earlier):
         return [offered[filename_rules.fold(name)] for name in named]
-    here = [e for e in members.photos if not _is_nested(e)] or members.photos
+    here = [e for e in members.photos if not is_nested(e.name)] or members.photos
     if len(here) > limits.max_files_per_job and _of_kind("audio", classified):
         raise NotReady("too_many_photos", count=len(here), limit=limits.max_files_per_job)
     return here[: limits.max_files_per_job]
@@ -272,24 +272,28 @@ def choose(classified: Sequence[Classified], earlier: Manifest | None, named: Co
     Raises NotReady("needs_audio" | "too_many_audio" | "needs_video" | …).
 
     New files are at the top of the folder; a new voice, or a new video of the same name, replaces the one in
-    `originals/`. Files in other folders are used where there is no other. Results of an earlier round are recognised by
-    name and size and are not inputs; without a readable manifest, by name alone where no other voice came. Where no
-    file holds sound alone, the voice is that of a video which is named as a voice.
+    `originals/`. Files in other folders are used where there is no other, or where those of an earlier round came from
+    there. Results of an earlier round are recognised by name and size and are not inputs; without a readable manifest,
+    by name alone where no other voice came. Where no file holds sound alone, the voice is that of a video named as one.
     """
     ours = {(m.output, m.size) for m in earlier.made} if earlier else set()
     results = [j for j in classified if (j.entry.name, j.entry.size) in ours]
     inputs = _with_voice([j for j in classified if j not in results], earlier)
-    fresh = [j for j in inputs if not _is_nested(j.entry) and not _is_kept(j.entry)]
+    fresh = [j for j in inputs if not is_nested(j.entry.name) and not _is_kept(j.entry)]
     kept = [j for j in inputs if _is_kept(j.entry)]
-    nested = [j for j in inputs if _is_nested(j.entry)]
+    nested = [j for j in inputs if is_nested(j.entry.name)]
+    used_nested = _used_nested(earlier)
     kept_voices = [j for j in _of_kind("audio", kept) if not earlier or _was(j.entry, earlier.voice)] or [
         j for j in _of_kind("audio", kept) if earlier and _media(j.entry).title == earlier.voice.title
     ]
-    voices = _of_kind("audio", fresh) or kept_voices or _of_kind("audio", nested)
+    nested_voices = _of_kind("audio", nested)
+    voices = _of_kind("audio", fresh) or ("audio" in used_nested and nested_voices) or kept_voices or nested_voices
     if not earlier and voices == kept_voices:
         kept_presenters = _of_kind("video", kept) or _of_kind("photo", kept)
         outputs = {output_name(j.entry.name, set()) for j in kept_presenters}
         fresh = [j for j in fresh if j.entry.name not in outputs]
+    if "video" in used_nested:
+        fresh += _of_kind("video", nested)
     titles = {filename_rules.fold(_media(j.entry).title) for j in fresh}
     videos: list[Classified] = []
     for kind in PRESENTERS_OF:  # pictures are presenters where there is no video
@@ -333,8 +337,27 @@ def _is_kept(entry: Entry) -> bool:
     return entry.name.startswith(f"{ORIGINALS}/")
 
 
-def _is_nested(entry: Entry) -> bool:
-    return "/" in entry.name and not _is_kept(entry) and not entry.name.startswith("../")
+def is_nested(name: str) -> bool:
+    """Return whether a file lies in one of the job folder's own folders, other than originals/."""
+    return "/" in name and not name.startswith((f"{ORIGINALS}/", "../"))
+
+
+def nested_kinds(voice: Media, videos: Iterable[Media]) -> set[Kind]:
+    """Return of which kinds a job uses files in its folder's own folders: more of them, if they come, are used too."""
+    kinds: set[Kind] = {"audio"} if is_nested(voice.name) else set()
+    return kinds | ({"video"} if any(is_nested(video.name) for video in videos) else set())
+
+
+def nested_media(members: Members) -> list[tuple[Entry, Kind]]:
+    """Return the files in the folder's own folders that may be media by name, copies under way among them."""
+    named = (
+        (e, kind_by_name(filename_rules.copied_as(e.name) or e.name)) for e in (*members.nested, *members.temporary)
+    )
+    return [(entry, kind) for entry, kind in named if kind and is_nested(entry.name)]
+
+
+def _used_nested(earlier: Manifest | None) -> set[Kind]:
+    return nested_kinds(earlier.voice, (made.video.source for made in earlier.made)) if earlier else set()
 
 
 def _job_folders(*files: Sequence[Classified]) -> list[str]:
@@ -343,8 +366,10 @@ def _job_folders(*files: Sequence[Classified]) -> list[str]:
     return sorted(set.intersection(*bases) - {"", ORIGINALS})
 
 
-def is_lacking(classified: Sequence[Classified], earlier: Manifest | None) -> bool:
-    """Return whether voice or video is missing among these files."""
+def needs_subfolders(classified: Sequence[Classified], earlier: Manifest | None) -> bool:
+    """Return whether voice or video is missing among these files, or came from the folder's own folders before."""
+    if _used_nested(earlier):
+        return True
     try:
         choose(classified, earlier)
     except NotReady as error:
@@ -407,7 +432,7 @@ def _unused(members: Members, classified: Sequence[Classified], chosen: Chosen |
     for each in classified:
         if each.kind is None:
             yield shown_name(each.entry), each.problem.code if each.problem else "left_out_not_media"
-        elif each.kind != "photo" and chosen and each.entry.name not in chosen.names and not _is_nested(each.entry):
+        elif each.kind != "photo" and chosen and each.entry.name not in chosen.names and not is_nested(each.entry.name):
             yield each.entry.name, "left_out_replaced"
 
 
@@ -482,7 +507,7 @@ def compose(
         subtitles=[_media(entry) for entry in subtitles],
         extra=_extra(members, chosen.names.union(entry.name for entry in subtitles)),
         control_files=_control_files(members, texts),
-        nested=[entry.name for entry in members.nested if kind_by_name(entry.name)],
+        nested=[entry.name for entry, _ in nested_media(members)],
         notices=notices(members, classified, chosen, unused),
         problem=voice.problem,
         rounds=earlier.rounds if earlier else 0,

@@ -290,6 +290,11 @@ def control(name: str, kind: Kind | None) -> str:
     return word if kind == "file" and word in (READY, CANCEL, PAUSE) else ""
 
 
+def looks_like_pause(name: str) -> bool:
+    """Return whether a name pauses the queue if it is that of a file in inbox/."""
+    return control(name, "file") == PAUSE
+
+
 def controls(kinds: Mapping[str, Kind]) -> dict[str, str]:
     """Return the control words in a listing, and the file that each stands in."""
     return {word: name for name, kind in kinds.items() if (word := control(name, kind))}

@@ -28,9 +28,9 @@ class Changes:
 
     changed  inputs and control files with another content than the claimed one, gone, or new (control files)
     touched  those of which only the time changed, with the new mtime_ns
-    added    new files that may be media or are subtitles, copies under way among them
+    added    new files that may be media, copies under way among them, where the job takes its files from; subtitles
     others   new files of other kinds
-    nested   names of new files in the folder's own folders that may be media
+    nested   names of new files elsewhere, in the folder's own folders, that may be media
     """
 
     changed: list[Media] = field(default_factory=list)
@@ -62,7 +62,10 @@ def compare(folder: Path, job: Job) -> Steps[Changes]:
     photos, side_files = (members.photos, []) if classify.has_photos(job.videos) else ([], members.photos)
     found.added = list(_new((*members.media, *members.subtitles, *photos, *members.temporary), known))
     found.others = list(_new((*side_files, *(e for e, _ in members.left_out if e.kind == "file")), known))
-    found.nested = [e.name for e in members.nested if classify.kind_by_name(e.name) and e.name not in job.nested]
+    wanted = classify.nested_kinds(job.voice, (video.source for video in job.videos))
+    nested = [(e, kind) for e, kind in classify.nested_media(members) if e.name not in known.union(job.nested)]
+    found.added += [entry for entry, kind in nested if kind in wanted]
+    found.nested = [entry.name for entry, kind in nested if kind not in wanted]
     return found
 
 
@@ -81,6 +84,11 @@ def require_unchanged(folder: Path, job: Job) -> Steps[None]:
 def inputs(job: Job) -> list[Media]:
     """Return the files to render that lie in the job's own folder."""
     return [media for media in (*job.shared, *(video.source for video in job.videos)) if _is_own(media)]
+
+
+def inputs_moved(folder: Path, job: Job) -> bool:
+    """Return whether publishing has begun: inputs lie no longer where they are rendered from."""
+    return not all(share_fs.exists(folder / media.name) for media in inputs(job))
 
 
 def _is_own(media: Media) -> bool:

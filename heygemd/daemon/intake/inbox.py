@@ -25,7 +25,6 @@ from ...errors import (
     NotReady,
     ShareError,
     describe,
-    of_one_job,
 )  # fmt: skip
 from ...fault_points import point
 from ...i18n import catalog
@@ -91,6 +90,7 @@ class Inbox:
                 continue  # claimed while this scan went on
             if item.name not in pending:
                 pending[item.name] = PendingFolder(item.name, time.time() + order * 1e-6)
+            if item.name not in self._watched:
                 self._watched[item.name] = WatchedFolder(pending[item.name], now)
             folder = self._watched[item.name]
             folder.observe(classify.sort_members(item), now)
@@ -104,26 +104,23 @@ class Inbox:
             await self._note(folder, now)
         except FileNotFoundError:
             return  # changed meanwhile: the next scan looks again
-        except ShareError as fault:
-            if not await self.share.check():
-                raise
-            self._blame(folder, fault, of_one_job(folder.pending.name, fault), now)
         except InfrastructureError:
             raise
         except Exception as fault:
-            self._blame(folder, fault, NotReady("unexpected_error", describe(fault), name=folder.pending.name), now)
+            pending = folder.pending
+            if pending.reason is None or pending.reason.code != "unexpected_error":
+                logger.bind(job=pending.name).opt(exception=fault).error(
+                    "cannot classify the folder: {}", describe(fault)
+                )
+            self._wait(folder, NotReady("unexpected_error", describe(fault), name=pending.name), now)
 
-    def _blame(self, folder: WatchedFolder, fault: Exception, reason: HeygemdError, now: float) -> None:
-        """Let a folder wait for the end of a fault that is its own, but not for ever."""
-        pending = folder.pending
-        if pending.reason is None or pending.reason.code != reason.code:
-            unforeseen = None if isinstance(fault, HeygemdError) else fault
-            say = logger.bind(job=pending.name).opt(exception=unforeseen)
-            say.error("cannot classify the folder: {}", describe(fault))
-        if folder.unchanged_s(now) < self.config.inbox.waiting_fail_after_h * 3600:
-            pending.wait(reason)
-        elif pending.state != "rejected":
-            self._reject(folder, InputError(reason.code, reason.detail, **reason.fields))
+    def _wait(self, folder: WatchedFolder, reason: HeygemdError, now: float) -> None:
+        """Let a folder wait, but not for ever, unless it waits for the job that it belongs to."""
+        long = folder.unchanged_s(now) >= self.config.inbox.waiting_fail_after_h * 3600
+        if not long or folder.pending.belongs_to:
+            folder.pending.wait(reason)
+        elif folder.pending.state != "rejected":
+            self._reject(folder, reason)
 
     async def _advance(self, folder: WatchedFolder, error: NotReady | ShareError | None, now: float) -> None:
         pending, members = folder.pending, folder.members
@@ -136,7 +133,7 @@ class Inbox:
         elif isinstance(error, ShareError):
             raise error
         elif error is not None:
-            pending.wait(error)
+            self._wait(folder, error, now)
         elif (
             folder.is_settled(self.watch.writing(self.path / pending.name), self._settle_s(), self.config.inbox, now)
             and pending.job is None
@@ -171,12 +168,10 @@ class Inbox:
             settings = await self._job_settings(texts, known)
             presenters = await self._presenters(members, settings, texts, known)
             earlier = await self.share.thread.call(manifest.read, self.path / pending.name)
-            if earlier and earlier.arrived:
-                pending.arrived = min(pending.arrived, earlier.arrived)
             if earlier and folder.unchanged_s(now) < self._settle_s() * 2**earlier.rounds and not folder.marked_ready:
                 raise NotReady("still_copying", name=pending.name)
             classified = await self._look_into(folder, [*members.media, *presenters], now)
-            if members.nested and classify.is_lacking(classified, earlier):
+            if members.nested and classify.needs_subfolders(classified, earlier):
                 classify.check_media([*members.media, *members.nested], self.config.limits)
                 classified += await self._look_into(folder, members.nested, now)
             photos = classify.wanted_photos(members, classified, earlier, settings.photos, self.config.limits)
@@ -194,12 +189,12 @@ class Inbox:
         except NotReady as error:
             reason = classify.explained(error, pending.notices)
             job = self.state.being_made(pending.name) if error.code in INCOMPLETE else None
+            pending.belongs_to = job.id if job is not None else ""
             if job is not None:
-                pending.belongs_to, reason = job.id, NotReady("belongs_to_job", name=pending.name)
-            pending.wait(reason)
-            waited_h = folder.unchanged_s(now) / 3600
-            if reason.code.startswith(("needs_", "too_many_")) and waited_h >= self.config.inbox.waiting_fail_after_h:
-                self._reject(folder, reason)
+                reason = NotReady("belongs_to_job", name=pending.name)
+            elif error.code in INCOMPLETE and filename_rules.looks_like_pause(pending.name):
+                reason = NotReady("pause_misplaced", name=pending.name)
+            self._wait(folder, reason, now)
 
     async def _look_into(self, folder: WatchedFolder, entries: list[Entry], now: float) -> list[Classified]:
         """Return what files are by content; each is read once only."""

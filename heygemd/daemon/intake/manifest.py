@@ -34,8 +34,7 @@ class MadeResult(Record):
 class Manifest(Record):
     """The state of a finished folder. Users can change the file, so nothing in it is trusted beyond names.
 
-    rounds   how often the folder went back to the inbox because its files changed; 0 once it is finished
-    arrived  when it first came, wall clock, so that it keeps its place in the queue; 0 once it is finished
+    rounds  how often the folder went back to the inbox because its files changed; 0 once it is finished
     """
 
     schema_version: Count = 1
@@ -46,7 +45,6 @@ class Manifest(Record):
     made: Annotated[list[MadeResult], Field(max_length=MAX_RESULTS)]
     finished: float = Field(0, ge=0, le=1e11)
     rounds: int = Field(0, ge=0, le=9)
-    arrived: float = Field(0, ge=0, le=1e11)
 
     def result_of(self, source: Media) -> MadeResult | None:
         """Return the result made from an original of that name and size."""
@@ -73,7 +71,7 @@ def parse(data: bytes) -> Manifest | None:
         return None
 
 
-def compose(job: Job, settings: dict[str, Any], sizes: dict[str, int], rounds: int = 0, arrived: float = 0) -> bytes:
+def compose(job: Job, settings: dict[str, Any], sizes: dict[str, int], rounds: int = 0) -> bytes:
     """Return the manifest of a job whose originals are in originals/; `sizes`: bytes of each result, by output name.
 
     Results without a size are left out.
@@ -90,6 +88,5 @@ def compose(job: Job, settings: dict[str, Any], sizes: dict[str, int], rounds: i
         made=made,
         finished=job.finished,
         rounds=rounds,
-        arrived=arrived,
     )
     return json.dumps(manifest.model_dump(mode="python")).encode()

@@ -43,11 +43,24 @@ class Misplaced:
         self._loose: list[Entry] = []
         self._loose_since = 0.0
         self._note: bytes | None = None
+        self._fault = ""
         self._looked_beside = -LOOK_BESIDE_S
         self._beside_since: dict[str, float] = {}
 
     async def update(self, config: Config, present: Sequence[Entry], now: float) -> None:
-        """Look at what lies in the inbox itself (`present`: all that is no folder, our note too) and beside it."""
+        """Look at what lies in the inbox itself (`present`: all that is no folder, our note too) and beside it.
+
+        What cannot be used there is no folder's fault. Raises InfrastructureError.
+        """
+        try:
+            await self._update(config, present, now)
+            self._fault = ""
+        except (NotReady, OSError) as error:
+            if describe(error) != self._fault:
+                logger.warning("cannot look after what lies beside the job folders: {}", describe(error))
+            self._fault = describe(error)
+
+    async def _update(self, config: Config, present: Sequence[Entry], now: float) -> None:
         inbox = self.share.root / "inbox"
         if await self.share.thread.call(share_fs.is_folder, inbox / GATHERING):
             await self.share.thread.drain(put_back(inbox))
@@ -96,7 +109,8 @@ class Misplaced:
         self._beside_since = {name: self._beside_since.get(name, now) for name in self.state.beside_inbox}
         for name, since in self._beside_since.items():
             note = root / name / filename_rules.WAITING_NOTE
-            is_due = now - since >= config.inbox.waiting_note_after_s and not kind_by_name(name)
+            is_folder = not kind_by_name(name) and not filename_rules.looks_like_pause(name)
+            is_due = is_folder and now - since >= config.inbox.waiting_note_after_s
             if is_due and not await self.share.thread.call(share_fs.exists, note):
                 text = catalog.note_file([("beside_inbox", {"name": name})], config.pages.languages)
                 await notes.put(self.share, note, text)
@@ -153,24 +167,27 @@ def gather(inbox: Path, pair: Sequence[Entry], group: int | None) -> Steps[str]:
 
 
 def put_back(inbox: Path) -> Steps[None]:
-    """Return to the inbox what an interrupted `gather` moved. Replaces nothing."""
+    """Return to the inbox what an interrupted `gather` moved, replacing nothing; a folder not ours is set aside."""
     hidden = inbox / GATHERING
     taken = {filename_rules.fold(name) for name in share_fs.names(inbox)}
-    for name in share_fs.names(hidden):
-        share_fs.rename(hidden / name, inbox / filename_rules.free_file_name(name, taken))
-        yield 0
-    share_fs.remove_folder(hidden)
+    try:
+        for name in share_fs.names(hidden):
+            share_fs.rename(hidden / name, inbox / filename_rules.free_file_name(name, taken))
+            yield 0
+        share_fs.remove_folder(hidden)
+    except NotReady:
+        share_fs.set_aside(hidden)
 
 
 def find_beside(share: Path, archive_folder: str) -> list[str]:
-    """Return the names of job folders (with a voice and a presenter) and of media files that lie beside inbox/."""
+    """Return the names of job folders (with a voice and a presenter), media files and PAUSE that lie beside inbox/."""
     ours = {*FOLDERS, TEMPLATES}
     found = []
     for name in share_fs.names(share):
         path = share / name
         if name in ours or LIVE_VIEW.fullmatch(name) or filename_rules.skip_dir(name) or str(path) == archive_folder:
             continue
-        if kind_by_name(name) or _is_job_folder(path):
+        if kind_by_name(name) or filename_rules.looks_like_pause(name) or _is_job_folder(path):
             found.append(name)
     return found
 

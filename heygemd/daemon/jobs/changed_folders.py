@@ -56,6 +56,13 @@ class ChangedFolders:
         _fail_changed(job, changes)
         return True
 
+    def start_anew(self, job: Job, result: str) -> None:
+        """Let a folder start anew of which a result was taken away when its originals were moved already, or fail."""
+        if job.rounds < folder_changes.MAX_ROUNDS:
+            self.claimer.start_anew(job, printable(result))
+        else:
+            job.problem = Problem(code="file_changed", fields={"name": result})
+
     async def _addition(self, job: Job) -> PendingFolder | None:
         """Return the folder in the inbox whose files belong to this job. Raises NotReady until that is known."""
         unseen = job.name not in self.state.pending and job.problem is None
@@ -100,8 +107,9 @@ class ChangedFolders:
             )
         except FileExistsError:
             raise NotReady("more_coming", name=job.name) from None
-        if late:
-            self.state.pending.pop(late, None)
+        # Its place in the queue is kept here only: what the folder itself says could have been written by anyone.
+        name = job.destination.removeprefix("inbox/")
+        self.state.pending[name] = PendingFolder(name, job.arrived)
         logger.bind(job=job.name, id=job.id).info("returned as {}", job.destination)
 
     def _folder(self, job: Job) -> Path:

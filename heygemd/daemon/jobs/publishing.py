@@ -13,6 +13,7 @@ from ...errors import LocalDiskError, describe
 from ...job import Job, Problem, Video
 from ...storage import share_fs
 from ...storage.availability import ShareAvailability
+from ..intake import folder_changes
 from ..intake.classify import has_photos, result_settings
 from ..intake.folder_changes import FolderChanged
 from ..job_store import Store
@@ -52,7 +53,7 @@ class Publisher:
         try:
             await self._move(job)
         except FileNotFoundError as error:
-            if await self.share.thread.call(share_fs.exists, self.share.root / "processing" / job.folder):
+            if await self.share.thread.call(share_fs.is_folder, self.share.root / "processing" / job.folder):
                 raise  # something else is missing, such as done/ itself
             say.warning("its folder was removed: {}", describe(error))
             job.problem = Problem(code="removed")
@@ -68,16 +69,19 @@ class Publisher:
 
     async def _choose_destination(self, job: Job) -> bool:
         """Fix where the folder goes; False if results are missing and must be rendered again."""
-        call, folder = self.share.thread.call, self.share.root / "processing" / job.folder
+        thread, folder = self.share.thread, self.share.root / "processing" / job.folder
         # Nothing can be missing in a folder that was removed: asking would only find it gone again.
         removed = job.problem is not None and job.problem.code == "removed"
-        for video in [] if removed else await call(result_folder.missing_results, folder, job):
+        missing = [] if removed else await thread.call(result_folder.missing_results, folder, job)
+        for video in missing:
             say = logger.bind(job=job.name, id=job.id)
             say.warning("{}: its result was removed, rendering it again", video.output)
             video.state, video.kept = "waiting", False
-        ready = job.settled
+        if bool(missing) and await thread.call(folder_changes.inputs_moved, folder, job):
+            self.changes.start_anew(job, missing[0].output)
+        ready = job.settled and job.phase == "claimed"
         if ready:
-            job.destination = await call(result_folder.destination, self.share.root, job)
+            job.destination = await thread.call(result_folder.destination, self.share.root, job)
             ready = self.changes.seen_addition(job) is None
         if ready:
             job.phase, job.finished = "publishing", time.time()

@@ -70,8 +70,8 @@ def publish(
 ) -> Steps[None]:
     """Move the job's folder to `job.destination`. Can be repeated. Raises the errors of `share_fs`."""
     source, target = share / "processing" / job.folder, share / job.destination
-    if not share_fs.exists(source):
-        if share_fs.exists(target):
+    if not share_fs.is_folder(source):
+        if share_fs.is_folder(target):
             return
         raise FileNotFoundError(str(source))
     done = [v for v in job.videos if v.state == "done"]
@@ -82,7 +82,7 @@ def publish(
         results = shown_results(source, job)
         yield from _move_originals(source, [*job.shared, *(v.source for v in job.videos), *job.extra], results, group)
         if len((yield from _move_results(source, done))) < len(done):
-            raise FolderChanged  # a user's file has the name of a result
+            raise FolderChanged  # a user's file has the name of a result, or something else lies in its place
         if zip_results:
             yield from _zip_results(source, job, group)
         sizes = {v.output: share_fs.fingerprint(source / v.output)[0] for v in done}
@@ -125,7 +125,7 @@ def return_to_inbox(
         good = yield from _move_results(source, good)
         sizes = {v.output: share_fs.fingerprint(source / v.output)[0] for v in good}
         share_fs.make_folder(source / share_fs.HIDDEN, group)
-        manifest = compose(job, settings, sizes, job.rounds + (late is None), job.arrived)
+        manifest = compose(job, settings, sizes, job.rounds + (late is None))
         share_fs.write(source / share_fs.HIDDEN / MANIFEST_FILE, manifest, group)
     except NotReady:
         if good:
@@ -143,7 +143,7 @@ def _withdraw(folder: Path, videos: Iterable[Video]) -> Steps[None]:
         shown = folder / video.output
         if (
             not video.output_digest
-            or not share_fs.exists(shown)
+            or not share_fs.is_file(shown)
             or share_fs.exists(folder / share_fs.HIDDEN / shown.name)
         ):
             continue
@@ -159,10 +159,23 @@ def _take_in(late: Path, folder: Path, group: int | None) -> Steps[None]:
         if name == filename_rules.WAITING_NOTE:
             share_fs.remove(late / name)
             continue
+        if share_fs.is_folder(late / name) and share_fs.is_folder(folder / name):
+            yield from _merge(late / name, folder / name)
+            continue
         for there in share_fs.names(folder):
             if filename_rules.fold(there) == filename_rules.fold(name):
                 share_fs.rename(folder / there, folder / ORIGINALS / filename_rules.free_file_name(there, kept))
         share_fs.rename(late / name, folder / name)
+        point("taken-in")
+        yield 0
+    share_fs.remove_folder(late)
+
+
+def _merge(late: Path, folder: Path) -> Steps[None]:
+    """Move everything from a folder into another one; nothing is replaced."""
+    taken = {filename_rules.fold(n) for n in share_fs.names(folder)}
+    for name in share_fs.names(late):
+        share_fs.rename(late / name, folder / filename_rules.free_file_name(name, taken))
         point("taken-in")
         yield 0
     share_fs.remove_folder(late)
@@ -197,7 +210,8 @@ def _move_results(folder: Path, videos: Iterable[Video]) -> Steps[list[Video]]:
             if share_fs.exists(shown):
                 continue
             share_fs.rename(made, shown)
-        there.append(video)
+        if share_fs.is_file(shown):
+            there.append(video)
         yield 0
     return there
 

@@ -15,7 +15,7 @@ from ...protocol import Notice
 from ...storage import mounts, share_fs
 from ...storage.availability import ShareAvailability
 from ..gpus import gpu_names
-from ..intake import job_folder
+from ..intake import filename_rules, job_folder
 from ..publish import preview_store
 from ..queue_state import PendingFolder, QueueState, RunningVideo
 from . import live_view
@@ -110,7 +110,8 @@ class SnapshotBuilder:
             text = self._paragraph(*loose)
             views.append(JobView(id="inbox", name="inbox", state="waiting", text=text, folder="inbox"))
         for name in map(printable, self.state.beside_inbox):
-            text = self._texts("beside_inbox", {"name": name})
+            code = "pause_misplaced" if filename_rules.looks_like_pause(name) else "beside_inbox"
+            text = self._texts(code, {"name": name})
             views.append(JobView(id=f"beside/{name}", name=name, state="waiting", text=text, folder=name))
         return views
 

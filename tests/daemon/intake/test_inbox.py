@@ -12,6 +12,7 @@ from heygemd.config.schema import Config
 from heygemd.daemon.intake import job_folder
 from heygemd.daemon.intake.inbox import Inbox
 from heygemd.daemon.intake.inotify import Watch
+from heygemd.daemon.intake.settle import WatchedFolder
 from heygemd.daemon.queue_state import QueueState
 from heygemd.errors import ShareError
 from heygemd.i18n import catalog
@@ -86,6 +87,47 @@ def test_what_lacks_a_voice_belongs_to_the_job_of_its_name_that_is_being_made(sc
     assert look(QueueState(active=[job])).reason.code == "needs_audio"
 
 
+def failing(monkeypatch, broken, number):
+    """Let opening one path of the share fail for good."""
+    opened = os.open
+
+    def fail(path, *rest, **more):
+        folder = Path(f"/proc/self/fd/{more['dir_fd']}").readlink() if more.get("dir_fd") is not None else Path()
+        if folder / path == broken:
+            raise OSError(number, os.strerror(number))
+        return opened(path, *rest, **more)
+
+    monkeypatch.setattr(os, "open", fail)
+
+
+@pytest.mark.parametrize("code", ["file_unusable", "no_permission"])
+@pytest.mark.parametrize("bad", ["voice.wav", ""])
+def test_what_cannot_be_read_is_waited_for_but_not_for_ever(scan, monkeypatch, code, bad):
+    folder, look = scan
+    media_factory.video(folder / "anna.mp4", 0.5, "160x120")
+    media_factory.audio(folder / "voice.wav", 0.5)
+    failing(monkeypatch, folder / bad, errno.EIO if code == "file_unusable" else errno.EACCES)
+    pending = look(QueueState())
+    assert (pending.state, pending.reason.code) == ("waiting", code)
+    monkeypatch.setattr(WatchedFolder, "unchanged_s", lambda *_: 25 * 3600)
+    pending = look(QueueState())
+    assert (pending.state, pending.job.problem.code) == ("rejected", code)
+
+
+@pytest.mark.parametrize(("number", "place"), [(errno.EIO, "beside"), (errno.EACCES, "inbox/.heygemd-loose")])
+def test_what_cannot_be_read_beside_the_job_folders_stops_no_scan(scan, monkeypatch, number, place):
+    folder, look = scan
+    media_factory.video(folder / "anna.mp4", 0.5, "160x120")
+    media_factory.audio(folder / "voice.wav", 0.5)
+    (folder.parent / "loose.txt").touch()
+    broken = folder.parents[1] / place
+    broken.mkdir()
+    failing(monkeypatch, broken, number)
+    state = QueueState()
+    assert look(state).job is not None
+    assert [notice.code for notice in state.loose_files] == ["loose_files"]
+
+
 FAULTS = (errno.EIO, errno.ESTALE, errno.ENOTCONN, errno.ELOOP, errno.ENAMETOOLONG)
 
 
@@ -98,16 +140,7 @@ def test_a_fault_in_one_folder_is_its_own_while_the_share_answers(scan, monkeypa
     other = folder.with_name("other")
     shutil.copytree(folder, other)
     os.utime(other, (0, 0))
-    broken = other if bad == "folder" else other / bad
-    opened = os.open
-
-    def fail(path, *rest, **more):
-        folder = Path(f"/proc/self/fd/{more['dir_fd']}").readlink() if more.get("dir_fd") is not None else Path()
-        if folder / path == broken:
-            raise OSError(number, os.strerror(number))
-        return opened(path, *rest, **more)
-
-    monkeypatch.setattr(os, "open", fail)
+    failing(monkeypatch, other if bad == "folder" else other / bad, number)
     state = QueueState()
     assert look(state).job is not None
     held_up = state.pending["other"]

@@ -11,7 +11,7 @@ const language = () => document.documentElement.lang;
 const locale = () => navigator.languages.find((wish) => wish.startsWith(language())) ?? language();
 const translated = (text) => text[language()] ?? Object.values(text)[0] ?? "";
 function message(code, fields = {}) {
-  return WORDS[language()][code].replace(/\{(\w+)\}/g, (_, name) => fields[name] ?? "?");
+  return WORDS[language()][code].replace(/\{(\w+)\}/g, (_, name) => fields[name]);
 }
 function element(tag, facts, ...children) {
   const node = Object.assign(document.createElement(tag), facts);
