@@ -33,22 +33,25 @@ class InputError(HeygemdError):
 
 
 @contextlib.contextmanager
-def of_the_voice() -> Iterator[None]:
-    """Mark errors as the voice's, for `named`: a renderer does not know the files' names."""
+def of_the_voice(which: str = "voice") -> Iterator[None]:
+    """Mark errors as the voice's ("lips": those of the voice for the lips), for `named`.
+
+    A renderer does not know the files' names.
+    """
     try:
         yield
     except InputError as error:
-        error.fields["of"] = "voice"
+        error.fields["of"] = which
         raise
 
 
 @contextlib.contextmanager
-def named(video: str, voice: str) -> Iterator[None]:
-    """Name the file that an error is about: the voice if it is marked so, else the video."""
+def named(video: str, voice: str, lips: str = "") -> Iterator[None]:
+    """Name the file that an error is about: a voice if it is marked so, else the video."""
     try:
         yield
     except InputError as error:
-        error.fields.setdefault("name", voice if error.fields.pop("of", "") == "voice" else video)
+        error.fields.setdefault("name", {"voice": voice, "lips": lips}.get(error.fields.pop("of", ""), video))
         raise
 
 

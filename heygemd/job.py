@@ -116,6 +116,8 @@ class Job(Record):
     """How often it came back to the inbox."""
     voice: Media
     videos: list[Video]
+    lips: Media | None = None
+    """The recording that drives the lips instead of the voice."""
     subtitles: list[Media] = []
     """Tracks of every result, in this order."""
     extra: list[Media] = []
@@ -144,7 +146,7 @@ class Job(Record):
     @property
     def shared(self) -> list[Media]:
         """The files that all videos are rendered with; a rejected folder has none."""
-        return [media for media in (self.voice, *self.subtitles) if media.name]
+        return [media for media in (self.voice, self.lips, *self.subtitles) if media and media.name]
 
     @property
     def settled(self) -> bool:

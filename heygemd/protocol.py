@@ -66,6 +66,7 @@ class RenderRequest(Message):
 
     voice, video                inputs in scratch
     voice_digest, video_digest  BLAKE2 of their content, the keys of the analysis cache
+    lips, lips_digest           a recording of the same words that drives the lips instead of the voice
     subtitles                   files that lie beside the voice, in the order of their tracks
     output                      the MP4 to write (in scratch; as a .part file beside it, then fsync and rename);
                                 its Preview is written beside it with the suffix .json
@@ -85,18 +86,22 @@ class RenderRequest(Message):
     settings: Render
     limits: Limits
     picture_every_s: float = 0
+    lips: Path | None = None
+    lips_digest: str = ""
     subtitles: tuple[SubtitleFile, ...] = ()
 
     @property
     def inputs(self) -> dict[Path, str]:
         """The files to read, with their digests; no two have the same name."""
         beside = {file.path: file.digest for file in self.subtitles}
+        beside |= {self.lips: self.lips_digest} if self.lips else {}
         return {self.voice: self.voice_digest, self.video: self.video_digest, **beside}
 
     def in_folder(self, folder: Path) -> RenderRequest:
         """Return the request for the same inputs, under the same names, in another folder."""
         subtitles = [file.model_copy(update={"path": folder / file.path.name}) for file in self.subtitles]
         here = {"voice": folder / self.voice.name, "video": folder / self.video.name}
+        here |= {"lips": folder / self.lips.name} if self.lips else {}
         return self.model_copy(update={**here, "subtitles": tuple(subtitles)})
 
 
@@ -195,6 +200,8 @@ class Result(SyncMeasurement):
     """A finished video.
 
     frames, duration_s, width, height   of the output, measured on the file
+    burnt                               the subtitles in the picture, as in `subtitles`, "" if there are none
+    loudness_lufs                       of the sound, where one was asked for
     subtitles                           names of the files that became tracks, each with its language
     seconds                             wall time by phase
     """
@@ -205,6 +212,8 @@ class Result(SyncMeasurement):
     height: Count
     engine: Word
     tracker: Word
+    burnt: Word = ""
+    loudness_lufs: Number | None = None
     subtitles: list[Word] = Field([], max_length=MAX_SUBTITLE_FILES)
     seconds: Annotated[dict[Word, Number], Field(max_length=50)] = {}
     peak_memory_mib: Number = 0.0

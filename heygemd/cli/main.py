@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..config.schema import Config
     from ..daemon.status.snapshot import Snapshot
     from ..protocol import Event, Result
+    from .render_one import Inputs
 
 app = typer.Typer(
     cls=PanelGroup,
@@ -138,6 +139,9 @@ def render(
     audio: Annotated[Path, typer.Option(help="The voice recording.")],
     video: Annotated[Path, typer.Option(help="The presenter's video.")],
     out: Annotated[Path, typer.Option(help="The MP4 file to write. An existing file is replaced.")],
+    lips: Annotated[
+        Path | None, typer.Option(help="A clean recording of the same words, to drive the lips instead.")
+    ] = None,
     subtitles: Annotated[
         list[Path] | None, typer.Option(help="An .srt, .vtt or .ass file, such as text.zh.srt. May be repeated.")
     ] = None,
@@ -159,12 +163,12 @@ def render(
     settings = load(config)
     settings = settings.model_copy(update={"render": render_one.override(settings.render, overrides)})
     logging_setup.setup(settings.log.model_copy(update={"level": "WARNING"}), None)
-    result = _render_with_bar(settings, audio, video, subtitles or [], out)
+    result = _render_with_bar(settings, render_one.Inputs(audio, video, lips, tuple(subtitles or ())), out)
     size = f"{result.width}x{result.height} at {result.fps} fps"
     typer.echo(f"{out}: {result.frames} frames, {size}, {result.duration_s:.2f} s")
 
 
-def _render_with_bar(settings: Config, audio: Path, video: Path, subtitles: list[Path], out: Path) -> Result:
+def _render_with_bar(settings: Config, inputs: Inputs, out: Path) -> Result:
     from .. import terminal
     from ..i18n import catalog
     from . import render_one
@@ -173,12 +177,12 @@ def _render_with_bar(settings: Config, audio: Path, video: Path, subtitles: list
 
         def report(event: Event) -> None:
             if event.type == "progress":
-                bars.update(video.name, out.name, "running", event.percent, f"{event.phase} {event.fps:.0f} fps")
+                bars.update(inputs.video.name, out.name, "running", event.percent, f"{event.phase} {event.fps:.0f} fps")
             elif event.type == "notice":
                 bars.print(catalog.text(event.code, event.fields, terminal.language()))
 
-        result = asyncio.run(render_one.render(settings, audio, video, subtitles, out, report))
-        bars.update(video.name, out.name, "done", 100)
+        result = asyncio.run(render_one.render(settings, inputs, out, report))
+        bars.update(inputs.video.name, out.name, "done", 100)
     return result
 
 

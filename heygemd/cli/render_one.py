@@ -6,6 +6,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,15 +60,24 @@ def _value(text: str) -> Any:
         return text
 
 
-async def render(
-    config: Config, voice: Path, video: Path, subtitles: Sequence[Path], out: Path, report: Callable[[Event], None]
-) -> Result:
+@dataclass(frozen=True)
+class Inputs:
+    """The files to render; `lips`: a recording that drives the lips instead of the voice."""
+
+    voice: Path
+    video: Path
+    lips: Path | None = None
+    subtitles: tuple[Path, ...] = ()
+
+
+async def render(config: Config, inputs: Inputs, out: Path, report: Callable[[Event], None]) -> Result:
     """Render with `config.render` and write the result to `out`, which is replaced if it exists.
 
     Raises InputError("input_missing" | "subtitles_too_large"), ConfigError("output_unwritable") and the renderer's
     errors.
     """
-    _require_files(voice, video, *subtitles)
+    subtitles = inputs.subtitles
+    _require_files(inputs.voice, inputs.video, *([inputs.lips] if inputs.lips else []), *subtitles)
     if len(subtitles) > MAX_SUBTITLE_FILES or any(path.stat().st_size > MAX_SUBTITLE_BYTES for path in subtitles):
         raise InputError("subtitles_too_large", count=MAX_SUBTITLE_FILES, limit_mib=MAX_SUBTITLE_BYTES >> 20)
     try:
@@ -77,35 +87,31 @@ async def render(
     except OSError as error:
         raise ConfigError("output_unwritable", path=str(out), reason=str(error)) from None
     with tempfile.TemporaryDirectory(prefix="heygemd-") as folder:
-        return await _render_in(Path(folder), config, voice, video, subtitles, out, report)
+        return await _render_in(Path(folder), config, inputs, out, report)
 
 
 async def _render_in(
-    scratch: Path,
-    config: Config,
-    voice: Path,
-    video: Path,
-    subtitles: Sequence[Path],
-    out: Path,
-    report: Callable[[Event], None],
+    scratch: Path, config: Config, inputs: Inputs, out: Path, report: Callable[[Event], None]
 ) -> Result:
     cache = _cache_folder(config, scratch)
     async with _renderer(config, scratch, cache, out.name) as renderer:
-        voice_copy, video_copy = scratch / "voice", scratch / "video"
+        voice_copy, video_copy, lips_copy = scratch / "voice", scratch / "video", scratch / "lips"
         request = RenderRequest(
             voice=voice_copy,
             video=video_copy,
-            voice_digest=_copy(voice.resolve(), voice_copy),
-            video_digest=_copy(video.resolve(), video_copy),
+            voice_digest=_copy(inputs.voice.resolve(), voice_copy),
+            video_digest=_copy(inputs.video.resolve(), video_copy),
             output=scratch / "result.mp4",
             scratch=scratch / "tmp",
             cache=cache,
             models=config.paths.models,
             settings=config.render,
             limits=config.limits,
-            subtitles=tuple(_subtitle_copies(scratch, subtitles if config.render.subtitles != "off" else [])),
+            lips=lips_copy if inputs.lips else None,
+            lips_digest=_copy(inputs.lips.resolve(), lips_copy) if inputs.lips else "",
+            subtitles=tuple(_subtitle_copies(scratch, inputs.subtitles if config.render.subtitles != "off" else ())),
         )
-        with named(video=video.name, voice=voice.name):
+        with named(inputs.video.name, inputs.voice.name, inputs.lips.name if inputs.lips else ""):
             with of_the_voice():
                 info = probe.probe(voice_copy, config.limits)
             result = await renderer.render(request, info.duration_s or 0, report)

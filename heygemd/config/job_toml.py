@@ -15,9 +15,14 @@ from ..errors import InputError
 from ..i18n import catalog
 from . import loader, staff_text
 from .schema import (
+    LOUDEST_LUFS,
+    QUIETEST_LUFS,
     AudioLonger,
     AudioShorter,
     Language,
+    Loudness,
+    OriginalSound,
+    OriginalSoundDb,
     PhotoMotion,
     PreviewS,
     Quality,
@@ -43,6 +48,9 @@ class JobSettings(Section):
     subtitles: Subtitles | None = None
     photo_motion: PhotoMotion | None = None
     preview_s: PreviewS | None = None
+    original_sound: OriginalSound | None = None
+    original_sound_db: OriginalSoundDb | None = None
+    loudness: Loudness | None = None
     priority: Annotated[int, Field(ge=-9, le=9)] = 0
     language: Language | None = None
     presenters: Annotated[tuple[str, ...], Field(max_length=64)] = ()
@@ -61,9 +69,15 @@ class JobSettings(Section):
 
 
 SETTINGS = tuple(JobSettings.model_fields)
-EXAMPLES = {"preview_s": ("0 … 60",),
-    "priority": ("-9 … 9",), "language": catalog.languages(), "presenters": ('["Anna", "Ben"]',),
-            "photos": ('["anna.jpg"]',)}  # fmt: skip
+EXAMPLES = {
+    "preview_s": ("0 … 60",),
+    "priority": ("-9 … 9",),
+    "language": catalog.languages(),
+    "presenters": ('["Anna", "Ben"]',),
+    "photos": ('["anna.jpg"]',),
+    "original_sound_db": ("-60 … 6",),
+    "loudness": ("off", f"{QUIETEST_LUFS} LUFS … {LOUDEST_LUFS} LUFS"),
+}
 SHOWN_CHARS = 60
 
 

@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -44,9 +45,26 @@ DetectorName = Literal["s3fd", "blazeface"]
 Quality = Literal["draft", "standard", "high"]
 AudioLonger = Literal["pingpong", "loop", "hold", "trim"]
 AudioShorter = Literal["cut", "keep"]
-Subtitles = Literal["soft", "off"]
 PreviewS = Annotated[float, Field(ge=0, le=60)]
 PhotoMotion = Literal["still", "subtle"]
+Subtitles = Literal["soft", "burn", "off"]
+OriginalSound = Literal["drop", "keep"]
+OriginalSoundDb = Annotated[float, Field(ge=-60, le=6)]
+QUIETEST_LUFS, LOUDEST_LUFS = -31, -9
+
+
+def _is_loudness(value: object) -> str:
+    """Accept "off" and a loudness such as "-16 LUFS" or "-14.5 LUFS"."""
+    text = value.strip() if isinstance(value, str) else ""
+    found = re.fullmatch(r"(-\d{1,2}(?:\.\d)?) ?LUFS", text, re.IGNORECASE)
+    if text == "off" or (found and QUIETEST_LUFS <= float(found[1]) <= LOUDEST_LUFS):
+        return text
+    raise PydanticCustomError(
+        "loudness", f'must be "off" or {QUIETEST_LUFS} to {LOUDEST_LUFS} LUFS, such as "-16 LUFS"'
+    )
+
+
+Loudness = Annotated[str, BeforeValidator(_is_loudness)]
 NotifyEvent = Literal["done", "failed", "paused", "recovered", "digest"]
 
 
@@ -272,9 +290,18 @@ class Render(Section):
     min_face_fraction: Fraction01 = 0.1
     max_offset_frames: Count = 3
     subtitles: Subtitles = "soft"
+    subtitle_font: Annotated[str, Field(pattern=r"^[^,;:{}\\\x00-\x1f]{1,80}$")] = "Noto Sans CJK SC"
+    original_sound: OriginalSound = "drop"
+    original_sound_db: OriginalSoundDb = -18
+    loudness: Loudness = "off"
     zip_results: bool = False
     cache_gib: NonNegative = 10
     wav2lip: Wav2Lip = Wav2Lip()
+
+    @property
+    def loudness_lufs(self) -> float | None:
+        """The loudness that results get, None for that of the voice recording."""
+        return None if self.loudness == "off" else float(self.loudness[:-4])
 
     @field_validator("engine")
     @classmethod

@@ -51,17 +51,19 @@ def decode_strictly(data: bytes) -> str:
     for mark, encoding in BYTE_ORDER_MARKS.items():
         if data.startswith(mark):
             return _plain(data[len(mark) :].decode(encoding))
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        text = data.decode(CHINESE)
-        foreign = [c for c in text if not c.isascii()]
-        usual = sum(len(c.encode("gb2312", "ignore")) > 0 for c in foreign)
-        if usual < USUAL_SHARE * len(foreign):
-            raise UnicodeDecodeError(CHINESE, data[:0], 0, 0, "unusual characters") from None
-    if "\0" in text:
+    if b"\0" in data:
         raise UnicodeDecodeError("utf-8", data[:0], 0, 0, "binary")
-    return _plain(text)
+    text = _decoded(data, "utf-8")
+    if text is None:
+        chinese, western = _decoded(data, CHINESE), _decoded(data, WESTERN)
+        if western is not None and _is_rather_western(chinese, western, ()):
+            return western
+        foreign = [c for c in chinese or "" if not c.isascii()]
+        usual = sum(len(c.encode("gb2312", "ignore")) > 0 for c in foreign)
+        if chinese is None or usual < USUAL_SHARE * len(foreign):
+            raise UnicodeDecodeError(CHINESE, data[:0], 0, 0, "unusual characters")
+        text = chinese
+    return text
 
 
 def _decoded(data: bytes, encoding: str, whole: bool = True) -> str | None:

@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from ..config import loader
 from ..config.schema import GIB, MIB, Config
 from ..errors import HeygemdError, describe, printable
 from ..i18n import catalog
-from ..media import ffmpeg, process
+from ..media import ass, ffmpeg, process
 from ..path_checks import nearest_existing, unwritable
 from ..storage import atomic, share_fs
 from ..weights import registry, requirements
@@ -33,6 +34,7 @@ TRIAL_S = 20
 GPU_TRIAL_S = 120
 MIN_INOTIFY_WATCHES = 8192
 MIN_CLOCK = 1_750_000_000  # mid-2025: an earlier time means that the clock was never set
+FONT_SAMPLE = ("Aé", "中文字幕", "繁體", "かな", "한글")
 CONTAINERS = {"mov", "matroska", "avi", "mpegts", "wav", "mp3", "flac", "ogg", "aac", "asf", "flv"}
 ENCODERS = {"libx264", "aac"}
 ALPHA_DECODERS = {"libvpx", "libvpx-vp9"}
@@ -58,6 +60,7 @@ def examine(config: Config, config_path: Path | None = None) -> list[CheckResult
         ("share", lambda: share_checks.check(config, option)),
         ("models", lambda: _models(config)),
         ("engine", lambda: _engines(config)),
+        ("subtitles", lambda: _subtitles(config)),
         ("GPU", lambda: _gpu(config)),
         ("inotify", _inotify),
         ("clock", _clock),
@@ -208,6 +211,21 @@ def _engines(config: Config) -> Iterator[CheckResult]:
         yield CheckResult("broken", "engine", text, error.fields.get("fix", "heygemd models"))
     if not errors:
         yield CheckResult("ok", "engine", f"{render.engine}, tracker {render.tracker}")
+
+
+def _subtitles(config: Config) -> Iterator[CheckResult]:
+    """Ask libass whether burnt subtitles would have boxes in place of Chinese, Japanese and Korean characters."""
+    if not ass.available():
+        fix = "Install your distribution's full ffmpeg; until then subtitles are tracks that viewers switch on."
+        yield CheckResult("warning", "subtitles", "this ffmpeg cannot draw subtitles (no libass)", fix)
+        return
+    with tempfile.TemporaryDirectory(prefix="heygemd-") as folder:
+        missing, _ = ass.lacking("".join(FONT_SAMPLE), config.render.subtitle_font, Path(folder))
+    if missing:
+        text = f"no font has these characters of burnt subtitles: {missing}"
+        yield CheckResult("warning", "subtitles", text, "apt-get install fonts-noto-cjk")
+    else:
+        yield CheckResult("ok", "subtitles", "fonts for Latin, Chinese, Japanese and Korean")
 
 
 def _gpu(config: Config) -> Iterator[CheckResult]:

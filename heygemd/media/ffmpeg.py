@@ -11,6 +11,7 @@ import os
 import resource
 import shutil
 import subprocess
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,10 @@ MIN_GAP_S = 0.015
 
 Stream = Any
 """A node of ffmpeg-python's graph; that package has no types."""
+Filters = tuple[tuple[str, tuple[object, ...], Mapping[str, object]], ...]
+"""Filters one after the other: the name, arguments, options."""
+MAX_DELIVERED_CHANNELS = 8
+"""AAC in MP4 holds no more; a recording with more is delivered as the mix."""
 
 
 def media(path: Path, *, max_pixels: int = MAX_PIXELS, photo: str = "", **options: Any) -> Stream:
@@ -56,6 +61,40 @@ def sound(path: Path, index: int, **options: Any) -> Stream:
     """
     source = media(path, itsoffset="0.000001", **options)[str(index)]
     return source.filter("aresample", **{"async": 1, "first_pts": 0, "min_hard_comp": MIN_GAP_S})
+
+
+def delivered(path: Path, index: int, channels: int, mix: Sequence[float]) -> Stream:
+    """Return a recording's sound as it goes into the output: all its channels, or their mix if there are too many."""
+    stream = sound(path, index)
+    if channels <= MAX_DELIVERED_CHANNELS:
+        return stream
+    shares = "+".join(f"{share:.5f}*c{number}" for number, share in enumerate(mix) if share)
+    return stream.filter("pan", f"mono|c0<{shares}")  # not "=", which would be escaped
+
+
+def stereo(stream: Stream, channels: int, rate: int) -> Stream:
+    """Return a stream of `channels` channels in stereo: a single one is heard on both sides as loud as it is."""
+    if channels == 1:
+        stream = stream.filter("pan", "stereo|c0<c0|c1<c0")
+    return stream.filter("aformat", sample_rates=rate, channel_layouts="stereo")
+
+
+def filtered(stream: Stream, filters: Filters) -> Stream:
+    """Return a stream after several filters."""
+    for name, arguments, options in filters:
+        stream = stream.filter(name, *arguments, **options)
+    return stream
+
+
+def joined(streams: Sequence[Stream], name: str, **options: Any) -> Stream:
+    """Return the output of a filter with several inputs."""
+    return ffmpeg.filter(list(streams), name, **options)
+
+
+def raw_sound(path: Path, rate: int, channels: int) -> Stream:
+    """Return a file of ours with raw float32 samples as input."""
+    limits = {"protocol_whitelist": "file", "format_whitelist": "f32le"}
+    return ffmpeg.input(f"file:{path.absolute()}", format="f32le", ar=rate, ac=channels, **limits)
 
 
 def raw_video(width: int, height: int, fps: Fraction, **options: Any) -> Stream:

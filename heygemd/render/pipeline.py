@@ -22,6 +22,7 @@ from ..media.probe import probe
 from ..protocol import Notice, RenderRequest, Result
 from . import analysis
 from .analysis import TrackedVideo
+from .audio import delivery, original_sound
 from .audio.load import Voice, decode_track, load_voice, speech_findings
 from .audio.mel import VOICE_RATE_HZ
 from .cache import Cache
@@ -35,7 +36,8 @@ from .frame_router import FrameRouter
 from .progress import Phases, Report
 from .scene import Finding, Timeline
 from .stages import BackgroundSink, Prefetch
-from .subtitles.track import load_tracks
+from .subtitles import burn
+from .subtitles.track import Track, load_tracks
 from .sync import av_offset
 from .video import decode, encode_mux, frame_order, preview, timeline
 from .video.decode import Frame, Picture
@@ -51,11 +53,11 @@ QUEUE_BYTES = 24 << 20
 class _Prepared:
     """Everything known before the first frame is rendered.
 
-    sound  (n,) float32 mono at VOICE_RATE_HZ: the voice, cut or padded to the length of the output
+    sound  (n,) float32 mono at VOICE_RATE_HZ: the voice that drives the lips, cut or padded to the length of the output
+    loudness_lufs  of the delivered sound, where one was asked for
     """
 
     picture: Picture
-    voice: Voice
     sound: NDArray[np.float32]
     tracker: Tracker
     engine: Engine
@@ -63,6 +65,7 @@ class _Prepared:
     data: AnalysisData
     timeline: Timeline
     plan: encode_mux.EncodePlan
+    loudness_lufs: float | None
 
 
 def render(request: RenderRequest, report: Report) -> Result:
@@ -88,11 +91,15 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Prepare
         describe = decode.describe_photo if is_photo(request.video) else decode.describe_video
         described = pool.submit(describe, request.video, limits)
         voice = load_voice(request.voice, request.voice_digest, limits, cache, scratch)
+        lips, lips_digest = voice, request.voice_digest
+        if request.lips is not None:
+            lips_digest = request.lips_digest
+            lips = load_voice(request.lips, lips_digest, limits, cache, scratch, "lips")
         picture = described.result()
-    _report_findings(report, [*voice.findings, *decode.findings(picture)])
+    _report_findings(report, [*lips.findings, *_differing_lengths(voice, lips, picture), *decode.findings(picture)])
     limit = analysis.frames_to_track(picture, float(voice.duration_s), all_frames=settings.audio_shorter == "keep")
     with ThreadPoolExecutor(1) as pool:  # speech is detected while tracking waits for frames
-        speech = pool.submit(speech_findings, voice, request.voice_digest, cache, scratch)
+        speech = pool.submit(speech_findings, lips, lips_digest, cache, scratch)
         min_fraction, folder = settings.min_face_fraction, scratch / "track"
         tracked = analysis.track_video(
             picture, request.video_digest, limit, tracker, min_fraction, cache, folder, phases
@@ -103,15 +110,56 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Prepare
     frames = len(shown.source)
     as_long = frames == timeline.frame_count(voice.duration_s, picture.fps)
     sound_s = voice.duration_s if as_long else frames / picture.fps
-    subtitles, subtitle_findings = load_tracks(request.subtitles, sound_s)
+    subtitles, burnt, subtitle_findings = _subtitles(request, sound_s)
     _report_findings(report, subtitle_findings)
-    plan = encode_mux.EncodePlan(picture, voice, settings, frames, sound_s, subtitles)
-    sound = _cut_or_padded(voice, sound_s, scratch)
+    delivered, loudness_lufs = _delivered(request, voice, picture, shown, sound_s, report)
+    plan = encode_mux.EncodePlan(picture, delivered, settings, frames, sound_s, subtitles, burnt)
+    sound = _cut_or_padded(lips, sound_s, scratch)
     data: AnalysisData = {}
     if isinstance(engine, FrameEngine):
         data = analysis.video_data(picture, tracked, engine, cache, scratch / "video_data", phases)
-        data |= analysis.voice_data(sound, request.voice_digest, engine, cache, scratch / "voice_data")
-    return _Prepared(picture, voice, sound, tracker, engine, tracked, data, shown, plan)
+        data |= analysis.voice_data(sound, lips_digest, engine, cache, scratch / "voice_data")
+    return _Prepared(picture, sound, tracker, engine, tracked, data, shown, plan, loudness_lufs)
+
+
+def _subtitles(request: RenderRequest, sound_s: Fraction) -> tuple[list[Track], Track | None, list[Finding]]:
+    """Return the soft tracks, the one to draw onto the picture (the first, if any is), and what people should know."""
+    tracks, findings = load_tracks(request.subtitles, sound_s)
+    if request.settings.subtitles != "burn" or not tracks:
+        return tracks, None, findings
+    font = burn.font_for(tracks[0], request.settings.subtitle_font)
+    burnt, more = burn.drawable(tracks[0], font, request.scratch)
+    return tracks if burnt is None else tracks[1:], burnt, [*findings, *more]
+
+
+def _differing_lengths(voice: Voice, lips: Voice, picture: Picture) -> list[Finding]:
+    """Return the remark that the voice and the one for the lips differ by more than a frame."""
+    if abs(voice.duration_s - lips.duration_s) * picture.fps <= 1:
+        return []
+    voice_s, lips_s = (round(float(each.duration_s), 2) for each in (voice, lips))
+    return [Finding("lips_voice_length", {"voice_s": voice_s, "lips_s": lips_s})]
+
+
+def _delivered(
+    request: RenderRequest, voice: Voice, picture: Picture, shown: Timeline, sound_s: Fraction, report: Report
+) -> tuple[Voice, float | None]:
+    """Return what is heard, the voice as it came unless the settings ask for more, and its loudness if that was set."""
+    settings, scratch = request.settings, request.scratch
+    loudness_lufs = None
+    if settings.original_sound == "keep":
+        info = None if picture.photo else probe(request.video, request.limits)
+        if info is None or info.audio is None:
+            _report_findings(report, [Finding("original_sound_none", {})])
+        else:
+            _report_findings(report, original_sound.speech_findings(request.video, info))
+            starts = [Fraction(start) / picture.fps for start in timeline.pass_starts(shown)]
+            pass_s = Fraction(int(shown.source.max()) + 1) / picture.fps if len(starts) > 1 else sound_s
+            whole = original_sound.write_whole(request.video, info, starts, pass_s, sound_s, scratch)
+            voice = delivery.mixed(voice, whole, settings.original_sound_db, sound_s, scratch)
+    if settings.loudness_lufs is not None:
+        voice, loudness_lufs, findings = delivery.normalised(voice, settings.loudness_lufs, sound_s)
+        _report_findings(report, findings)
+    return voice, loudness_lufs
 
 
 def _timeline(picture: Picture, frames: int, voice: Voice, settings: Render) -> tuple[Timeline, list[Finding]]:
@@ -218,7 +266,9 @@ def _measure_output(request: RenderRequest, prepared: _Prepared, phases: Phases)
             seen = check_output(request.output, expected, request.limits)
             info = probed.result()
         made = decode.describe_own(request.output, info, picture.fps)
-        sound = decode_track(request.output, info, request.limits, request.scratch / "delivered.f32")
+        sound = prepared.sound
+        if not (request.lips or settings.original_sound == "keep"):  # else music would hide the voice
+            sound = decode_track(request.output, info, request.limits, request.scratch / "delivered.f32")
         lips, measured = av_offset.measure_video(made, sound, prepared.tracker, request.scratch, phases.done)
     if av_offset.is_out_of_sync(measured, picture.fps, settings.max_offset_frames):
         request.output.unlink()
@@ -235,6 +285,8 @@ def _measure_output(request: RenderRequest, prepared: _Prepared, phases: Phases)
         **measured.model_dump(),
         engine=prepared.engine.name,
         tracker=prepared.tracker.name,
+        burnt=str(plan.burnt or ""),
+        loudness_lufs=prepared.loudness_lufs,
         subtitles=[str(track) for track in plan.subtitles],
         seconds=phases.seconds,
         peak_memory_mib=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),

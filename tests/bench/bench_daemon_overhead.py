@@ -102,7 +102,7 @@ def copy(root: Path, size_mib: int) -> None:
 def render(root: Path, length_s: int) -> None:
     shown, voice = film(root / "face.mp4", length_s, 1080), audio(root / "voice.wav", length_s)
     before = time.perf_counter()
-    asyncio.run(render_one.render(schema.Config(), voice, shown, [], root / "out.mp4", lambda _: None))
+    asyncio.run(render_one.render(schema.Config(), render_one.Inputs(voice, shown), root / "out.mp4", lambda _: None))
     took_s = time.perf_counter() - before
     print(f"a video of {length_s} s, 1080 x 1080: {took_s:.0f} s on {os.cpu_count()} processors")
 

@@ -97,3 +97,20 @@ def test_a_mistake_is_told_with_its_line_in_both_languages(text: str, english: s
     code, fields = raised.value.code, raised.value.fields
     assert english in catalog.text(code, fields, "en")
     assert chinese in catalog.text(code, fields, "zh")
+
+
+@pytest.mark.parametrize(
+    "value", ['"-16"', "-16", '"-40 LUFS"', '"-3 LUFS"', '"-16 dB"', '"16 LUFS"', '"nan LUFS"', '""']
+)
+def test_a_loudness_has_its_unit_and_a_sane_value(value):
+    with pytest.raises(InputError) as caught:
+        job_toml.load_job(f"loudness = {value}\n".encode())
+    (mistake,) = caught.value.fields["mistakes"]
+    assert mistake["fields"]["known"] == ["off", "-31 LUFS … -9 LUFS"]
+    assert job_toml.load_job(b'loudness = "-14.5 lufs"').loudness == "-14.5 lufs"
+
+
+@pytest.mark.parametrize("value", ["7", "-61", '"loud"', "nan", "-inf"])
+def test_the_level_of_the_original_sound_has_bounds(value):
+    with pytest.raises(InputError):
+        job_toml.load_job(f"original_sound_db = {value}\n".encode())

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from types import MappingProxyType
 from typing import Literal
 
@@ -27,6 +28,10 @@ Kind = Literal["audio", "video", "photo"]
 
 KNOWN_SHOWN = 8
 PRESENTERS_OF: tuple[Kind, ...] = ("video", "photo")
+RESULT_SETTINGS = {
+    *("engine", "tracker", "quality", "preset", "crf", "audio_longer", "audio_shorter"),
+    *("subtitles", "subtitle_font", "original_sound", "original_sound_db", "loudness"),
+}
 UNUSABLE = {"needs_audio": "needs_usable_audio", "needs_video": "needs_usable_video"}
 """What to say instead where the missing file may be there in a form that cannot be used."""
 
@@ -257,13 +262,14 @@ class Chosen:
     """What a job is made of, and the results of an earlier round that lie beside it."""
 
     voice: Classified
+    lips: Classified | None
     videos: list[Classified]
     results: list[Classified]
 
     @property
     def names(self) -> set[str]:
         """The names of all of them."""
-        return {each.entry.name for each in (self.voice, *self.videos, *self.results)}
+        return {each.entry.name for each in (self.voice, self.lips, *self.videos, *self.results) if each}
 
 
 def choose(classified: Sequence[Classified], earlier: Manifest | None, named: Collection[str] = ()) -> Chosen:
@@ -283,9 +289,7 @@ def choose(classified: Sequence[Classified], earlier: Manifest | None, named: Co
     kept = [j for j in inputs if _is_kept(j.entry)]
     nested = [j for j in inputs if is_nested(j.entry.name)]
     used_nested = _used_nested(earlier)
-    kept_voices = [j for j in _of_kind("audio", kept) if not earlier or _was(j.entry, earlier.voice)] or [
-        j for j in _of_kind("audio", kept) if earlier and _media(j.entry).title == earlier.voice.title
-    ]
+    kept_voices = _kept_voices(_of_kind("audio", kept), earlier)
     nested_voices = _of_kind("audio", nested)
     voices = _of_kind("audio", fresh) or ("audio" in used_nested and nested_voices) or kept_voices or nested_voices
     if not earlier and voices == kept_voices:
@@ -301,6 +305,7 @@ def choose(classified: Sequence[Classified], earlier: Manifest | None, named: Co
         found += [j for j in _of_kind(kind, kept) if filename_rules.fold(_media(j.entry).title) not in titles]
         videos = videos or found or _of_kind(kind, nested)
     videos += [j for j in _of_kind("photo", inputs) if j not in videos and _is_asked_for(j.entry, named)]
+    voices, lips = _with_lips(voices, kept)
     if not voices:
         raise NotReady("needs_audio")
     if len(voices) > 1:
@@ -309,7 +314,34 @@ def choose(classified: Sequence[Classified], earlier: Manifest | None, named: Co
         raise NotReady("too_many_audio", count=len(voices), names=[j.entry.name for j in voices])
     if not videos:
         raise NotReady("needs_video")
-    return Chosen(voices[0], videos, results)
+    return Chosen(voices[0], lips, videos, results)
+
+
+def _kept_voices(recordings: list[Classified], earlier: Manifest | None) -> list[Classified]:
+    """Return which recordings in originals/ count: those of the last round, else the one of its voice's name."""
+    if not earlier:
+        return recordings
+    last = (earlier.voice, *earlier.beside)
+    same = [j for j in recordings if any(_was(j.entry, media) for media in last)]
+    return same or [j for j in recordings if _media(j.entry).title == earlier.voice.title]
+
+
+def _with_lips(voices: list[Classified], kept: Sequence[Classified]) -> tuple[list[Classified], Classified | None]:
+    """Return the voices, and the recording that drives the lips of one of them instead, by its name.
+
+    kept  files in originals/, where the voice of a new one for the lips may be
+    """
+
+    def spoken(recording: Classified, among: Sequence[Classified]) -> list[Classified]:
+        wanted = filename_rules.lips_of(_title(recording.entry))
+        return [j for j in among if wanted and filename_rules.fold(PurePath(_title(j.entry)).stem) == wanted]
+
+    lips = [voice for voice in voices if spoken(voice, voices)]
+    if not lips and len(voices) == 1 and (earlier := spoken(voices[0], _of_kind("audio", kept))):
+        return earlier[-1:], voices[0]
+    if len(lips) != 1:
+        return voices, None
+    return [voice for voice in voices if voice is not lips[0]], lips[0]
 
 
 def _with_voice(inputs: list[Classified], earlier: Manifest | None) -> list[Classified]:
@@ -450,8 +482,8 @@ def explained(error: NotReady, notices: Sequence[Notice]) -> NotReady:
 
 def result_settings(settings: JobSettings, render: Render, photos: bool = False) -> dict[str, object]:
     """Return the settings that change a result (of a job with photographs): with another value it is rendered again."""
-    names = {"engine", "tracker", "quality", "preset", "crf", "audio_longer", "audio_shorter", "subtitles"}
-    return settings.apply(render).model_dump(include=names | ({"photo_motion"} if photos else set()))
+    names = RESULT_SETTINGS | ({"photo_motion"} if photos else set())
+    return settings.apply(render).model_dump(include=names)
 
 
 def _same_settings(earlier: Manifest, settings: JobSettings, render: Render, photos: bool) -> bool:
@@ -477,11 +509,8 @@ def compose(
     voice = chosen.voice
     photos = any(is_photo(video.entry.name) for video in chosen.videos)
     subtitles, unused = choose_subtitles(members, settings.apply(render), earlier)
-    same = (
-        earlier is not None
-        and _same_settings(earlier, settings, render, photos)
-        and _same_shared([voice.entry, *subtitles], earlier)
-    )
+    shared = [each.entry for each in (voice, chosen.lips) if each] + subtitles
+    same = earlier is not None and _same_settings(earlier, settings, render, photos) and _same_shared(shared, earlier)
     present = {(e.name, e.size) for e in members.folder.entries if e.kind == "file"}
     taken = {filename_rules.fold(e.name) for e in members.folder.entries if e.kind != "file"}
     records = []
@@ -503,13 +532,14 @@ def compose(
         arrived=arrived,
         settings=settings,
         voice=_media(voice.entry),
+        lips=_media(chosen.lips.entry) if chosen.lips else None,
         videos=records,
         subtitles=[_media(entry) for entry in subtitles],
         extra=_extra(members, chosen.names.union(entry.name for entry in subtitles)),
         control_files=_control_files(members, texts),
         nested=[entry.name for entry, _ in nested_media(members)],
         notices=notices(members, classified, chosen, unused),
-        problem=voice.problem,
+        problem=voice.problem or (chosen.lips.problem if chosen.lips else None),
         rounds=earlier.rounds if earlier else 0,
     )
 

@@ -309,6 +309,15 @@ def settings_file(name: str) -> str:
     return next((known for known in (JOB_TOML, PRESENTERS) if folded in (known, f"{known}.txt")), "")
 
 
+_LIPS = re.compile(r"(.*[^\s._(（-])(?:[\s._-]+lips|[\s._-]*口型|\s*[(（](?:lips|口型)[)）])")
+
+
+def lips_of(name: str) -> str:
+    """Return the folded stem of the voice whose lips a recording drives ("voice.lips.wav", "voice 口型.wav"), or ""."""
+    found = _LIPS.fullmatch(fold(PurePath(name).stem))
+    return found[1] if found else ""
+
+
 def free_name(wanted: str, taken: set[str], stamp: str) -> str:
     """Return the first free name: `wanted`, "wanted (2)" … "wanted (99)", "wanted STAMP"; `taken`: folded names."""
     if fold(wanted) not in taken:

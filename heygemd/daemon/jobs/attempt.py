@@ -71,6 +71,8 @@ class Attempt:
         try:
             async with executor.renderer(work, self._cache, self.job) as renderer:
                 await self._copy_in(self.job.voice, self._voice)
+                if self.job.lips is not None:
+                    await self._copy_in(self.job.lips, self._lips)
                 for subtitles, target in self._subtitles:
                     await self._copy_in(subtitles, target)
                 await self._copy_in(self.video.source, self._video(self.number))
@@ -85,7 +87,7 @@ class Attempt:
             shutil.rmtree(work, ignore_errors=True)
 
     async def _render(self, renderer: Task, work: Path, report: Callable[[Event], None]) -> None:
-        output = work / "result.mp4"
+        output, lips = work / "result.mp4", self.job.lips
         atomic.make_folder(work / "tmp")
         request = RenderRequest(
             voice=self._voice,
@@ -98,13 +100,15 @@ class Attempt:
             models=self.config.paths.models,
             settings=self._settings,
             limits=self.config.limits,
+            lips=self._lips if lips else None,
+            lips_digest=lips.digest if lips else "",
             subtitles=tuple(
                 SubtitleFile(path=path, digest=media.digest, name=printable(media.title))
                 for media, path in self._subtitles
             ),
             picture_every_s=self.config.pages.refresh_s,
         )
-        with named(video=self.video.source.title, voice=self.job.voice.title):
+        with named(video=self.video.source.title, voice=self.job.voice.title, lips=lips.title if lips else ""):
             with of_the_voice():
                 info = await asyncio.to_thread(probe.probe, self._voice, self.config.limits)
             self.video.result = await renderer.render(request, info.duration_s or 0, report)
@@ -157,6 +161,11 @@ class Attempt:
     @property
     def _voice(self) -> Path:
         return self.scratch / f"voice{known_ending(self.job.voice.title, AUDIO_ENDINGS)}"
+
+    @property
+    def _lips(self) -> Path:
+        title = self.job.lips.title if self.job.lips else ""
+        return self.scratch / f"lips{known_ending(title, AUDIO_ENDINGS)}"
 
     @property
     def _subtitles(self) -> list[tuple[Media, Path]]:

@@ -59,6 +59,7 @@ def _report(job: Job, config: Config, languages: tuple[Language, ...], previews:
         languages,
         name=printable(job.name),
         voice=printable(job.voice.title),
+        lips=printable(job.lips.title) if job.lips else "",
         finished=times,
         ok=job.succeeded,
         done=sum(v.state == "done" for v in job.videos),

@@ -31,9 +31,6 @@ MEAN_BONUS_DB, MEAN_LOSS_DB = 3.0, 9.0
 """The mean of the channels wins against one of them that is clearer by less than the first, unless the speech in it is
 fainter than in one of them by more than the second."""
 
-MAX_DELIVERED_CHANNELS = 8
-"""AAC in MP4 holds no more; a recording with more is delivered as the mix."""
-
 
 class Heard(NamedTuple):
     """Speech in a mix: its length, its level (of everything if there is none) and how far it rises above the rest."""

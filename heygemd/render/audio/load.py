@@ -15,12 +15,13 @@ import soxr
 from ...config.schema import Limits
 from ...errors import InputError, of_the_voice
 from ...media import completeness, ffmpeg, packets
+from ...media.ffmpeg import MAX_DELIVERED_CHANNELS
 from ...media.probe import AudioStream, MediaInfo, probe
 from ...media.process import ProcessEnd, Reader, error_from
 from ..cache import Cache, fetch_or_make
 from ..scene import Finding
 from . import vad
-from .downmix import MAX_DELIVERED_CHANNELS, choose_mix
+from .downmix import choose_mix
 from .mel import VOICE_RATE_HZ
 from .quality import QualityMeter, Samples
 
@@ -44,6 +45,7 @@ class Voice:
     duration_s  exact: samples from the file's start on over the recording's own rate, without a codec's padding
     copyable    AAC that starts with the file and has no gaps: its packets can be copied
     findings    what people should know about its quality
+    filters     what it goes through before it is delivered
     """
 
     path: Path
@@ -54,24 +56,24 @@ class Voice:
     duration_s: Fraction
     copyable: bool
     findings: list[Finding]
+    filters: ffmpeg.Filters = ()
 
 
-def load_voice(path: Path, digest: str, limits: Limits, cache: Cache, scratch: Path) -> Voice:
+def load_voice(path: Path, digest: str, limits: Limits, cache: Cache, scratch: Path, which: str = "voice") -> Voice:
     """Decode and measure a voice on its own timeline (see `ffmpeg.sound`), or take it from the cache.
 
     Raise InputError("no_audio" | "audio_too_short" | "audio_too_long" | "media_unreadable") and the errors of `probe`,
     all `of_the_voice`.
     """
-    with of_the_voice():
-        return _load(path, digest, limits, cache, scratch)
+    with of_the_voice(which):
+        return _load(path, digest, limits, cache, scratch / which)
 
 
-def _load(path: Path, digest: str, limits: Limits, cache: Cache, scratch: Path) -> Voice:
+def _load(path: Path, digest: str, limits: Limits, cache: Cache, folder: Path) -> Voice:
     info = probe(path, limits)
     stream = info.audio
     if stream is None:
         raise InputError("no_audio")
-    folder = scratch / "voice"
 
     def make() -> list[Path]:
         facts = _decode(path, info, stream, limits, folder / "voice.f32")

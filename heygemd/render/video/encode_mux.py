@@ -10,11 +10,12 @@ from pathlib import Path
 
 from ...config.schema import Render
 from ...errors import HeygemdError
-from ...media import ffmpeg
+from ...media import ass, ffmpeg
+from ...media.ffmpeg import MAX_DELIVERED_CHANNELS
 from ...media.process import Writer
 from ...storage import atomic
-from ..audio.downmix import MAX_DELIVERED_CHANNELS
 from ..audio.load import Voice
+from ..subtitles import burn
 from ..subtitles.track import Track, write_srt
 from .decode import Frame, Picture
 
@@ -44,6 +45,7 @@ class EncodePlan:
     """What is encoded: `frames` frames of `picture`, and `sound_s` seconds of the voice, cut or padded with silence.
 
     subtitles  soft tracks; players show the first one unless told otherwise
+    burnt      subtitles to be drawn onto the picture
     """
 
     picture: Picture
@@ -52,6 +54,7 @@ class EncodePlan:
     frames: int
     sound_s: Fraction
     subtitles: Sequence[Track] = ()
+    burnt: Track | None = None
 
     @property
     def cut(self) -> bool:
@@ -98,7 +101,7 @@ class Encoder:
         """Kill what still runs; a finished file is kept."""
         if self._writer is not None:
             self._writer.close()
-        for path in (self._part, *_clean_paths(self._plan.subtitles, self._part)):
+        for path in (self._part, _drawing(self._part), *_clean_paths(self._plan.subtitles, self._part)):
             path.unlink(missing_ok=True)
 
 
@@ -108,11 +111,16 @@ def _command(plan: EncodePlan, part: Path, gpu: bool, shown_size: tuple[int, int
     source = ffmpeg.raw_video(picture.width, picture.height, picture.fps, **tagged)
     if shown_size:
         source = source.filter("scale", *shown_size, flags="area")
+    if plan.burnt is not None:
+        drawing = _drawing(part)
+        burn.write_ass(plan.burnt, plan.settings.subtitle_font, picture.width, picture.height, drawing)
+        source = ass.drawn(source, drawing)
     index = voice.stream.index
-    sound = ffmpeg.media(voice.path)[str(index)] if plan.copied else ffmpeg.sound(voice.path, index)
-    if voice.stream.channels > MAX_DELIVERED_CHANNELS:
-        shares = "+".join(f"{share:.5f}*c{number}" for number, share in enumerate(voice.mix) if share)
-        sound = sound.filter("pan", f"mono|c0<{shares}")  # not "=", which would be escaped
+    if plan.copied:
+        sound = ffmpeg.media(voice.path)[str(index)]
+    else:
+        sound = ffmpeg.delivered(voice.path, index, voice.stream.channels, voice.mix.tolist())
+        sound = ffmpeg.filtered(sound, voice.filters)
     if plan.pad:
         sound = sound.filter("apad", whole_dur=float(plan.sound_s))
     options: dict[str, object] = {**(_nvenc(plan.settings) if gpu else x264(plan.settings)), **tagged, **_sound(plan)}
@@ -171,6 +179,10 @@ def _clean_files(tracks: Sequence[Track], part: Path) -> Iterator[ffmpeg.Stream]
     for track, path in zip(tracks, _clean_paths(tracks, part), strict=True):
         write_srt(track, path)
         yield ffmpeg.srt(path)
+
+
+def _drawing(part: Path) -> Path:
+    return part.with_name(f"{part.name}.ass")
 
 
 def _clean_paths(tracks: Sequence[Track], part: Path) -> list[Path]:

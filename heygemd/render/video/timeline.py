@@ -39,6 +39,18 @@ def photo_timeline(fps: Fraction, voice_s: Fraction) -> Timeline:
     return Timeline(fps, np.zeros(frame_count(voice_s, fps), np.int32))
 
 
+def pass_starts(timeline: Timeline) -> list[int]:
+    """Return the output frames at which the picture begins anew or turns; where it is held, as often as if looped.
+
+    A single picture does neither.
+    """
+    frames, count = int(timeline.source.max()) + 1, len(timeline.source)
+    if frames == 1:
+        return [0]
+    turned = frames < count and timeline.source[frames] == frames - 2
+    return [0, *range(frames, count, frames - 1 if turned else frames)]
+
+
 def clip_findings(findings: list[Finding], timeline: Timeline) -> list[Finding]:
     """Return the findings that concern source frames that are shown.
 

@@ -23,7 +23,6 @@ def test_notepads_encodings(encoding: str, ends: str) -> None:
     [
         SRT.replace("大家好", "大家好，這是字幕測試").encode("big5"),
         SRT.replace("大家好", "みなさん、こんにちは").encode("shift-jis"),
-        SRT.replace("大家好", "déjà vu à l'été").encode("cp1252"),
         bytes(range(256)) * 40,
         SRT.encode("utf-16-le"),
     ],
@@ -37,6 +36,11 @@ def test_an_unknown_encoding_is_no_guess(data: bytes) -> None:
 def test_a_file_without_subtitles_says_so(data: bytes) -> None:
     with pytest.raises(InputError, match="subtitles_empty"):
         parse(data)
+
+
+def test_windows_western_code_page() -> None:
+    data = SRT.replace("大家好", "Le café – naïf et français").encode("cp1252")
+    assert parse(data).cues[0].text == "Le café – naïf et français"
 
 
 def test_lines_that_are_wrong_are_known_by_their_numbers() -> None:
