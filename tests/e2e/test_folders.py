@@ -79,7 +79,7 @@ def test_a_note_says_why_nothing_there_is_the_missing_file(site: LedgerSite, med
     site.start()
     expected = {
         "packed": ("There is no voice recording here that can be used.", "未使用：voice.zip（压缩包）。"),
-        "pictures": ("The video is missing.", "图片，共 2500 个"),
+        "pictures": ("no video, and 2500 pictures", "和 2500 张图片"),
         "thousands": ("more than 10000 files", "超过 10000 个"),
         "week": ("several folders with a voice recording and videos: monday and tuesday", "monday和tuesday"),
     }

@@ -50,3 +50,11 @@ def test_nothing_is_reported_that_the_output_does_not_show() -> None:
     turned, low = timeline.clip_findings(found, line)
     assert turned == Finding("face_turned", {"ranges": [[1.0, 2.0], [3.5, 4.0]]})
     assert low.code == "below_720p"
+
+
+def test_what_is_true_of_a_photo_is_true_as_long_as_the_voice():
+    shown = timeline.photo_timeline(Fraction(25), Fraction(2))
+    assert (len(shown.source), shown.source.max()) == (50, 0)
+    found = [Finding("several_faces", {"count": 2, "ranges": [[0.0, 0.04]]}), Finding("below_720p", {"width": 1})]
+    kept = timeline.clip_findings(found, shown)
+    assert [each.fields for each in kept] == [{"count": 2, "ranges": [[0.0, 2.0]]}, {"width": 1}]
