@@ -170,11 +170,12 @@ class Soak:
     def change(self, name: str, folder: Path) -> None:
         path = self.random.choice([p for p in folder.glob("p[0-9].*") if p.suffix in (".mp4", ".mov")])
         files, before = self.site.ledger.jobs[name], digest(path)
+        if not files[before]:
+            raise FileNotFoundError(path)  # a result that is being published under the name of an original
         with open(path, "r+b") as file:
             file.seek(0, os.SEEK_END)
             file.write(b"\0\0\0\x08free")
-        if files[before]:
-            files[before] -= 1
+        files[before] -= 1
         files[digest(path)] += 1
 
     def add_text(self, name: str, folder: Path) -> None:
