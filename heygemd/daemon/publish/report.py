@@ -116,6 +116,8 @@ def _video(
         "fps": float(Fraction(video.result.fps)) if video.result else 0,
         "offset": _offset(video),
         "settings": settings,
+        "original_kept": settings.original_sound == "keep"
+        and all(notice.code != "original_sound_none" for notice in video.notices),
         "attempts": video.attempts,
     }
 
