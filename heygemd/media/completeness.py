@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import struct
 from collections.abc import Callable
@@ -346,16 +347,16 @@ def _check_flac(fd: int, size: int, start: int = 0) -> End:
     block, longest = int.from_bytes(facts[10:12], "big"), int.from_bytes(facts[15:18], "big")
     total = int.from_bytes(facts[21:26], "big") & ((1 << 36) - 1)
     tail = _tail(fd, size)
-    at = len(tail)
-    while total and (at := tail.rfind(b"\xff", 0, at)) >= 0:
-        if (end := _flac_frame_end(tail[at : at + 16], block)) is not None:
-            return "whole" if end >= total else "cut"
-    return _open_or_whole(longest < TAIL_BYTES)
+    starts = (found.start() for found in re.finditer(b"\xff[\xf8\xf9]", tail))
+    ends = [end for at in starts if (end := _flac_frame_end(tail[at : at + 16].ljust(16, b"\0"), block))]
+    if not total or not ends:
+        return _open_or_whole(longest < TAIL_BYTES)
+    return "whole" if max(ends) >= total else "cut"  # some bytes within a frame look like a beginning
 
 
 def _flac_frame_end(head: bytes, fixed_block: int) -> int | None:
     """Return the number of the sample after a frame, None if no frame begins here. `fixed_block`: samples in most."""
-    if len(head) < 16 or head[1] & 0xFE != 0xF8:
+    if not head[2] >> 4 or head[2] & 15 == 15 or head[3] >> 4 > 10 or head[3] & 1:
         return None
     ones = 8 - (head[4] ^ 0xFF).bit_length()  # the number is coded as in UTF-8
     at, number = 5 + max(0, ones - 1), head[4] & 0xFF >> ones
@@ -365,7 +366,7 @@ def _flac_frame_end(head: bytes, fixed_block: int) -> int | None:
     samples = {1: 192, 6: head[at] + 1, 7: int.from_bytes(head[at : at + 2], "big") + 1}.get(code)
     samples = samples or (576 << code - 2 if code < 6 else 256 << code - 8)
     at += (code in (6, 7)) + (code == 7) + (rate in (12, 13, 14)) + (rate in (13, 14))
-    if code == 0 or at > 15 or _crc8(head[:at]) != head[at]:
+    if at > 15 or _crc8(head[:at]) != head[at]:
         return None
     return (number if head[1] & 1 else number * fixed_block) + samples
 

@@ -181,6 +181,16 @@ def test_a_cover_before_a_sound_changes_nothing(tmp_path: Path, tag: bytes) -> N
             assert examine(path).end == end, options
 
 
+def test_flac_with_noise_or_with_silence_at_its_end_is_whole(tmp_path: Path) -> None:
+    """Noise holds what looks like a frame; a last frame of silence is a few bytes."""
+    for number, source in enumerate(
+        ("anoisesrc=r=44100:d=3:seed=1", "anoisesrc=r=44100:d=3:seed=2", "anullsrc=d=3.01")
+    ):
+        path = tmp_path / f"{number}.flac"
+        media_factory.ffmpeg("-f", "lavfi", "-i", source, "-t", "3.01", "-sample_fmt", "s16", "-ac", "1", path)
+        assert examine(path).end == "whole", source
+
+
 def test_a_stream_without_a_last_page_has_an_open_end(tmp_path: Path) -> None:
     path = media_factory.audio(tmp_path / "v.ogg")
     data = bytearray(path.read_bytes())
