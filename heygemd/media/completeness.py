@@ -19,6 +19,7 @@ from ..errors import NotReady
 
 TAIL_BYTES = 64 << 10
 MAX_BOXES = 20_000
+MAX_TAGS = 8
 UNKNOWN_32 = 0xFFFFFFFF
 PLACEHOLDER_BYTES = 64 << 10
 """Recorders that cannot seek back write the largest size they know, 2³¹ or 2³² less this at most, or 0."""
@@ -387,9 +388,12 @@ def _is_mp3_frame(head: bytes) -> bool:
 
 def _check_mp3(fd: int, size: int) -> End:
     """Compare the bytes that the first frame names, if it does ("Xing", "Info", "VBRI"), with the file's."""
-    start = 0
-    while (frame := os.pread(fd, 64, start))[:3] == b"ID3":  # a tag; its size has seven bits a byte
-        start += 10 + sum((byte & 0x7F) << 7 * n for n, byte in enumerate(reversed(frame[6:10])))
+    start, frame = 0, os.pread(fd, 64, 0)
+    for _ in range(MAX_TAGS):
+        if frame[:3] != b"ID3":
+            break
+        start += 10 + sum((byte & 0x7F) << 7 * n for n, byte in enumerate(reversed(frame[6:10])))  # 7 bits a byte
+        frame = os.pread(fd, 64, start)
     if frame[:4] == b"fLaC":
         return _check_flac(fd, size, start)
     if start >= size:
