@@ -72,12 +72,19 @@ class Claimer:
             self.state.pending.pop(folder.name, None)
             return True
         except (NotReady, OSError) as error:
-            if not await thread.call(was_moved, root, job):  # something failed afterwards: publishing reports that
+            if not await self._was_moved(job):  # something failed afterwards: publishing reports that
                 self._forget(job)
                 _back_off(folder, error)
                 return False
         self._claimed(job)
         return True
+
+    async def _was_moved(self, job: Job) -> bool:
+        """As `was_moved`; a folder that cannot even be asked for is left in the inbox, and tried again later."""
+        try:
+            return await self.share.thread.call(was_moved, self.share.root, job)
+        except (NotReady, OSError):
+            return False
 
     def _claimed(self, job: Job) -> None:
         job.phase = "claimed"

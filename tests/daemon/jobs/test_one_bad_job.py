@@ -24,6 +24,7 @@ from tests.faults.one_bad_job import Place
     [
         ("rename", "share/inbox/victim", "EIO"),  # its claim
         ("mkdir", "share/processing/victim/.heygemd", "EIO"),  # the mark on it, just after its claim
+        ("stat", "share/processing/victim", "EACCES"),
         ("unlink", "share/processing/victim/!Why it failed 失败原因.txt", "EISDIR"),
         ("replace", "state/jobs/.victim.json.heygemd-part", "ENOSPC"),  # its record
         ("open", "state/jobs/victim.log", "EACCES"),  # its log
