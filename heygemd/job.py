@@ -6,9 +6,12 @@ Where the folder lies says what state the job is in; the record holds the rest. 
 
 from __future__ import annotations
 
+import hashlib
+import os
 import time
 import unicodedata
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -70,7 +73,8 @@ class Problem(Record):
 class Video(Record):
     """One video of the job and its state.
 
-    output        the result's name in the finished folder
+    voice         what it says, if the job's videos say different things; None: the job's voice
+    output        the result's name in the finished folder, in a batch "zh/anna.mp4"; "zh/" if that part lacks something
     state         "rendered": finished in scratch, not yet on the share
     attempts      started so far, counted before the start
     running       being rendered; still set after a start, it shows that the daemon crashed meanwhile
@@ -81,7 +85,8 @@ class Video(Record):
     """
 
     source: Media
-    output: str
+    voice: Media | None = None
+    output: Name
     state: Literal["waiting", "rendered", "done", "failed"] = "waiting"
     attempts: Count = 0
     running: bool = False
@@ -94,9 +99,26 @@ class Video(Record):
     notices: list[Notice] = []
     problem: Problem | None = None
 
+    @property
+    def part(self) -> str:
+        """The folder of its result inside the job's, which is the batch's part it belongs to; "" if there is none."""
+        return self.output.rpartition("/")[0]
+
+    @property
+    def title(self) -> str:
+        """The video's name for users: in a batch with its part, because many parts have the same presenter."""
+        return f"{self.part}/{self.source.title}".rstrip("/") if self.part else self.source.title
+
+    @property
+    def hidden_name(self) -> str:
+        """The name of its result in the job's hidden folder, which holds no folders."""
+        if not self.part:
+            return self.output
+        return f"{hashlib.blake2s(os.fsencode(self.part), digest_size=8).hexdigest()}-{self.output.rpartition('/')[2]}"
+
     def facts(self) -> dict[str, Any]:
         """Return the fields for the message of its problem: the problem's own, and the video's name."""
-        return {"name": self.source.title, **(self.problem.fields if self.problem else {})}
+        return {"name": self.title, **(self.problem.fields if self.problem else {})}
 
 
 class Job(Record):
@@ -139,9 +161,39 @@ class Job(Record):
     finished: float = 0
 
     @property
+    def is_batch(self) -> bool:
+        """Whether its videos say different things; then it has no voice of its own."""
+        return any(video.voice is not None for video in self.videos)
+
+    def voice_of(self, video: Video) -> Media:
+        """Return what a video says."""
+        return video.voice or self.voice
+
+    def inputs(self) -> list[Media]:
+        """Return all voices and videos that results are made from; one that several videos share, once."""
+        return list({media.name: media for media in self._records()}.values())
+
+    def records_of(self, name: str) -> list[Media]:
+        """Return every record of one file: videos of a batch that share a presenter have one each."""
+        return [media for media in self._records() if media.name == name]
+
+    def _records(self) -> Iterator[Media]:
+        media = (
+            self.voice,
+            self.lips,
+            *self.subtitles,
+            *(each for video in self.videos for each in (video.voice, video.source)),
+        )
+        return (each for each in media if each is not None and each.name)
+
+    @property
     def priority(self) -> int:
         """Higher goes first; a leading `!` in the folder's name adds one."""
         return self.settings.priority + (1 if self.name.startswith("!") else 0)
+
+    def made_of(self, video: Video) -> list[Media]:
+        """Return all files that a video's result is made of."""
+        return [*self.shared, *([video.voice] if video.voice else []), video.source]
 
     @property
     def shared(self) -> list[Media]:

@@ -133,6 +133,7 @@ class Limits(Section):
 
     probe_timeout_s: Positive = 20
     max_files_per_job: Count = 64
+    max_files_per_batch: Count = 2000
     max_file_gib: Positive = 50
     max_job_gib: Positive = 200
     max_pixels: Count = 8192 * 4320

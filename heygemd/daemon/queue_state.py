@@ -114,9 +114,13 @@ class QueueState:
         """Return what jobs are sorted by, lowest first: priority, then arrival.
 
         Where several videos are rendered at once, each of a folder's videos delays it by SIZE_PENALTY_S: small folders
-        pass a huge one, but not forever, and a job's videos stay together.
+        pass a huge one, but not forever, and a job's videos stay together. A batch gives way as long as it has much
+        left, between any two of its videos.
         """
-        penalty_s = SIZE_PENALTY_S * len(job.videos) if self.slots > 1 else 0
+        if job.is_batch:
+            penalty_s = SIZE_PENALTY_S * sum(video.state == "waiting" for video in job.videos)
+        else:
+            penalty_s = SIZE_PENALTY_S * len(job.videos) if self.slots > 1 else 0
         return -job.priority, job.arrived + penalty_s
 
     def being_made(self, name: str) -> Job | None:

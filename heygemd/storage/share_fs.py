@@ -29,6 +29,8 @@ MAX_ENTRIES = 10_000
 """Of one job folder; more are not looked at."""
 HIDDEN = ".heygemd"
 """Our own folder inside a job folder: results not yet published, owner, manifest."""
+ORIGINALS = "originals"
+"""In a finished folder: what it was made from, laid out as it came."""
 
 Kind = Literal["file", "dir", "link", "other"]
 """What lies under a name; "other": a pipe, socket or device."""
@@ -304,7 +306,7 @@ def _kind_in_listing(item: os.DirEntry[str]) -> Kind:
 
 
 def read_folder(path: Path, skip_dir: Callable[[str], bool]) -> Folder:
-    """Return one job folder with its entries, and those of its own folders."""
+    """Return one job folder with its entries, those of its own folders, and of folders in originals/."""
     try:
         with _listable(path) as here:
             entries = tuple(itertools.islice(_members(here, "", skip_dir), MAX_ENTRIES + 1))
@@ -323,9 +325,9 @@ def _members(folder: int, prefix: str, skip_dir: Callable[[str], bool]) -> Itera
         if entry.kind == "dir":
             if skip_dir(item.name):
                 continue
-            if not prefix:
+            if prefix in ("", f"{ORIGINALS}/"):
                 with _opened(item.name, folder, os.O_RDONLY | os.O_DIRECTORY) as inner:
-                    yield from _members(inner, item.name + "/", skip_dir)
+                    yield from _members(inner, f"{prefix}{item.name}/", skip_dir)
         yield entry
 
 

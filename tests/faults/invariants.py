@@ -85,17 +85,18 @@ def assert_matches_originals(folder: Path, job: dict[str, Any]) -> None:
 
     Presenters named by a job lie in templates/; results of an earlier round have no digests in the record.
     """
-    kept = {record_digest(p) for p in (folder / ORIGINALS).iterdir() if p.is_file()}
+    kept = {record_digest(p) for p in (folder / ORIGINALS).rglob("*") if p.is_file()}
     done = [v for v in job["videos"] if v["state"] == "done"]
-    for media in (job["voice"], *(v["source"] for v in done)):
+    for media in (job["voice"], *(media for v in done for media in (v["source"], v["voice"]) if media)):
         assert not media["digest"] or media["name"].startswith("../") or media["digest"] in kept, (
             f"I7: {folder} {media}"
         )
     for video in done:
         if not video["kept"]:
             assert record_digest(folder / video["output"]) == video["output_digest"], f"I7: {folder} {video}"
-    shown = {p.name for p in folder.iterdir() if kind_by_name(p.name) and p.is_file() and not p.is_symlink()}
-    shown = {name for name in shown if not is_a("junk", name)}
+    parts = {Path(v["output"]).parent for v in done}
+    beside = [p for part in parts | {Path()} for p in (folder / part).iterdir() if p.is_file() and not p.is_symlink()]
+    shown = {str(p.relative_to(folder)) for p in beside if kind_by_name(p.name) and not is_a("junk", p.name)}
     assert shown == {v["output"] for v in done}, f"I7: media beside the results in {folder}: {shown}"
 
 
@@ -127,7 +128,7 @@ def assert_complete(folder: Path) -> None:
     """Assert that a folder in done/ has only finished results, each decodable to its end."""
     parts = [p for p in folder.rglob("*") if p.name.endswith((".part", "heygemd-part"))]
     assert not parts, f"I3: {parts}"
-    results = [p for p in folder.glob("[!.]*.mp4") if p.is_file()]
+    results = [p for pattern in ("[!.]*.mp4", "[!.]*/[!.]*.mp4") for p in folder.glob(pattern) if p.is_file()]
     assert results, f"I3: done/{folder.name} has no result"
     for path in results:
         assert frame_count(path) > 0, f"I3: {path}"

@@ -47,6 +47,7 @@ COMPUTED = {
 }
 """The codes that an expression, in a file, may make beside those that come with their fields from another fault."""
 PASSED_ON = {
+    "batch.py: problems[0].code",
     "retry_policy.py: error.code", "inbox.py: error.code", "inbox.py: reason.code", "analysis.py: code",
     "load.py: code", "pipeline.py: finding.code", "track.py: error.code", "protocol.py: error.code",
 }  # fmt: skip

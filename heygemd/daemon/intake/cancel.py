@@ -19,6 +19,20 @@ def cancellation(share: Path, job: Job) -> str:
     return "cancelled" if filename_rules.CANCEL in filename_rules.controls(share_fs.kinds(folder)) else ""
 
 
+def part_cancelled(share: Path, job: Job, part: str) -> bool:
+    """Return whether the folder of a batch's part holds CANCEL: the other parts go on."""
+    folder = share / "processing" / job.folder / part
+    return share_fs.is_folder(folder) and filename_rules.CANCEL in filename_rules.controls(share_fs.kinds(folder))
+
+
+def mark_part_cancelled(job: Job, part: str) -> None:
+    """Write into the record that users stopped one part of a batch."""
+    for video in job.videos:
+        if video.part == part and video.state == "waiting":
+            video.state, video.problem = "failed", Problem(code="cancelled")
+    logger.bind(job=job.name, id=job.id).warning("{}: stopped: cancelled", part)
+
+
 def mark_cancelled(job: Job, code: str) -> None:
     """Write into the record that users stopped the job; `code`: what `cancellation` returned."""
     job.problem = Problem(code=code)

@@ -96,7 +96,7 @@ class Claimer:
         say.info("claimed: {} videos", len(job.videos))
         for video in job.videos:
             if video.problem is not None:
-                say.error("{}: failed: {} {}", video.source.title, video.problem.code, video.problem.detail)
+                say.error("{}: failed: {} {}", video.title, video.problem.code, video.problem.detail)
 
     def _forget(self, job: Job) -> None:
         self.state.active.remove(job)
@@ -148,8 +148,10 @@ def move_to_processing(share: Path, job: Job, instance: str, group: int | None) 
     source, target = share / "inbox" / job.name, share / "processing" / job.folder
     job_folder.must_exist(source)
     if (yield from transfer.move(source, target)):  # copied, not renamed: times have changed
-        for media in (*job.shared, *(video.source for video in job.videos), *job.extra):
-            _, media.mtime_ns = share_fs.fingerprint(job_folder.member(target, media.name))
+        for media in (*job.inputs(), *job.extra):
+            _, mtime_ns = share_fs.fingerprint(job_folder.member(target, media.name))
+            for record in (media, *job.records_of(media.name)):
+                record.mtime_ns = mtime_ns
     point("claim")
     mark_owned(target, instance, group)
 

@@ -21,7 +21,7 @@ from ...storage import atomic
 from ...storage.share_fs import HIDDEN, MAX_ENTRIES, Entry, Folder
 from . import filename_rules, left_out
 from .filename_rules import AUDIO_ENDINGS, PHOTO_ENDINGS, SUBTITLE_ENDINGS, VIDEO_ENDINGS
-from .manifest import ORIGINALS, Manifest
+from .manifest import ORIGINALS, MadeResult, Manifest
 
 Signature = tuple[tuple[str, int, int], ...]
 Kind = Literal["audio", "video", "photo"]
@@ -47,7 +47,7 @@ class Members:
     left_out   members that are not used, whatever is in them, and why (see `left_out`)
     temporary  unfinished copies
     reserved   what has a name that only a folder of ours may have
-    controls   words of control files, such as "ready"
+    controls   words of control files, such as "ready"; part_controls: those in the folder's own folders, by folder
     settings   "job.toml" and "presenters.txt": the files that are meant as them
     western    those of them that were read in Windows' code page of western Europe
     """
@@ -61,6 +61,7 @@ class Members:
     temporary: list[Entry] = field(default_factory=list)
     reserved: list[Entry] = field(default_factory=list)
     controls: set[str] = field(default_factory=set)
+    part_controls: dict[str, set[str]] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
     western: list[str] = field(default_factory=list)
 
@@ -110,6 +111,8 @@ def sort_members(folder: Folder) -> Members:
                 members.left_out.append((entry, "left_out_deep"))
         elif entry.kind == "file" and not base and _is_ours(entry.name):
             _sort_control_file(members, entry)
+        elif (word := filename_rules.control(title, entry.kind)) and base != ORIGINALS:
+            members.part_controls.setdefault(base, set()).add(word)
         else:
             _sort_by_name(members, entry, nested=base not in ("", ORIGINALS))
     return members
@@ -153,14 +156,21 @@ def check_bounds(members: Members, limits: Limits) -> None:
         raise InputError("shortcut" if taken.kind == "link" else "name_taken", name=taken.name)
     if members.folder.truncated:
         raise NotReady("too_many_entries", limit=MAX_ENTRIES)
-    check_media(members.media, limits)
+    check_media(members.media, limits, may_be_batch(members))
 
 
-def check_media(entries: Sequence[Entry], limits: Limits) -> None:
+def may_be_batch(members: Members) -> bool:
+    """Return whether going by its names a folder holds several voices that are to be told apart."""
+    voices = {e.name.rpartition("/")[0] for e in members.nested if kind_by_name(e.name) == "audio"}
+    return filename_rules.BATCH in members.controls or len(voices) > 1
+
+
+def check_media(entries: Sequence[Entry], limits: Limits, is_batch: bool = False) -> None:
     """Raise InputError for too many or too large media files; only those count whose name says that they are media."""
     media = [entry for entry in entries if input_kind(entry.name)]
-    if len(media) > limits.max_files_per_job:
-        raise InputError("too_many_files", count=len(media), limit=limits.max_files_per_job)
+    limit = limits.max_files_per_batch if is_batch else limits.max_files_per_job
+    if len(media) > limit:
+        raise InputError("too_many_files", count=len(media), limit=limit)
     for entry in media:
         if entry.size > limits.max_file_gib * GIB:
             raise InputError("file_too_big", name=entry.name, limit_gib=limits.max_file_gib)
@@ -224,10 +234,10 @@ def wanted_photos(
 
     Raises InputError("photo_unknown") for a name that is not there, NotReady("too_many_photos").
     """
-    offered = {filename_rules.fold(name): e for e in members.photos for name in (e.name, _media(e).title)}
+    offered = {filename_rules.fold(name): e for e in members.photos for name in (e.name, media_of(e).title)}
     for name in named:
         if filename_rules.fold(name) not in offered:
-            known = [_media(e).title for e in members.photos[:KNOWN_SHOWN]] or ["-"]
+            known = [media_of(e).title for e in members.photos[:KNOWN_SHOWN]] or ["-"]
             raise InputError("photo_unknown", name=name, known=known)
     if named or not _lacks_video(classified, earlier):
         return [offered[filename_rules.fold(name)] for name in named]
@@ -253,7 +263,8 @@ def with_abandoned(classified: list[Classified], abandoned: list[Classified]) ->
     return classified + [c for c in abandoned if c.kind == "video" or not voiced]
 
 
-def _media(entry: Entry) -> Media:
+def media_of(entry: Entry) -> Media:
+    """Return the record of a file."""
     return Media(name=entry.name, size=entry.size, mtime_ns=entry.mtime_ns)
 
 
@@ -298,19 +309,17 @@ def choose(classified: Sequence[Classified], earlier: Manifest | None, named: Co
         fresh = [j for j in fresh if j.entry.name not in outputs]
     if "video" in used_nested:
         fresh += _of_kind("video", nested)
-    titles = {filename_rules.fold(_media(j.entry).title) for j in fresh}
+    titles = {filename_rules.fold(media_of(j.entry).title) for j in fresh}
     videos: list[Classified] = []
     for kind in PRESENTERS_OF:  # pictures are presenters where there is no video
         found = _of_kind(kind, fresh)
-        found += [j for j in _of_kind(kind, kept) if filename_rules.fold(_media(j.entry).title) not in titles]
+        found += [j for j in _of_kind(kind, kept) if filename_rules.fold(media_of(j.entry).title) not in titles]
         videos = videos or found or _of_kind(kind, nested)
     videos += [j for j in _of_kind("photo", inputs) if j not in videos and _is_asked_for(j.entry, named)]
     voices, lips = _with_lips(voices, kept)
     if not voices:
         raise NotReady("needs_audio")
     if len(voices) > 1:
-        if len(jobs := _job_folders(voices, videos)) > 1:
-            raise NotReady("too_many_jobs", names=jobs)
         raise NotReady("too_many_audio", count=len(voices), names=[j.entry.name for j in voices])
     if not videos:
         raise NotReady("needs_video")
@@ -322,8 +331,8 @@ def _kept_voices(recordings: list[Classified], earlier: Manifest | None) -> list
     if not earlier:
         return recordings
     last = (earlier.voice, *earlier.beside)
-    same = [j for j in recordings if any(_was(j.entry, media) for media in last)]
-    return same or [j for j in recordings if _media(j.entry).title == earlier.voice.title]
+    same = [j for j in recordings if any(was(j.entry, media) for media in last)]
+    return same or [j for j in recordings if media_of(j.entry).title == earlier.voice.title]
 
 
 def _with_lips(voices: list[Classified], kept: Sequence[Classified]) -> tuple[list[Classified], Classified | None]:
@@ -348,7 +357,7 @@ def _with_voice(inputs: list[Classified], earlier: Manifest | None) -> list[Clas
     """Return the files; videos that are named as a voice are one, if there is no other and a presenter remains."""
     named = [j for j in inputs if j.sound and filename_rules.is_named_as_voice(j.entry.name)]
     if _of_kind("audio", inputs):
-        named = [j for j in named if earlier and _was(j.entry, earlier.voice)]
+        named = [j for j in named if earlier and was(j.entry, earlier.voice)]
     if len(named) == len(_of_kind("video", inputs)) and not _of_kind("photo", inputs):
         return inputs
     return [replace(j, kind="audio") if j in named else j for j in inputs]
@@ -357,7 +366,7 @@ def _with_voice(inputs: list[Classified], earlier: Manifest | None) -> list[Clas
 def _is_asked_for(entry: Entry, named: Collection[str]) -> bool:
     """Return whether a picture is a presenter also beside videos: by job.toml, or as one of templates/."""
     wanted = {filename_rules.fold(name) for name in named}
-    own = {filename_rules.fold(entry.name), filename_rules.fold(_media(entry).title)}
+    own = {filename_rules.fold(entry.name), filename_rules.fold(media_of(entry).title)}
     return entry.name.startswith("../") or bool(wanted & own)
 
 
@@ -392,12 +401,6 @@ def _used_nested(earlier: Manifest | None) -> set[Kind]:
     return nested_kinds(earlier.voice, (made.video.source for made in earlier.made)) if earlier else set()
 
 
-def _job_folders(*files: Sequence[Classified]) -> list[str]:
-    """Return the folders that hold files of every kind: each of them is a job of its own."""
-    bases = [{j.entry.name.rpartition("/")[0] for j in group} for group in files]
-    return sorted(set.intersection(*bases) - {"", ORIGINALS})
-
-
 def needs_subfolders(classified: Sequence[Classified], earlier: Manifest | None) -> bool:
     """Return whether voice or video is missing among these files, or came from the folder's own folders before."""
     if _used_nested(earlier):
@@ -419,7 +422,7 @@ def choose_subtitles(
     if settings.subtitles == "off":
         return [], [(entry.name, "left_out_subtitles_off") for entry in members.subtitles]
     last = earlier.beside if earlier else []
-    newest_last = sorted(members.subtitles, key=lambda e: (not _is_kept(e), any(_was(e, media) for media in last)))
+    newest_last = sorted(members.subtitles, key=lambda e: (not _is_kept(e), any(was(e, media) for media in last)))
     by_title = {_title(entry): entry for entry in newest_last}
     small = [entry for _, entry in sorted(by_title.items()) if entry.size <= MAX_SUBTITLE_BYTES]
     used = small[:MAX_SUBTITLE_FILES]
@@ -432,39 +435,42 @@ def choose_subtitles(
 def notices(
     members: Members,
     classified: Sequence[Classified] | None = None,
-    chosen: Chosen | None = None,
+    used: Collection[str] | None = None,
     others: Sequence[left_out.LeftOut] = (),
 ) -> list[Notice]:
     """Return what users should know about the folder's files: which are not used, and why.
 
-    `classified`: None before anything was read; `chosen`: None while the folder is no job; `others`: also not used.
+    `classified`: None before anything was read; `used`: names of the files that are, None while the folder is no job;
+    `others`: also not used.
     """
     meant = members.settings.items()
     remarks = [Notice(code="read_as", fields={"name": n, "meant": m}) for m, n in meant if filename_rules.fold(n) != m]
     remarks += [Notice(code="read_as_western", fields={"name": name}) for name in members.western]
-    if chosen and chosen.voice.sound:
-        remarks.append(Notice(code="voice_from_video", fields={"name": chosen.voice.entry.name}))
     found = [*((entry.name, reason) for entry, reason in members.left_out), *others]
     if classified is not None:
-        found += _unused(members, classified, chosen)
+        found += _unused(members, classified, used)
     return [*remarks, *left_out.notices(found)]
 
 
-def _unused(members: Members, classified: Sequence[Classified], chosen: Chosen | None) -> Iterator[left_out.LeftOut]:
+def _unused(
+    members: Members, classified: Sequence[Classified], used: Collection[str] | None
+) -> Iterator[left_out.LeftOut]:
     read = {j.entry.name: j for j in classified}
     for entry in members.media:
         if entry.name not in read:
             yield entry.name, "left_out_not_media"
     for entry in members.photos:
-        if entry.name not in (chosen.names if chosen else read):
+        if entry.name not in (read if used is None else used):
             yield entry.name, "left_out_picture"
     for entry in members.nested:
-        if entry.name not in read or (chosen and read[entry.name].kind and entry.name not in chosen.names):
+        if entry.name not in read or (used is not None and read[entry.name].kind and entry.name not in used):
             yield entry.name, "left_out_subfolder"
     for each in classified:
         if each.kind is None:
             yield shown_name(each.entry), each.problem.code if each.problem else "left_out_not_media"
-        elif each.kind != "photo" and chosen and each.entry.name not in chosen.names and not is_nested(each.entry.name):
+        elif (
+            each.kind != "photo" and used is not None and each.entry.name not in used and not is_nested(each.entry.name)
+        ):
             yield each.entry.name, "left_out_replaced"
 
 
@@ -486,7 +492,7 @@ def result_settings(settings: JobSettings, render: Render, photos: bool = False)
     return settings.apply(render).model_dump(include=names)
 
 
-def _same_settings(earlier: Manifest, settings: JobSettings, render: Render, photos: bool) -> bool:
+def same_settings(earlier: Manifest, settings: JobSettings, render: Render, photos: bool) -> bool:
     """Return whether results were made with these settings; one that was unknown then had its default."""
     made_with = result_settings(JobSettings(), Render(), photos) | earlier.settings
     return made_with == result_settings(settings, render, photos)
@@ -508,38 +514,71 @@ def compose(
     chosen = choose(classified, earlier, settings.photos)
     voice = chosen.voice
     photos = any(is_photo(video.entry.name) for video in chosen.videos)
-    subtitles, unused = choose_subtitles(members, settings.apply(render), earlier)
-    shared = [each.entry for each in (voice, chosen.lips) if each] + subtitles
-    same = earlier is not None and _same_settings(earlier, settings, render, photos) and _same_shared(shared, earlier)
+    subtitles = choose_subtitles(members, settings.apply(render), earlier)
+    shared = [each.entry for each in (voice, chosen.lips) if each] + subtitles[0]
+    same = (
+        earlier is not None
+        and same_settings(earlier, settings, render, photos)
+        and same_files(shared, [earlier.voice, *earlier.beside])
+    )
     present = {(e.name, e.size) for e in members.folder.entries if e.kind == "file"}
     taken = {filename_rules.fold(e.name) for e in members.folder.entries if e.kind != "file"}
     records = []
-    for video in sorted(chosen.videos, key=lambda j: filename_rules.fold(_media(j.entry).title)):
-        record = Video(source=_media(video.entry), output=output_name(video.entry.name, taken))
-        made = earlier.result_of(record.source) if earlier and same else None
-        if made and made.output == record.output and (made.output, made.size) in present:
-            # Users can change the manifest: no path and no state is taken from it.
-            facts = made.video.model_dump(include={"output_digest", "attempts"})
-            shown = {"result": made.video.result, "notices": made.video.notices}
-            record = record.model_copy(update={**facts, **shown, "state": "done", "kept": True})
+    for video in sorted(chosen.videos, key=lambda j: filename_rules.fold(media_of(j.entry).title)):
+        record = Video(source=media_of(video.entry), output=output_name(video.entry.name, taken))
+        made = earlier.result_of(record.source, record.output) if earlier and same else None
+        if made and (made.output, made.size) in present:
+            record = kept(record, made)
         elif video.problem:
             record.state, record.problem = "failed", video.problem
         records.append(record)
+    job = record_of(members, classified, chosen.names, settings, earlier, arrived, texts, subtitles)
+    job.voice, job.videos = media_of(voice.entry), records
+    job.lips = media_of(chosen.lips.entry) if chosen.lips else None
+    job.problem = voice.problem or (chosen.lips.problem if chosen.lips else None)
+    if voice.sound:
+        job.notices.insert(0, Notice(code="voice_from_video", fields={"name": voice.entry.name}))
+    return job
+
+
+def kept(record: Video, made: MadeResult) -> Video:
+    """Return the record of a video that need not be rendered again.
+
+    Users can change the manifest: no path and no state is taken from it.
+    """
+    facts = made.video.model_dump(include={"output_digest", "attempts"})
+    shown = {"result": made.video.result, "notices": made.video.notices}
+    return record.model_copy(update={**facts, **shown, "state": "done", "kept": True})
+
+
+def record_of(
+    members: Members,
+    classified: Sequence[Classified],
+    used: Collection[str],
+    settings: JobSettings,
+    earlier: Manifest | None,
+    arrived: float,
+    texts: Mapping[str, bytes],
+    subtitles: tuple[list[Entry], list[left_out.LeftOut]],
+) -> Job:
+    """Return the record of a folder, of which the files named in `used` are used, without its voice and videos.
+
+    `subtitles`: see `choose_subtitles`.
+    """
+    tracks, unused = subtitles
     return Job(
         id=new_id(),
         name=members.folder.name,
         folder=members.folder.name,
         arrived=arrived,
         settings=settings,
-        voice=_media(voice.entry),
-        lips=_media(chosen.lips.entry) if chosen.lips else None,
-        videos=records,
-        subtitles=[_media(entry) for entry in subtitles],
-        extra=_extra(members, chosen.names.union(entry.name for entry in subtitles)),
+        voice=Media(name="", size=0, mtime_ns=0),
+        videos=[],
+        subtitles=[media_of(entry) for entry in tracks],
+        extra=_extra(members, {*used, *(entry.name for entry in tracks)}),
         control_files=_control_files(members, texts),
         nested=[entry.name for entry, _ in nested_media(members)],
-        notices=notices(members, classified, chosen, unused),
-        problem=voice.problem or (chosen.lips.problem if chosen.lips else None),
+        notices=notices(members, classified, used, unused),
         rounds=earlier.rounds if earlier else 0,
     )
 
@@ -554,22 +593,21 @@ def _extra(members: Members, used: Collection[str]) -> list[Media]:
         *(entry for entry, _ in members.left_out),
     ]
     unused = (e for e in others if e.kind == "file" and e.name not in used and "/" not in e.name)
-    return [_media(entry) for entry in unused]
+    return [media_of(entry) for entry in unused]
 
 
 def _control_files(members: Members, texts: Mapping[str, bytes]) -> list[Media]:
     entries = {entry.name: entry for entry in members.folder.entries}
-    found = [(_media(entries[members.settings[meant]]), text) for meant, text in texts.items()]
+    found = [(media_of(entries[members.settings[meant]]), text) for meant, text in texts.items()]
     return [media.model_copy(update={"digest": atomic.digest([text])}) for media, text in found]
 
 
-def _same_shared(entries: Sequence[Entry], earlier: Manifest) -> bool:
+def same_files(entries: Sequence[Entry], then: Sequence[Media]) -> bool:
     """Return whether results were made with these files: none of them is new."""
-    then = (earlier.voice, *earlier.beside)
-    return len(entries) == len(then) and all("/" in e.name and _was(e, m) for e, m in zip(entries, then, strict=True))
+    return len(entries) == len(then) and all("/" in e.name and was(e, m) for e, m in zip(entries, then, strict=True))
 
 
-def _was(entry: Entry, media: Media) -> bool:
+def was(entry: Entry, media: Media) -> bool:
     """Return whether an original is the one of an earlier round."""
     return entry.size == media.size and _title(entry) == _title(media)
 

@@ -214,6 +214,7 @@ PRESENTERS = "presenters.txt"
 READY = "ready"
 CANCEL = "cancel"
 PAUSE = "pause"
+BATCH = "batch"
 
 
 def _matcher(patterns: list[str]) -> re.Pattern[str]:
@@ -280,14 +281,14 @@ def skip_dir(name: str) -> bool:
 
 
 def control(name: str, kind: Kind | None) -> str:
-    """Return the control word of a file's name ("cancel", "ready", "pause"; ".txt" may follow), or "".
+    """Return the control word of a file's name ("cancel", "ready", "pause", "batch"; ".txt" may follow), or "".
 
     A folder, a link or a pipe of that name controls nothing. Windows hides endings: "CANCEL.txt.txt" is one too.
     """
     word = fold(name)
     while word.endswith(".txt"):
         word = word.removesuffix(".txt")
-    return word if kind == "file" and word in (READY, CANCEL, PAUSE) else ""
+    return word if kind == "file" and word in (READY, CANCEL, PAUSE, BATCH) else ""
 
 
 def looks_like_pause(name: str) -> bool:

@@ -63,9 +63,11 @@ def compare(folder: Path, job: Job) -> Steps[Changes]:
     found.added = list(_new((*members.media, *members.subtitles, *photos, *members.temporary), known))
     found.others = list(_new((*side_files, *(e for e, _ in members.left_out if e.kind == "file")), known))
     wanted = classify.nested_kinds(job.voice, (video.source for video in job.videos))
-    nested = [(e, kind) for e, kind in classify.nested_media(members) if e.name not in known.union(job.nested)]
-    found.added += [entry for entry, kind in nested if kind in wanted]
-    found.nested = [entry.name for entry, kind in nested if kind not in wanted]
+    known |= {*job.nested}
+    nested = [(e, kind) for e, kind in classify.nested_media(members) if e.name not in known]
+    # What comes into the folder of a batch's part is meant for it.
+    found.added += [entry for entry, kind in nested if kind in wanted or job.is_batch]
+    found.nested = [entry.name for entry, _ in nested if entry not in found.added]
     return found
 
 
@@ -76,14 +78,15 @@ def require_unchanged(folder: Path, job: Job) -> Steps[None]:
     except FileNotFoundError:
         job_folder.must_exist(folder)
         raise FolderChanged from None
-    failed = [video.source for video in job.videos if video.state != "done"]
-    if changes.added or any(media not in failed for media in changes.changed):
+    done = [media for video in job.videos if video.state == "done" for media in job.made_of(video)]
+    failed = {media.name for media in job.inputs()} - {media.name for media in done}
+    if changes.added or any(media.name not in failed for media in changes.changed):
         raise FolderChanged
 
 
 def inputs(job: Job) -> list[Media]:
-    """Return the files to render that lie in the job's own folder."""
-    return [media for media in (*job.shared, *(video.source for video in job.videos)) if _is_own(media)]
+    """Return the voices and the videos that lie in the job's own folder."""
+    return [media for media in job.inputs() if _is_own(media)]
 
 
 def inputs_moved(folder: Path, job: Job) -> bool:
@@ -124,7 +127,7 @@ def _differs(folder: Path, entry: Entry, media: Media) -> Steps[bool]:
 def shown_results(folder: Path, job: Job) -> set[str]:
     """Return the names under which our own results lie at the top of the folder."""
     hidden = set(job_folder.hidden_files(folder))
-    return {v.output for v in job.videos if v.state == "done" and (v.kept or v.output not in hidden)}
+    return {v.output for v in job.videos if v.state == "done" and (v.kept or v.hidden_name not in hidden)}
 
 
 def _new(entries: Iterable[Entry], known: set[str]) -> Iterable[Entry]:

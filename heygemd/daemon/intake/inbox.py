@@ -34,7 +34,7 @@ from ...storage import atomic, share_fs
 from ...storage.availability import ShareAvailability
 from ...storage.share_fs import Entry
 from ..queue_state import PendingFolder, QueueState
-from . import classify, filename_rules, job_folder, left_out, manifest, notes, presenter_library
+from . import batch, classify, filename_rules, job_folder, left_out, manifest, notes, presenter_library
 from .classify import Classified, Members
 from .filename_rules import JOB_TOML, PRESENTERS
 from .inotify import Watch
@@ -171,16 +171,24 @@ class Inbox:
             if earlier and folder.unchanged_s(now) < self._settle_s() * 2**earlier.rounds and not folder.marked_ready:
                 raise NotReady("still_copying", name=pending.name)
             classified = await self._look_into(folder, [*members.media, *presenters], now)
+            is_batch = classify.may_be_batch(members)
             if members.nested and classify.needs_subfolders(classified, earlier):
-                classify.check_media([*members.media, *members.nested], self.config.limits)
+                classify.check_media([*members.media, *members.nested], self.config.limits, is_batch)
                 classified += await self._look_into(folder, members.nested, now)
             photos = classify.wanted_photos(members, classified, earlier, settings.photos, self.config.limits)
-            classify.check_media([*members.media, *photos], self.config.limits)
+            classify.check_media([*members.media, *photos], self.config.limits, is_batch)
             classified += await self._look_into(folder, photos, now)
             classified = classify.with_abandoned(classified, members.abandoned)
             pending.notices = classify.notices(members, classified)
-            render = self.config.render
-            pending.job = classify.compose(members, classified, settings, render, earlier, pending.arrived, texts)
+            render, arrived = self.config.render, pending.arrived
+            if parts := batch.parts(members, classified, earlier):
+                patience_s = self.config.inbox.waiting_note_after_s
+                batch.wait_for_parts(parts, members, folder.unchanged_s(now), patience_s)
+                pending.job = batch.compose(
+                    members, classified, parts, settings, render, earlier, arrived, texts, self.config.limits
+                )
+            else:
+                pending.job = classify.compose(members, classified, settings, render, earlier, arrived, texts)
             pending.state, pending.reason = "ready", None
             point("settle")
             logger.bind(job=pending.name).info("ready: {} videos", len(pending.job.videos))
@@ -237,7 +245,7 @@ class Inbox:
         if len(wishes) > (limit := self.config.limits.max_files_per_job):
             raise InputError("too_many_files", count=len(wishes), limit=limit)
         found = await call(presenter_library.find, self.config.paths.share, wishes) if wishes else []
-        classify.check_media([*members.media, *found], self.config.limits)
+        classify.check_media([*members.media, *found], self.config.limits, classify.may_be_batch(members))
         return found
 
     async def _classify_file(self, folder: WatchedFolder, entry: Entry, now: float) -> Classified:

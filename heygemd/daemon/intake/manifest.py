@@ -13,12 +13,12 @@ from ...errors import NotReady, printable
 from ...job import Job, Media, Name, Record, Video
 from ...protocol import Count
 from ...storage import share_fs
+from ...storage.share_fs import ORIGINALS as ORIGINALS
 
 FILE = "manifest.json"
-MAX_BYTES = 4 << 20
+MAX_BYTES = 16 << 20
 MAX_RESULTS = 10_000
 MAX_MISTAKE_CHARS = 500
-ORIGINALS = "originals"
 
 
 class MadeResult(Record):
@@ -46,9 +46,10 @@ class Manifest(Record):
     finished: float = Field(0, ge=0, le=1e11)
     rounds: int = Field(0, ge=0, le=9)
 
-    def result_of(self, source: Media) -> MadeResult | None:
-        """Return the result made from an original of that name and size."""
-        return next((m for m in self.made if m.source == source.title and m.source_size == source.size), None)
+    def result_of(self, source: Media, output: str) -> MadeResult | None:
+        """Return the result of that name, made from an original of that name and size."""
+        facts = (source.title, source.size, output)
+        return next((m for m in self.made if (m.source, m.source_size, m.output) == facts), None)
 
 
 def read(folder: Path) -> Manifest | None:
@@ -83,7 +84,7 @@ def compose(job: Job, settings: dict[str, Any], sizes: dict[str, int], rounds: i
     ]
     manifest = Manifest(
         voice=job.voice,
-        beside=job.shared[1:],
+        beside=[media for media in job.shared if media is not job.voice],
         settings=settings,
         made=made,
         finished=job.finished,

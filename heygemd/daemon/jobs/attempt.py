@@ -43,6 +43,7 @@ class Attempt:
         self.folder = config.paths.share / "processing" / job.folder
         self.scratch = config.paths.cache / "jobs" / job.id
         self.number = job.videos.index(video) + 1
+        self.voice = job.voice_of(video)
 
     async def run(
         self, executor: Executor, report: Callable[[Event], None], others: Collection[RunningVideo] = ()
@@ -70,7 +71,7 @@ class Attempt:
         self.store.save(self.job)
         try:
             async with executor.renderer(work, self._cache, self.job) as renderer:
-                await self._copy_in(self.job.voice, self._voice)
+                await self._copy_in(self.voice, self._voice)
                 if self.job.lips is not None:
                     await self._copy_in(self.job.lips, self._lips)
                 for subtitles, target in self._subtitles:
@@ -92,7 +93,7 @@ class Attempt:
         request = RenderRequest(
             voice=self._voice,
             video=self._video(self.number),
-            voice_digest=self.job.voice.digest,
+            voice_digest=self.voice.digest,
             video_digest=self.video.source.digest,
             output=output,
             scratch=work / "tmp",
@@ -108,7 +109,7 @@ class Attempt:
             ),
             picture_every_s=self.config.pages.refresh_s,
         )
-        with named(video=self.video.source.title, voice=self.job.voice.title, lips=lips.title if lips else ""):
+        with named(video=self.video.source.title, voice=self.voice.title, lips=lips.title if lips else ""):
             with of_the_voice():
                 info = await asyncio.to_thread(probe.probe, self._voice, self.config.limits)
             self.video.result = await renderer.render(request, info.duration_s or 0, report)
@@ -118,7 +119,15 @@ class Attempt:
         self.video.state = "rendered"
         self.store.save(self.job)
         point("rendered")
-        self._video(self.number).unlink(missing_ok=True)
+        self._discard_inputs()
+
+    def _discard_inputs(self) -> None:
+        """Remove from scratch what no other video of the job needs any more."""
+        needed = {m.name for v in self.job.videos if v.state == "waiting" for m in (v.source, v.voice) if m is not None}
+        if self.video.source.name not in needed:
+            self._video(self.number).unlink(missing_ok=True)
+        if self.video.voice is not None and self.video.voice.name not in needed:
+            self._voice.unlink(missing_ok=True)
 
     async def store_result(self) -> None:
         """Copy the rendered video into the job's folder on the share; can be repeated after an outage."""
@@ -160,7 +169,11 @@ class Attempt:
 
     @property
     def _voice(self) -> Path:
-        return self.scratch / f"voice{known_ending(self.job.voice.title, AUDIO_ENDINGS)}"
+        ending = known_ending(self.voice.title, AUDIO_ENDINGS)
+        if self.video.voice is None:
+            return self.scratch / f"voice{ending}"
+        same = (n for n, v in enumerate(self.job.videos, 1) if v.voice and v.voice.name == self.voice.name)
+        return self.scratch / f"voice{next(same):02d}{ending}"
 
     @property
     def _lips(self) -> Path:
@@ -172,8 +185,10 @@ class Attempt:
         return [(media, self.scratch / f"s{number:02d}") for number, media in enumerate(self.job.subtitles, 1)]
 
     def _video(self, number: int) -> Path:
-        title = self.job.videos[number - 1].source.title
-        return self.scratch / f"v{number:02d}{known_ending(title, VIDEO_ENDINGS)}"
+        """Return where a video is copied to; those of a batch that share a presenter share the copy."""
+        source = self.job.videos[number - 1].source
+        first = next(n for n, v in enumerate(self.job.videos, 1) if v.source.name == source.name)
+        return self.scratch / f"v{first:02d}{known_ending(source.title, VIDEO_ENDINGS)}"
 
     async def _copy_in(self, media: Media, target: Path) -> None:
         """Copy a file to scratch under a fixed name, once. Raises NotReady if it has changed since the claim."""
@@ -187,7 +202,9 @@ class Attempt:
         if await self.share.thread.call(share_fs.fingerprint, source) != (media.size, media.mtime_ns):
             raise NotReady("changed_after_claim", name=media.title)
         try:
-            media.digest = await self.share.thread.drain(transfer.copy_in(source, target))
+            digest = await self.share.thread.drain(transfer.copy_in(source, target))
+            for record in self.job.records_of(media.name):
+                record.digest = digest
         except LocalDiskError as error:
             if error.code == "disk_full":
                 raise LocalDiskError("scratch_full", path=str(target)) from None
@@ -209,7 +226,8 @@ class Attempt:
         requirements.require(self._settings, self.config.paths.models)
         limits, cache = self.config.limits, self.config.paths.cache
         estimate = self.video.source.size + sum(other.video.source.size for other in others)
-        voices = sum(media.size for job in (self.job, *(other.job for other in others)) for media in job.shared)
+        rendered = ((self.job, self.video), *((other.job, other.video) for other in others))
+        voices = sum(m.size for job, video in rendered for m in job.made_of(video) if m is not video.source)
         need = voices + 4 * estimate + limits.free_scratch_gib * GIB
         atomic.make_folder(cache)
         if (free := mounts.local_free_bytes(cache)) < need:

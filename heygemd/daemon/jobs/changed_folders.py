@@ -43,7 +43,8 @@ class ChangedFolders:
             return False
         changes = await self.share.thread.drain(folder_changes.compare(self._folder(job), job))
         for media, mtime_ns in changes.touched:
-            media.mtime_ns = mtime_ns
+            for record in job.records_of(media.name):
+                record.mtime_ns = mtime_ns
         for entry in changes.others:
             job.extra.append(Media(name=entry.name, size=entry.size, mtime_ns=entry.mtime_ns))
             job.added.append(entry.name)
@@ -120,7 +121,7 @@ def _fail_changed(job: Job, changes: Changes) -> None:
     """Let everything fail that changed after the folder was started anew as often as allowed."""
     for media in changes.changed:
         problem = Problem(code="file_changed", fields={"name": media.title})
-        failed = [video for video in job.videos if video.source == media]
+        failed = [v for v in job.videos if media.name in (v.source.name, v.voice.name if v.voice else "")]
         for video in failed or job.videos:  # the voice and job.toml concern all of them
             video.state, video.problem = "failed", problem
         if not failed:

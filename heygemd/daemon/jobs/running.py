@@ -16,7 +16,7 @@ from ...protocol import Event, FirstSeconds, LivePicture, Notice, Progress
 from ...storage.availability import ShareAvailability
 from ..executors.base import Executor
 from ..intake import folder_changes
-from ..intake.cancel import cancellation, mark_cancelled
+from ..intake.cancel import cancellation, mark_cancelled, mark_part_cancelled, part_cancelled
 from ..intake.claim import Claimer, still_changing
 from ..job_store import Store
 from ..queue_state import QueueState, RunningVideo
@@ -145,13 +145,21 @@ class Running:
                         mark_cancelled(job, code)
                     elif job.phase == "claimed":
                         await self._look_for_growth(job)
+                        await self._stop_cancelled_parts(job)
             if job.problem is not None or job.phase == "returning":
                 await self._stop(run for run in self.state.running_of(job) if not run.concluding)
+
+    async def _stop_cancelled_parts(self, job: Job) -> None:
+        for part in {run.video.part for run in self.state.running_of(job)} - {""}:
+            if await self.share.thread.call(part_cancelled, self.share.root, job, part):
+                mark_part_cancelled(job, part)
+                await self._stop(run for run in self.state.running_of(job) if run.video.part == part)
 
     async def _look_for_growth(self, job: Job) -> None:
         """Let a job start anew of which a file that is being rendered still grows: its format does not tell its end."""
         folder = self.share.root / "processing" / job.folder
-        media = (*job.shared, *(run.video.source for run in self.state.running_of(job)))
+        runs = self.state.running_of(job)
+        media = [media for run in runs for media in job.made_of(run.video)]
         if grown := await self.share.thread.call(folder_changes.has_grown, folder, media):
             self.claimer.give_back(job, NotReady("changed_after_claim", name=grown))
 

@@ -109,10 +109,10 @@ class Scheduler:
 
     async def _claim_earlier(self, jobs: list[Job]) -> bool:
         """Claim a folder that is ordered before all claimed jobs."""
-        if self.state.slots == 1:
-            return False
         first = next((job for job in jobs if not job.settled), None)
-        return first is not None and await self.claimer.claim_next(before=self.state.order_key(first))
+        if first is None or (self.state.slots == 1 and not first.is_batch):
+            return False
+        return await self.claimer.claim_next(before=self.state.order_key(first))
 
     def _render_next(self, jobs: list[Job]) -> bool:
         now = time.time()

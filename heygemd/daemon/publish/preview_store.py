@@ -23,7 +23,7 @@ LIMIT_BYTES = 4 << 20
 
 def thumbnail_name(video: Video) -> str:
     """Return the name of a video's thumbnail."""
-    return f"{video.output}.jpg"
+    return f"{video.hidden_name}.jpg"
 
 
 def file_names(videos: Iterable[Video]) -> set[str]:
@@ -61,7 +61,7 @@ def load(folder: Path, job: Job) -> dict[str, Preview]:
 
 
 def _name(video: Video) -> str:
-    return f"{video.output}.json"
+    return f"{video.hidden_name}.json"
 
 
 def _parse(data: bytes, name: str) -> Preview | None:

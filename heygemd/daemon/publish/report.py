@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from ...config.schema import Config, Language, Render
 from ...errors import printable
@@ -20,6 +22,8 @@ from . import report_chart
 from .result_folder import ReportFiles
 
 LOG_BYTES = 1 << 20
+MAX_PICTURED = 30
+"""Of a batch with more videos the report is an index: with the pictures of hundreds, no browser would open it."""
 
 
 def make(job: Job, config: Config, log_file: Path, previews: Mapping[str, Preview]) -> ReportFiles:
@@ -30,7 +34,8 @@ def make(job: Job, config: Config, log_file: Path, previews: Mapping[str, Previe
     except OSError:  # the report is worth more than the log
         log = b""
     why = catalog.text_file(_reasons(job, languages)) if _went_wrong(job) else None
-    return ReportFiles(report=_report(job, config, languages, previews), log=log, why=why)
+    pictured = previews if len(job.videos) <= MAX_PICTURED or not job.is_batch else {}
+    return ReportFiles(report=_report(job, config, languages, pictured), log=log, why=why)
 
 
 def _went_wrong(job: Job) -> bool:
@@ -60,6 +65,7 @@ def _report(job: Job, config: Config, languages: tuple[Language, ...], previews:
         name=printable(job.name),
         voice=printable(job.voice.title),
         lips=printable(job.lips.title) if job.lips else "",
+        parts=len({video.part for video in job.videos}) if job.is_batch else 0,
         finished=times,
         ok=job.succeeded,
         done=sum(v.state == "done" for v in job.videos),
@@ -101,10 +107,12 @@ def _video(
 ) -> dict[str, Any]:
     done, settings = video.state == "done", job.settings.apply(config.render)
     return {
-        "name": printable(video.source.title),
+        "name": printable(video.title),
+        "voice": printable(video.voice.title) if video.voice else "",
         "ok": done,
         "kept": video.kept,
-        "output": video.output if done else "",
+        "output": printable(video.output) if done else "",
+        "link": quote(os.fsencode(video.output)) if done else "",
         "problem": _what_and_advice(video.problem, video.facts(), languages) if video.problem else None,
         "notices": [(catalog.texts(f.code, f.fields, languages), _action(f, settings)) for f in video.notices],
         "preview": preview,

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...errors import NotReady
+from ...errors import NotReady, printable
 from ...fault_points import point
 from ...job import Job, Media, Video, safe_stem
 from ...storage import share_fs, transfer
@@ -43,15 +43,21 @@ def keep_result(local: Path, folder: Path, video: Video, group: int | None) -> S
     """Copy a finished video into the job's hidden folder on the share; return its digest."""
     hidden = folder / share_fs.HIDDEN
     share_fs.make_folder(hidden, group)
-    digest = yield from transfer.copy_out(local, hidden / video.output, group)
+    digest = yield from transfer.copy_out(local, hidden / video.hidden_name, group)
     return digest
 
 
 def missing_results(folder: Path, job: Job) -> list[Video]:
     """Return the finished videos whose result is no longer in the folder, because a user removed it."""
     job_folder.must_exist(folder)
-    top, hidden = set(job_folder.files(folder)), set(job_folder.hidden_files(folder))
-    return [v for v in job.videos if v.state == "done" and v.output not in (top if v.kept else hidden | top)]
+    hidden = set(job_folder.hidden_files(folder))
+    done = [v for v in job.videos if v.state == "done"]
+    shown = {f"{part}/{name}" if part else name for part in {v.part for v in done} for name in _files(folder / part)}
+    return [v for v in done if v.output not in shown and (v.kept or v.hidden_name not in hidden)]
+
+
+def _files(folder: Path) -> list[str]:
+    return job_folder.files(folder) if share_fs.is_folder(folder) else []
 
 
 def destination(share: Path, job: Job) -> str:
@@ -80,14 +86,16 @@ def publish(
     if job.succeeded:
         yield from _withdraw(source, [v for v in job.videos if v.state != "done"])
         results = shown_results(source, job)
-        yield from _move_originals(source, [*job.shared, *(v.source for v in job.videos), *job.extra], results, group)
-        if len((yield from _move_results(source, done))) < len(done):
+        yield from _move_originals(source, [*job.inputs(), *job.extra], results, group, job.is_batch)
+        if len((yield from _move_results(source, done, group))) < len(done):
             raise FolderChanged  # a user's file has the name of a result, or something else lies in its place
         if zip_results:
             yield from _zip_results(source, job, group)
         sizes = {v.output: share_fs.fingerprint(source / v.output)[0] for v in done}
         share_fs.write(source / share_fs.HIDDEN / MANIFEST_FILE, compose(job, settings, sizes), group)
-    yield 0
+    for part in ("", *sorted({video.part for video in job.videos} - {""})):
+        _remove_control_files(source / part)
+        yield 0
     _write_report(source, files, group)
     job_folder.clean_hidden(source, {MANIFEST_FILE, *preview_store.file_names(done)} if job.succeeded else set())
     share_fs.open_to_group(source, group)
@@ -111,18 +119,16 @@ def return_to_inbox(
     source, target = share / "processing" / job.folder, share / job.destination
     late = share / "inbox" / addition if addition else None
     taken = {filename_rules.fold(n) for n in share_fs.names(late)} if late else set()
-    good = (
-        []
-        if any(media in changed for media in job.shared)
-        else [v for v in job.videos if v.state == "done" and v.source not in changed]
-    )
+    bad = {media.name for media in changed}
+    good = [v for v in job.videos if v.state == "done" and not {media.name for media in job.made_of(v)} & bad]
     good = [v for v in good if filename_rules.fold(v.output) not in taken]
     yield from _withdraw(source, [v for v in job.videos if v not in good])
     try:
         if good:
-            wanted = [*job.shared, *(v.source for v in good)]
-            yield from _move_originals(source, wanted, shown_results(source, job), group)
-        good = yield from _move_results(source, good)
+            names = {media.name for v in good for media in job.made_of(v)}
+            wanted = [media for media in job.inputs() if media.name in names]
+            yield from _move_originals(source, wanted, shown_results(source, job), group, job.is_batch)
+        good = yield from _move_results(source, good, group)
         sizes = {v.output: share_fs.fingerprint(source / v.output)[0] for v in good}
         share_fs.make_folder(source / share_fs.HIDDEN, group)
         manifest = compose(job, settings, sizes, job.rounds + (late is None))
@@ -131,7 +137,7 @@ def return_to_inbox(
         if good:
             raise  # we may only rename this folder: it goes back as it is
     if late is not None:
-        yield from _take_in(late, source, group)
+        yield from _take_in(late, source, source / ORIGINALS, group, job.is_batch)
     job_folder.clean_hidden(source, {MANIFEST_FILE, *preview_store.file_names(good)})
     point("return")
     yield from transfer.move(source, target)
@@ -144,27 +150,33 @@ def _withdraw(folder: Path, videos: Iterable[Video]) -> Steps[None]:
         if (
             not video.output_digest
             or not share_fs.is_file(shown)
-            or share_fs.exists(folder / share_fs.HIDDEN / shown.name)
+            or share_fs.exists(folder / share_fs.HIDDEN / video.hidden_name)
         ):
             continue
         if (yield from transfer.digest(shown)) == video.output_digest:
             share_fs.remove(shown)
 
 
-def _take_in(late: Path, folder: Path, group: int | None) -> Steps[None]:
-    """Move files from the inbox into the job that they belong to; what they replace goes to originals/."""
-    share_fs.make_folder(folder / ORIGINALS, group)
-    kept = {filename_rules.fold(n) for n in share_fs.names(folder / ORIGINALS)}
+def _take_in(late: Path, folder: Path, originals: Path, group: int | None, is_batch: bool) -> Steps[None]:
+    """Move files from the inbox into the job that they belong to; what they replace goes to `originals`.
+
+    Of a folder that is there already, in a batch its files are replaced too; otherwise all are kept.
+    """
+    share_fs.make_folder(originals, group)
+    kept = {filename_rules.fold(n) for n in share_fs.names(originals)}
     for name in share_fs.names(late):
         if name == filename_rules.WAITING_NOTE:
             share_fs.remove(late / name)
             continue
         if share_fs.is_folder(late / name) and share_fs.is_folder(folder / name):
-            yield from _merge(late / name, folder / name)
+            if is_batch:
+                yield from _take_in(late / name, folder / name, originals / name, group, is_batch)
+            else:
+                yield from _merge(late / name, folder / name)
             continue
         for there in share_fs.names(folder):
             if filename_rules.fold(there) == filename_rules.fold(name):
-                share_fs.rename(folder / there, folder / ORIGINALS / filename_rules.free_file_name(there, kept))
+                share_fs.rename(folder / there, originals / filename_rules.free_file_name(there, kept))
         share_fs.rename(late / name, folder / name)
         point("taken-in")
         yield 0
@@ -181,29 +193,40 @@ def _merge(late: Path, folder: Path) -> Steps[None]:
     share_fs.remove_folder(late)
 
 
-def _move_originals(folder: Path, wanted: Iterable[Media], results: set[str], group: int | None) -> Steps[None]:
-    """Move files from the top of the folder, unless our own `results` already lie there under their names."""
+def _move_originals(
+    folder: Path, wanted: Iterable[Media], results: set[str], group: int | None, in_folders: bool
+) -> Steps[None]:
+    """Move files from the job's folder, unless our own `results` already lie there under their names.
+
+    `in_folders`: a file in a folder goes into a folder of that name.
+    """
     share_fs.make_folder(folder / ORIGINALS, group)
-    taken = {filename_rules.fold(n) for n in share_fs.names(folder / ORIGINALS)}
+    taken: dict[Path, set[str]] = {}
     for media in wanted:
         here = folder / media.name
         if media.name.startswith((f"{ORIGINALS}/", "../")) or media.name in results or not share_fs.is_file(here):
             continue
         # A file of a second round must not replace an original of the first.
-        share_fs.rename(here, folder / ORIGINALS / filename_rules.free_file_name(media.title, taken))
+        target = folder / ORIGINALS / media.name if in_folders else folder / ORIGINALS / media.title
+        if target.parent not in taken:
+            share_fs.make_folder(target.parent, group)
+            taken[target.parent] = {filename_rules.fold(n) for n in share_fs.names(target.parent)}
+        share_fs.rename(here, target.with_name(filename_rules.free_file_name(media.title, taken[target.parent])))
         point("originals")
         yield 0
         if here.parent != folder:
             share_fs.remove_folder(here.parent)
 
 
-def _move_results(folder: Path, videos: Iterable[Video]) -> Steps[list[Video]]:
+def _move_results(folder: Path, videos: Iterable[Video], group: int | None) -> Steps[list[Video]]:
     """Show the results at the top of the folder; return those that are there: a user's file of that name stays."""
     earlier, there = manifest.read(folder), []
     ours = {(m.output, m.size) for m in earlier.made} if earlier else set()
     for video in videos:
-        made, shown = folder / share_fs.HIDDEN / video.output, folder / video.output
+        made, shown = folder / share_fs.HIDDEN / video.hidden_name, folder / video.output
         if not video.kept and share_fs.is_file(made):
+            if video.part:
+                share_fs.make_folder(shown.parent, group)
             if share_fs.is_file(shown) and (video.output, share_fs.fingerprint(shown)[0]) in ours:
                 share_fs.remove(shown)  # our own video of an earlier round; the new one is verified
             share_fs.make_way(shown)
@@ -229,16 +252,21 @@ def _zip_results(folder: Path, job: Job, group: int | None) -> Steps[None]:
             if video.state != "done":
                 continue
             opened = share_fs.open_file(folder / video.output)
-            with opened as source, archive.open(video.output, "w", force_zip64=True) as member:
+            with opened as source, archive.open(printable(video.output), "w", force_zip64=True) as member:
                 while block := source.read(BLOCK_BYTES):
                     member.write(block)
                     yield 0
 
 
-def _write_report(folder: Path, files: ReportFiles, group: int | None) -> None:
-    for name, kind in share_fs.kinds(folder).items():
-        if filename_rules.control(name, kind) and share_fs.fingerprint(folder / name)[0] == 0:
+def _remove_control_files(folder: Path) -> None:
+    """Remove what was said once; that a folder is a batch holds for its next round too."""
+    for name, kind in share_fs.kinds(folder).items() if share_fs.is_folder(folder) else ():
+        said_once = filename_rules.control(name, kind) not in ("", filename_rules.BATCH)
+        if said_once and share_fs.fingerprint(folder / name)[0] == 0:
             share_fs.remove(folder / name)
+
+
+def _write_report(folder: Path, files: ReportFiles, group: int | None) -> None:
     if not _may_replace(folder / REPORT):
         share_fs.set_aside(folder / REPORT)
     share_fs.write(folder / REPORT, files.report, group)

@@ -159,7 +159,7 @@ class SnapshotBuilder:
         return job.phase == "finished" and bool(job.destination) and job.id not in self.moved_away
 
     def _video(self, job: Job, video: Video) -> VideoView:
-        name = printable(video.source.title)
+        name = printable(video.title)
         if (run := self.state.run_of(video)) is not None:
             return self._running(run, name)
         if video.state == "waiting":

@@ -227,13 +227,7 @@ def test_a_video_named_as_a_voice_is_a_video_beside_a_voice_and_stays_the_voice_
     assert (job.voice.name, [v.source.name for v in job.videos]) == ("new.wav", ["originals/anna.mov"])
 
 
-def test_several_job_folders_in_one_are_told_apart_from_two_voices():
-    pairs = [
-        (f"{base}/{name}", kind, 5) for base in ("w1", "w2") for name, kind in (("v.wav", "audio"), ("a", "video"))
-    ]
-    with pytest.raises(NotReady) as raised:
-        compose(classified(*pairs))
-    assert (raised.value.code, raised.value.fields["names"]) == ("too_many_jobs", ["w1", "w2"])
+def test_two_voices_in_one_subfolder_are_two_voices():
     with pytest.raises(NotReady, match="too_many_audio"):
         compose(classified(("audio/a.wav", "audio", 5), ("audio/b.wav", "audio", 6), ("video/a.mp4", "video", 7)))
 

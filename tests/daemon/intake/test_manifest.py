@@ -30,7 +30,7 @@ def written():
 def test_what_was_written_is_read_again():
     found = manifest.parse(json.dumps(written()).encode())
     assert found is not None
-    made = found.result_of(Media(name="originals/caf\udce9.mp4", size=6, mtime_ns=2))
+    made = found.result_of(Media(name="originals/caf\udce9.mp4", size=6, mtime_ns=2), "a.mp4")
     assert made is not None and made.video == job().videos[0]
 
 

@@ -1,0 +1,67 @@
+"""A batch as staff make it: languages with shared presenters, late and bad parts, and what comes after."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from heygemd.daemon.intake.filename_rules import WHY_NOTE
+from tests.faults.invariants import LedgerSite
+
+from .harness import frame_count, wait_for
+
+
+def put(folder: Path, **files: Path) -> None:
+    """Copy files into a folder, which is made; the keyword `v__m4a` becomes v.m4a."""
+    folder.mkdir(exist_ok=True, parents=True)
+    for keyword, source in files.items():
+        shutil.copyfile(source, folder / keyword.replace("__", "."))
+
+
+def videos(site: LedgerSite, name: str) -> dict[str, dict[str, Any]]:
+    """Return the videos of the newest record of a job by their outputs."""
+    record = max((r for r in site.records() if r["name"] == name), key=lambda r: r["id"])
+    return {video["output"]: video for video in record["videos"]}
+
+
+def test_languages_share_presenters_and_one_bad_part_stops_nothing(site: LedgerSite, media: SimpleNamespace) -> None:
+    site.configure(inbox={"waiting_note_after_s": 600}, render={"zip_results": True})
+    batch = site.drop("batch", anna__mp4=media.face)
+    put(batch / "zh", v__m4a=media.voice)
+    put(batch / "客户 17", v__m4a=media.voice, notes__txt=media.voice)
+    put(batch / "bad", v__wav=Path(__file__))
+    put(batch / "empty", chloe__mp4=media.face)
+    site.ledger.note(batch)
+    site.start()
+    wait_for(lambda: any("empty" in str(job["text"]) for job in site.status()["waiting"]), "what is waited for")
+    (batch / "READY").touch()
+    done = site.finished("batch")
+    assert sorted(str(p.relative_to(done)) for p in done.rglob("*.mp4") if ".heygemd" not in p.parts) == [
+        "empty/chloe.mp4", "originals/anna.mp4", "zh/anna.mp4", "客户 17/anna.mp4",
+    ]  # fmt: skip
+    assert {frame_count(done / part / "anna.mp4") for part in ("zh", "客户 17")} == {25}
+    assert (done / "客户 17" / "notes.txt").exists() and (done / "originals" / "zh" / "v.m4a").exists()
+    made = videos(site, "batch")
+    assert {name for name, v in made.items() if v["state"] == "failed"} == {"bad/anna.mp4", "empty/"}
+    for analysed in ("track", "video_data"):
+        assert len(list((site.root / "cache" / "analysis" / analysed).iterdir())) == 1, "one presenter, analysed once"
+    why, page = (done / name for name in (WHY_NOTE, "report.html"))
+    assert "empty: " in why.read_text("utf-8-sig") and "bad/v.wav" in why.read_text("utf-8-sig")
+    assert 'href="%E5%AE%A2%E6%88%B7%2017/anna.mp4"' in page.read_text("utf-8")
+    site.ledger.check()
+
+    late = site.share / "inbox" / "batch"
+    done.rename(late)
+    put(late / "empty", v__m4a=media.voice)
+    shutil.rmtree(late / "originals" / "bad")
+    site.ledger.note(late)
+    again = site.finished("batch")
+    assert frame_count(again / "empty" / "chloe.mp4") == 25 and (again / "originals" / "empty" / "chloe.mp4").exists()
+    made = videos(site, "batch")
+    assert {name: v["kept"] for name, v in made.items()} == {
+        "empty/chloe.mp4": False, "zh/anna.mp4": True, "客户 17/anna.mp4": True,
+    }  # fmt: skip
+    assert site.log().count(": rendered") == 3
+    site.ledger.check()
