@@ -31,3 +31,19 @@ def test_small_jobs_pass_a_huge_one_but_not_forever(run):
         await queue.expect_started("small/1", "huge/1", "huge/2")
 
     run(scenario)
+
+
+def test_a_batch_gives_way_between_two_of_its_videos_but_not_forever(run):
+    async def scenario(queue):
+        batch = queue.job("batch", 10, arrived=0)
+        for video in batch.videos:
+            video.voice = batch.voice.model_copy()
+        queue.state.slots = queue.executor.slots = 1
+        await queue.expect_started("batch/1")
+        queue.job("small", 1, arrived=500), queue.job("late", 1, arrived=900)
+        queue.finish("batch/1")
+        await queue.expect_started("batch/1", "small/1")
+        queue.finish("small/1")
+        await queue.expect_started("batch/1", "small/1", "batch/2")
+
+    run(scenario)
