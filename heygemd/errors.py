@@ -33,8 +33,8 @@ class InputError(HeygemdError):
 
 
 @contextlib.contextmanager
-def of_the_voice(which: str = "voice") -> Iterator[None]:
-    """Mark errors as the voice's ("lips": those of the voice for the lips), for `named`.
+def of_the_voice(which: str | int = "voice") -> Iterator[None]:
+    """Mark errors as the voice's ("lips": those of the voice for the lips; a number: of one of several), for `named`.
 
     A renderer does not know the files' names.
     """
@@ -46,12 +46,13 @@ def of_the_voice(which: str = "voice") -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def named(video: str, voice: str, lips: str = "") -> Iterator[None]:
+def named(video: str, *voices: str, lips: str = "") -> Iterator[None]:
     """Name the file that an error is about: a voice if it is marked so, else the video."""
     try:
         yield
     except InputError as error:
-        error.fields.setdefault("name", {"voice": voice, "lips": lips}.get(error.fields.pop("of", ""), video))
+        names: dict[str | int, str] = {"voice": voices[0], "lips": lips, **dict(enumerate(voices))}
+        error.fields.setdefault("name", names.get(error.fields.pop("of", ""), video))
         raise
 
 

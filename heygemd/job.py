@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 from .config.job_toml import JobSettings
 from .protocol import Count, Notice, Result
 
-SCHEMA = 3
+SCHEMA = 5
 
 MAX_NAME_CHARS = 4096
 
@@ -81,6 +81,7 @@ class Video(Record):
     unclean_ends  how often the daemon itself ended meanwhile
     disk_full     how often it filled the scratch disk while it was rendered alone
     not_before    wall clock before which it is not retried
+    faces         how many were found, where there are several
     kept          rendered in an earlier round with the same voice and settings, and not rendered again
     """
 
@@ -93,6 +94,7 @@ class Video(Record):
     unclean_ends: int = 0
     disk_full: int = 0
     not_before: float = 0
+    faces: Count = 0
     kept: bool = False
     output_digest: str = ""
     result: Result | None = None
@@ -137,6 +139,8 @@ class Job(Record):
     rounds: int = 0
     """How often it came back to the inbox."""
     voice: Media
+    other_voices: list[Media] = []
+    """Where several people speak, the voices after the first one, in the order of `settings.speakers`."""
     videos: list[Video]
     lips: Media | None = None
     """The recording that drives the lips instead of the voice."""
@@ -179,7 +183,7 @@ class Job(Record):
 
     def _records(self) -> Iterator[Media]:
         media = (
-            self.voice,
+            *self.voices,
             self.lips,
             *self.subtitles,
             *(each for video in self.videos for each in (video.voice, video.source)),
@@ -196,9 +200,14 @@ class Job(Record):
         return [*self.shared, *([video.voice] if video.voice else []), video.source]
 
     @property
+    def voices(self) -> list[Media]:
+        """The voice, or those of all speakers."""
+        return [self.voice, *self.other_voices]
+
+    @property
     def shared(self) -> list[Media]:
         """The files that all videos are rendered with; a rejected folder has none."""
-        return [media for media in (self.voice, self.lips, *self.subtitles) if media and media.name]
+        return [media for media in (*self.voices, self.lips, *self.subtitles) if media and media.name]
 
     @property
     def settled(self) -> bool:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, TypeAdapter, ValidationError
 
-from .config.schema import Attempts, Limits, Render
+from .config.schema import Attempts, Face, Limits, Render
 from .errors import (
     DeadlineExceeded,
     EngineError,
@@ -61,12 +61,27 @@ class SubtitleFile(Message):
     name: str
 
 
+class Speaker(Message):
+    """One of several people who speak in a video.
+
+    voice  an input in scratch, whose digest is `digest`
+    face   which of the faces (see schema.Face)
+    at_s   when the voice begins, seconds
+    """
+
+    voice: Path
+    digest: str
+    face: Face
+    at_s: float = 0.0
+
+
 class RenderRequest(Message):
     """Render one video. All paths are local and fixed: none contains a name chosen by a user.
 
     voice, video                inputs in scratch
     voice_digest, video_digest  BLAKE2 of their content, the keys of the analysis cache
     lips, lips_digest           a recording of the same words that drives the lips instead of the voice
+    speakers                    where several people speak, all of them: `voice` is the first one's then
     subtitles                   files that lie beside the voice, in the order of their tracks
     output                      the MP4 to write (in scratch; as a .part file beside it, then fsync and rename);
                                 its Preview is written beside it with the suffix .json
@@ -89,20 +104,23 @@ class RenderRequest(Message):
     lips: Path | None = None
     lips_digest: str = ""
     subtitles: tuple[SubtitleFile, ...] = ()
+    speakers: tuple[Speaker, ...] = ()
 
     @property
     def inputs(self) -> dict[Path, str]:
         """The files to read, with their digests; no two have the same name."""
         beside = {file.path: file.digest for file in self.subtitles}
         beside |= {self.lips: self.lips_digest} if self.lips else {}
-        return {self.voice: self.voice_digest, self.video: self.video_digest, **beside}
+        voices = {speaker.voice: speaker.digest for speaker in self.speakers}
+        return {self.voice: self.voice_digest, **voices, self.video: self.video_digest, **beside}
 
     def in_folder(self, folder: Path) -> RenderRequest:
         """Return the request for the same inputs, under the same names, in another folder."""
         subtitles = [file.model_copy(update={"path": folder / file.path.name}) for file in self.subtitles]
         here = {"voice": folder / self.voice.name, "video": folder / self.video.name}
         here |= {"lips": folder / self.lips.name} if self.lips else {}
-        return self.model_copy(update={**here, "subtitles": tuple(subtitles)})
+        speakers = [each.model_copy(update={"voice": folder / each.voice.name}) for each in self.speakers]
+        return self.model_copy(update={**here, "subtitles": tuple(subtitles), "speakers": tuple(speakers)})
 
 
 CONTROL_MS = 200
@@ -167,6 +185,20 @@ class FirstSeconds(Message):
     mp4: Mp4Base64
 
 
+class FacesSeen(Message):
+    """Where several faces were found: a frame in which they are numbered from left to right, from 1 on.
+
+    picture  JPEG in base64, with numbered boxes
+    count    how many there are
+    used     the numbers that speak; 0 for one that has no number
+    """
+
+    type: Literal["faces"] = "faces"
+    picture: JpegBase64
+    count: Count
+    used: Annotated[tuple[Count, ...], Field(max_length=10)]
+
+
 class LogLine(Message):
     """A log record of the renderer. Only the daemon writes logs."""
 
@@ -199,6 +231,7 @@ class SyncMeasurement(Message):
 class Result(SyncMeasurement):
     """A finished video.
 
+    speakers                            where several people speak, of each the offset in ms, None where it is uncertain
     frames, duration_s, width, height   of the output, measured on the file
     burnt                               the subtitles in the picture, as in `subtitles`, "" if there are none
     loudness_lufs                       of the sound, where one was asked for
@@ -210,6 +243,7 @@ class Result(SyncMeasurement):
     duration_s: Number
     width: Count
     height: Count
+    speakers: Annotated[list[Number | None], Field(max_length=10)] = []
     engine: Word
     tracker: Word
     burnt: Word = ""
@@ -226,6 +260,7 @@ class Preview(Message):
     strip        JPEG in base64: the mouth at each moment, source above, result below; "" without a face
     thumbnail    JPEG in base64 of one frame
     curve_hz     samples per second of `lips` (mouth opening) and `voice` (loudness), 0 to 1, None without a face
+    faces        where several faces were found
     """
 
     moments_s: Annotated[tuple[Number, ...], Field(max_length=100)]
@@ -234,6 +269,7 @@ class Preview(Message):
     curve_hz: Annotated[int, Field(gt=0, le=100)]
     lips: Curve
     voice: Curve
+    faces: FacesSeen | None = None
 
 
 class Done(Message):
@@ -270,7 +306,8 @@ class Failed(Message):
 
 
 Event = Annotated[
-    Ready | Progress | Notice | LivePicture | FirstSeconds | LogLine | Done | Failed, Field(discriminator="type")
+    Ready | Progress | Notice | FacesSeen | LivePicture | FirstSeconds | LogLine | Done | Failed,
+    Field(discriminator="type"),
 ]
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 

@@ -21,6 +21,7 @@ from .media.sandbox import librosa_folder
 from .protocol import (
     Done,
     Event,
+    FacesSeen,
     Failed,
     FirstSeconds,
     LivePicture,
@@ -141,7 +142,7 @@ class Renderer:
                 if (event.phase, event.done) != last:
                     last, since = (event.phase, event.done), time.monotonic()
                 report(event)
-            elif isinstance(event, (Notice, LivePicture, FirstSeconds)):
+            elif isinstance(event, Notice | FacesSeen | LivePicture | FirstSeconds):
                 report(event)
 
     async def _next_event(self, timeout_s: float) -> Event | None:

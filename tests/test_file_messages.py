@@ -38,6 +38,7 @@ NOT_BY_A_FILE = {
     *("settling", "held", "loose_files", "paused_by_file", "folder_open", "held_open", "name_taken"),
     *("loose_shortcut", "loose_archive", "loose_pair", "loose_pair_waits", "beside_inbox", "pause_misplaced"),
     *("job_toml_value", "job_toml_unknown", "job_toml_syntax", "job_toml_large", "presenter_line", "file_unusable"),
+    *("job_toml_quotes", "job_toml_missing", "job_toml_speakers_count", "job_toml_speakers_face"),
     *("belongs_to_job", "another_daemon", "job_file_unusable", "engine_not_installed", "too_big_for_share"),
     *("folder_no_permission", "no_permission", "unexpected_error", "cancelled", "removed", "too_big_for_disk"),
 }
@@ -75,6 +76,10 @@ PRODUCED = {
     **dict.fromkeys(("no_face_ranges", "face_never_clear", "face_turned"), FACE + "test_landmark_smoothing.py"),
     "face_covered": FACE + "test_transient_occlusion.py",
     "mouth_hidden": FACE + "test_persistent_occlusion.py",
+    **dict.fromkeys(("face_missing", "faces_missing", "faces_same"), FACE + "test_face_choice.py"),
+    **dict.fromkeys(("needs_named_video", "needs_speaker_voice"), "daemon/intake/test_classify.py"),
+    "engine_one_voice": PIPELINE,
+    "face_left_to_engine": PIPELINE,
     "several_faces": FACE + "test_multi_face_tracker.py",
     "changed_while_copying": "storage/test_transfer.py",
     "changed_after_claim": HERE,

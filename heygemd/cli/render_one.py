@@ -111,7 +111,7 @@ async def _render_in(
             lips_digest=_copy(inputs.lips.resolve(), lips_copy) if inputs.lips else "",
             subtitles=tuple(_subtitle_copies(scratch, inputs.subtitles if config.render.subtitles != "off" else ())),
         )
-        with named(inputs.video.name, inputs.voice.name, inputs.lips.name if inputs.lips else ""):
+        with named(inputs.video.name, inputs.voice.name, lips=inputs.lips.name if inputs.lips else ""):
             with of_the_voice():
                 info = probe.probe(voice_copy, config.limits)
             result = await renderer.render(request, info.duration_s or 0, report)
@@ -149,7 +149,7 @@ async def measure_sync(
                 settings=config.render,
                 limits=config.limits,
             )
-            with named(video=video.name, voice=(voice or video).name):
+            with named(video.name, (voice or video).name):
                 info = probe.probe(video_copy, config.limits)
                 return await renderer.measure_sync(request, info.duration_s or 0, report)
 

@@ -17,6 +17,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainValidator,
     SecretStr,
     ValidationInfo,
     field_validator,
@@ -66,6 +67,34 @@ def _is_loudness(value: object) -> str:
 
 Loudness = Annotated[str, BeforeValidator(_is_loudness)]
 NotifyEvent = Literal["done", "failed", "paused", "recovered", "digest"]
+
+
+MAX_FACES = 6
+"""How many faces of a picture are followed at once."""
+POSITIONS = {
+    **dict.fromkeys(("left", "左", "左边", "左侧"), "left"),
+    **dict.fromkeys(("right", "右", "右边", "右侧"), "right"),
+    **dict.fromkeys(("middle", "center", "centre", "中", "中间"), "middle"),
+}
+"""Words for a face's position, as people write them."""
+
+
+def _to_face(value: object) -> str | int:
+    """Return "largest", "left", "right", "middle" or the number of a face, counted from the left."""
+    word = value.strip().casefold() if isinstance(value, str) else ""
+    if word in ("largest", "最大"):
+        return "largest"
+    if word in POSITIONS:
+        return POSITIONS[word]
+    number = int(word) if word.isdecimal() and len(word) < 3 else value
+    if isinstance(number, int) and not isinstance(number, bool) and 1 <= number <= MAX_FACES:
+        return number
+    raise PydanticCustomError("face", "Input should be one of {expected}", {"expected": ", ".join(FACE_EXAMPLES)})
+
+
+FACE_EXAMPLES = ("largest", "left", "right", "middle", f"1 … {MAX_FACES}")
+Face = Annotated[str | int, PlainValidator(_to_face)]
+"""Which of several faces speaks: a word of FACE_EXAMPLES, or a number counted from the left."""
 
 
 def _has_catalogue(language: str) -> str:
@@ -278,6 +307,8 @@ class Render(Section):
     """First, because `engine` may name one of them."""
     engine: str = "mesh"
     tracker: TrackerName = "auto"
+    face: Face = "largest"
+    channels: Literal["middle", "own"] = "middle"
     detector: DetectorName = "s3fd"
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     quality: Quality = "standard"

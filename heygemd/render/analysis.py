@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -14,17 +14,22 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..config.schema import Face, Render
 from ..errors import InputError
 from ..fault_points import point
+from ..protocol import FacesSeen
 from .cache import Cache, fetch_or_make
 from .engines.base import AnalysisData, FrameEngine
+from .face import face_choice
+from .face.face_choice import NumberedFaces, SeenFaces, Slots, choose_faces
 from .face.tracker import Tracker
-from .progress import Phases
+from .progress import Phases, Report
 from .scene import Crop, Finding, Image, Track
 from .video import compositing, decode
 from .video.decode import Decode, Picture
+from .video.jpeg import jpeg_base64
 
-TRACK_VERSION = "7"
+TRACK_VERSION = "8"
 """Part of the track's cache key: raise it when what is stored changes."""
 WINDOW_S = 60
 MIN_DECODED_S = 1.0
@@ -38,9 +43,9 @@ TRACK_ARRAYS = ("boxes", "effect_weight", "yaw_deg", "cuts", "face_count")
 
 
 class TrackedVideo(NamedTuple):
-    """A track, what people should know of the video, and the key under which both are cached."""
+    """The track of each face that speaks, what people should know of the video, and the key of both in the cache."""
 
-    track: Track
+    tracks: list[Track]
     findings: list[Finding]
     key: str
 
@@ -55,36 +60,53 @@ def frames_to_track(picture: Picture, voice_s: float, all_frames: bool) -> int |
 
 
 def track_video(
-    picture: Picture, digest: str, limit: int | None, tracker: Tracker, min_share: float, cache: Cache, folder: Path,
-    phases: Phases,
+    picture: Picture, digest: str, limit: int | None, tracker: Tracker, settings: Render, faces: Sequence[Face],
+    cache: Cache, folder: Path, phases: Phases, report: Report,
 ) -> TrackedVideo:  # fmt: skip
-    """Track the face through the first `limit` frames, or take the track from the cache.
+    """Track the chosen faces through the first `limit` frames, or take the tracks from the cache.
 
-    Raises InputError("no_face" | "few_faces" | "face_never_clear" | "media_unreadable").
+    Reports FacesSeen where there are several faces, also where the chosen ones are not among them.
+    Raises InputError("no_face" | "few_faces" | "face_never_clear" | "media_unreadable") and what `choose_faces` raises.
     """
-    key = f"{digest} {TRACK_VERSION} {tracker.name} {tracker.version} {limit or 'all'} {min_share} {picture.small_size}"
+    min_share = settings.min_face_fraction
+    chosen = " ".join(map(str, faces))
+    key = f"{digest} {TRACK_VERSION} {tracker.name} {tracker.version} {limit or 'all'} {min_share}"
+    key += f" {picture.small_size} {chosen}"
     if picture.photo:  # its size follows from the limits, too
         key += f" {picture.width}x{picture.height}"
     phases.begin("analyse", min(limit or picture.expected_frames, picture.expected_frames))
+    shown = folder / "faces.json"
+
+    def choose(seen: SeenFaces) -> list[Slots]:
+        def show(numbered: NumberedFaces) -> None:
+            image, used = jpeg_base64(face_choice.picture(seen, numbered)), numbered.used
+            shown.write_text(FacesSeen(picture=image, count=len(numbered.slots), used=used).model_dump_json())
+
+        return choose_faces(seen, faces, show)
 
     def make() -> list[Path]:
         images, decoder = decode.small_frames(picture, limit)
         try:
             size = (picture.width, picture.height)
-            points_file = folder / "points.f32"
             seen = _not_empty(images, decoder)
-            track, found = tracker.track(seen, size, picture.fps, points_file, phases.done, min_share=min_share)
+            tracks, found = tracker.track_faces(
+                seen, size, picture.fps, folder / "points.f32", choose, phases.done, min_share
+            )
         except InputError as error:
             if not picture.photo:
                 raise
             raise InputError(OF_A_PHOTO.get(error.code, error.code), error.detail, **error.fields) from None
         finally:
             decoder.close()
-        found = [*found, *_damage(picture, decoder, len(track), limit)]
-        return _save(track, found, folder)
+        found = [*found, *_damage(picture, decoder, len(tracks[0]), limit)]
+        return [*_save(tracks, found, folder), *([shown] if shown.exists() else [])]
 
     point("analyse")
-    fetch_or_make(cache, "track", key, folder, make)
+    try:
+        fetch_or_make(cache, "track", key, folder, make)
+    finally:
+        if shown.exists():
+            report(FacesSeen.model_validate_json(shown.read_text()))
     return TrackedVideo(*_load(folder), key)
 
 
@@ -115,26 +137,33 @@ def _damage(picture: Picture, decoder: Decode, frames: int, limit: int | None) -
     return [Finding("video_damaged", {"video_s": video_s, "promised_s": promised_s})]
 
 
-def _save(track: Track, findings: list[Finding], folder: Path) -> list[Path]:
-    np.savez(folder / "track.npz", **{name: getattr(track, name) for name in TRACK_ARRAYS})
-    facts = {"width": track.width, "height": track.height, "fps": str(track.fps), "findings": findings}
-    (folder / "track.json").write_text(json.dumps(facts))
-    return [folder / "track.npz", folder / "track.json", track.points_file]
+def _save(tracks: list[Track], findings: list[Finding], folder: Path) -> list[Path]:
+    first, files = tracks[0], []
+    for number, track in enumerate(tracks):
+        files += [folder / f"track-{number}.npz", track.points_file]
+        np.savez(files[-2], **{name: getattr(track, name) for name in TRACK_ARRAYS})
+    points = [track.points_file.name for track in tracks]
+    facts = {"size": (first.width, first.height), "fps": str(first.fps), "points": points, "findings": findings}
+    (folder / "tracks.json").write_text(json.dumps(facts))
+    return [*files, folder / "tracks.json"]
 
 
-def _load(folder: Path) -> tuple[Track, list[Finding]]:
-    facts = json.loads((folder / "track.json").read_text())
-    with np.load(folder / "track.npz", allow_pickle=False) as stored:
-        arrays = {name: stored[name] for name in TRACK_ARRAYS}
-    track = Track(facts["width"], facts["height"], Fraction(facts["fps"]), **arrays, points_file=folder / "points.f32")
-    return track, [Finding(code, fields) for code, fields in facts["findings"]]
+def _load(folder: Path) -> tuple[list[Track], list[Finding]]:
+    facts = json.loads((folder / "tracks.json").read_text())
+    tracks = []
+    width, height = facts["size"]
+    for number, points in enumerate(facts["points"]):
+        with np.load(folder / f"track-{number}.npz", allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in TRACK_ARRAYS}
+        tracks.append(Track(width, height, Fraction(facts["fps"]), **arrays, points_file=folder / points))
+    return tracks, [Finding(code, fields) for code, fields in facts["findings"]]
 
 
 def video_data(
-    picture: Picture, tracked: TrackedVideo, engine: FrameEngine, cache: Cache, folder: Path, phases: Phases
+    picture: Picture, tracked: TrackedVideo, face: int, engine: FrameEngine, cache: Cache, folder: Path, phases: Phases
 ) -> AnalysisData:
-    """Return `engine.analyse_video` of a tracked video, computed now or taken from the cache."""
-    track = tracked.track
+    """Return `engine.analyse_video` of one of a video's tracked faces, computed now or taken from the cache."""
+    track = tracked.tracks[face]
     wanted = engine.frames_to_analyse(track)
     phases.begin("prepare", len(wanted))
 
@@ -145,7 +174,9 @@ def video_data(
             phases.done(done)
 
     point("prepare")
-    return _cached(cache, "video_data", tracked.key, engine, folder, lambda: engine.analyse_video(crops(), track))
+    return _cached(
+        cache, "video_data", f"{tracked.key} {face}", engine, folder, lambda: engine.analyse_video(crops(), track)
+    )
 
 
 def voice_data(

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import math
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..config.schema import GIB, Render
-from ..errors import EngineError, InfrastructureError
+from ..config.schema import GIB, MAX_FACES, Render
+from ..errors import EngineError, InfrastructureError, InputError, of_the_voice
 from ..fault_points import point
 from ..media.photo import is_photo
 from ..media.probe import probe
@@ -25,6 +26,7 @@ from .analysis import TrackedVideo
 from .audio import delivery, original_sound
 from .audio.load import Voice, decode_track, load_voice, speech_findings
 from .audio.mel import VOICE_RATE_HZ
+from .audio.mix import PlacedVoice, gains, mix_voices
 from .cache import Cache
 from .engines import file_engine_adapter
 from .engines.base import AnalysisData, Engine, FileEngine, FrameEngine
@@ -45,6 +47,14 @@ from .video.live_view import LiveView
 from .video.output_check import ExpectedOutput, blame_us, check_output
 from .video.photo_motion import PhotoMotion
 
+LEFT_TO_RIGHT: dict[str | int, float] = {
+    **{n: n for n in range(1, MAX_FACES + 1)},
+    "left": 0,
+    "middle": 3.5,
+    "largest": 3.5,
+    "right": 9,
+}
+"""The order of speakers' faces in stereo."""
 QUEUE_BYTES = 24 << 20
 """Size of the queue of frames between two stages."""
 
@@ -53,16 +63,18 @@ QUEUE_BYTES = 24 << 20
 class _Prepared:
     """Everything known before the first frame is rendered.
 
-    sound  (n,) float32 mono at VOICE_RATE_HZ: the voice that drives the lips, cut or padded to the length of the output
+    sounds         of each face that speaks (n,) float32 mono at VOICE_RATE_HZ: the voice that drives its lips, cut or
+                   padded to the length of the output
+    data           of each of these faces
     loudness_lufs  of the delivered sound, where one was asked for
     """
 
     picture: Picture
-    sound: NDArray[np.float32]
+    sounds: list[NDArray[np.float32]]
     tracker: Tracker
     engine: Engine
     tracked: TrackedVideo
-    data: AnalysisData
+    data: list[AnalysisData]
     timeline: Timeline
     plan: encode_mux.EncodePlan
     loudness_lufs: float | None
@@ -87,25 +99,33 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Prepare
     engine = create_engine(settings, request.models, device, request.cache / "engines")
     tracker.check()
     engine.check()
+    if request.speakers and isinstance(engine, FileEngine):
+        raise InputError("engine_one_voice", engine=engine.name)
     with ThreadPoolExecutor(1) as pool:
         describe = decode.describe_photo if is_photo(request.video) else decode.describe_video
         described = pool.submit(describe, request.video, limits)
-        voice = load_voice(request.voice, request.voice_digest, limits, cache, scratch)
-        lips, lips_digest = voice, request.voice_digest
-        if request.lips is not None:
-            lips_digest = request.lips_digest
-            lips = load_voice(request.lips, lips_digest, limits, cache, scratch, "lips")
+        voices = _load_voices(request, cache)
+        if request.speakers:
+            voice = _mixed(request, voices, cache)
+        else:
+            voice = load_voice(request.voice, request.voice_digest, limits, cache, scratch)
+            voices = voices or [PlacedVoice(voice, Fraction(0))]
         picture = described.result()
-    _report_findings(report, [*lips.findings, *_differing_lengths(voice, lips, picture), *decode.findings(picture)])
+    _report_findings(report, [found for each in voices for found in each.voice.findings])
+    if request.lips is not None:
+        _report_findings(report, _differing_lengths(voice, voices[0].voice, picture))
+    _report_findings(report, decode.findings(picture))
     limit = analysis.frames_to_track(picture, float(voice.duration_s), all_frames=settings.audio_shorter == "keep")
     with ThreadPoolExecutor(1) as pool:  # speech is detected while tracking waits for frames
-        speech = pool.submit(speech_findings, lips, lips_digest, cache, scratch)
-        min_fraction, folder = settings.min_face_fraction, scratch / "track"
+        speech = pool.submit(_speech_findings, request, voices, cache)
+        folder, faces = scratch / "track", [speaker.face for speaker in request.speakers] or [settings.face]
         tracked = analysis.track_video(
-            picture, request.video_digest, limit, tracker, min_fraction, cache, folder, phases
+            picture, request.video_digest, limit, tracker, settings, faces, cache, folder, phases, report
         )
     _report_findings(report, speech.result())
-    shown, length_findings = _timeline(picture, len(tracked.track), voice, settings)
+    if isinstance(engine, FileEngine) and settings.face != "largest":
+        _report_findings(report, [Finding("face_left_to_engine", {"engine": engine.name})])
+    shown, length_findings = _timeline(picture, len(tracked.tracks[0]), voice, settings)
     _report_findings(report, [*timeline.clip_findings(tracked.findings, shown), *length_findings])
     frames = len(shown.source)
     as_long = frames == timeline.frame_count(voice.duration_s, picture.fps)
@@ -114,12 +134,55 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Prepare
     _report_findings(report, subtitle_findings)
     delivered, loudness_lufs = _delivered(request, voice, picture, shown, sound_s, report)
     plan = encode_mux.EncodePlan(picture, delivered, settings, frames, sound_s, subtitles, burnt)
-    sound = _cut_or_padded(lips, sound_s, scratch)
-    data: AnalysisData = {}
-    if isinstance(engine, FrameEngine):
-        data = analysis.video_data(picture, tracked, engine, cache, scratch / "video_data", phases)
-        data |= analysis.voice_data(sound, lips_digest, engine, cache, scratch / "voice_data")
-    return _Prepared(picture, sound, tracker, engine, tracked, data, shown, plan, loudness_lufs)
+    sounds = [_cut_or_padded(each, sound_s, scratch / f"padded-{n}.f32") for n, each in enumerate(voices)]
+    data: list[AnalysisData] = []
+    digests = [f"{speaker.digest} {speaker.at_s}" for speaker in request.speakers] or [
+        request.lips_digest if request.lips else request.voice_digest
+    ]
+    for face, (sound, digest) in enumerate(zip(sounds, digests, strict=True)):
+        if isinstance(engine, FrameEngine):
+            of_video = analysis.video_data(
+                picture, tracked, face, engine, cache, scratch / f"video_data-{face}", phases
+            )
+            of_voice = analysis.voice_data(sound, digest, engine, cache, scratch / f"voice_data-{face}")
+            data.append(of_video | of_voice)
+    return _Prepared(picture, sounds, tracker, engine, tracked, data, shown, plan, loudness_lufs)
+
+
+def _load_voices(request: RenderRequest, cache: Cache) -> list[PlacedVoice]:
+    """Load what drives the lips: the voice for them, or those of all speakers; none if it is the voice itself."""
+    if request.lips is not None:
+        lips = load_voice(request.lips, request.lips_digest, request.limits, cache, request.scratch, "lips")
+        return [PlacedVoice(lips, Fraction(0))]
+    placed = []
+    for number, speaker in enumerate(request.speakers):
+        with of_the_voice(number):
+            folder = request.scratch / f"speaker-{number}"
+            voice = load_voice(speaker.voice, speaker.digest, request.limits, cache, folder)
+            placed.append(PlacedVoice(voice, Fraction(speaker.at_s).limit_denominator(1000)))
+    return placed
+
+
+def _mixed(request: RenderRequest, voices: list[PlacedVoice], cache: Cache) -> Voice:
+    """Mix the speakers' voices; the result is delivered as if it were one recording."""
+    path, channels = request.scratch / "mixed.wav", request.settings.channels
+    order = sorted(range(len(voices)), key=lambda n: LEFT_TO_RIGHT.get(request.speakers[n].face, n))
+    shares = gains(len(voices), channels)
+    mix_voices([voices[n] for n in order], shares, path)
+    key = " ".join([*(f"{speaker.digest} {speaker.at_s}" for speaker in request.speakers), channels, str(order)])
+    return load_voice(path, key, request.limits, cache, request.scratch / "mixed")
+
+
+def _speech_findings(request: RenderRequest, voices: list[PlacedVoice], cache: Cache) -> list[Finding]:
+    """Return what people should know of the speech; that one of several speakers pauses is no news."""
+    if not request.speakers:
+        digest = request.lips_digest if request.lips else request.voice_digest
+        return speech_findings(voices[0].voice, digest, cache, request.scratch)
+    found = []
+    for number, (speaker, each) in enumerate(zip(request.speakers, voices, strict=True)):
+        folder = request.scratch / f"speaker-{number}"
+        found += speech_findings(each.voice, speaker.digest, cache, folder)
+    return [finding for finding in found if finding.code != "no_speech_ranges"]
 
 
 def _subtitles(request: RenderRequest, sound_s: Fraction) -> tuple[list[Track], Track | None, list[Finding]]:
@@ -218,33 +281,52 @@ def _render(request: RenderRequest, prepared: _Prepared, phases: Phases, report:
     with closing(BackgroundSink(encode_all, size)) as encoding, closing(Prefetch(source, size)) as decoded:
         if isinstance(engine, FileEngine):
             rendered = file_engine_adapter.run(
-                engine, picture, iter(decoded), total, prepared.sound, request.scratch, request.limits, phases
+                engine, picture, iter(decoded), total, prepared.sounds[0], request.scratch, request.limits, phases
             )
             for frame in rendered:
                 encoding.put(frame)
         elif isinstance(engine, FrameEngine):
             phases.begin("render", total)
-            router = FrameRouter(picture, prepared.tracked.track, prepared.timeline, encoding.put)
-            router.run(iter(decoded), engine, prepared.sound, prepared.data)
+            _route(prepared, engine, iter(decoded), encoding.put, size)
         encoding.finish()
 
 
+def _route(
+    prepared: _Prepared, engine: FrameEngine, frames: Iterator[Frame], emit: Callable[[Frame], None], size: int
+) -> None:
+    """Send the frames through the engine once for each face that speaks, each in a thread of its own."""
+
+    def through(face: int, emit: Callable[[Frame], None], frames: Iterator[Frame]) -> None:
+        router = FrameRouter(prepared.picture, prepared.tracked.tracks[face], prepared.timeline, emit)
+        router.run(frames, engine, prepared.sounds[face], prepared.data[face])
+
+    with ExitStack() as stack:
+        sinks: list[BackgroundSink[Frame]] = []
+        for face in reversed(range(1, len(prepared.sounds))):
+            sink = BackgroundSink(partial(through, face, emit), size)
+            sinks.insert(0, stack.enter_context(closing(sink)))
+            emit = sink.put
+        through(0, emit, frames)
+        for sink in sinks:
+            sink.finish()
+
+
 def _motion(request: RenderRequest, prepared: _Prepared) -> PhotoMotion | None:
-    picture, track = prepared.picture, prepared.tracked.track
+    picture, track = prepared.picture, prepared.tracked.tracks[0]
     if not picture.photo or request.settings.photo_motion == "still":
         return None
     points = track.points(0, 1)[0]
     return PhotoMotion(picture, points, float(track.yaw_deg[0]), request.video_digest, prepared.plan.frames)
 
 
-def _cut_or_padded(voice: Voice, seconds: Fraction, scratch: Path) -> NDArray[np.float32]:
-    """Return the voice's samples, cut or followed by silence so that they last `seconds`."""
-    samples = voice.samples
-    wanted = math.ceil(seconds * VOICE_RATE_HZ)
-    if wanted <= len(samples):
+def _cut_or_padded(placed: PlacedVoice, seconds: Fraction, file: Path) -> NDArray[np.float32]:
+    """Return a voice's samples with silence around them, cut so that they last `seconds`; `file` may be made."""
+    samples = placed.voice.samples
+    wanted, start = math.ceil(seconds * VOICE_RATE_HZ), round(placed.at_s * VOICE_RATE_HZ)
+    if not start and wanted <= len(samples):
         return samples[:wanted]
-    padded = np.memmap(scratch / "padded.f32", "<f4", "w+", shape=(wanted,))
-    padded[: len(samples)] = samples
+    padded = np.memmap(file, "<f4", "w+", shape=(wanted,))
+    padded[start : start + len(samples)] = samples[: max(0, wanted - start)]
     return padded
 
 
@@ -254,6 +336,7 @@ def _measure_output(request: RenderRequest, prepared: _Prepared, phases: Phases)
     Raises EngineError("output_invalid" | "out_of_sync").
     """
     picture, plan, settings = prepared.picture, prepared.plan, request.settings
+    track = prepared.tracked.tracks[0]
     phases.begin("measure", min(plan.frames, round(av_offset.SAMPLE_S * picture.fps)))
     point("measure")
     expected = ExpectedOutput(
@@ -266,15 +349,21 @@ def _measure_output(request: RenderRequest, prepared: _Prepared, phases: Phases)
             seen = check_output(request.output, expected, request.limits)
             info = probed.result()
         made = decode.describe_own(request.output, info, picture.fps)
-        sound = prepared.sound
-        if not (request.lips or settings.original_sound == "keep"):  # else music would hide the voice
-            sound = decode_track(request.output, info, request.limits, request.scratch / "delivered.f32")
-        lips, measured = av_offset.measure_video(made, sound, prepared.tracker, request.scratch, phases.done)
-    if av_offset.is_out_of_sync(measured, picture.fps, settings.max_offset_frames):
-        request.output.unlink()
-        raise EngineError("out_of_sync", offset_ms=measured.offset_ms, confidence=measured.offset_confidence)
-    track = prepared.tracked.track
-    shown = preview.make_preview(picture, track, prepared.timeline, made, lips[:, OPEN], sound)
+        heard = prepared.sounds
+        if not (request.lips or request.speakers or settings.original_sound == "keep"):  # music would hide the voice
+            heard = [decode_track(request.output, info, request.limits, request.scratch / "delivered.f32")]
+        lips, each = [], []
+        for face, own in zip(prepared.tracked.tracks, heard, strict=True):
+            chosen = face.boxes[prepared.timeline.source] if request.speakers or settings.face != "largest" else None
+            found, one = av_offset.measure_video(made, own, prepared.tracker, request.scratch, phases.done, chosen)
+            lips.append(found)
+            each.append(one)
+    for measured in each:
+        if av_offset.is_out_of_sync(measured, picture.fps, settings.max_offset_frames):
+            request.output.unlink()
+            raise EngineError("out_of_sync", offset_ms=measured.offset_ms, confidence=measured.offset_confidence)
+    measured = max(each, key=lambda one: one.offset_confidence)
+    shown = preview.make_preview(picture, track, prepared.timeline, made, lips[0][:, OPEN], heard[0])
     request.output.with_suffix(".json").write_text(shown.model_dump_json())
     phases.end()
     return Result(
@@ -283,6 +372,7 @@ def _measure_output(request: RenderRequest, prepared: _Prepared, phases: Phases)
         width=seen.width,
         height=seen.height,
         **measured.model_dump(),
+        speakers=[one.offset_ms for one in each] if request.speakers else [],
         engine=prepared.engine.name,
         tracker=prepared.tracker.name,
         burnt=str(plan.burnt or ""),

@@ -39,6 +39,13 @@ def test_job_toml_overrides_the_safe_subset() -> None:
     assert render == schema.Render(quality="high")
 
 
+def test_a_video_may_have_settings_of_its_own() -> None:
+    text = 'face = "左"\n[videos."Anna.MP4"]\nface = "2"\n[videos.ben]\nface = "Middle"\n'
+    overrides = job_toml.load_job(text.encode())
+    chosen = [overrides.apply(schema.Render(), title).face for title in ("anna.mp4", "ben.mov", "other.mp4", "")]
+    assert chosen == [2, "middle", "left", "left"]
+
+
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
 def test_notepad_saves_in_several_ways(encoding: str, line_end: str) -> None:
@@ -88,6 +95,26 @@ def test_utf_16_of_either_byte_order_is_read() -> None:
         ('language = "fr"', "possible: en and zh.", "可以是：en和zh。"),
         ("presenters = 3", 'possible: ["Anna", "Ben"].', '可以是：["Anna", "Ben"]。'),
         ('audio_longer = "x"', "possible: pingpong, loop, hold, and trim.", "第 1 行"),
+        (
+            'priority = 1\nface = "up"',
+            'Line 2: "face" cannot be "up"; possible: largest, left, right, middle, and 1',
+            "1 … 6",
+        ),
+        ("face = true", 'Line 1: "face" cannot be "True"', "第 1 行"),
+        ('[videos."a.mp4"]\nface = 9', 'Line 2: "face" cannot be "9"; possible: largest', "第 2 行"),
+        ('face = 1\n\n[videos."a.mp4"]\n\nfce = 9', 'Line 5: there is no setting "fce"; possible: face.', "第 5 行"),
+        ("[videos.anna.mp4]\nface = 1", 'in quotation marks: [videos."anna.mp4"].', '[videos."anna.mp4"]'),
+        ("videos = 3", 'Line 1: "videos" cannot be "3"; possible: [videos."anna.mp4"].', "第 1 行"),
+        ('[[speakers]]\nvoice = "a"\nface = 1', "Line 1: there are 1 speakers; possible: 2, 3 or 4.", "第 1 行"),
+        ('[[speakers]]\nvoice = "a"\nface = 1\n' * 5, "Line 1: there are 5 speakers; possible: 2, 3 or 4.", "5 个"),
+        ('[[speakers]]\nvoice = "a"\nface = "左"\n' * 2, 'Line 1: two speakers have the face "left"', "“left”"),
+        ('[[speakers]]\nvoice = "a"\nface = 1\n[[speakers]]\nface = 2', 'Line 4: "voice" is missing here.', "缺少"),
+        (
+            '[[speakers]]\nvoice = "a"\nface = 1\n\n[[speakers]]\nvoice = 2\nface = 2',
+            'Line 6: "voice" cannot be "2"',
+            "第",
+        ),
+        ("[[speakers]]\nat = 3", 'Line 2: there is no setting "at"; possible: at_s.', "第 2 行"),
         ("tracker = 1", "possible: auto, facemesh, and face-alignment.", "第 1 行"),
     ],
 )

@@ -78,7 +78,7 @@ def earlier_manifest(data: bytes) -> None:
     except NotReady:
         return
     assert all("/" not in video.output for video in job.videos)
-    assert b"heygemd" in report.make(job, Config(), FOLDER / "log", {}).report
+    assert b"heygemd" in report.make(job, Config(), FOLDER / "log", {}, {}).report
 
 
 def preview(data: bytes) -> None:
@@ -88,7 +88,9 @@ def preview(data: bytes) -> None:
     media = Media(name="a.mov", size=6, mtime_ns=1)
     video = Video(source=media, output="a.mp4", state="done")
     job = Job(id="x", name="n", arrived=1.0, folder="n", voice=media, videos=[video])
-    assert b"heygemd" in report.make(job, Config(), FOLDER / "log", preview_store.load(FOLDER, job)).report
+    previews = preview_store.load(FOLDER, job)
+    faces = {output: shown.faces for output, shown in previews.items()}
+    assert b"heygemd" in report.make(job, Config(), FOLDER / "log", previews, faces).report
 
 
 def presenters(data: bytes) -> None:

@@ -9,10 +9,9 @@ import sys
 
 import pytest
 
-from heygemd.config.job_toml import JobSettings
 from heygemd.config.schema import Render
 from heygemd.daemon import job_store
-from heygemd.daemon.intake import classify, manifest
+from heygemd.daemon.intake import manifest
 from heygemd.job import Job, Media, Video
 from heygemd.protocol import Failed, Preview, Progress
 from tests.media_factory import audio, video
@@ -52,7 +51,7 @@ def seeds(folder):
     records = job_store.Store(folder)
     records.save(job)
     record = (records.folder / "x.json").read_bytes()
-    kept = manifest.compose(job, classify.result_settings(JobSettings(), Render()), {"a.mp4": 60})
+    kept = manifest.compose(job, Render(), {"a.mp4": 60})
     said = [Progress(phase="render", done=1, total=2, percent=1.0), Failed(kind="input", code="no_face")]
     shown = Preview(moments_s=(0.5,), strip="AAAA", thumbnail="AAAA", curve_hz=10, lips=(0.1, None), voice=(0.2, 0.3))
     wav = audio(folder / "a.wav", 0.01).read_bytes()

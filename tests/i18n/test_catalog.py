@@ -49,7 +49,8 @@ COMPUTED = {
 PASSED_ON = {
     "batch.py: problems[0].code",
     "retry_policy.py: error.code", "inbox.py: error.code", "inbox.py: reason.code", "analysis.py: code",
-    "load.py: code", "pipeline.py: finding.code", "track.py: error.code", "protocol.py: error.code",
+    "load.py: code", "landmark_smoothing.py: code", "pipeline.py: finding.code", "track.py: error.code",
+    "protocol.py: error.code",
 }  # fmt: skip
 """Codes that come with their fields from another fault, or from the cache."""
 CARRIED = {"service.py": "disk_unavailable"}

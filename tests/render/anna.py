@@ -33,3 +33,12 @@ def film(
     )  # fmt: skip
     still.unlink()
     return path
+
+
+def pair(path: Path, seconds: float = 2, size: int = 240) -> Path:
+    """Two faces side by side, the right one a mirror image that moves later."""
+    one = film(path.with_suffix(".one.mp4"), seconds + 0.4, size)
+    moved = f"[0]trim=end={seconds}[a];[0]hflip,trim=start=0.4,setpts=PTS-STARTPTS[b];[a][b]hstack"
+    media_factory.ffmpeg("-i", one, "-filter_complex", moved, "-t", str(seconds), *X264, path)
+    one.unlink()
+    return path

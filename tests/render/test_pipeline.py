@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pytest
 
 from heygemd.config.schema import Limits, Render
 from heygemd.errors import EngineError, HeygemdError, InputError
-from heygemd.protocol import Message, Notice, Progress, RenderRequest, Result
+from heygemd.protocol import FacesSeen, Message, Notice, Progress, RenderRequest, Result, Speaker
 from heygemd.render import frame_router, pipeline
 from heygemd.render.engines import registry
 from heygemd.render.scene import Crop, Patch
@@ -23,7 +23,7 @@ from heygemd.render.video import decode, encode_mux
 
 from .. import media_factory
 from . import tint
-from .anna import film
+from .anna import film, pair
 
 
 class Bench:
@@ -37,7 +37,7 @@ class Bench:
         scratch = self.folder / f"scratch-{len(list(self.folder.iterdir()))}"
         scratch.mkdir()
         chosen = {"quality": "draft", **settings}
-        limits = chosen.pop("limits", Limits())
+        limits, who = chosen.pop("limits", Limits()), chosen.pop("speakers", ())
         request = RenderRequest(
             voice=voice,
             video=shown,
@@ -49,6 +49,7 @@ class Bench:
             models=self.folder,
             settings=Render(**chosen),
             limits=limits,
+            speakers=who,
         )
         return pipeline.render(request, self.events.append)
 
@@ -326,3 +327,76 @@ def test_a_wrong_offset_is_no_delivery(
         bench.render(voices("v.wav"), anna)
     assert caught.value.code == "out_of_sync"
     assert not (bench.folder / "out.mp4").exists()
+
+
+def speakers(voices: Sequence[Path], *faces: str | int, at_s: float = 0.0) -> tuple[Speaker, ...]:
+    digests = [hashlib.blake2b(voice.read_bytes()).hexdigest() for voice in voices]
+    times = [0.0, at_s, at_s]
+    return tuple(
+        Speaker(voice=voice, digest=digest, face=face, at_s=at)
+        for voice, digest, face, at in zip(voices, digests, faces, times, strict=False)
+    )
+
+
+def red(path: Path) -> list[bool]:
+    """Whether the left and the right half of the middle frame are tinted."""
+    argv = [
+        "ffmpeg",
+        "-v",
+        "error",
+        "-ss",
+        "0.5",
+        "-i",
+        path,
+        "-frames:v",
+        "1",
+        "-f",
+        "rawvideo",
+        "-pix_fmt",
+        "rgb24",
+        "-",
+    ]
+    frame = np.frombuffer(subprocess.run(argv, check=True, capture_output=True).stdout, np.uint8).reshape(240, 480, 3)
+    return [bool((half[..., 0] > 250).mean() > 0.04) for half in (frame[:, :240], frame[:, 240:])]
+
+
+def test_the_face_that_is_asked_for_speaks_and_the_faces_are_shown(
+    bench: Bench, voices: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voice, clip = voices("v.wav"), pair(tmp_path / "pair.mp4", 1.6)
+    for face, tinted in (("left", [True, False]), (2, [False, True]), (2, [False, True])):
+        bench.events.clear()
+        bench.render(voice, clip, "pair-out.mp4", face=face)
+        (seen,) = [event for event in bench.events if isinstance(event, FacesSeen)]
+        assert (seen.count, seen.used) == (2, (1 + tinted.index(True),))
+        assert red(bench.folder / "pair-out.mp4") == tinted
+    bench.events.clear()
+    with pytest.raises(InputError) as caught:
+        bench.render(voice, clip, face=3)
+    assert (caught.value.code, caught.value.fields) == ("face_missing", {"number": 3, "count": 2})
+    assert [event.count for event in bench.events if isinstance(event, FacesSeen)] == [2]
+    monkeypatch.setitem(registry.ENGINES, "wav2lip", "tests.render.tint:Whole")
+    bench.render(voice, clip, engine="wav2lip", face="left")
+    assert "face_left_to_engine" in bench.codes
+
+
+def test_two_people_speak_each_with_a_voice_of_his_own(
+    bench: Bench, anna: Path, voices: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip, both = pair(tmp_path / "pair.mp4", 1.6), [voices("v.wav", 1.0), voices("w.m4a", 0.8)]
+    result = bench.render(both[0], clip, speakers=speakers(both, "right", "left", at_s=0.6), channels="own")
+    assert (result.frames, len(result.speakers)) == (35, 2)
+    assert red(bench.folder / "out.mp4") == [True, True]
+    argv = ["ffmpeg", "-v", "error", "-i", bench.folder / "out.mp4", "-f", "f32le", "-"]
+    sound = np.frombuffer(subprocess.run(argv, check=True, capture_output=True).stdout, "<f4").reshape(-1, 2)
+    rate = len(sound) / 1.4
+    early, late = sound[: int(0.5 * rate)], sound[int(1.1 * rate) : int(1.3 * rate)]
+    assert early[:, 1].std() > 20 * early[:, 0].std() and late[:, 0].std() > 20 * late[:, 1].std()
+    assert "several_faces" not in bench.codes
+    for shown, wanted, code in ((anna, ("left", "right"), "faces_missing"), (clip, ("left", 1), "faces_same")):
+        with pytest.raises(InputError) as caught:
+            bench.render(both[0], shown, speakers=speakers(both, *wanted))
+        assert caught.value.code == code
+    monkeypatch.setitem(registry.ENGINES, "wav2lip", "tests.render.tint:Whole")
+    with pytest.raises(InputError, match="engine_one_voice"):
+        bench.render(both[0], clip, engine="wav2lip", speakers=speakers(both, "left", "right"))

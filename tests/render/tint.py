@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from fractions import Fraction
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from heygemd.render.engines.base import AnalysisData, FrameEngine
+from heygemd.render.engines.base import AnalysisData, FileEngine, FrameEngine
 from heygemd.render.scene import Crop, Patch, Timeline, Track
 
 
@@ -69,3 +71,17 @@ class Stops(Tint):
         self, crops: Iterator[Crop], track: Track, timeline: Timeline, voice: NDArray[np.float32], data: AnalysisData
     ) -> Iterator[Patch]:
         return super().render(islice(crops, 3), track, timeline, voice, data)
+
+
+class Whole(FileEngine):
+    """Works on files: gives the video back as it is."""
+
+    name = "whole"
+
+    def check(self) -> None:
+        pass
+
+    def render(
+        self, video: Path, audio: Path, folder: Path, fps: Fraction, progress: Callable[[float | None], None]
+    ) -> Path:
+        return video

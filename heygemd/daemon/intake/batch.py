@@ -15,7 +15,7 @@ from ...config.job_toml import JobSettings
 from ...config.schema import Limits, Render
 from ...errors import InputError, NotReady
 from ...job import Job, Media, Problem, Video, output_name, safe_stem
-from . import classify, filename_rules
+from . import classify, filename_rules, manifest
 from .classify import Classified, Members
 from .manifest import ORIGINALS, Manifest
 
@@ -148,23 +148,20 @@ def compose(
     if (total := sum(len(part.videos) or 1 for part in found)) > limits.max_files_per_batch:
         raise InputError("too_many_files", count=total, limit=limits.max_files_per_batch)
     subtitles = classify.choose_subtitles(members, settings.apply(render), earlier)
-    same = earlier if earlier and classify.same_settings(earlier, settings, render, _has_photos(found)) else None
-    same = same if same and classify.same_files(subtitles[0], same.beside) else None
+    settings = settings.model_copy(update={"speakers": ()})  # a part has one voice
+    same = earlier if earlier and classify.same_files(subtitles[0], earlier.beside) else None
+    classify.require_named(settings, [classify.media_of(c.entry).title for part in found for c in part.videos])
     present = {(e.name, e.size) for e in members.folder.entries if e.kind == "file"}
     taken = {filename_rules.fold(e.name) for e in members.folder.entries if e.kind != "file"}
     videos: list[Video] = []
     for part in sorted(found, key=lambda p: filename_rules.fold(p.name)):
         cancelled = filename_rules.CANCEL in members.part_controls.get(part.name, set())
         problem = Problem(code="cancelled") if cancelled else part.problem
-        videos += [_failed(part, problem)] if problem else _videos(part, same, present, taken)
+        videos += [_failed(part, problem)] if problem else _videos(part, settings, render, same, present, taken)
     used = {c.entry.name for part in found for c in (*part.voices, *part.videos)}
     used |= {made.output for made in earlier.made} if earlier else set()
     job = classify.record_of(members, classified, used, settings, earlier, arrived, texts, subtitles)
     return job.model_copy(update={"videos": videos})
-
-
-def _has_photos(found: Sequence[Part]) -> bool:
-    return any(classify.is_photo(video.entry.name) for part in found for video in part.videos)
 
 
 def _failed(part: Part, problem: Problem) -> Video:
@@ -173,13 +170,17 @@ def _failed(part: Part, problem: Problem) -> Video:
     return Video(source=nothing, output=f"{part.name}/", state="failed", problem=problem)
 
 
-def _videos(part: Part, earlier: Manifest | None, present: Collection[tuple[str, int]], taken: set[str]) -> list[Video]:
+def _videos(
+    part: Part, settings: JobSettings, render: Render, earlier: Manifest | None,
+    present: Collection[tuple[str, int]], taken: set[str],
+) -> list[Video]:  # fmt: skip
     voice, found = classify.media_of(part.voices[0].entry), []
     names = {name.removeprefix(f"{part.name}/") for name in taken if name.startswith(f"{part.name}/")}
     for video in sorted(part.videos, key=lambda c: filename_rules.fold(PurePath(c.entry.name).name)):
         output = f"{part.name}/{output_name(video.entry.name, names)}"
         record = Video(source=classify.media_of(video.entry), voice=voice.model_copy(), output=output)
-        made = earlier.result_of(record.source, output) if earlier and _is_kept(part.voices[0]) else None
+        wanted = manifest.result_settings(settings, render, record.source.title)
+        made = earlier.result_of(record.source, output, wanted) if earlier and _is_kept(part.voices[0]) else None
         if (
             made
             and made.video.voice

@@ -12,26 +12,23 @@ from pathlib import PurePath
 from types import MappingProxyType
 from typing import Literal
 
-from ...config.job_toml import JobSettings
-from ...config.schema import GIB, Limits, Render
+from ...config.job_toml import JobSettings, SpeakerSettings, is_named
+from ...config.schema import GIB, POSITIONS, Limits, Render
 from ...errors import InputError, NotReady
 from ...job import Job, Media, Problem, Video, new_id, output_name
 from ...protocol import MAX_SUBTITLE_BYTES, MAX_SUBTITLE_FILES, Notice
 from ...storage import atomic
 from ...storage.share_fs import HIDDEN, MAX_ENTRIES, Entry, Folder
-from . import filename_rules, left_out
+from . import filename_rules, left_out, manifest
 from .filename_rules import AUDIO_ENDINGS, PHOTO_ENDINGS, SUBTITLE_ENDINGS, VIDEO_ENDINGS
 from .manifest import ORIGINALS, MadeResult, Manifest
 
 Signature = tuple[tuple[str, int, int], ...]
 Kind = Literal["audio", "video", "photo"]
+Speakers = Sequence[SpeakerSettings]
 
 KNOWN_SHOWN = 8
 PRESENTERS_OF: tuple[Kind, ...] = ("video", "photo")
-RESULT_SETTINGS = {
-    *("engine", "tracker", "quality", "preset", "crf", "audio_longer", "audio_shorter"),
-    *("subtitles", "subtitle_font", "original_sound", "original_sound_db", "loudness"),
-}
 UNUSABLE = {"needs_audio": "needs_usable_audio", "needs_video": "needs_usable_video"}
 """What to say instead where the missing file may be there in a form that cannot be used."""
 
@@ -276,14 +273,23 @@ class Chosen:
     lips: Classified | None
     videos: list[Classified]
     results: list[Classified]
+    other_voices: list[Classified] = field(default_factory=list)
+    speakers: tuple[SpeakerSettings, ...] = ()
+
+    @property
+    def voices(self) -> list[Classified]:
+        """The voice, or those of all speakers."""
+        return [self.voice, *self.other_voices]
 
     @property
     def names(self) -> set[str]:
         """The names of all of them."""
-        return {each.entry.name for each in (self.voice, self.lips, *self.videos, *self.results) if each}
+        return {each.entry.name for each in (*self.voices, self.lips, *self.videos, *self.results) if each}
 
 
-def choose(classified: Sequence[Classified], earlier: Manifest | None, named: Collection[str] = ()) -> Chosen:
+def choose(
+    classified: Sequence[Classified], earlier: Manifest | None, named: Collection[str] = (), speakers: Speakers = ()
+) -> Chosen:
     """Return the voice and the presenters; `named`: the pictures that job.toml asks for.
 
     Raises NotReady("needs_audio" | "too_many_audio" | "needs_video" | …).
@@ -292,6 +298,8 @@ def choose(classified: Sequence[Classified], earlier: Manifest | None, named: Co
     `originals/`. Files in other folders are used where there is no other, or where those of an earlier round came from
     there. Results of an earlier round are recognised by name and size and are not inputs; without a readable manifest,
     by name alone where no other voice came. Where no file holds sound alone, the voice is that of a video named as one.
+
+    `speakers`: of job.toml; without any, voices that are named like positions ("left", "right") make some.
     """
     ours = {(m.output, m.size) for m in earlier.made} if earlier else set()
     results = [j for j in classified if (j.entry.name, j.entry.size) in ours]
@@ -319,6 +327,16 @@ def choose(classified: Sequence[Classified], earlier: Manifest | None, named: Co
     voices, lips = _with_lips(voices, kept)
     if not voices:
         raise NotReady("needs_audio")
+    titles = {_title(j.entry) for j in _of_kind("audio", fresh)}
+    then = (earlier.voice, *earlier.beside) if earlier else ()
+    still = [j for j in _of_kind("audio", kept) if not earlier or any(was(j.entry, media) for media in then)]
+    pool = [*_of_kind("audio", fresh), *(j for j in still if _title(j.entry) not in titles)]
+    pool = pool or _of_kind("audio", nested)
+    if speakers := speakers or _speakers_by_name(pool):
+        if not videos:
+            raise NotReady("needs_video")
+        voices = [_voice_of(speaker, pool) for speaker in speakers]
+        return Chosen(voices[0], None, videos, results, voices[1:], tuple(speakers))
     if len(voices) > 1:
         raise NotReady("too_many_audio", count=len(voices), names=[j.entry.name for j in voices])
     if not videos:
@@ -351,6 +369,25 @@ def _with_lips(voices: list[Classified], kept: Sequence[Classified]) -> tuple[li
     if len(lips) != 1:
         return voices, None
     return [voice for voice in voices if voice is not lips[0]], lips[0]
+
+
+def _speakers_by_name(voices: Sequence[Classified]) -> Speakers:
+    """Return a speaker for each voice if all are named like positions, each like another."""
+    faces = [POSITIONS.get(PurePath(_title(voice.entry)).stem) for voice in voices]
+    if len(voices) < 2 or None in faces or len(set(faces)) < len(faces):
+        return ()
+    return tuple(
+        SpeakerSettings(voice=_title(v.entry), face=face) for v, face in zip(voices, faces, strict=True) if face
+    )
+
+
+def _voice_of(speaker: SpeakerSettings, voices: Sequence[Classified]) -> Classified:
+    """Return the file that a speaker's voice is. Raises NotReady("needs_speaker_voice")."""
+    found = next((voice for voice in voices if is_named(_title(voice.entry), speaker.voice)), None)
+    if found is None:
+        names = [media_of(voice.entry).title for voice in voices]
+        raise NotReady("needs_speaker_voice", name=speaker.voice, names=names)
+    return found
 
 
 def _with_voice(inputs: list[Classified], earlier: Manifest | None) -> list[Classified]:
@@ -401,12 +438,12 @@ def _used_nested(earlier: Manifest | None) -> set[Kind]:
     return nested_kinds(earlier.voice, (made.video.source for made in earlier.made)) if earlier else set()
 
 
-def needs_subfolders(classified: Sequence[Classified], earlier: Manifest | None) -> bool:
+def needs_subfolders(classified: Sequence[Classified], earlier: Manifest | None, speakers: Speakers = ()) -> bool:
     """Return whether voice or video is missing among these files, or came from the folder's own folders before."""
     if _used_nested(earlier):
         return True
     try:
-        choose(classified, earlier)
+        choose(classified, earlier, speakers=speakers)
     except NotReady as error:
         return error.code.startswith("needs_")
     return False
@@ -486,18 +523,6 @@ def explained(error: NotReady, notices: Sequence[Notice]) -> NotReady:
     return error
 
 
-def result_settings(settings: JobSettings, render: Render, photos: bool = False) -> dict[str, object]:
-    """Return the settings that change a result (of a job with photographs): with another value it is rendered again."""
-    names = RESULT_SETTINGS | ({"photo_motion"} if photos else set())
-    return settings.apply(render).model_dump(include=names)
-
-
-def same_settings(earlier: Manifest, settings: JobSettings, render: Render, photos: bool) -> bool:
-    """Return whether results were made with these settings; one that was unknown then had its default."""
-    made_with = result_settings(JobSettings(), Render(), photos) | earlier.settings
-    return made_with == result_settings(settings, render, photos)
-
-
 def compose(
     members: Members,
     classified: Sequence[Classified],
@@ -509,36 +534,42 @@ def compose(
 ) -> Job:
     """Make the job record of a settled, classified folder. Raises NotReady while it is incomplete.
 
+    That is also while a video is missing that job.toml has settings for.
+
     `texts`: what was read from its job.toml and presenters.txt.
     """
-    chosen = choose(classified, earlier, settings.photos)
-    voice = chosen.voice
-    photos = any(is_photo(video.entry.name) for video in chosen.videos)
+    chosen = choose(classified, earlier, settings.photos, settings.speakers)
+    settings = settings.model_copy(update={"speakers": chosen.speakers})
+    require_named(settings, [media_of(video.entry).title for video in chosen.videos])
     subtitles = choose_subtitles(members, settings.apply(render), earlier)
-    shared = [each.entry for each in (voice, chosen.lips) if each] + subtitles[0]
-    same = (
-        earlier is not None
-        and same_settings(earlier, settings, render, photos)
-        and same_files(shared, [earlier.voice, *earlier.beside])
-    )
+    shared = [each.entry for each in (*chosen.voices, chosen.lips) if each] + subtitles[0]
+    same = earlier if earlier and same_files(shared, [earlier.voice, *earlier.beside]) else None
     present = {(e.name, e.size) for e in members.folder.entries if e.kind == "file"}
     taken = {filename_rules.fold(e.name) for e in members.folder.entries if e.kind != "file"}
     records = []
     for video in sorted(chosen.videos, key=lambda j: filename_rules.fold(media_of(j.entry).title)):
         record = Video(source=media_of(video.entry), output=output_name(video.entry.name, taken))
-        made = earlier.result_of(record.source, record.output) if earlier and same else None
+        wanted = manifest.result_settings(settings, render, record.source.title)
+        made = same.result_of(record.source, record.output, wanted) if same else None
         if made and (made.output, made.size) in present:
             record = kept(record, made)
         elif video.problem:
             record.state, record.problem = "failed", video.problem
         records.append(record)
     job = record_of(members, classified, chosen.names, settings, earlier, arrived, texts, subtitles)
-    job.voice, job.videos = media_of(voice.entry), records
-    job.lips = media_of(chosen.lips.entry) if chosen.lips else None
-    job.problem = voice.problem or (chosen.lips.problem if chosen.lips else None)
-    if voice.sound:
-        job.notices.insert(0, Notice(code="voice_from_video", fields={"name": voice.entry.name}))
+    job.voice, *job.other_voices = (media_of(voice.entry) for voice in chosen.voices)
+    job.videos, job.lips = records, media_of(chosen.lips.entry) if chosen.lips else None
+    job.problem = next((each.problem for each in (*chosen.voices, chosen.lips) if each and each.problem), None)
+    if chosen.voice.sound:
+        job.notices.insert(0, Notice(code="voice_from_video", fields={"name": chosen.voice.entry.name}))
     return job
+
+
+def require_named(settings: JobSettings, titles: Collection[str]) -> None:
+    """Raise NotReady("needs_named_video") unless each video that has settings of its own is there."""
+    for name in settings.videos:
+        if not any(is_named(title, name) for title in titles):
+            raise NotReady("needs_named_video", name=name, names=sorted(set(titles)))
 
 
 def kept(record: Video, made: MadeResult) -> Video:
@@ -546,7 +577,7 @@ def kept(record: Video, made: MadeResult) -> Video:
 
     Users can change the manifest: no path and no state is taken from it.
     """
-    facts = made.video.model_dump(include={"output_digest", "attempts"})
+    facts = made.video.model_dump(include={"output_digest", "attempts", "faces"})
     shown = {"result": made.video.result, "notices": made.video.notices}
     return record.model_copy(update={**facts, **shown, "state": "done", "kept": True})
 

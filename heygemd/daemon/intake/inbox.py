@@ -172,7 +172,7 @@ class Inbox:
                 raise NotReady("still_copying", name=pending.name)
             classified = await self._look_into(folder, [*members.media, *presenters], now)
             is_batch = classify.may_be_batch(members)
-            if members.nested and classify.needs_subfolders(classified, earlier):
+            if members.nested and classify.needs_subfolders(classified, earlier, settings.speakers):
                 classify.check_media([*members.media, *members.nested], self.config.limits, is_batch)
                 classified += await self._look_into(folder, members.nested, now)
             photos = classify.wanted_photos(members, classified, earlier, settings.photos, self.config.limits)

@@ -18,7 +18,7 @@ LOG_NOTE = "HEYGEMD-log.txt"
 OWNER = "owner"
 INTERMEDIATE = (OWNER, ".mp4", PART)
 """Endings of hidden files that mean nothing outside processing/."""
-OURS = (*INTERMEDIATE, ".mp4.json", ".mp4.jpg", "manifest.json")
+OURS = (*INTERMEDIATE, ".mp4.json", ".mp4.jpg", ".mp4.faces.jpg", "manifest.json")
 """Endings of all hidden files that we write; whatever else lies there is a user's."""
 
 

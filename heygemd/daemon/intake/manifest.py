@@ -9,11 +9,14 @@ from typing import Annotated, Any
 from loguru import logger
 from pydantic import Field
 
+from ...config.job_toml import JobSettings
+from ...config.schema import Render
 from ...errors import NotReady, printable
 from ...job import Job, Media, Name, Record, Video
 from ...protocol import Count
 from ...storage import share_fs
 from ...storage.share_fs import ORIGINALS as ORIGINALS
+from .filename_rules import PHOTO_ENDINGS, fold
 
 FILE = "manifest.json"
 MAX_BYTES = 16 << 20
@@ -21,13 +24,24 @@ MAX_RESULTS = 10_000
 MAX_MISTAKE_CHARS = 500
 
 
+CHANGING_RESULTS = {
+    *("engine", "tracker", "quality", "preset", "crf", "audio_longer", "audio_shorter"),
+    *("subtitles", "subtitle_font", "original_sound", "original_sound_db", "loudness"),
+    *("face", "channels"),
+}
+
+
 class MadeResult(Record):
-    """A result and what it was made from; `size` tells it from a file that users put in its place."""
+    """A result and what it was made from; `size` tells it from a file that users put in its place.
+
+    settings  of `result_settings`
+    """
 
     source: Name
     source_size: Count
     size: Count
     output: Name
+    settings: dict[str, Any]
     video: Video
 
 
@@ -41,15 +55,18 @@ class Manifest(Record):
     voice: Media
     beside: list[Media] = Field([], max_length=MAX_RESULTS)
     """What else all results were rendered with, such as subtitles."""
-    settings: dict[str, Any]
     made: Annotated[list[MadeResult], Field(max_length=MAX_RESULTS)]
     finished: float = Field(0, ge=0, le=1e11)
     rounds: int = Field(0, ge=0, le=9)
 
-    def result_of(self, source: Media, output: str) -> MadeResult | None:
-        """Return the result of that name, made from an original of that name and size."""
+    def result_of(self, source: Media, output: str, settings: dict[str, object]) -> MadeResult | None:
+        """Return the result of that name, made from an original of that name and size with these settings.
+
+        settings  of `result_settings`; one that was unknown then had its default
+        """
         facts = (source.title, source.size, output)
-        return next((m for m in self.made if (m.source, m.source_size, m.output) == facts), None)
+        found = (m for m in self.made if (m.source, m.source_size, m.output) == facts)
+        return next((m for m in found if _defaults(m.source) | m.settings == settings), None)
 
 
 def read(folder: Path) -> Manifest | None:
@@ -72,20 +89,38 @@ def parse(data: bytes) -> Manifest | None:
         return None
 
 
-def compose(job: Job, settings: dict[str, Any], sizes: dict[str, int], rounds: int = 0) -> bytes:
+def result_settings(settings: JobSettings, render: Render, video: str) -> dict[str, object]:
+    """Return the settings that change the result of a video: with another value it is rendered again."""
+    names = CHANGING_RESULTS | ({"photo_motion"} if fold(video).endswith(PHOTO_ENDINGS) else set())
+    found = settings.apply(render, video).model_dump(include=names)
+    speakers = [speaker.model_dump(mode="json") for speaker in settings.speakers]
+    return {**found, "speakers": speakers} if speakers else found
+
+
+def _defaults(video: str) -> dict[str, object]:
+    return result_settings(JobSettings(), Render(), video)
+
+
+def compose(job: Job, render: Render, sizes: dict[str, int], rounds: int = 0) -> bytes:
     """Return the manifest of a job whose originals are in originals/; `sizes`: bytes of each result, by output name.
 
     Results without a size are left out.
     """
     made = [
-        MadeResult(source=v.source.title, source_size=v.source.size, size=sizes[v.output], output=v.output, video=v)
+        MadeResult(
+            source=v.source.title,
+            source_size=v.source.size,
+            size=sizes[v.output],
+            output=v.output,
+            settings=result_settings(job.settings, render, v.source.title),
+            video=v,
+        )
         for v in job.videos
         if v.state == "done" and v.output in sizes
     ]
     manifest = Manifest(
         voice=job.voice,
         beside=[media for media in job.shared if media is not job.voice],
-        settings=settings,
         made=made,
         finished=job.finished,
         rounds=rounds,

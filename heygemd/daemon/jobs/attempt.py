@@ -14,7 +14,7 @@ from ...errors import InfrastructureError, LocalDiskError, NotReady, ShareError,
 from ...fault_points import point
 from ...job import Job, Media, Video
 from ...media import probe
-from ...protocol import Event, RenderRequest, SubtitleFile
+from ...protocol import Event, FacesSeen, RenderRequest, Speaker, SubtitleFile
 from ...storage import atomic, mounts, share_fs, transfer
 from ...storage.availability import ShareAvailability
 from ...weights import requirements
@@ -66,12 +66,14 @@ class Attempt:
         atomic.make_folder(self.scratch)
         with atomic.on_local_disk(work):
             work.mkdir(atomic.PRIVATE_FOLDER)
-        self.video.notices = []
+        self.video.notices, self.video.faces = [], 0
+        self._faces.unlink(missing_ok=True)
         self.video.running = True
         self.store.save(self.job)
         try:
             async with executor.renderer(work, self._cache, self.job) as renderer:
-                await self._copy_in(self.voice, self._voice)
+                for voice, target in zip(self._voices, self._voice_files, strict=True):
+                    await self._copy_in(voice, target)
                 if self.job.lips is not None:
                     await self._copy_in(self.job.lips, self._lips)
                 for subtitles, target in self._subtitles:
@@ -91,7 +93,7 @@ class Attempt:
         output, lips = work / "result.mp4", self.job.lips
         atomic.make_folder(work / "tmp")
         request = RenderRequest(
-            voice=self._voice,
+            voice=self._voice_files[0],
             video=self._video(self.number),
             voice_digest=self.voice.digest,
             video_digest=self.video.source.digest,
@@ -108,11 +110,22 @@ class Attempt:
                 for media, path in self._subtitles
             ),
             picture_every_s=self.config.pages.refresh_s,
+            speakers=tuple(
+                Speaker(voice=path, digest=media.digest, face=speaker.face, at_s=speaker.at_s)
+                for speaker, media, path in zip(
+                    self.job.settings.speakers, self._voices, self._voice_files, strict=False
+                )
+            ),
         )
-        with named(video=self.video.source.title, voice=self.voice.title, lips=lips.title if lips else ""):
-            with of_the_voice():
-                info = await asyncio.to_thread(probe.probe, self._voice, self.config.limits)
-            self.video.result = await renderer.render(request, info.duration_s or 0, report)
+        names = [voice.title for voice in self._voices]
+        with named(self.video.source.title, *names, lips=lips.title if lips else ""):
+            audio_s = 0.0
+            for number, path in enumerate(self._voice_files):
+                with of_the_voice(number):
+                    info = await asyncio.to_thread(probe.probe, path, self.config.limits)
+                at_s = request.speakers[number].at_s if request.speakers else 0.0
+                audio_s = max(audio_s, at_s + (info.duration_s or 0))
+            self.video.result = await renderer.render(request, audio_s, self._keeping_faces(report))
         with contextlib.suppress(FileNotFoundError, LocalDiskError):  # only the report shows it
             atomic.rename(output.with_suffix(".json"), self._preview)
         atomic.rename(output, self.rendered)
@@ -127,7 +140,19 @@ class Attempt:
         if self.video.source.name not in needed:
             self._video(self.number).unlink(missing_ok=True)
         if self.video.voice is not None and self.video.voice.name not in needed:
-            self._voice.unlink(missing_ok=True)
+            self._voice_files[0].unlink(missing_ok=True)
+
+    def _keeping_faces(self, report: Callable[[Event], None]) -> Callable[[Event], None]:
+        """Keep the picture of several faces, which the report shows, also of a video that fails."""
+
+        def keep(event: Event) -> None:
+            if isinstance(event, FacesSeen):
+                self.video.faces = event.count
+                preview_store.save_faces(self._faces, event)
+            else:
+                report(event)
+
+        return keep
 
     async def store_result(self) -> None:
         """Copy the rendered video into the job's folder on the share; can be repeated after an outage."""
@@ -143,7 +168,7 @@ class Attempt:
         steps = result_folder.keep_result(self.rendered, self.folder, self.video, group)
         self.video.output_digest = await self.share.thread.drain(steps)
         hidden = self.folder / share_fs.HIDDEN
-        await self.share.thread.call(preview_store.save, self._preview, hidden, self.video, group)
+        await self.share.thread.call(preview_store.save, self._preview, self.faces(), hidden, self.video, group)
         point("keep")
         self.video.state = "done"
         self.store.save(self.job)
@@ -155,9 +180,17 @@ class Attempt:
         """Where the rendered video is until the share has it."""
         return self.scratch / f"r{self.number:02d}.mp4"
 
+    def faces(self) -> FacesSeen | None:
+        """Return what the last attempt saw of several faces."""
+        return preview_store.load_faces(self._faces)
+
+    @property
+    def _faces(self) -> Path:
+        return self.rendered.with_suffix(".faces.json")
+
     @property
     def _settings(self) -> Render:
-        return self.job.settings.apply(self.config.render)
+        return self.job.settings.apply(self.config.render, self.video.source.title)
 
     @property
     def _cache(self) -> Path:
@@ -168,12 +201,19 @@ class Attempt:
         return self.rendered.with_suffix(".json")
 
     @property
-    def _voice(self) -> Path:
-        ending = known_ending(self.voice.title, AUDIO_ENDINGS)
-        if self.video.voice is None:
-            return self.scratch / f"voice{ending}"
-        same = (n for n, v in enumerate(self.job.videos, 1) if v.voice and v.voice.name == self.voice.name)
-        return self.scratch / f"voice{next(same):02d}{ending}"
+    def _voices(self) -> list[Media]:
+        return [self.video.voice] if self.video.voice else self.job.voices
+
+    @property
+    def _voice_files(self) -> list[Path]:
+        stem = "voice"
+        if self.video.voice:
+            same = (n for n, v in enumerate(self.job.videos, 1) if v.voice and v.voice.name == self.voice.name)
+            stem = f"voice{next(same):02d}"
+        return [
+            self.scratch / f"{stem}{number or ''}{known_ending(voice.title, AUDIO_ENDINGS)}"
+            for number, voice in enumerate(self._voices)
+        ]
 
     @property
     def _lips(self) -> Path:

@@ -14,7 +14,6 @@ from ...storage import share_fs
 from ...storage.availability import ShareAvailability
 from ..intake import folder_changes, job_folder, left_out
 from ..intake.claim import Claimer
-from ..intake.classify import has_photos, result_settings
 from ..intake.folder_changes import Changes
 from ..job_store import Store
 from ..publish import result_folder
@@ -101,11 +100,9 @@ class ChangedFolders:
         )
         self.store.save(job)
         changes = await thread.drain(folder_changes.compare(self._folder(job), job))
-        settings = result_settings(job.settings, self.config.render, has_photos(job.videos))
+        render, group = self.config.render, self.share.group
         try:
-            await thread.drain(
-                result_folder.return_to_inbox(root, job, changes.changed, late, settings, self.share.group)
-            )
+            await thread.drain(result_folder.return_to_inbox(root, job, changes.changed, late, render, group))
         except FileExistsError:
             raise NotReady("more_coming", name=job.name) from None
         # Its place in the queue is kept here only: what the folder itself says could have been written by anyone.

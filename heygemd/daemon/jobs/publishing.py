@@ -14,7 +14,6 @@ from ...job import Job, Problem, Video
 from ...storage import share_fs
 from ...storage.availability import ShareAvailability
 from ..intake import folder_changes
-from ..intake.classify import has_photos, result_settings
 from ..intake.folder_changes import FolderChanged
 from ..job_store import Store
 from ..publish import preview_store, report, result_folder
@@ -91,15 +90,18 @@ class Publisher:
     async def _move(self, job: Job) -> None:
         root, render = self.share.root, self.config.render
         previews = await self.share.thread.call(preview_store.load, root / "processing" / job.folder, job)
+        faces = {video.output: preview.faces for video in job.videos if (preview := previews.get(video.output))}
+        for video in job.videos:
+            if video.state == "failed" and video.attempts:
+                faces[video.output] = Attempt(self.config, self.store, self.share, job, video).faces()
         # A copy, because records belong to the main loop; in a thread, because charts and pages take seconds.
         copy, log_file = job.model_copy(deep=True), self.store.log_file(job)
         try:
-            files = await asyncio.to_thread(report.make, copy, self.config, log_file, previews)
+            files = await asyncio.to_thread(report.make, copy, self.config, log_file, previews, faces)
         except Exception as error:  # pictures and charts must not keep a result back
             logger.bind(job=job.name, id=job.id).opt(exception=error).error("the report has no pictures")
-            files = await asyncio.to_thread(report.make, copy, self.config, log_file, {})
-        settings = result_settings(job.settings, render, has_photos(job.videos))
-        steps = result_folder.publish(root, job, files, settings, render.zip_results, self.share.group)
+            files = await asyncio.to_thread(report.make, copy, self.config, log_file, {}, {})
+        steps = result_folder.publish(root, job, files, render, self.share.group)
         await self.share.thread.drain(steps)
 
     def _finish(self, job: Job) -> None:

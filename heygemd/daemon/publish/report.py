@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from datetime import datetime
@@ -15,7 +16,7 @@ from ...errors import printable
 from ...i18n import catalog
 from ...i18n.catalog import Text
 from ...job import Job, Problem, Video
-from ...protocol import CONTROL_MS, Notice, Preview
+from ...protocol import CONTROL_MS, FacesSeen, Notice, Preview
 from ..intake.job_folder import LOG_NOTE
 from ..pages.html_page import render_page
 from . import report_chart
@@ -26,16 +27,19 @@ MAX_PICTURED = 30
 """Of a batch with more videos the report is an index: with the pictures of hundreds, no browser would open it."""
 
 
-def make(job: Job, config: Config, log_file: Path, previews: Mapping[str, Preview]) -> ReportFiles:
-    """Make the report files of a settled job; `previews`: of its finished videos, by output name."""
+def make(
+    job: Job, config: Config, log_file: Path, previews: Mapping[str, Preview], faces: Mapping[str, FacesSeen | None]
+) -> ReportFiles:
+    """Make the report files of a settled job; `previews` of its finished videos and `faces`: by output name."""
     languages = (job.settings.language,) if job.settings.language else config.pages.languages
     try:
         log = log_file.read_bytes()[-LOG_BYTES:]
     except OSError:  # the report is worth more than the log
         log = b""
     why = catalog.text_file(_reasons(job, languages)) if _went_wrong(job) else None
-    pictured = previews if len(job.videos) <= MAX_PICTURED or not job.is_batch else {}
-    return ReportFiles(report=_report(job, config, languages, pictured), log=log, why=why)
+    pictured = len(job.videos) <= MAX_PICTURED or not job.is_batch
+    shown = (previews, faces) if pictured else ({}, {})
+    return ReportFiles(report=_report(job, config, languages, *shown), log=log, why=why)
 
 
 def _went_wrong(job: Job) -> bool:
@@ -57,13 +61,19 @@ def _reasons(job: Job, languages: tuple[Language, ...]) -> list[str]:
     return [printable(text) for text in found]
 
 
-def _report(job: Job, config: Config, languages: tuple[Language, ...], previews: Mapping[str, Preview]) -> bytes:
+def _report(
+    job: Job,
+    config: Config,
+    languages: tuple[Language, ...],
+    previews: Mapping[str, Preview],
+    faces: Mapping[str, FacesSeen | None],
+) -> bytes:
     times = {language: _when(job.finished, language) for language in languages}
     return render_page(
         "report.html",
         languages,
         name=printable(job.name),
-        voice=printable(job.voice.title),
+        voice=", ".join(printable(voice.title) for voice in job.voices),
         lips=printable(job.lips.title) if job.lips else "",
         parts=len({video.part for video in job.videos}) if job.is_batch else 0,
         finished=times,
@@ -71,7 +81,11 @@ def _report(job: Job, config: Config, languages: tuple[Language, ...], previews:
         done=sum(v.state == "done" for v in job.videos),
         problem=_what_and_advice(job.problem, job.problem.fields, languages) if job.problem else None,
         notices=[_file_notice(notice, languages) for notice in job.notices],
-        videos=[_video(job, config, video, languages, previews.get(video.output)) for video in job.videos],
+        videos=[
+            _video(job, config, video, languages, previews.get(video.output))
+            | _faces(job, video, faces.get(video.output))
+            for video in job.videos
+        ],
         added=", ".join(map(printable, job.added)),
         log=LOG_NOTE,
         control_ms=CONTROL_MS,
@@ -105,7 +119,7 @@ def _file_notice(notice: Notice, languages: tuple[str, ...]) -> dict[str, Any]:
 def _video(
     job: Job, config: Config, video: Video, languages: tuple[str, ...], preview: Preview | None
 ) -> dict[str, Any]:
-    done, settings = video.state == "done", job.settings.apply(config.render)
+    done, settings = video.state == "done", job.settings.apply(config.render, video.source.title)
     return {
         "name": printable(video.title),
         "voice": printable(video.voice.title) if video.voice else "",
@@ -122,12 +136,22 @@ def _video(
         "chart_part_s": _part_s(video, preview),
         "result": video.result,
         "fps": float(Fraction(video.result.fps)) if video.result else 0,
-        "offset": _offset(video),
+        "offsets": _offsets(job, video),
         "settings": settings,
         "original_kept": settings.original_sound == "keep"
         and all(notice.code != "original_sound_none" for notice in video.notices),
         "attempts": video.attempts,
     }
+
+
+def _faces(job: Job, video: Video, faces: FacesSeen | None) -> dict[str, Any]:
+    """Return the picture of several faces, the numbers that speak, and the lines of job.toml that choose another."""
+    if faces is None:
+        return {"faces": None}
+    other = next((number for number in range(1, faces.count + 1) if number not in faces.used), 1)
+    table = f"[videos.{json.dumps(printable(video.source.title), ensure_ascii=False)}]\n" * (len(job.videos) > 1)
+    used = [number for number in faces.used if 1 <= number <= faces.count]
+    return {"faces": faces, "faces_used": used, "faces_choice": f"{table}face = {other}"}
 
 
 def _part_s(video: Video, preview: Preview | None) -> int:
@@ -145,11 +169,19 @@ def _action(notice: Notice, settings: Render) -> str:
     return f"audio_shorter_{settings.audio_shorter}" if notice.code == "voice_shorter" else ""
 
 
-def _offset(video: Video) -> tuple[str, int]:
+def _offsets(job: Job, video: Video) -> list[tuple[str, str, int]]:
+    """Return for each voice its name, if there are several, and the sentence of `_offset`."""
+    if video.result is None or not video.result.speakers:
+        return [("", *_offset(video.result.offset_ms if video.result else None))]
+    voices = zip(job.voices, video.result.speakers, strict=False)
+    return [(printable(voice.title), *_offset(offset_ms)) for voice, offset_ms in voices]
+
+
+def _offset(measured_ms: float | None) -> tuple[str, int]:
     """Return the code of the sentence on lips and voice, and their offset in milliseconds."""
-    if video.result is None or video.result.offset_ms is None:
+    if measured_ms is None:
         return "report_offset_none", 0
-    offset_ms = round(video.result.offset_ms)
+    offset_ms = round(measured_ms)
     if offset_ms == 0:
         return "report_offset_zero", 0
     return ("report_offset" if offset_ms >= 0 else "report_offset_early"), abs(offset_ms)

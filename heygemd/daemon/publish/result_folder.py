@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...config.schema import Render
 from ...errors import NotReady, printable
 from ...fault_points import point
 from ...job import Job, Media, Video, safe_stem
@@ -71,9 +72,7 @@ def free_folder(share: Path, place: str, name: str) -> str:
     return f"{place}/{filename_rules.free_name(name, taken, time.strftime('%Y%m%d-%H%M%S'))}"
 
 
-def publish(
-    share: Path, job: Job, files: ReportFiles, settings: dict[str, object], zip_results: bool, group: int | None
-) -> Steps[None]:
+def publish(share: Path, job: Job, files: ReportFiles, render: Render, group: int | None) -> Steps[None]:
     """Move the job's folder to `job.destination`. Can be repeated. Raises the errors of `share_fs`."""
     source, target = share / "processing" / job.folder, share / job.destination
     if not share_fs.is_folder(source):
@@ -89,10 +88,10 @@ def publish(
         yield from _move_originals(source, [*job.inputs(), *job.extra], results, group, job.is_batch)
         if len((yield from _move_results(source, done, group))) < len(done):
             raise FolderChanged  # a user's file has the name of a result, or something else lies in its place
-        if zip_results:
+        if render.zip_results:
             yield from _zip_results(source, job, group)
         sizes = {v.output: share_fs.fingerprint(source / v.output)[0] for v in done}
-        share_fs.write(source / share_fs.HIDDEN / MANIFEST_FILE, compose(job, settings, sizes), group)
+        share_fs.write(source / share_fs.HIDDEN / MANIFEST_FILE, compose(job, render, sizes), group)
     for part in ("", *sorted({video.part for video in job.videos} - {""})):
         _remove_control_files(source / part)
         yield 0
@@ -106,7 +105,7 @@ def publish(
 
 
 def return_to_inbox(
-    share: Path, job: Job, changed: list[Media], addition: str, settings: dict[str, object], group: int | None
+    share: Path, job: Job, changed: list[Media], addition: str, render: Render, group: int | None
 ) -> Steps[None]:
     """Move the job's folder to `job.destination` in the inbox, to be looked at anew. Can be repeated until it is there.
 
@@ -131,7 +130,7 @@ def return_to_inbox(
         good = yield from _move_results(source, good, group)
         sizes = {v.output: share_fs.fingerprint(source / v.output)[0] for v in good}
         share_fs.make_folder(source / share_fs.HIDDEN, group)
-        manifest = compose(job, settings, sizes, job.rounds + (late is None))
+        manifest = compose(job, render, sizes, job.rounds + (late is None))
         share_fs.write(source / share_fs.HIDDEN / MANIFEST_FILE, manifest, group)
     except NotReady:
         if good:

@@ -174,6 +174,9 @@ class SnapshotBuilder:
             warnings=tuple(self._texts(f.code, f.fields) for f in video.notices),
             link=link(job.destination, video.output) if shown else "",
             thumbnail=link(job.destination, share_fs.HIDDEN, preview_store.thumbnail_name(video)) if shown else "",
+            faces=link(job.destination, share_fs.HIDDEN, preview_store.faces_name(video))
+            if shown and video.faces
+            else "",
         )
 
     def _running(self, run: RunningVideo, name: str) -> VideoView:

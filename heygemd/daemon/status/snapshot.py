@@ -29,6 +29,7 @@ class VideoView(View):
     warnings   of a finished video: one text by language for each
     link       the finished video, percent-encoded; thumbnail: a small JPEG of it
     picture    the latest frame of a running video, "" if there is none yet; clip: its first seconds as an MP4
+    faces      a JPEG in which the faces are numbered, where there are several
     """
 
     name: str
@@ -43,6 +44,7 @@ class VideoView(View):
     thumbnail: str = ""
     picture: str = ""
     clip: str = ""
+    faces: str = ""
 
 
 class JobView(View):

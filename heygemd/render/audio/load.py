@@ -119,7 +119,7 @@ def _decode(path: Path, info: MediaInfo, stream: AudioStream, limits: Limits, ta
     mix = choose_mix(path, stream)
     meter = QualityMeter()
     with Reader(ffmpeg.command(output, media_s=limits.max_audio_s)) as reader, open(target, "wb") as file:
-        for block in _resampled(meter.count_clipped(_blocks(reader, stream.rate, mix)), stream.rate):
+        for block in _resampled(meter.count_clipped(mono_blocks(reader, stream.rate, mix)), stream.rate):
             file.write(block.astype("<f4").tobytes())
             meter.add_levels(block)
         ended = reader.wait()
@@ -153,7 +153,7 @@ def _without_padding(decoded_s: Fraction, stream: AudioStream) -> Fraction:
     return stated_s if 0 < decoded_s - stated_s <= Fraction(PADDING_SAMPLES, stream.rate) else decoded_s
 
 
-def _blocks(reader: Reader, rate: int, mix: Samples) -> Iterator[Samples]:
+def mono_blocks(reader: Reader, rate: int, mix: Samples) -> Iterator[Samples]:
     """Yield the channels' mix in blocks of BLOCK_S seconds, the last one shorter."""
     size = 4 * len(mix)
     buffer = bytearray(BLOCK_S * rate * size)

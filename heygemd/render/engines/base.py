@@ -46,7 +46,8 @@ class Engine(ABC):
 class FrameEngine(Engine):
     """Renders the face's box of each frame. Keeps no state between videos.
 
-    An engine must hold a bounded number of frames only, whatever the video's length.
+    An engine must hold a bounded number of frames only, whatever the video's length. Where several people speak,
+    `render` runs for each of their faces at the same time, in threads of their own.
     """
 
     version: ClassVar[str]

@@ -7,6 +7,7 @@ windows, so that memory does not grow with the video's length.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,3 +136,17 @@ def _findings(
     if unseen := ranges(hidden):
         found.append(Finding("mouth_hidden", {"ranges": unseen}))
     return found
+
+
+def merged(found: list[list[Finding]]) -> list[Finding]:
+    """Return the findings about several faces of one video as one list, each code once with all its "ranges".
+
+    That there are several faces needs no mention where several speak.
+    """
+    if len(found) == 1:
+        return found[0]
+    ranges: dict[str, list[list[float]]] = {}
+    for finding in (each for findings in found for each in findings if each.code != "several_faces"):
+        kept = ranges.setdefault(finding.code, [])
+        kept += [each for each in cast("list[list[float]]", finding.fields["ranges"]) if each not in kept]
+    return [Finding(code, {"ranges": sorted(times)}) for code, times in ranges.items()]

@@ -1,7 +1,7 @@
-"""Tracks up to three faces through a video at once.
+"""Tracks up to MAX_FACES faces through a video at once.
 
-Which of them is the presenter is decided per shot when the whole video has been seen (`choose_presenter`), so that the
-track never jumps between people.
+Which of them speak is decided when the whole video has been seen (see `face_choice`), so that no track jumps between
+people.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..scene import F32, Image
+from ...config.schema import MAX_FACES
+from ..scene import Image
 from .detector import SAME_FACE_OVERLAP, FaceDetector, Square, overlap
+from .face_choice import MIN_SIZE_SHARE, SeenFaces, Still
 from .face_records import FaceRecords
 from .landmarks import MIN_FACE_SCORE, Face, FaceMesh, square_around
 from .scene_cut import SceneCutDetector
 
-SLOTS = 3
+SLOTS = MAX_FACES
 RECHECK_S = 1.0
 """How often other faces are searched while one is tracked."""
 SEARCH_S, DEEP_SEARCH_S = 0.2, 1.0
@@ -32,8 +33,8 @@ TWIN_OVERLAP = 0.5
 """Two slots whose squares overlap more than this track one face."""
 MAX_GROWTH = 1.6
 """A face that grows or shrinks more than this from one frame to the next was lost."""
-MAX_SEEN_TOGETHER = 0.05
-"""Share of frames in which two slots of one person may both seem to show a face."""
+STEADY_S = 0.4
+"""A face seen this long without a break is no false alarm."""
 
 
 @dataclass
@@ -49,9 +50,11 @@ class Slot:
 class MultiFaceTracker:
     """The faces of a video, frame by frame.
 
-    scale  (x, y) from small-frame pixels to those of `records`
-    sides  for each frame a (SLOTS,) sequence: side of the face in small-frame pixels, 0 where not seen
-    cuts   for each frame whether a shot begins with it
+    scale    (x, y) from small-frame pixels to those of `records`
+    sides    for each frame a (SLOTS,) sequence: side of the face in small-frame pixels, 0 where not seen
+    centres  for each frame a (SLOTS,) sequence: (x, y) of the face in small-frame pixels, wherever it was last seen
+    cuts     for each frame whether a shot begins with it
+    stills   the first frames with two steady faces, with three, and so on
     """
 
     detector: FaceDetector
@@ -60,10 +63,13 @@ class MultiFaceTracker:
     scale: tuple[float, float]
     records: FaceRecords
     sides: list[Sequence[float]] = field(default_factory=list)
+    centres: list[Sequence[tuple[float, float]]] = field(default_factory=list)
     cuts: list[bool] = field(default_factory=list)
+    stills: list[Still] = field(default_factory=list)
     _slots: list[Slot] = field(default_factory=lambda: [Slot() for _ in range(SLOTS)])
     _cut_detector: SceneCutDetector = field(default_factory=SceneCutDetector)
     _shot_start: int = 0
+    _seen_for: list[int] = field(default_factory=lambda: [0] * SLOTS)
 
     def add(self, image: Image) -> None:
         """Take the next small frame."""
@@ -71,6 +77,7 @@ class MultiFaceTracker:
         self.cuts.append(self._cut_detector.is_cut(image))
         if self.cuts[-1]:
             self._slots, self._shot_start = [Slot() for _ in range(SLOTS)], frame
+            self._seen_for = [0] * SLOTS
         sides = [0.0] * SLOTS
         for k, slot in enumerate(self._slots):
             if slot.square is not None and not slot.lost:
@@ -80,6 +87,26 @@ class MultiFaceTracker:
             for square in self.detector.detect(image, levels):
                 self._assign(image, frame, square, sides)
         self.sides.append(sides)
+        self.centres.append([(s.square.x, s.square.y) if s.square else (0.0, 0.0) for s in self._slots])
+        self._keep_still(frame, image, sides)
+
+    def _keep_still(self, frame: int, image: Image, sides: list[float]) -> None:
+        """Keep the image if more steady faces are seen than ever before, but more than one."""
+        self._seen_for = [count + 1 if side else 0 for count, side in zip(self._seen_for, sides, strict=True)]
+        least = MIN_SIZE_SHARE * max(sides)
+        lasting = self._frames(STEADY_S)
+        faces = sum(n >= lasting and side >= least for n, side in zip(self._seen_for, sides, strict=True))
+        if faces > (self.stills[-1].faces if self.stills else 1):
+            self.stills.append(Still(frame, faces, image.copy()))
+
+    def seen(self) -> SeenFaces:
+        """Return what was seen, as arrays."""
+        return SeenFaces(
+            np.asarray(self.sides, np.float32).reshape(-1, SLOTS),
+            np.asarray(self.centres, np.float32).reshape(-1, SLOTS, 2),
+            np.asarray(self.cuts, bool),
+            self.stills,
+        )
 
     def _search_levels(self, frame: int) -> int:
         """Return the detector's `levels` for this frame, 0 for no search."""
@@ -138,29 +165,3 @@ class MultiFaceTracker:
 
 def _near(old: Square | None, new: Square) -> bool:
     return old is not None and np.hypot(old.x - new.x, old.y - new.y) < NEAR_SIDES * max(old.side, new.side)
-
-
-def choose_presenter(sides: F32, shots: list[tuple[int, int]]) -> NDArray[np.int8]:
-    """Return (T,) int8, the slot of the presenter in each frame, -1 where not seen.
-
-    In each shot the largest and most constant face wins (sum of its squared sides). Another slot continues it only if
-    the two are of similar size and hardly ever seen together: then it is the same person found again.
-
-    sides  (T, SLOTS) float32, see MultiFaceTracker
-    shots  [start, stop) frames
-    """
-    chosen = np.full(len(sides), -1, np.int8)
-    for start, stop in shots:
-        part = sides[start:stop]
-        order = np.argsort(-(part**2).sum(0))
-        mine = part[:, order[0]] > 0
-        chosen[start:stop][mine] = order[0]
-        usual = np.median(part[mine, order[0]]) if mine.any() else 0.0
-        for k in order[1:]:
-            other = part[:, k] > 0
-            if not other.any() or (other & mine).sum() > MAX_SEEN_TOGETHER * other.sum():
-                continue
-            if 0.5 < np.median(part[other, k]) / max(usual, 1e-6) < 2.0:
-                chosen[start:stop][other & ~mine] = k
-                mine |= other
-    return chosen

@@ -1,8 +1,10 @@
-"""Face trackers turn small frames into the presenter's Track. FaceMeshTracker needs only the shipped networks."""
+"""Face trackers turn small frames into the Track of each face that speaks.
+
+FaceMeshTracker needs only the shipped networks.
+"""
 
 from __future__ import annotations
 
-import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -13,11 +15,13 @@ import numpy as np
 
 from ...errors import InputError
 from ..scene import Finding, Image, Track
+from . import face_choice
 from .detector import BlazeFace, FaceDetector
+from .face_choice import Choose
 from .face_records import FaceRecords, RawTrack
-from .landmark_smoothing import smooth_track
+from .landmark_smoothing import merged, smooth_track
 from .landmarks import FaceMesh
-from .multi_face_tracker import SLOTS, MultiFaceTracker, choose_presenter
+from .multi_face_tracker import SLOTS, MultiFaceTracker
 
 MIN_FACE_SHARE = 0.1
 SECOND_FACE_SHARE = 0.5
@@ -25,7 +29,7 @@ SECOND_FACE_SHARE = 0.5
 
 
 class Tracker(ABC):
-    """Finds the presenter's face in every frame of a video."""
+    """Finds faces in every frame of a video."""
 
     name: ClassVar[str]
     version: str
@@ -58,36 +62,54 @@ class Tracker(ABC):
         progress: Callable[[int], None] | None = None,
         min_share: float = MIN_FACE_SHARE,
     ) -> tuple[Track, list[Finding]]:
-        """Track the presenter's face.
+        """Track the presenter's face, which is the largest; the parameters and errors are those of `track_faces`."""
+        (track,), findings = self.track_faces(
+            frames, full_size, fps, points_file, face_choice.largest, progress, min_share
+        )
+        return track, findings
+
+    def track_faces(
+        self,
+        frames: Iterator[Image],
+        full_size: tuple[int, int],
+        fps: Fraction,
+        points_file: Path,
+        choose: Choose,
+        progress: Callable[[int], None] | None = None,
+        min_share: float = MIN_FACE_SHARE,
+    ) -> tuple[list[Track], list[Finding]]:
+        """Track the faces that `choose` chooses, in one pass over the frames.
 
         frames       small frames (longest side 640 or less), all of one size
         full_size    (width, height) in pixels to which points and boxes are scaled
-        points_file  written here, see Track.points_file
+        points_file  written here, see Track.points_file; those of further faces lie beside it
         progress     called with the number of frames seen
-        min_share    least share of frames that must show the face
+        min_share    least share of frames that must show each face
 
-        Raise InputError("no_face"), InputError("few_faces", share=...) or InputError("face_never_clear").
+        Raise InputError("no_face"), InputError("few_faces", share=...), InputError("face_never_clear") and what
+        `choose` raises.
         """
         frames = self.prefetch(frames, fps)
         records = FaceRecords(points_file, SLOTS)
         try:
-            faces = self._track_faces(frames, full_size, fps, records, progress)
-            sides = np.asarray(faces.sides, np.float32).reshape(-1, SLOTS)
-            cuts = np.asarray(faces.cuts, bool)
-            starts = [int(i) for i in np.flatnonzero(cuts)]
-            shots = list(itertools.pairwise([*starts, len(cuts)]))
-            slot = choose_presenter(sides, shots)
-            share = float((slot >= 0).mean()) if len(slot) else 0.0
-            if share == 0:
+            faces = self._track_faces(frames, full_size, fps, records, progress).seen()
+            if not faces.sides.any():
                 raise InputError("no_face")
-            if share < min_share:
-                raise InputError("few_faces", share=round(share, 3))
-            largest = sides.max(1, initial=0.0)
-            face_count = ((sides > 0) & (sides >= SECOND_FACE_SHARE * largest[:, None])).sum(1).astype(np.uint8)
-            track, findings = smooth_track(RawTrack(full_size, fps, slot, cuts, face_count, records), points_file)
-            if not track.effect_weight.any() and not any(finding.code == "mouth_hidden" for finding in findings):
-                raise InputError("face_never_clear")
-            return track, findings
+            largest = faces.sides.max(1, initial=0.0)
+            counted = (faces.sides > 0) & (faces.sides >= SECOND_FACE_SHARE * largest[:, None])
+            tracks, found = [], []
+            for number, slot in enumerate(choose(faces)):
+                share = float((slot >= 0).mean())
+                if share < min_share:
+                    raise InputError("few_faces", share=round(share, 3))
+                raw = RawTrack(full_size, fps, slot, faces.cuts, counted.sum(1).astype(np.uint8), records)
+                file = points_file.with_name(f"{points_file.stem}-{number}.f32") if number else points_file
+                track, findings = smooth_track(raw, file)
+                if not track.effect_weight.any() and not any(finding.code == "mouth_hidden" for finding in findings):
+                    raise InputError("face_never_clear")
+                tracks.append(track)
+                found.append(findings)
+            return tracks, merged(found)
         finally:
             records.close()
 

@@ -19,6 +19,7 @@ from ...errors import InputError
 from ...protocol import CONTROL_MS, SyncMeasurement
 from ..audio.loudness import loudness
 from ..audio.mel import VOICE_RATE_HZ
+from ..face.face_choice import Choose, in_boxes, largest
 from ..face.mouth_params import MOUTH_PARAMS, OPEN, measure_meshes
 from ..face.tracker import Tracker
 from ..scene import F32, Image
@@ -50,12 +51,13 @@ Signal = NDArray[np.float64]
 
 def measure_video(
     picture: Picture, voice: NDArray[np.float32], tracker: Tracker, scratch: Path,
-    progress: Callable[[int], None],
+    progress: Callable[[int], None], boxes: NDArray[np.int32] | None = None,
 ) -> tuple[F32, SyncMeasurement]:  # fmt: skip
     """Measure a video's first STEP_S, and on until the offset is certain, SAMPLE_S at most.
 
     voice     (samples,) float32 at 16 kHz
     progress  called with the number of frames seen
+    boxes     (T, 4) x0 y0 x1 y1 of the face to measure in each frame, pixels; None: the largest face
 
     Return (T, 5) float32 mouth parameters, NaN without a face, and their `measure`.
     """
@@ -65,7 +67,8 @@ def measure_video(
     try:
         while True:
             note = partial(lambda before, count: progress(before + count), len(params))
-            part = _mouth_params(islice(images, step), tracker, size, picture.fps, scratch, note)
+            choose = largest if boxes is None else partial(in_boxes, boxes=[_small(boxes[len(params) :], picture)])
+            part = _mouth_params(islice(images, step), tracker, size, picture.fps, scratch, choose, note)
             params = np.concatenate([params, part])
             if len(part) < step or estimate_offset(params, picture.fps, voice)[1] >= FAIL_CONFIDENCE:
                 return params, measure(params, picture.fps, voice)
@@ -73,9 +76,15 @@ def measure_video(
         decode.close()
 
 
+def _small(boxes: NDArray[np.int32], picture: Picture) -> F32:
+    """Return boxes in the pixels of the small frames."""
+    shrink = np.array(picture.small_size * 2) / np.array((picture.width, picture.height) * 2)
+    return np.asarray(boxes * shrink, np.float32)
+
+
 def _mouth_params(
     images: Iterator[Image], tracker: Tracker, size: tuple[int, int], fps: Fraction, scratch: Path,
-    progress: Callable[[int], None],
+    choose: Choose, progress: Callable[[int], None],
 ) -> F32:  # fmt: skip
     """Return (T, 5) float32 mouth parameters of all the images, NaN without a face."""
     count = 0
@@ -86,7 +95,8 @@ def _mouth_params(
         progress(number)
 
     try:
-        track, _ = tracker.track(images, size, fps, scratch / "measured.f32", note, min_share=0.0)
+        file = scratch / "measured.f32"
+        (track,), _ = tracker.track_faces(images, size, fps, file, choose, note, min_share=0.0)
     except InputError:  # without a face there is nothing to measure; the source was checked before
         return np.full((count, len(MOUTH_PARAMS)), np.nan, np.float32)
     starts = range(0, len(track), POINTS_FRAMES)

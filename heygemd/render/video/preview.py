@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -16,11 +15,12 @@ from ..face.pose import eye_distance
 from ..scene import F32, Image, Timeline, Track
 from . import compositing, decode
 from .decode import Picture
+from .jpeg import jpeg_base64
 
 CURVE_HZ = 25
 MOMENTS, WITHIN_S = 6, 3.0
 """Number of mouths shown, and the part of the video, from its start, that they come from: decoding more costs time."""
-MOUTH_SIDE, THUMBNAIL_HEIGHT, JPEG_QUALITY = 144, 180, 80
+MOUTH_SIDE, THUMBNAIL_HEIGHT = 144, 180
 SIDE_IN_EYES = 1.3
 """Side of the square around the mouth, in eye distances."""
 TOP_QUANTILE = 0.97
@@ -71,12 +71,12 @@ def _pictures(source: Picture, track: Track, timeline: Timeline, made: Picture, 
     with ThreadPoolExecutor(1) as pool:
         before_mouths = pool.submit(_before, source, boxes)
         for moment, frame in decode.chosen_frames(made, moments or [0]):
-            thumbnail = thumbnail or _jpeg(_small(compositing.crop(frame, made, (0, 0, made.width, made.height))))
+            thumbnail = thumbnail or jpeg_base64(_small(compositing.crop(frame, made, (0, 0, made.width, made.height))))
             if moments:
                 after[moment] = _mouth(compositing.crop(frame, made, boxes[shown[moment]]))
         before = before_mouths.result()
     pairs = [np.vstack([before[shown[moment]], mouth]) for moment, mouth in after.items() if shown[moment] in before]
-    return _jpeg(np.hstack(pairs)) if pairs else "", thumbnail
+    return jpeg_base64(np.hstack(pairs)) if pairs else "", thumbnail
 
 
 def _before(source: Picture, boxes: dict[int, compositing.Box]) -> dict[int, Image]:
@@ -103,11 +103,6 @@ def _mouth(image: Image) -> Image:
 def _small(image: Image) -> Image:
     width = max(1, round(image.shape[1] * THUMBNAIL_HEIGHT / image.shape[0]))
     return cv2.resize(image, (width, THUMBNAIL_HEIGHT), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
-
-
-def _jpeg(image: Image) -> str:
-    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return base64.b64encode(data.tobytes()).decode()
 
 
 def _lips(openings: F32, seconds: float, fps: float) -> F32:

@@ -127,8 +127,7 @@ def finished(*names):
         for media in (video.voice, video.source):
             if not media.name.startswith("../"):
                 media.name = f"originals/{media.name}"
-    settings = classify.result_settings(JobSettings(), Render())
-    return manifest.parse(manifest.compose(job, settings, {v.output: 5 for v in job.videos}))
+    return manifest.parse(manifest.compose(job, Render(), {v.output: 5 for v in job.videos}))
 
 
 def test_the_second_round_renders_what_is_new_or_changed_only():

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from heygemd.config.job_toml import JobSettings
+from heygemd.config.job_toml import JobSettings, SpeakerSettings, VideoSettings
 from heygemd.config.schema import Limits, Render
 from heygemd.daemon.intake import classify, manifest
 from heygemd.daemon.intake.filename_rules import WAITING_NOTE
@@ -103,7 +103,7 @@ def earlier_round():
     first = compose(classified(("v.wav", "audio", 5), ("a.mov", "video", 6), ("b.mov", "video", 7)))
     first.videos[0].state = "done"
     first.videos[1].state = "failed"
-    data = manifest.compose(first, classify.result_settings(JobSettings(), Render()), {"a.mp4": 60})
+    data = manifest.compose(first, Render(), {"a.mp4": 60})
     return manifest.parse(data)
 
 
@@ -124,6 +124,72 @@ def test_dragged_back_only_what_is_missing_is_rendered():
         ("originals/a.mov", "done", True),
         ("originals/b.mov", "waiting", False),
     ]
+
+
+def test_a_setting_for_one_video_renders_only_that_one_again():
+    settings = JobSettings(videos={"a.mov": VideoSettings(face="left")})
+    assert [v.state for v in second_round(settings=settings).videos] == ["waiting", "waiting"]
+    settings = JobSettings(videos={"B": VideoSettings(face="left")})
+    assert [v.state for v in second_round(settings=settings).videos] == ["done", "waiting"]
+
+
+def test_a_video_that_job_toml_names_must_be_there():
+    with pytest.raises(NotReady) as raised:
+        second_round(settings=JobSettings(videos={"ana.mov": VideoSettings(face="left")}))
+    assert (raised.value.code, raised.value.fields) == (
+        "needs_named_video",
+        {"name": "ana.mov", "names": ["a.mov", "b.mov"]},
+    )
+
+
+def speaking(job):
+    return [
+        (voice.name, speaker.face, speaker.at_s)
+        for voice, speaker in zip(job.voices, job.settings.speakers, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    "names", [("left.wav", "right.m4a"), ("audio/Left.wav", "audio/RIGHT.mp3"), ("右.wav", "左.wav")]
+)
+def test_voices_that_are_named_like_positions_are_those_of_speakers(names):
+    job = compose(classified(*((name, "audio", 5) for name in names), ("a.mp4", "video", 6)))
+    assert {face for _, face, _ in speaking(job)} == {"left", "right"}
+    assert [media.name for media in job.shared] == [media.name for media in job.voices] and not job.notices
+
+
+def two(face="right"):
+    return JobSettings(
+        speakers=(SpeakerSettings(voice="Anna", face="left"), SpeakerSettings(voice="b.wav", face=face, at_s=2))
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "settings", "code"),
+    [
+        (("left.wav", "左.wav"), JobSettings(), "too_many_audio"),
+        (("left.wav", "right.wav", "c.wav"), JobSettings(), "too_many_audio"),
+        (("anna.wav", "c.wav"), two(), "needs_speaker_voice"),
+    ],
+)
+def test_voices_that_nobody_can_speak(names, settings, code):
+    with pytest.raises(NotReady) as raised:
+        compose(classified(*((name, "audio", 5) for name in names), ("a.mp4", "video", 6)), settings=settings)
+    assert raised.value.code == code
+
+
+def test_a_new_voice_of_one_speaker_takes_the_place_of_his_old_one():
+    files = [("anna.wav", "audio", 5), ("b.wav", "audio", 6), ("c.wav", "audio", 1), ("a.mov", "video", 7)]
+    first = compose(classified(*files), settings=two())
+    assert speaking(first) == [("anna.wav", "left", 0), ("b.wav", "right", 2)]
+    assert [(n.code, n.fields["names"]) for n in first.notices] == [("left_out_replaced", ["c.wav"])]
+    first.videos[0].state = "done"
+    earlier = manifest.parse(manifest.compose(first, Render(), {"a.mp4": 60}))
+    files = [(f"originals/{name}", kind, size) for name, kind, size in files] + [("a.mp4", "video", 60)]
+    assert compose(classified(*files), settings=two(), earlier=earlier).videos[0].kept
+    assert not compose(classified(*files), settings=two(2), earlier=earlier).videos[0].kept
+    again = compose(classified(*files, ("B.WAV", "audio", 9)), settings=two(), earlier=earlier)
+    assert [voice.name for voice in again.voices] == ["originals/anna.wav", "B.WAV"] and not again.videos[0].kept
 
 
 def test_without_a_readable_manifest_all_is_made_anew_from_the_originals_and_never_from_results():
@@ -219,7 +285,7 @@ def test_a_video_named_as_a_voice_is_a_video_beside_a_voice_and_stays_the_voice_
     job = compose([video("voice.mp4"), *classified(("v.wav", "audio", 5))])
     assert (job.voice.name, [v.source.name for v in job.videos]) == ("v.wav", ["voice.mp4"])
     first = compose([video("anna.mov"), video("voice.mp4")])
-    data = manifest.compose(first, classify.result_settings(JobSettings(), Render()), {"anna.mp4": 60})
+    data = manifest.compose(first, Render(), {"anna.mp4": 60})
     kept = [video("originals/anna.mov"), video("originals/voice.mp4")]
     job = compose(kept, earlier=manifest.parse(data))
     assert (job.voice.name, [v.source.name for v in job.videos]) == ("originals/voice.mp4", ["originals/anna.mov"])
@@ -332,8 +398,8 @@ def test_results_are_kept_only_while_their_subtitles_are_the_same():
     everything = [*(entry(name, size) for name, _, size in files), result]
     job = compose(classified(*files), seen(*everything, old))
     job.videos[0].state = "done"
-    made = manifest.parse(manifest.compose(job, classify.result_settings(job.settings, Render()), {"a.mp4": 3}))
-    del made.settings["subtitles"]  # as an earlier version wrote it
+    made = manifest.parse(manifest.compose(job, Render(), {"a.mp4": 3}))
+    del made.made[0].settings["subtitles"]  # as an earlier version wrote it
     of_now = [*classified(*files), *classified(("a.mp4", "video", 3))]
     for more, kept in (([old], True), ([], False), ([entry("originals/text.srt", 8)], False),
                        ([entry("text.srt", 7), old], False), ([old, entry("text.en.srt")], False)):  # fmt: skip
@@ -347,7 +413,7 @@ def test_an_original_that_was_replaced_is_not_taken_again():
     files = [("voice.wav", "audio", 5), ("originals/voice.wav", "audio", 4), ("originals/a.mp4", "video", 2)]
     texts = [entry("text.zh.srt", 7), entry("originals/text.zh.srt", 6)]
     earlier = compose(classified(*files), seen(*(entry(name, size) for name, _, size in files), *texts))
-    made = manifest.parse(manifest.compose(earlier, classify.result_settings(earlier.settings, Render()), {}))
+    made = manifest.parse(manifest.compose(earlier, Render(), {}))
     files = [("originals/voice (2).wav", "audio", 5), *files[1:]]
     texts = [entry("originals/text.zh (2).srt", 7), entry("originals/text.zh.srt", 6)]
     job = compose(classified(*files), seen(*(entry(name, size) for name, _, size in files), *texts), earlier=made)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from heygemd.config.job_toml import JobSettings
 from heygemd.config.schema import Render
 from heygemd.daemon.intake import classify, manifest
 from heygemd.daemon.intake.filename_rules import lips_of
@@ -51,8 +50,7 @@ def test_rounds() -> None:
     job = compose(classified(*first), seen(*(entry(name, size) for name, _, size in first), entry("a.mp4", 3)))
     assert [media.name for media in job.shared] == ["originals/v.wav", "originals/v.lips.wav"]
     job.videos[0].state = "done"
-    settings = classify.result_settings(JobSettings(), Render())
-    made = manifest.parse(manifest.compose(job, settings, {"a.mp4": 3}))
+    made = manifest.parse(manifest.compose(job, Render(), {"a.mp4": 3}))
     assert made is not None
     result = ("a.mp4", "video", 3)
     again = [*first, result]

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from heygemd.config.schema import Config
+from heygemd.config.job_toml import JobSettings
+from heygemd.config.schema import Config, Render
 from heygemd.daemon.intake import manifest
 from heygemd.daemon.publish import report
 from heygemd.job import Job, Media, Video
@@ -24,14 +25,17 @@ def job(name="caf\udce9.mp4"):
 
 
 def written():
-    return json.loads(manifest.compose(job(), {"engine": "mesh", "crf": 18}, {"a.mp4": 60}))
+    return json.loads(manifest.compose(job(), Render(), {"a.mp4": 60}))
 
 
 def test_what_was_written_is_read_again():
     found = manifest.parse(json.dumps(written()).encode())
     assert found is not None
-    made = found.result_of(Media(name="originals/caf\udce9.mp4", size=6, mtime_ns=2), "a.mp4")
+    source, settings = Media(name="originals/caf\udce9.mp4", size=6, mtime_ns=2), JobSettings()
+    as_now = manifest.result_settings(settings, Render(), source.title)
+    made = found.result_of(source, "a.mp4", as_now)
     assert made is not None and made.video == job().videos[0]
+    assert found.result_of(source, "a.mp4", manifest.result_settings(settings, Render(quality="high"), "a.mp4")) is None
 
 
 def changed(*keys, value):
@@ -90,4 +94,4 @@ def test_what_is_taken_from_a_manifest_can_be_shown(tmp_path):
     found = manifest.parse(changed(*VIDEO, value=video))
     assert found is not None
     shown = job().model_copy(update={"videos": [found.made[0].video]})
-    assert b"heygemd" in report.make(shown, Config(), tmp_path / "log", {}).report
+    assert b"heygemd" in report.make(shown, Config(), tmp_path / "log", {}, {}).report

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from heygemd.config import loader
-from heygemd.config.schema import Config, Paths, Retention
+from heygemd.config.schema import Config, Paths, Render, Retention
 from heygemd.daemon.intake.manifest import compose
 from heygemd.daemon.publish import retention
 from heygemd.errors import ConfigError
@@ -83,7 +83,7 @@ def remember(folder: Path, days: float) -> None:
     voice, when = Media(name="v.wav", size=1, mtime_ns=1), NOW - days * DAY_S
     job = Job(id="x", name="x", folder="x", arrived=when, voice=voice, videos=[], finished=when)
     (folder / ".heygemd").mkdir()
-    (folder / ".heygemd" / "manifest.json").write_bytes(compose(job, {}, {}))
+    (folder / ".heygemd" / "manifest.json").write_bytes(compose(job, Render(), {}))
 
 
 def test_a_server_whose_clock_was_reset_ages_nothing(place: Path) -> None:

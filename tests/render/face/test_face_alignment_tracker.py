@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import torch
 
-from heygemd.config.schema import Limits
+from heygemd.config.schema import Limits, Render
 from heygemd.errors import EngineError, InputError, NotInstalled
 from heygemd.render import analysis
 from heygemd.render.cache import Cache
@@ -224,20 +224,22 @@ def test_a_second_voice_takes_the_track_from_the_cache(
         lambda self, images: [BlazeFace().detect(image) for image in images],
     )
     picture = decode.describe_video(film(tmp_path / "anna.mp4", 0.6), Limits())
-    real, runs = face_alignment_tracker.FaceAlignmentTracker.track, list[str]()
+    real, runs = face_alignment_tracker.FaceAlignmentTracker.track_faces, list[str]()
 
     def counted(self: face_alignment_tracker.FaceAlignmentTracker, *rest: object, **more: object) -> object:
         runs.append(self.version)
         return real(self, *rest, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(face_alignment_tracker.FaceAlignmentTracker, "track", counted)
+    monkeypatch.setattr(face_alignment_tracker.FaceAlignmentTracker, "track_faces", counted)
 
     def analyse(detector: str, folder: Path) -> np.ndarray:
         chosen = create_tracker("face-alignment", made, "cpu", detector)  # type: ignore[arg-type]
         folder.mkdir()
         cache, phases = Cache(tmp_path / "cache", 1 << 30), Phases(lambda event: None)
-        found = analysis.track_video(picture, "digest", None, chosen, 0.1, cache, folder, phases)
-        return found.track.points(0, 15)
+        found = analysis.track_video(
+            picture, "digest", None, chosen, Render(), ["largest"], cache, folder, phases, lambda event: None
+        )
+        return found.tracks[0].points(0, 15)
 
     first, again = analyse("s3fd", tmp_path / "1"), analyse("s3fd", tmp_path / "2")
     assert np.array_equal(first, again) and np.isfinite(first).all() and runs == ["2 s3fd"]

@@ -3,7 +3,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from heygemd.render.face.multi_face_tracker import choose_presenter
+from heygemd.render.face.face_choice import choose_presenter
 
 from .. import presenter as people
 

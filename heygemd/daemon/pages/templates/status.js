@@ -127,9 +127,9 @@ function withFileName(v) {
   const why = translated(v.text);
   return why.includes(v.name) ? why : message("named", { name: v.name, why });
 }
-function thumbnail(v) {
-  const picture = element("img", { src: v.thumbnail, alt: v.name, loading: "lazy" });
-  const link = element("a", { href: v.link }, picture);
+function thumbnail([src, href, alt]) {
+  const picture = element("img", { src, alt, loading: "lazy" });
+  const link = element("a", { href }, picture);
   picture.addEventListener("error", () => link.remove());
   return link;
 }
@@ -142,7 +142,9 @@ function finished(job) {
   const why = failed.slice(0, SHORT_LIST).map((v) => element("p", { className: "soft", textContent: withFileName(v) }));
   if (failed.length > SHORT_LIST) why.push(element("p", { className: "soft", textContent: `… +${number(failed.length - SHORT_LIST)}` }));
   const gone = job.folder ? null : element("p", { className: "soft", textContent: message("gone") });
-  const pictures = job.videos.filter((v) => v.thumbnail).slice(0, SHORT_LIST);
+  const shown = job.videos.filter((v) => v.thumbnail).slice(0, SHORT_LIST);
+  const faces = (v) => v.faces ? [[v.faces, job.link, message("faces", { name: v.name })]] : [];
+  const pictures = shown.flatMap((v) => [[v.thumbnail, v.link, v.name], ...faces(v)]);
   const thumbs = pictures.length ? element("div", { className: "thumbs" }, ...pictures.map(thumbnail)) : null;
   return element("li", {}, element("div", { className: "row" }, name, mark), element("p", { className: "soft", textContent: facts }), softLine(job.text) ?? "", ...why, gone, thumbs);
 }
