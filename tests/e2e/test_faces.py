@@ -47,5 +47,6 @@ def test_the_report_shows_the_faces_and_how_to_choose(site: LedgerSite, media: S
     assert (
         "left.m4a, 右.m4a" in page and "<b>右.m4a:</b>" in page and "In colour: the one that speaks (1 and 2)." in page
     )
+    assert '[[speakers]]\nvoice = "left.m4a"\nface = 2\n\n[[speakers]]\nvoice = "右.m4a"\nface = 1' in page
     assert {path.name for path in (talked / "originals").iterdir()} == {"left.m4a", "右.m4a", "pair.mp4"}
     assert site.log().count(": rendered") == 3

@@ -148,10 +148,27 @@ def _faces(job: Job, video: Video, faces: FacesSeen | None) -> dict[str, Any]:
     """Return the picture of several faces, the numbers that speak, and the lines of job.toml that choose another."""
     if faces is None:
         return {"faces": None}
-    other = next((number for number in range(1, faces.count + 1) if number not in faces.used), 1)
-    table = f"[videos.{json.dumps(printable(video.source.title), ensure_ascii=False)}]\n" * (len(job.videos) > 1)
     used = [number for number in faces.used if 1 <= number <= faces.count]
-    return {"faces": faces, "faces_used": used, "faces_choice": f"{table}face = {other}"}
+    return {"faces": faces, "faces_used": used, "faces_choice": _other_choice(job, video, faces)}
+
+
+def _other_choice(job: Job, video: Video, faces: FacesSeen) -> str:
+    """Return lines for job.toml that choose other faces than those that speak."""
+    if job.settings.speakers:
+        others = [*faces.used[1:], *faces.used[:1]]
+        pairs = zip(job.settings.speakers, others, strict=False)
+        return "\n\n".join(
+            f"[[speakers]]\nvoice = {_quoted(said.voice)}\nface = {face or 1}"
+            + f"\nat_s = {said.at_s:g}" * (said.at_s > 0)
+            for said, face in pairs
+        )
+    other = next((number for number in range(1, faces.count + 1) if number not in faces.used), 1)
+    table = f"[videos.{_quoted(video.source.title)}]\n" * (len(job.videos) > 1)
+    return f"{table}face = {other}"
+
+
+def _quoted(name: str) -> str:
+    return json.dumps(printable(name), ensure_ascii=False)
 
 
 def _part_s(video: Video, preview: Preview | None) -> int:
