@@ -33,9 +33,10 @@ class Store:
 
     def save(self, job: Job) -> None:
         """Make the record durable before returning. Raises LocalDiskError."""
+        # The job is encoded once: of a batch of hundreds of videos the record is large, and it is written often.
         body = json.dumps(job.model_dump(mode="python"), sort_keys=True)
-        envelope = {"schema": SCHEMA, "checksum": _checksum(body), "job": json.loads(body)}
-        atomic.write(self.folder / f"{job.id}.json", json.dumps(envelope, indent=1).encode())
+        envelope = f'{{"schema": {SCHEMA}, "checksum": "{_checksum(body)}", "job": {body}}}\n'
+        atomic.write(self.folder / f"{job.id}.json", envelope.encode())
 
     def load(self) -> list[Job]:
         """Return all records, oldest first."""

@@ -7,8 +7,8 @@ is one job: claimed, reported and published at once. A part that lacks something
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath
 
 from ...config.job_toml import JobSettings
@@ -42,7 +42,7 @@ class Part:
 def parts(members: Members, classified: Sequence[Classified], earlier: Manifest | None) -> list[Part]:
     """Return the parts, none for a folder that is no batch."""
     ours = {(m.output, m.size) for m in earlier.made} if earlier else set()
-    inputs = [c for c in classified if c.kind and (c.entry.name, c.entry.size) not in ours]
+    inputs = [c for c in _without_lips(classified) if c.kind and (c.entry.name, c.entry.size) not in ours]
     top = _newest([c for c in inputs if not folder_of(c.entry.name)])
     nested: dict[str, list[Classified]] = {}
     for each in inputs:
@@ -50,16 +50,37 @@ def parts(members: Members, classified: Sequence[Classified], earlier: Manifest 
             nested.setdefault(folder, []).append(each)
     if filename_rules.BATCH in members.controls:
         found = _of_voices([c for c in top if c.kind == "audio"])
-        shared = [c for c in top if c.kind == "video"] or [c for n in nested.values() for c in n if c.kind == "video"]
+        shared = _presenters(top) or _presenters(c for inside in nested.values() for c in inside)
     elif any(c.kind == "audio" for c in top):
         return []
     else:
-        found, shared = _of_folders(nested, [c for c in top if c.kind == "video"], earlier)
+        found, shared = _of_folders(nested, _presenters(top), earlier)
     for part in found:
         part.videos = part.videos or shared
     voiced = sum(bool(part.voices) for part in found)
     was_batch = earlier is not None and any(made.video.voice for made in earlier.made)
     return found if voiced > 1 or (voiced and (was_batch or filename_rules.BATCH in members.controls)) else []
+
+
+def _presenters(files: Iterable[Classified]) -> list[Classified]:
+    """Return the presenters among files; of pictures only those that are wanted were read."""
+    return [c for c in files if c.kind in classify.PRESENTERS_OF]
+
+
+def _without_lips(classified: Sequence[Classified]) -> list[Classified]:
+    """Return the files; a recording for the lips beside its voice counts as not used."""
+    stems = {
+        (folder_of(c.entry.name), filename_rules.fold(PurePath(c.entry.name).stem))
+        for c in classified
+        if c.kind == "audio"
+    }
+    lips = [
+        c
+        for c in classified
+        if c.kind == "audio" and (folder_of(c.entry.name), filename_rules.lips_of(PurePath(c.entry.name).name)) in stems
+    ]
+    problem = Problem(code="left_out_lips")
+    return [replace(c, kind=None, problem=problem) if c in lips else c for c in classified]
 
 
 def folder_of(name: str) -> str:
@@ -84,7 +105,7 @@ def _of_folders(
             made = {output_name(c.entry.name, set()) for c in (*shared, *members) if _is_kept(c)}
             members = [c for c in members if _is_kept(c) or PurePath(c.entry.name).name not in made]
         current = _newest(_of_last_round(name, members, earlier))
-        found.append(Part(name, *([c for c in current if c.kind == kind] for kind in ("audio", "video"))))
+        found.append(Part(name, [c for c in current if c.kind == "audio"], _presenters(current)))
     if not shared:  # folders of presenters beside folders of voices
         shared = [video for part in found if not part.voices for video in part.videos]
         found = [part for part in found if part.voices]
@@ -160,7 +181,7 @@ def compose(
         videos += [_failed(part, problem)] if problem else _videos(part, settings, render, same, present, taken)
     used = {c.entry.name for part in found for c in (*part.voices, *part.videos)}
     used |= {made.output for made in earlier.made} if earlier else set()
-    job = classify.record_of(members, classified, used, settings, earlier, arrived, texts, subtitles)
+    job = classify.record_of(members, _without_lips(classified), used, settings, earlier, arrived, texts, subtitles)
     return job.model_copy(update={"videos": videos})
 
 

@@ -84,9 +84,10 @@ class Members:
         there = {filename_rules.fold(e.name) for e in self.folder.entries}
         found = []
         for entry in self.temporary:
-            name = filename_rules.copied_as(entry.name)
-            arrived = "/" in entry.name or filename_rules.fold(name) in there
-            if not arrived and (kind := kind_by_name(name)):
+            base, slash, _ = entry.name.rpartition("/")
+            name = base + slash + filename_rules.copied_as(entry.name)
+            missed = filename_rules.fold(name) not in there and (not base or may_be_batch(self))
+            if missed and (kind := kind_by_name(name)):
                 found.append(Classified(entry, kind, Problem(code="file_incomplete", fields={"name": name})))
         return found
 
@@ -99,7 +100,7 @@ def sort_members(folder: Folder) -> Members:
         if entry.name in (HIDDEN, ORIGINALS):
             if entry.kind != "dir":
                 members.reserved.append(entry)
-        elif entry.kind == "file" and base != ORIGINALS and filename_rules.copied_as(title):
+        elif entry.kind == "file" and not f"{base}/".startswith(f"{ORIGINALS}/") and filename_rules.copied_as(title):
             members.temporary.append(entry)
         elif filename_rules.is_a("junk", title):
             continue
@@ -118,6 +119,8 @@ def sort_members(folder: Folder) -> Members:
 def _sort_by_name(members: Members, entry: Entry, *, nested: bool) -> None:
     if entry.kind == "file" and not nested and known_ending(entry.name, SUBTITLE_ENDINGS):
         members.subtitles.append(entry)
+    elif entry.kind == "file" and known_ending(entry.name, SUBTITLE_ENDINGS):
+        members.left_out.append((entry, "left_out_subtitles_inside"))
     elif entry.kind == "file" and is_photo(entry.name):
         members.photos.append(entry)
     elif reason := _reason_by_name(entry):
@@ -158,8 +161,23 @@ def check_bounds(members: Members, limits: Limits) -> None:
 
 def may_be_batch(members: Members) -> bool:
     """Return whether going by its names a folder holds several voices that are to be told apart."""
-    voices = {e.name.rpartition("/")[0] for e in members.nested if kind_by_name(e.name) == "audio"}
-    return filename_rules.BATCH in members.controls or len(voices) > 1
+    return filename_rules.BATCH in members.controls or len(_voiced_folders(members)) > 1
+
+
+def _voiced_folders(members: Members) -> set[str]:
+    """Return those of the folder's own folders that going by the names hold a voice, or will when a copy has ended."""
+    named = ((e.name, filename_rules.copied_as(e.name) or e.name) for e in (*members.nested, *members.temporary))
+    return {path.rpartition("/")[0] for path, name in named if "/" in path and kind_by_name(name) == "audio"}
+
+
+def is_of_one_part(members: Members, name: str) -> bool:
+    """Return whether going by the names a file is needed by one part of a batch only: the others can go on without."""
+    if not may_be_batch(members):
+        return False
+    folder = name.rpartition("/")[0]
+    if filename_rules.BATCH in members.controls:
+        return not folder and kind_by_name(filename_rules.copied_as(name) or name) == "audio"
+    return folder in _voiced_folders(members)
 
 
 def check_media(entries: Sequence[Entry], limits: Limits, is_batch: bool = False) -> None:
@@ -238,10 +256,14 @@ def wanted_photos(
             raise InputError("photo_unknown", name=name, known=known)
     if named or not _lacks_video(classified, earlier):
         return [offered[filename_rules.fold(name)] for name in named]
-    here = [e for e in members.photos if not is_nested(e.name)] or members.photos
-    if len(here) > limits.max_files_per_job and _of_kind("audio", classified):
-        raise NotReady("too_many_photos", count=len(here), limit=limits.max_files_per_job)
-    return here[: limits.max_files_per_job]
+    if may_be_batch(members):  # each part may have its own
+        here, limit = members.photos, limits.max_files_per_batch
+    else:
+        here = [e for e in members.photos if not is_nested(e.name)] or members.photos
+        limit = limits.max_files_per_job
+    if len(here) > limit and _of_kind("audio", classified):
+        raise NotReady("too_many_photos", count=len(here), limit=limit)
+    return here[:limit]
 
 
 def _lacks_video(classified: Sequence[Classified], earlier: Manifest | None) -> bool:
@@ -254,10 +276,17 @@ def _lacks_video(classified: Sequence[Classified], earlier: Manifest | None) -> 
     return not videos
 
 
-def with_abandoned(classified: list[Classified], abandoned: list[Classified]) -> list[Classified]:
-    """Return both; a voice that never arrived is missed only where there is no other."""
-    voiced = any(c.kind == "audio" for c in classified)
-    return classified + [c for c in abandoned if c.kind == "video" or not voiced]
+def with_abandoned(classified: list[Classified], members: Members) -> list[Classified]:
+    """Return what was read and what never arrived; a voice is missed only where there is no other for the same."""
+    voices = [c.entry.name for c in classified if c.kind == "audio"]
+    if filename_rules.BATCH in members.controls:
+        return classified + members.abandoned
+    if may_be_batch(members):
+        voiced = {name.rpartition("/")[0] for name in voices}
+        return classified + [
+            c for c in members.abandoned if c.kind == "video" or c.entry.name.rpartition("/")[0] not in voiced
+        ]
+    return classified + [c for c in members.abandoned if c.kind == "video" or not voices]
 
 
 def media_of(entry: Entry) -> Media:

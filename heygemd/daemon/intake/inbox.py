@@ -40,7 +40,7 @@ from .filename_rules import JOB_TOML, PRESENTERS
 from .inotify import Watch
 from .misplaced import Misplaced
 from .presenter_library import Wish
-from .settle import WatchedFolder, settle_s
+from .settle import WatchedFolder, incomplete_wait_s, settle_s
 
 RECLASSIFY_S = 15.0
 CLAIMS_WAIT_S = 10.0
@@ -178,7 +178,7 @@ class Inbox:
             photos = classify.wanted_photos(members, classified, earlier, settings.photos, self.config.limits)
             classify.check_media([*members.media, *photos], self.config.limits, is_batch)
             classified += await self._look_into(folder, photos, now)
-            classified = classify.with_abandoned(classified, members.abandoned)
+            classified = classify.with_abandoned(classified, members)
             pending.notices = classify.notices(members, classified)
             render, arrived = self.config.render, pending.arrived
             if parts := batch.parts(members, classified, earlier):
@@ -268,7 +268,9 @@ class Inbox:
         except NotReady as error:
             if (early and not folder.marked_ready) or error.code in ("no_permission", "held_open", "file_unusable"):
                 raise NotReady(error.code, **{**error.fields, "name": classify.shown_name(entry)}) from None
-            if unchanged_s < self.config.inbox.incomplete_fail_after_h * 3600 and not folder.marked_ready:
+            assert folder.members is not None
+            wait_s = incomplete_wait_s(self.config.inbox, folder.members, entry.name)
+            if unchanged_s < wait_s and not folder.marked_ready:
                 raise NotReady("copy_stopped", describe(error), name=classify.shown_name(entry)) from None
             problem = Problem(code="file_incomplete", fields={"name": entry.name}, detail=describe(error))
         except (InputError, EngineError) as error:

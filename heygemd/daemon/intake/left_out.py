@@ -27,6 +27,8 @@ REASONS = (
     "left_out_replaced",
     "left_out_subtitles",
     "left_out_subtitles_off",
+    "left_out_subtitles_inside",
+    "left_out_lips",
     "left_out_picture",
     "left_out_document",
 )

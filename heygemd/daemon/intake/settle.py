@@ -9,7 +9,7 @@ from ...errors import NotReady
 from ...storage.mounts import Mount
 from ...storage.share_fs import Entry
 from ..queue_state import PendingFolder
-from . import filename_rules
+from . import classify, filename_rules
 from .classify import Classified, Members, Signature
 
 
@@ -18,6 +18,15 @@ def settle_s(settings: InboxSettings, mount: Mount | None) -> float:
     if mount is None or not mount.network:
         return settings.settle_local_s
     return settings.settle_nfs_cached_s if mount.attribute_cache else settings.settle_network_s
+
+
+def incomplete_wait_s(settings: InboxSettings, members: Members, name: str) -> float:
+    """Return for how long an incomplete file holds up its folder: not long if the rest of a batch can do without it."""
+    longest_s = settings.incomplete_fail_after_h * 3600
+    if not classify.is_of_one_part(members, name):
+        return longest_s
+    ready = filename_rules.READY in members.part_controls.get(name.rpartition("/")[0], set())
+    return 0 if ready else min(longest_s, settings.waiting_note_after_s)
 
 
 @dataclass
@@ -65,8 +74,11 @@ class WatchedFolder:
         settle_s  how long it must stay unchanged
         """
         unchanged_s = self.unchanged_s(now)
-        copies = self.members.temporary if self.members is not None else []
-        if copies and not self.marked_ready and unchanged_s < settings.incomplete_fail_after_h * 3600:
+        copies: list[Entry] = []
+        if self.members is not None and not self.marked_ready:
+            waits_s = {entry: incomplete_wait_s(settings, self.members, entry.name) for entry in self.members.temporary}
+            copies = [entry for entry, wait_s in waits_s.items() if unchanged_s < wait_s]
+        if copies:
             name = filename_rules.copied_as(copies[0].name)
             if unchanged_s < settings.settle_zero_tail_s:
                 self.pending.wait(NotReady("still_copying", name=name), "copying")

@@ -3,8 +3,8 @@
 import pytest
 
 from heygemd.config.job_toml import JobSettings
-from heygemd.config.schema import Limits, Render
-from heygemd.daemon.intake import batch, classify, manifest
+from heygemd.config.schema import InboxSettings, Limits, Render
+from heygemd.daemon.intake import batch, classify, manifest, settle
 from heygemd.errors import InputError, NotReady
 from heygemd.job import Media, Problem
 
@@ -153,3 +153,57 @@ def test_one_file_of_many_videos_has_one_truth():
     job = made_of("anna.mp4", "en/v.wav", "zh/v.wav")
     assert len(job.records_of("anna.mp4")) == 2 and job.records_of("") == []
     assert job.voice_of(job.videos[1]) == Media(name="zh/v.wav", size=5, mtime_ns=1)
+
+
+def test_pictures_are_presenters_of_their_part_or_of_all():
+    names = ["en/v.wav", "zh/v.wav", "zh/me.jpg", "all.png"]
+    read = classified(*((n, "audio" if n.endswith("wav") else "photo", 5) for n in names))
+    members = seen(*(c.entry for c in read))
+    assert {e.name for e in classify.wanted_photos(members, read[:2], None, (), Limits())} == {"zh/me.jpg", "all.png"}
+    job = batch.compose(
+        members, read, batch.parts(members, read, None), JobSettings(), Render(), None, 1.0, {}, Limits()
+    )
+    assert plan(job) == {"en/all.mp4": ("en/v.wav", "all.png"), "zh/me.mp4": ("zh/v.wav", "zh/me.jpg")}
+
+
+def test_recordings_for_the_lips_and_inner_subtitles_are_named_as_not_used():
+    read = classified(*files("anna.mp4", "en/v.wav", "zh/v.wav", "zh/v.lips.wav"))
+    members = seen(*(c.entry for c in read), entry("zh/v.srt"))
+    job = batch.compose(
+        members, read, batch.parts(members, read, None), JobSettings(), Render(), None, 1.0, {}, Limits()
+    )
+    assert plan(job) == {"en/anna.mp4": ("en/v.wav", "anna.mp4"), "zh/anna.mp4": ("zh/v.wav", "anna.mp4")}
+    assert [(n.code, n.fields["names"]) for n in job.notices] == [
+        ("left_out_subtitles_inside", ["zh/v.srt"]),
+        ("left_out_lips", ["zh/v.lips.wav"]),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "controls", "wait_s"),
+    [
+        ("zh/v.wav", [], 600),
+        ("zh/v.wav.part", ["zh/READY"], 0),
+        ("anna.mp4", [], HOUR_S),
+        ("people/ben.mp4", [], HOUR_S),
+        ("Mr X.wav", ["BATCH"], 600),
+        ("anna.mp4", ["BATCH"], HOUR_S),
+    ],
+)
+def test_an_incomplete_file_of_one_part_does_not_hold_up_the_others_for_long(name, controls, wait_s):
+    members = seen(*(entry(n) for n in {"en/v.wav", "zh/v2.wav", name}), *(entry(n, 0) for n in controls))
+    inbox = InboxSettings(waiting_note_after_s=600, incomplete_fail_after_h=1)
+    assert settle.incomplete_wait_s(inbox, members, name) == wait_s
+    assert settle.incomplete_wait_s(inbox, seen(entry("v.wav"), entry("a.mp4"), entry("old/v.wav")), name) == HOUR_S
+
+
+def test_a_copy_into_a_part_that_never_ended_fails_that_part_alone():
+    read = classified(*files("anna.mp4", "en/v.wav", "fr/v.wav"))
+    members = seen(*(c.entry for c in read), entry("zh/v.wav.part"), entry("fr/v.wav.part"), entry("fr/w.wav.part"))
+    found = classify.with_abandoned(read, members)
+    job = batch.compose(
+        members, found, batch.parts(members, found, None), JobSettings(), Render(), None, 1.0, {}, Limits()
+    )
+    assert {v.output: v.problem and (v.problem.code, v.problem.fields["name"]) for v in job.videos} == {
+        "en/anna.mp4": None, "fr/anna.mp4": None, "zh/anna.mp4": ("file_incomplete", "zh/v.wav"),
+    }  # fmt: skip

@@ -365,8 +365,8 @@ def test_a_copy_that_never_ended_is_missed_where_nothing_else_arrived():
         ("audio", "file_incomplete", "voice.m4a"),
     ]
     anna, voice = classified(("anna.mp4", "video", 1000), ("other.m4a", "audio", 1000))
-    assert [c.kind for c in classify.with_abandoned([anna], found.abandoned)] == ["video", "video", "audio"]
-    everything = classify.with_abandoned([anna, voice], found.abandoned)
+    assert [c.kind for c in classify.with_abandoned([anna], found)] == ["video", "video", "audio"]
+    everything = classify.with_abandoned([anna, voice], found)
     assert [c.kind for c in everything] == ["video", "audio", "video"], "there is a voice"
     job = compose(everything, found)
     assert [v.state for v in job.videos] == ["failed", "waiting"]
@@ -384,7 +384,7 @@ def test_subtitles_are_shared_by_all_results():
     assert {n.code: n.fields["names"] for n in job.notices} == {
         "left_out_replaced": ["originals/text.zh.srt"],
         "left_out_subtitles": ["huge.ass"],
-        "left_out_document": ["deep/x.srt"],
+        "left_out_subtitles_inside": ["deep/x.srt"],
     }
     assert [media.name for media in job.extra] == ["huge.ass"]
     off = compose(classified(*files), members, JobSettings(subtitles="off"))
