@@ -70,6 +70,8 @@ def _job_lines(title: str, job: JobView) -> list[str]:
     for video in job.videos:
         percent = f" {video.percent:.0f}%" if video.state == "running" else ""
         lines.append(f"{'':>13}{video.name}: {video.state}{percent} {_note(video)}".rstrip())
+    if job.omitted:
+        lines.append(f"{'':>13}… {job.omitted} more: done")
     return lines
 
 
@@ -102,7 +104,7 @@ def _job_table(title: str, jobs: tuple[JobView, ...]) -> Table:
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1), show_header=False)
     for job in jobs[:MAX_JOBS]:
         colour = COLOURS.get(job.state, "default")
-        counted = f"{job.done}/{len(job.videos)}" if job.videos else ""
+        counted = f"{job.done}/{job.total}" if job.videos else ""
         text = escape(terminal.translated(job.text))
         table.add_row(f"[{colour}]{job.state}[/]", escape(job.name), counted, job.finished, text)
     if len(jobs) > MAX_JOBS:

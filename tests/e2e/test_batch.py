@@ -26,6 +26,12 @@ def videos(site: LedgerSite, name: str) -> dict[str, dict[str, Any]]:
     return {video["output"]: video for video in record["videos"]}
 
 
+def rendering(site: LedgerSite, video: str) -> bool:
+    """Return whether this video of the current job is being rendered."""
+    current = site.status()["current"] or {"videos": []}
+    return any(v["name"] == video and v["state"] == "running" for v in current["videos"])
+
+
 def test_languages_share_presenters_and_one_bad_part_stops_nothing(site: LedgerSite, media: SimpleNamespace) -> None:
     site.configure(inbox={"waiting_note_after_s": 600}, render={"zip_results": True})
     batch = site.drop("batch", anna__mp4=media.face)
@@ -33,10 +39,17 @@ def test_languages_share_presenters_and_one_bad_part_stops_nothing(site: LedgerS
     put(batch / "客户 17", v__m4a=media.voice, notes__txt=media.voice)
     put(batch / "bad", v__wav=Path(__file__))
     put(batch / "empty", chloe__mp4=media.face)
+    put(batch / "fr", v__m4a=media.voice)
     site.ledger.note(batch)
-    site.start()
+    daemon = site.start()
     wait_for(lambda: any("empty" in str(job["text"]) for job in site.status()["waiting"]), "what is waited for")
     (batch / "READY").touch()
+    wait_for(lambda: rendering(site, "fr/anna.mp4"), "a part that is not wanted any more")
+    (site.share / "processing" / "batch" / "fr" / "CANCEL").touch()
+    wait_for(lambda: rendering(site, "客户 17/anna.mp4"), "the last part, after the others")
+    daemon.kill()
+    daemon.wait()
+    site.start()
     done = site.finished("batch")
     assert sorted(str(p.relative_to(done)) for p in done.rglob("*.mp4") if ".heygemd" not in p.parts) == [
         "empty/chloe.mp4", "originals/anna.mp4", "zh/anna.mp4", "客户 17/anna.mp4",
@@ -44,7 +57,9 @@ def test_languages_share_presenters_and_one_bad_part_stops_nothing(site: LedgerS
     assert {frame_count(done / part / "anna.mp4") for part in ("zh", "客户 17")} == {25}
     assert (done / "客户 17" / "notes.txt").exists() and (done / "originals" / "zh" / "v.m4a").exists()
     made = videos(site, "batch")
-    assert {name for name, v in made.items() if v["state"] == "failed"} == {"bad/anna.mp4", "empty/"}
+    assert {name for name, v in made.items() if v["state"] == "failed"} == {"bad/anna.mp4", "empty/", "fr/anna.mp4"}
+    assert made["fr/anna.mp4"]["problem"]["code"] == "cancelled" and made["客户 17/anna.mp4"]["attempts"] == 2
+    assert site.log().count(": rendered") == 2, "what was finished before the crash is not made again"
     for analysed in ("track", "video_data"):
         assert len(list((site.root / "cache" / "analysis" / analysed).iterdir())) == 1, "one presenter, analysed once"
     why, page = (done / name for name in (WHY_NOTE, "report.html"))
@@ -55,13 +70,16 @@ def test_languages_share_presenters_and_one_bad_part_stops_nothing(site: LedgerS
     late = site.share / "inbox" / "batch"
     done.rename(late)
     put(late / "empty", v__m4a=media.voice)
-    shutil.rmtree(late / "originals" / "bad")
+    for unwanted in ("bad", "fr"):
+        shutil.rmtree(late / "originals" / unwanted)
     site.ledger.note(late)
+    wait_for(lambda: rendering(site, "empty/chloe.mp4"), "the late part")
+    put(site.share / "processing" / "batch" / "later", v__m4a=media.voice)
     again = site.finished("batch")
     assert frame_count(again / "empty" / "chloe.mp4") == 25 and (again / "originals" / "empty" / "chloe.mp4").exists()
     made = videos(site, "batch")
     assert {name: v["kept"] for name, v in made.items()} == {
-        "empty/chloe.mp4": False, "zh/anna.mp4": True, "客户 17/anna.mp4": True,
+        "empty/chloe.mp4": True, "later/anna.mp4": False, "zh/anna.mp4": True, "客户 17/anna.mp4": True,
     }  # fmt: skip
-    assert site.log().count(": rendered") == 3
+    assert site.log().count(": rendered") == 4
     site.ledger.check()

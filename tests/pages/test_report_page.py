@@ -71,7 +71,7 @@ def mixed() -> Job:
 def report(tmp_path: Path):
     def made(record: Job) -> Path:
         previews = {video.output: preview() for video in record.videos if video.state == "done"}
-        files = reports.make(record, Config(), tmp_path / "log", previews)
+        files = reports.make(record, Config(), tmp_path / "log", previews, {})
         (tmp_path / "report.html").write_bytes(files.report)
         return tmp_path / "report.html"
 
@@ -118,9 +118,9 @@ def test_a_chart_of_the_start_alone_says_so(tmp_path: Path) -> None:
     long = Video(
         source=media("a.mp4"), output="a.mp4", state="done", result=result().model_copy(update={"duration_s": 90})
     )
-    start = reports.make(job(long), Config(), tmp_path / "log", {"a.mp4": preview(60)}).report.decode()
+    start = reports.make(job(long), Config(), tmp_path / "log", {"a.mp4": preview(60)}, {}).report.decode()
     assert "the first 60 s" in start
-    complete = reports.make(mixed(), Config(), tmp_path / "log", {"anna.mp4": preview()}).report.decode()
+    complete = reports.make(mixed(), Config(), tmp_path / "log", {"anna.mp4": preview()}, {}).report.decode()
     assert "the first 4 s" not in complete
 
 

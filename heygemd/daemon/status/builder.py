@@ -24,6 +24,8 @@ from .snapshot import Health, JobView, Snapshot, State, VideoView
 
 RECENT = 20
 """How many finished jobs a snapshot shows."""
+MAX_DONE = 20
+"""How many good videos of a finished job it holds: snapshots of twenty batches are written every few seconds."""
 
 
 class SnapshotBuilder:
@@ -138,6 +140,8 @@ class SnapshotBuilder:
         reason = job.problem or (back_off.reason if back_off else None)
         finished = job.phase == "finished"
         there = self._there(job)
+        omitted = [video for video in job.videos if video.state == "done"][MAX_DONE:] if finished else []
+        left_out = set(map(id, omitted))
         return JobView(
             id=job.id,
             name=printable(job.name),
@@ -149,7 +153,8 @@ class SnapshotBuilder:
             folder="processing" if not finished else printable(job.destination) if there else "",
             link=link(job.destination, job_folder.REPORT) if there else "",
             text=self._texts(reason.code, reason.fields) if reason else {},
-            videos=tuple(self._video(job, video) for video in job.videos),
+            videos=tuple(self._video(job, video) for video in job.videos if id(video) not in left_out),
+            omitted=len(omitted),
             arrived=_iso(job.arrived),
             finished=_iso(job.finished) if finished else "",
         )

@@ -55,6 +55,7 @@ class JobView(View):
     folder     its path in the share, "" if a finished one was moved away
     link       its report, percent-encoded, if there is one
     text       what it waits for or why it failed, by language
+    omitted    how many more of its videos are done; of a finished job, `videos` holds only the first of these
     arrived, finished   ISO 8601 with the server's offset, "" if unknown
     """
 
@@ -65,13 +66,19 @@ class JobView(View):
     link: str = ""
     text: Text = {}
     videos: tuple[VideoView, ...] = ()
+    omitted: int = 0
     arrived: str = ""
     finished: str = ""
 
     @property
     def done(self) -> int:
         """How many of its videos are done."""
-        return sum(video.state == "done" for video in self.videos)
+        return sum(video.state == "done" for video in self.videos) + self.omitted
+
+    @property
+    def total(self) -> int:
+        """How many videos it has."""
+        return len(self.videos) + self.omitted
 
 
 class Health(View):
@@ -128,7 +135,7 @@ class Snapshot(View):
         if self.state == "working" and self.current is not None:
             percent = "".join(f" {v.name} {v.percent:.0f}%" for v in self.running[:1])
             more = f" and {len(self.running) - 1} more videos" if len(self.running) > 1 else ""
-            done = f"{self.current.done} of {len(self.current.videos)} done"
+            done = f"{self.current.done} of {self.current.total} done"
             return f"{self.current.name}: {done},{percent}{more}; {len(self.queue)} queued"
         detail = f": {_first(self.detail)}" if self.detail else ""
         stuck = next((f" ({j.name}: {_first(j.text)})" for j in (*self.queue, *self.waiting) if j.text), "")

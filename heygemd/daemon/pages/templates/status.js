@@ -95,7 +95,8 @@ function video(v) {
   return element("li", {}, head, bar, element("span", { className: "soft", textContent: facts.join(" · ") }), v.picture ? livePicture(v) : "", clip);
 }
 function videosDone(job) {
-  return message("videos", { done: job.videos.filter((v) => v.state === "done").length, total: job.videos.length });
+  const done = job.videos.filter((v) => v.state === "done").length;
+  return message("videos", { done: number(done + job.omitted), total: number(job.videos.length + job.omitted) });
 }
 function now(jobs) {  // of a long list, the videos around the one that is running
   const redraw = () => show("now", [jobs, expanded.has("now")], () => jobs.map((job) => {
@@ -107,7 +108,8 @@ function now(jobs) {  // of a long list, the videos around the one that is runni
 }
 function queued(job) {
   const since = () => message("arrived", { time: dateTime(job.arrived), count: number(job.videos.length) });
-  const facts = translated(job.text) || (job.arrived ? since() : "");
+  const begun = job.videos.some((v) => v.state === "done") ? ` · ${videosDone(job)}` : "";  // a batch gives way to others
+  const facts = translated(job.text) || (job.arrived ? since() + begun : "");
   const name = element("h3", { textContent: job.name });
   return element("li", {}, element("div", { className: "row" }, name, facts && element("p", { className: "soft", textContent: facts })));
 }
