@@ -71,17 +71,11 @@ def test_a_note_says_why_nothing_there_is_the_missing_file(site: LedgerSite, med
     pictures = site.drop("pictures", zz_voice__m4a=media.voice)
     touch(pictures, *(f"{n:04d}.jpg" for n in range(2500)))
     touch(site.drop("thousands", voice__m4a=media.voice), *(f"{n:05d}.jpg" for n in range(MAX_ENTRIES)))
-    week = site.drop("week")
-    for name in ("monday", "tuesday"):
-        (week / name).mkdir()
-        shutil.copyfile(media.voice, week / name / "voice.m4a")
-        shutil.copyfile(media.face, week / name / "anna.mp4")
     site.start()
     expected = {
         "packed": ("There is no voice recording here that can be used.", "未使用：voice.zip（压缩包）。"),
         "pictures": ("no video, and 2500 pictures", "和 2500 张图片"),
         "thousands": ("more than 10000 files", "超过 10000 个"),
-        "week": ("several folders with a voice recording and videos: monday and tuesday", "monday和tuesday"),
     }
     for name, (english, chinese) in expected.items():
         note = site.share / "inbox" / name / WAITING_NOTE
