@@ -27,6 +27,8 @@ from .atomic import DISK_FULL, FOLDER, NAME_BYTES, AtomicFile, cut, part_of, syn
 
 MAX_ENTRIES = 10_000
 """Of one job folder; more are not looked at."""
+OWN_ENTRIES = 100
+"""What of the daemon's own may lie in it besides: it does not count."""
 HIDDEN = ".heygemd"
 """Our own folder inside a job folder: results not yet published, owner, manifest."""
 ORIGINALS = "originals"
@@ -64,13 +66,12 @@ class Entry(NamedTuple):
 
 
 class Folder(NamedTuple):
-    """A job folder as one scan saw it; `error` is set if it could not be read, `truncated` if entries are missing."""
+    """A job folder as one scan saw it; `error` is set if it could not be read."""
 
     name: str
     entries: tuple[Entry, ...]
     mtime_ns: int
     error: NotReady | ShareError | None = None
-    truncated: bool = False
 
 
 def of_one_path(error: OSError) -> bool:
@@ -309,9 +310,9 @@ def read_folder(path: Path, skip_dir: Callable[[str], bool]) -> Folder:
     """Return one job folder with its entries, those of its own folders, and of folders in originals/."""
     try:
         with _listable(path) as here:
-            entries = tuple(itertools.islice(_members(here, "", skip_dir), MAX_ENTRIES + 1))
+            entries = tuple(itertools.islice(_members(here, "", skip_dir), MAX_ENTRIES + OWN_ENTRIES + 1))
             modified = os.fstat(here).st_mtime_ns
-        return Folder(path.name, entries[:MAX_ENTRIES], modified, truncated=len(entries) > MAX_ENTRIES)
+        return Folder(path.name, entries, modified)
     except OSError as error:
         typed = translate(error, path)
         if isinstance(typed, NotReady):

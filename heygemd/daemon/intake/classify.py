@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import PurePath
 from types import MappingProxyType
 from typing import Literal
@@ -67,9 +68,17 @@ class Members:
         """Equal between two scans if nothing relevant changed; of unknown junk only growth counts."""
         return tuple(
             (e.name, e.size, 0 if filename_rules.is_a("junk", e.name) and e not in self.temporary else e.mtime_ns)
-            for e in self.folder.entries
-            if not filename_rules.is_a("system", e.name)
+            for e in self.counted
         )
+
+    @property
+    def counted(self) -> list[Entry]:
+        """The entries that are not the daemon's or the system's own, one more than MAX_ENTRIES at most.
+
+        A note that we write into a folder with too many must not change what else is seen of it.
+        """
+        others = (e for e in self.folder.entries if not filename_rules.is_a("system", e.name))
+        return list(islice(others, MAX_ENTRIES + 1))
 
     @property
     def partial(self) -> bool:
@@ -154,7 +163,7 @@ def check_bounds(members: Members, limits: Limits) -> None:
     if members.reserved:
         taken = members.reserved[0]
         raise InputError("shortcut" if taken.kind == "link" else "name_taken", name=taken.name)
-    if members.folder.truncated:
+    if len(members.counted) > MAX_ENTRIES:
         raise NotReady("too_many_entries", limit=MAX_ENTRIES)
     check_media(members.media, limits, may_be_batch(members))
 

@@ -4,11 +4,12 @@ import pytest
 
 from heygemd.config.job_toml import JobSettings, SpeakerSettings, VideoSettings
 from heygemd.config.schema import Limits, Render
-from heygemd.daemon.intake import classify, manifest
+from heygemd.daemon.intake import classify, filename_rules, manifest
 from heygemd.daemon.intake.filename_rules import WAITING_NOTE
 from heygemd.errors import InputError, NotReady
 from heygemd.job import Media, Problem, Video
-from heygemd.storage.share_fs import Entry, Folder
+from heygemd.storage import share_fs
+from heygemd.storage.share_fs import MAX_ENTRIES, Entry, Folder
 
 
 def entry(name, size=1000, kind="file"):
@@ -80,7 +81,8 @@ def test_bounds_are_refused_with_their_own_words():
     with pytest.raises(InputError, match="file_too_big"):
         classify.check_bounds(seen(entry("a.mp4")), small)
     with pytest.raises(NotReady, match="too_many_entries"):
-        classify.check_bounds(classify.sort_members(Folder("job", (), 1, truncated=True)), small)
+        classify.check_bounds(seen(*(entry(f"{n}.jpg") for n in range(MAX_ENTRIES + 1))), small)
+    classify.check_bounds(seen(entry(WAITING_NOTE), *(entry(f"{n}.jpg") for n in range(MAX_ENTRIES))), small)
     classify.check_bounds(seen(entry("a.mp4", 1), entry("b.xyz"), entry("c.xyz"), entry("d.jpg")), small)
 
 
@@ -473,3 +475,13 @@ def test_the_result_of_a_picture_is_no_presenter_when_the_folder_comes_back():
     assert looked_into(everything, classified(*members)) == ["originals/anna.jpg"]
     job = compose(classified(*members, ("originals/anna.jpg", "photo", 6)), everything)
     assert [v.source.name for v in job.videos] == ["originals/anna.jpg"]
+
+
+def test_a_note_of_ours_in_a_full_folder_changes_nothing(tmp_path):
+    """It pushed the last entry out of what was read: the folder counted as changed, and the note was withdrawn."""
+    for n in range(MAX_ENTRIES + 2):
+        (tmp_path / f"{n:05d}.jpg").touch()
+    before = classify.sort_members(share_fs.read_folder(tmp_path, filename_rules.skip_dir))
+    (tmp_path / WAITING_NOTE).touch()
+    after = classify.sort_members(share_fs.read_folder(tmp_path, filename_rules.skip_dir))
+    assert len(before.signature) == MAX_ENTRIES + 1 and before.signature == after.signature
