@@ -87,4 +87,6 @@ def test_beside_a_video_a_picture_speaks_only_if_it_is_asked_for(
     done = site.finished("both")
     assert {path.name for path in done.glob("*.mp4")} == {"ben.mp4", "anna.mp4"}
     assert site.log().count(": rendered") == rendered + 1
-    assert json.loads((done / ".heygemd" / "manifest.json").read_bytes())["settings"]["photo_motion"] == "subtle"
+    made = {m["source"]: m for m in json.loads((done / ".heygemd" / "manifest.json").read_bytes())["made"]}
+    assert made["anna.jpg"]["settings"]["photo_motion"] == "subtle"
+    assert "photo_motion" not in made["ben.mp4"]["settings"]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from heygemd.daemon.intake.classify import kind_by_name
 from heygemd.daemon.intake.filename_rules import LOOSE_NOTE, WAITING_NOTE, WHY_NOTE, is_a
+from heygemd.daemon.intake.manifest import FILE
 from heygemd.storage import atomic
 from heygemd.storage.share_fs import HIDDEN
 from tests.e2e.harness import FOLDERS, Site, frame_count
@@ -128,7 +130,8 @@ def assert_complete(folder: Path) -> None:
     """Assert that a folder in done/ has only finished results, each decodable to its end."""
     parts = [p for p in folder.rglob("*") if p.name.endswith((".part", "heygemd-part"))]
     assert not parts, f"I3: {parts}"
-    results = [p for pattern in ("[!.]*.mp4", "[!.]*/[!.]*.mp4") for p in folder.glob(pattern) if p.is_file()]
+    made = json.loads((folder / HIDDEN / FILE).read_bytes())["made"]
+    results = [folder / m["output"] for m in made]
     assert results, f"I3: done/{folder.name} has no result"
     for path in results:
         assert frame_count(path) > 0, f"I3: {path}"

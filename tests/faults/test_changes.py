@@ -188,15 +188,15 @@ def test_a_new_video_in_the_claimed_folder_is_made_too(faulty, media, hold):
 def test_a_new_file_that_is_not_used_is_kept_and_told(faulty, media, hold):
     faulty.healthy("j")
     folder, go_on = hold("rendered")
-    (folder / "subtitles.srt").write_text("1")
+    (folder / "script.pdf").write_text("1")
     (folder / "more").mkdir()
     (folder / "more" / "zoe.mp4").write_bytes(media.face.read_bytes())
     faulty.ledger.note(folder)
     go_on()
     done = faulty.finished("j")
-    assert originals(done) == ["anna.mp4", "subtitles.srt", "voice.m4a"]
+    assert originals(done) == ["anna.mp4", "script.pdf", "voice.m4a"]
     report = (done / "report.html").read_text()
-    assert "subtitles.srt" in report
+    assert "script.pdf" in report
     assert "more/zoe.mp4 (in a subfolder)" in report
     assert rendered(faulty) == 1
     faulty.check()

@@ -98,8 +98,12 @@ def check_served(site):
     shown = ["-show_entries", "format_tags:stream=codec_type", "-of", "csv=p=0"]
     result = site.share / "done" / "subtitles and tags" / "anna.mp4"
     out = subprocess.run(["ffprobe", "-v", "error", *shown, result], capture_output=True, text=True, check=True).stdout
-    assert sorted(line for line in out.split() if line in ("video", "audio", "subtitle")) == ["audio", "video"]
+    kinds = [line for line in out.split() if line in ("video", "audio", "subtitle")]
+    assert sorted(kinds) == ["audio", "subtitle", "video"]  # that of the file beside it, as plain text
     assert "script" not in out
+    read = ["ffmpeg", "-v", "error", "-i", result, "-map", "0:s", "-f", "srt", "-"]
+    said = subprocess.run(read, capture_output=True, text=True, check=True).stdout
+    assert "alert(1)" in said and not {"<", "\x1b", "\x07"} & set(said)
     beside = site.share / "done" / "folder named as the result"
     assert (beside / "anna.mp4" / "notes.txt").read_text() == "mine"
     ours = site.share / "done" / "our names"

@@ -388,6 +388,10 @@ def _kept_voices(recordings: list[Classified], earlier: Manifest | None) -> list
         return recordings
     last = (earlier.voice, *earlier.beside)
     same = [j for j in recordings if any(was(j.entry, media) for media in last)]
+    # Of an older and a newer one of one name and size, that of the last round was written when it says.
+    exact = [j for j in same if any(was(j.entry, m) and j.entry.mtime_ns == m.mtime_ns for m in last)]
+    told = {_title(j.entry) for j in exact}
+    same = [j for j in same if j in exact or _title(j.entry) not in told]
     return same or [j for j in recordings if media_of(j.entry).title == earlier.voice.title]
 
 
