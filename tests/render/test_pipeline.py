@@ -316,7 +316,11 @@ def test_a_damaged_tail_is_rendered_and_told(bench: Bench, tmp_path: Path, voice
     data = clip.read_bytes()
     clip.write_bytes(data[: len(data) * 6 // 10])
     assert bench.render(voices("v.wav"), clip).frames == 31
-    assert "video_cut_short" in bench.codes
+    assert "video_cut_short" in bench.codes and "video_damaged" not in bench.codes
+    start = len(data) * 6 // 10
+    clip.write_bytes(data[:start] + bytes(len(data) - start))  # whole in size, and no picture in its last part
+    bench.render(voices("v.wav"), clip)
+    assert "video_damaged" in bench.codes
 
 
 def test_a_wrong_offset_is_no_delivery(
