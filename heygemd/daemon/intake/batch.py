@@ -41,7 +41,7 @@ class Part:
 
 def parts(members: Members, classified: Sequence[Classified], earlier: Manifest | None) -> list[Part]:
     """Return the parts, none for a folder that is no batch."""
-    ours = {(m.output, m.size) for m in earlier.made} if earlier else set()
+    ours = manifest.results_of(earlier)
     inputs = [c for c in _without_lips(classified) if c.kind and (c.entry.name, c.entry.size) not in ours]
     top = _newest([c for c in inputs if not folder_of(c.entry.name)])
     nested: dict[str, list[Classified]] = {}
@@ -116,7 +116,7 @@ def _of_last_round(name: str, members: list[Classified], earlier: Manifest | Non
     """Return a part's files; of several voices in originals/ that which its results were made from."""
     then = [m.video.voice for m in earlier.made if m.video.voice and m.video.part == name] if earlier else []
     kept = [c for c in members if c.kind == "audio" and _is_kept(c)]
-    last = [c for c in kept if any(classify.was(c.entry, voice) for voice in then)]
+    last = classify.of_last_round(kept, then)
     return [c for c in members if c not in kept or c in (last or kept)]
 
 

@@ -277,7 +277,7 @@ def wanted_photos(
 
 def _lacks_video(classified: Sequence[Classified], earlier: Manifest | None) -> bool:
     """Return whether no file is a video, or none but those that may be results of an earlier round."""
-    made = {(m.output, m.size) for m in earlier.made} if earlier else set()
+    made = manifest.results_of(earlier)
     videos = [j for j in _of_kind("video", classified) if (j.entry.name, j.entry.size) not in made]
     videos = [j for j in videos if not (j.sound and filename_rules.is_named_as_voice(j.entry.name))]
     if not earlier and any(_is_kept(j.entry) for j in _of_kind("audio", classified)):
@@ -339,7 +339,7 @@ def choose(
 
     `speakers`: of job.toml; without any, voices that are named like positions ("left", "right") make some.
     """
-    ours = {(m.output, m.size) for m in earlier.made} if earlier else set()
+    ours = manifest.results_of(earlier)
     results = [j for j in classified if (j.entry.name, j.entry.size) in ours]
     inputs = _with_voice([j for j in classified if j not in results], earlier)
     fresh = [j for j in inputs if not is_nested(j.entry.name) and not _is_kept(j.entry)]
@@ -366,8 +366,8 @@ def choose(
     if not voices:
         raise NotReady("needs_audio")
     titles = {_title(j.entry) for j in _of_kind("audio", fresh)}
-    then = (earlier.voice, *earlier.beside) if earlier else ()
-    still = [j for j in _of_kind("audio", kept) if not earlier or any(was(j.entry, media) for media in then)]
+    still = _of_kind("audio", kept)
+    still = of_last_round(still, (earlier.voice, *earlier.beside)) if earlier else still
     pool = [*_of_kind("audio", fresh), *(j for j in still if _title(j.entry) not in titles)]
     pool = pool or _of_kind("audio", nested)
     if speakers := speakers or _speakers_by_name(pool):
@@ -386,13 +386,8 @@ def _kept_voices(recordings: list[Classified], earlier: Manifest | None) -> list
     """Return which recordings in originals/ count: those of the last round, else the one of its voice's name."""
     if not earlier:
         return recordings
-    last = (earlier.voice, *earlier.beside)
-    same = [j for j in recordings if any(was(j.entry, media) for media in last)]
-    # Of an older and a newer one of one name and size, that of the last round was written when it says.
-    exact = [j for j in same if any(was(j.entry, m) and j.entry.mtime_ns == m.mtime_ns for m in last)]
-    told = {_title(j.entry) for j in exact}
-    same = [j for j in same if j in exact or _title(j.entry) not in told]
-    return same or [j for j in recordings if media_of(j.entry).title == earlier.voice.title]
+    last = of_last_round(recordings, (earlier.voice, *earlier.beside))
+    return last or [j for j in recordings if media_of(j.entry).title == earlier.voice.title]
 
 
 def _with_lips(voices: list[Classified], kept: Sequence[Classified]) -> tuple[list[Classified], Classified | None]:
@@ -501,7 +496,7 @@ def choose_subtitles(
     if settings.subtitles == "off":
         return [], [(entry.name, "left_out_subtitles_off") for entry in members.subtitles]
     last = earlier.beside if earlier else []
-    newest_last = sorted(members.subtitles, key=lambda e: (not _is_kept(e), any(was(e, media) for media in last)))
+    newest_last = sorted(members.subtitles, key=lambda e: (not _is_kept(e), _agreement(e, last)))
     by_title = {_title(entry): entry for entry in newest_last}
     small = [entry for _, entry in sorted(by_title.items()) if entry.size <= MAX_SUBTITLE_BYTES]
     used = small[:MAX_SUBTITLE_FILES]
@@ -683,6 +678,22 @@ def same_files(entries: Sequence[Entry], then: Sequence[Media]) -> bool:
 def was(entry: Entry, media: Media) -> bool:
     """Return whether an original is the one of an earlier round."""
     return entry.size == media.size and _title(entry) == _title(media)
+
+
+def of_last_round(originals: Sequence[Classified], then: Sequence[Media]) -> list[Classified]:
+    """Return the originals that the last round was made of: of several of one name those that agree best."""
+    agreement = [_agreement(each.entry, then) for each in originals]
+    best: dict[str, int] = {}
+    for each, how_well in zip(originals, agreement, strict=True):
+        best[_title(each.entry)] = max(how_well, best.get(_title(each.entry), 1))
+    pairs = zip(originals, agreement, strict=True)
+    return [each for each, how_well in pairs if how_well == best[_title(each.entry)]]
+
+
+def _agreement(entry: Entry, then: Sequence[Media]) -> int:
+    """Return 2 for an original that is one of an earlier round's files by its time too, 1 by name and size, else 0."""
+    found = [media for media in then if was(entry, media)]
+    return len(found[:1]) + any(media.mtime_ns == entry.mtime_ns for media in found)
 
 
 def _title(file: Entry | Media) -> str:

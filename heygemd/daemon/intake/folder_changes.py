@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -57,7 +57,9 @@ def compare(folder: Path, job: Job) -> Steps[Changes]:
         elif entry.mtime_ns != media.mtime_ns:
             found.touched.append((media, entry.mtime_ns))
     known = {media.name for media in (*inputs(job), *job.extra, *job.control_files)} | results
-    known |= _earlier_results(folder, entries)
+    # Results of the last round still lie there while they are made again.
+    sizes = {(entry.name, entry.size) for entry in entries.values()}
+    known |= {name for name, _ in manifest.results_of(manifest.read(folder)) & sizes}
     new_settings = _new((entries[name] for name in members.settings.values() if name in entries), known)
     found.changed += [Media(name=e.name, size=e.size, mtime_ns=e.mtime_ns) for e in new_settings]
     photos, side_files = (members.photos, []) if classify.has_photos(job.videos) else ([], members.photos)
@@ -123,13 +125,6 @@ def _differs(folder: Path, entry: Entry, media: Media) -> Steps[bool]:
     if entry.mtime_ns == media.mtime_ns:
         return False
     return not media.digest or (yield from transfer.digest(folder / media.name)) != media.digest
-
-
-def _earlier_results(folder: Path, entries: Mapping[str, Entry]) -> set[str]:
-    """Return the names of results of the last round that still lie in the folder, though they are made again now."""
-    earlier = manifest.read(folder)
-    made = earlier.made if earlier else []
-    return {m.output for m in made if m.output in entries and entries[m.output].size == m.size}
 
 
 def shown_results(folder: Path, job: Job) -> set[str]:

@@ -69,6 +69,11 @@ class Manifest(Record):
         return next((m for m in found if _defaults(m.source) | m.settings == settings), None)
 
 
+def results_of(earlier: Manifest | None) -> set[tuple[str, int]]:
+    """Return names and sizes of the results that a folder came back with: they are not inputs."""
+    return {(made.output, made.size) for made in earlier.made} if earlier else set()
+
+
 def read(folder: Path) -> Manifest | None:
     """Return what a folder on the share records about itself; None if it records nothing that can be used."""
     path = folder / share_fs.HIDDEN / FILE

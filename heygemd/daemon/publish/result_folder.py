@@ -219,8 +219,7 @@ def _move_originals(
 
 def _move_results(folder: Path, videos: Iterable[Video], group: int | None) -> Steps[list[Video]]:
     """Show the results at the top of the folder; return those that are there: a user's file of that name stays."""
-    earlier, there = manifest.read(folder), []
-    ours = {(m.output, m.size) for m in earlier.made} if earlier else set()
+    ours, there = manifest.results_of(manifest.read(folder)), []
     for video in videos:
         made, shown = folder / share_fs.HIDDEN / video.hidden_name, folder / video.output
         if not video.kept and share_fs.is_file(made):
