@@ -11,7 +11,7 @@ from ..scene import Image
 QUALITY = 80
 
 
-def jpeg_base64(image: Image) -> str:
-    """Return a BGR image as JPEG in base64."""
-    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+def jpeg_base64(image: Image, quality: int = QUALITY) -> str:
+    """Return a BGR image as JPEG in base64; `quality` 0..100."""
+    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
     return base64.b64encode(data.tobytes()).decode()

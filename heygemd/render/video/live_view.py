@@ -21,6 +21,7 @@ from ...protocol import FirstSeconds, LivePicture, Message
 from . import compositing
 from .decode import Frame, Picture, planes
 from .encode_mux import EncodePlan, Encoder
+from .jpeg import jpeg_base64
 
 PICTURE_SIDE, JPEG_QUALITY = 480, 75
 CLIP_SIDE, CLIP_PRESET, CLIP_CRF = 640, "veryfast", 28
@@ -97,5 +98,4 @@ def _jpeg(frame: Frame, picture: Picture) -> str:
     for part, plane in zip(planes(small, width, height), planes(frame, picture.width, picture.height), strict=True):
         part[:] = cv2.resize(plane, part.shape[::-1], interpolation=cv2.INTER_AREA)
     image = compositing.crop(small, dataclasses.replace(picture, width=width, height=height), (0, 0, width, height))
-    _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    return base64.b64encode(data.tobytes()).decode()
+    return jpeg_base64(image, JPEG_QUALITY)
