@@ -91,11 +91,11 @@ class Members:
     def abandoned(self) -> list[Classified]:
         """The files that copies were to become which have ended without them."""
         there = {filename_rules.fold(e.name) for e in self.folder.entries}
-        found = []
+        found, is_batch = [], may_be_batch(self)
         for entry in self.temporary:
             base, slash, _ = entry.name.rpartition("/")
             name = base + slash + filename_rules.copied_as(entry.name)
-            missed = filename_rules.fold(name) not in there and (not base or may_be_batch(self))
+            missed = filename_rules.fold(name) not in there and (not base or is_batch)
             if missed and (kind := kind_by_name(name)):
                 found.append(Classified(entry, kind, Problem(code="file_incomplete", fields={"name": name})))
         return found
