@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from ..render.engines.mesh.mouth_interior import GUMS, SOCKET, TEETH, TONGUE, camera, jaw_share
+from ..render.engines.mesh.mouth_interior import GUMS, SOCKET, TEETH, TONGUE, jaw_share, rasterize
 from ..render.face.mesh_indices import INNER_LIPS
 from ..render.face.mouth_params import JAW, LOWER, OPEN
 from ..render.face.pose import face_shape
@@ -62,9 +62,6 @@ def seen_pixels(points: F32, jaw: F32, triangles: NDArray[np.int32]) -> NDArray[
     """Return (m,) in how many pixels of all views each triangle is seen between the mean face's lips."""
     corners = np.arange(triangles.size, dtype=np.int32).reshape(-1, 3)
     colours = np.repeat(_numbered(len(triangles)), 3, 0)
-    settings = cv2.TriangleRasterizeSettings()
-    settings.setShadingType(cv2.RASTERIZE_SHADING_FLAT)
-    settings.setCullingMode(cv2.RASTERIZE_CULLING_NONE)
     pixels = np.zeros(len(triangles), np.int64)
     mean, modes = face_shape()["mean"], face_shape()["modes"]
     for opening, yaw, pitch in itertools.product(OPENINGS, np.radians(YAWS_DEG), np.radians(PITCHES_DEG)):
@@ -73,15 +70,12 @@ def seen_pixels(points: F32, jaw: F32, triangles: NDArray[np.int32]) -> NDArray[
         shift = np.array([WIDTH / 2, HEIGHT / 2, 0]) - SCALE * (turn @ np.array([0, 0.8, -0.25])) * (1, 1, 0)
         opened = SCALE * (points + jaw_share(opening) * jaw) @ turn.T + shift
         outline = np.round((SCALE * lips[INNER_LIPS] @ turn.T + shift)[:, :2]).astype(np.int32)
-        vertices, view, near, far = camera(opened[triangles.ravel()], WIDTH, HEIGHT)
-        ids, depth = cv2.triangleRasterize(
-            vertices, corners, colours, np.zeros((HEIGHT, WIDTH, 3), np.float32),
-            np.full((HEIGHT, WIDTH), far, np.float32), np.eye(4, dtype=np.float32), view, near, far, settings,
-        )  # fmt: skip
+        flat = cv2.RASTERIZE_SHADING_FLAT
+        ids = rasterize(opened[triangles.ravel()], corners, colours, WIDTH, HEIGHT, flat)
         between = np.zeros((HEIGHT, WIDTH), np.uint8)
         cv2.fillPoly(between, [outline], 1)
         between = np.asarray(cv2.dilate(between, np.ones((2 * LIPS_REACH + 1,) * 2)), np.uint8)
-        digits = np.round(np.asarray(ids)[(between > 0) & (np.asarray(depth) < far)] * 64).astype(int) - 1
+        digits = np.round(ids[(between > 0) & ids.any(2)] * 64).astype(int) - 1
         pixels += np.bincount(digits @ np.array([4096, 64, 1]), minlength=len(triangles))[: len(triangles)]
     return pixels
 

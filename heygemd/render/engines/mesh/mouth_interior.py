@@ -140,31 +140,30 @@ def draw(open_by: float, pose: Pose, line: float, corner: tuple[int, int], size:
     width, height = (max(2, round(n * over)) for n in size)
     seen = pose.vectors_to_picture(points[None])[0] + pose.translation[0] - np.array([*corner, 0], np.float32)
     seen *= np.array([width / size[0], height / size[1], over], np.float32)
-    drawn = _rasterize(seen, colours, width, height)
+    drawn = rasterize(seen, mesh().triangles, colours, width, height)
     soft = cv2.GaussianBlur(drawn, (0, 0), max(SOFTNESS * over * float(pose.scale[0]), 0.3))
     return np.asarray(cv2.resize(soft, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
-def _rasterize(points: F32, colours: F32, width: int, height: int) -> F32:
-    """Return (height, width, 3) float32; points (n, 3) in pixels, z away from the viewer."""
-    vertices, view, near, far = camera(points, width, height)
-    settings = cv2.TriangleRasterizeSettings()
-    settings.setShadingType(cv2.RASTERIZE_SHADING_SHADED)
-    settings.setCullingMode(cv2.RASTERIZE_CULLING_NONE)
-    picture, _ = cv2.triangleRasterize(
-        vertices, mesh().triangles, colours, np.zeros((height, width, 3), np.float32),
-        np.full((height, width), far, np.float32), np.eye(4, dtype=np.float32), view,
-        near, far, settings,
-    )  # fmt: skip
-    return np.asarray(picture, np.float32)
+def rasterize(
+    points: F32, triangles: NDArray[np.int32], colours: F32, width: int, height: int,
+    shading: int = cv2.RASTERIZE_SHADING_SHADED,
+) -> F32:  # fmt: skip
+    """Return (height, width, 3) float32, black where no triangle is.
 
-
-def camera(points: F32, width: int, height: int) -> tuple[F32, float, float, float]:
-    """Return what OpenCV's rasterizer takes: vertices, the angle of view, the nearest and the furthest depth.
-
-    points  (n, 3) in pixels, z away from the viewer
+    points   (n, 3) in pixels, z away from the viewer · triangles  (m, 3) int32 · colours  (n, 3) float32 0..1
+    shading  whether OpenCV interpolates between a triangle's corners or gives it its first one's colour
     """
     away = float(CAMERA * max(width, height))
+    near, far = 0.9 * away, 1.5 * away
     x, y, z = points.T
     vertices = np.stack([x - width / 2, height / 2 - y, z.min() - z - away], 1).astype(np.float32)
-    return vertices, float(2 * np.arctan(height / 2 / away)), 0.9 * away, 1.5 * away
+    settings = cv2.TriangleRasterizeSettings()
+    settings.setShadingType(shading)
+    settings.setCullingMode(cv2.RASTERIZE_CULLING_NONE)
+    picture, _ = cv2.triangleRasterize(
+        vertices, triangles, colours, np.zeros((height, width, 3), np.float32),
+        np.full((height, width), far, np.float32), np.eye(4, dtype=np.float32),
+        float(2 * np.arctan(height / 2 / away)), near, far, settings,
+    )  # fmt: skip
+    return np.asarray(picture, np.float32)
