@@ -115,12 +115,15 @@ class Turned:
 
     name, version = "turned", "1"
 
-    def track(self, *_: object, **__: object) -> None:
+    def track_faces(self, *_: object, **__: object) -> None:
         raise InputError("face_never_clear")
 
 
 def test_a_face_that_is_turned_away_is_one_of_a_picture(tmp_path: Path) -> None:
     picture = decode.describe_photo(save(tmp_path / "a.jpg", jpeg(presenter.photo())), Limits())
     cache, phases = Cache(tmp_path / "cache", 1 << 30), Phases(lambda _: None)
+    tracker: Any = Turned()
     with pytest.raises(InputError, match="photo_face_turned"):
-        analysis.track_video(picture, "d", None, Turned(), 0.1, cache, tmp_path / "t", phases)  # type: ignore[arg-type]
+        analysis.track_video(
+            picture, "d", None, tracker, Render(), ["largest"], cache, tmp_path / "t", phases, lambda event: None
+        )
