@@ -16,7 +16,7 @@ with atheris.instrument_imports(include=["heygemd", "tomli"]):
     from heygemd import protocol
     from heygemd.config import job_toml
     from heygemd.daemon import job_store
-    from heygemd.daemon.intake import manifest, presenter_library
+    from heygemd.daemon.intake import folder_members, job_inputs, job_record, manifest, presenter_library
     from heygemd.daemon.publish import preview_store, report
     from heygemd.errors import InputError, NotReady
     from heygemd.media import completeness
@@ -26,7 +26,6 @@ from loguru import logger
 
 from heygemd.config.job_toml import JobSettings
 from heygemd.config.schema import Config, Limits, Render
-from heygemd.daemon.intake import classify
 from heygemd.job import Job, Media, Video
 from heygemd.storage import share_layout
 
@@ -69,12 +68,12 @@ def earlier_manifest(data: bytes) -> None:
     """A finished folder's manifest: leads to a job with harmless names, or to no job."""
     earlier = manifest.parse(data)
     members = [Entry("v.wav", "file", 5, 1), Entry("a.mov", "file", 6, 1), Entry("a.mp4", "file", 60, 1)]
-    seen = classify.sort_members(Folder("job", tuple(members), 1))
+    seen = folder_members.sort_members(Folder("job", tuple(members), 1))
     kinds = {"v.wav": "audio"}
-    classified = [classify.Classified(e, kinds.get(e.name, "video")) for e in members]  # type: ignore[arg-type]
+    classified = [job_inputs.Classified(e, kinds.get(e.name, "video")) for e in members]  # type: ignore[arg-type]
     try:
-        classify.check_bounds(seen, Limits())
-        job = classify.compose(seen, classified, JobSettings(), Render(), earlier, 1.0)
+        folder_members.check_bounds(seen, Limits())
+        job = job_record.compose(seen, classified, JobSettings(), Render(), earlier, 1.0)
     except NotReady:
         return
     assert all("/" not in video.output for video in job.videos)

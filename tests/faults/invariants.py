@@ -8,8 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from heygemd.daemon.intake.classify import kind_by_name
-from heygemd.daemon.intake.filename_rules import LOOSE_NOTE, WAITING_NOTE, WHY_NOTE, is_a
+from heygemd.daemon.intake.filename_rules import LOOSE_NOTE, WAITING_NOTE, WHY_NOTE, is_a, kind_by_name
 from heygemd.daemon.intake.manifest import FILE
 from heygemd.storage import atomic
 from heygemd.storage.share_fs import HIDDEN

@@ -10,7 +10,7 @@ from babel.messages import pofile
 import heygemd
 from heygemd.config.schema import AudioLonger, AudioShorter, NotifyEvent, Quality
 from heygemd.daemon.intake import left_out
-from heygemd.daemon.intake.classify import UNUSABLE
+from heygemd.daemon.intake.job_record import UNUSABLE
 from heygemd.daemon.jobs.retry_policy import GIVEN_UP
 from heygemd.errors import FOLDER_CODES, printable
 from heygemd.i18n import catalog
@@ -34,7 +34,7 @@ COMPUTED = {
     "service.py: code": ["state_not_writable", "cache_not_writable", "log_not_writable"],
     "best_effort.py: code": ["notifications_failing", "status_not_writable", "metrics_failing"],
     "availability.py: FOLDER_MISSING": [FOLDER_MISSING],
-    "classify.py: UNUSABLE[error.code]": list(UNUSABLE.values()),
+    "job_record.py: UNUSABLE[error.code]": list(UNUSABLE.values()),
     "claim.py: code": ["unexpected_error", "folder_no_permission", "folder_open"],
     "file_type.py: found": list(get_args(Unusable)),
     "registry.py: kind": list(RECOGNISED),

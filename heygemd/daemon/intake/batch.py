@@ -15,8 +15,9 @@ from ...config.job_toml import JobSettings
 from ...config.schema import Limits, Render
 from ...errors import InputError, NotReady
 from ...job import Job, Media, Problem, Video, output_name, safe_stem
-from . import classify, filename_rules, manifest
-from .classify import Classified, Members
+from . import filename_rules, job_inputs, job_record, manifest
+from .folder_members import Members, is_kept, media_of
+from .job_inputs import Classified
 from .manifest import ORIGINALS, Manifest
 
 
@@ -64,7 +65,7 @@ def parts(members: Members, classified: Sequence[Classified], earlier: Manifest 
 
 def _presenters(files: Iterable[Classified]) -> list[Classified]:
     """Return the presenters among files; of pictures only those that are wanted were read."""
-    return [c for c in files if c.kind in classify.PRESENTERS_OF]
+    return [c for c in files if c.kind in job_inputs.PRESENTERS_OF]
 
 
 def _without_lips(classified: Sequence[Classified]) -> list[Classified]:
@@ -100,10 +101,10 @@ def _of_folders(
     """Return the parts and the videos that they share."""
     found = []
     for name, members in nested.items():
-        if not earlier and all(_is_kept(c) for c in members if c.kind == "audio"):
+        if not earlier and all(is_kept(c.entry) for c in members if c.kind == "audio"):
             # Without a manifest a result is told from a new video by its name alone.
-            made = {output_name(c.entry.name, set()) for c in (*shared, *members) if _is_kept(c)}
-            members = [c for c in members if _is_kept(c) or PurePath(c.entry.name).name not in made]
+            made = {output_name(c.entry.name, set()) for c in (*shared, *members) if is_kept(c.entry)}
+            members = [c for c in members if is_kept(c.entry) or PurePath(c.entry.name).name not in made]
         current = _newest(_of_last_round(name, members, earlier))
         found.append(Part(name, [c for c in current if c.kind == "audio"], _presenters(current)))
     if not shared:  # folders of presenters beside folders of voices
@@ -115,26 +116,22 @@ def _of_folders(
 def _of_last_round(name: str, members: list[Classified], earlier: Manifest | None) -> list[Classified]:
     """Return a part's files; of several voices in originals/ that which its results were made from."""
     then = [m.video.voice for m in earlier.made if m.video.voice and m.video.part == name] if earlier else []
-    kept = [c for c in members if c.kind == "audio" and _is_kept(c)]
-    last = classify.of_last_round(kept, then)
+    kept = [c for c in members if c.kind == "audio" and is_kept(c.entry)]
+    last = job_inputs.of_last_round(kept, then)
     return [c for c in members if c not in kept or c in (last or kept)]
 
 
 def _newest(files: Sequence[Classified]) -> list[Classified]:
     """Return the files without those in originals/ that newer ones replace: voices any, videos of the same name."""
-    fresh = [c for c in files if not _is_kept(c)]
+    fresh = [c for c in files if not is_kept(c.entry)]
     voiced = any(c.kind == "audio" for c in fresh)
     names = {filename_rules.fold(PurePath(c.entry.name).name) for c in fresh}
     return fresh + [
         c
         for c in files
-        if _is_kept(c) and filename_rules.fold(PurePath(c.entry.name).name) not in names
+        if is_kept(c.entry) and filename_rules.fold(PurePath(c.entry.name).name) not in names
         and not (voiced and c.kind == "audio" and folder_of(c.entry.name))
     ]  # fmt: skip
-
-
-def _is_kept(each: Classified) -> bool:
-    return each.entry.name.startswith(f"{ORIGINALS}/")
 
 
 def wait_for_parts(found: Sequence[Part], members: Members, still_s: float, patience_s: float) -> None:
@@ -165,13 +162,13 @@ def compose(
     texts: Mapping[str, bytes],
     limits: Limits,
 ) -> Job:
-    """Make the job record of a batch; see `classify.compose`. Raises InputError("too_many_files")."""
+    """Make the job record of a batch; see `job_record.compose`. Raises InputError("too_many_files")."""
     if (total := sum(len(part.videos) or 1 for part in found)) > limits.max_files_per_batch:
         raise InputError("too_many_files", count=total, limit=limits.max_files_per_batch)
-    subtitles = classify.choose_subtitles(members, settings.apply(render), earlier)
+    subtitles = job_inputs.choose_subtitles(members, settings.apply(render), earlier)
     settings = settings.model_copy(update={"speakers": ()})  # a part has one voice
-    same = earlier if earlier and classify.same_files(subtitles[0], earlier.beside) else None
-    classify.require_named(settings, [classify.media_of(c.entry).title for part in found for c in part.videos])
+    same = earlier if earlier and job_inputs.same_files(subtitles[0], earlier.beside) else None
+    job_record.require_named(settings, [media_of(c.entry).title for part in found for c in part.videos])
     present = {(e.name, e.size) for e in members.folder.entries if e.kind == "file"}
     taken = {filename_rules.fold(e.name) for e in members.folder.entries if e.kind != "file"}
     videos: list[Video] = []
@@ -181,7 +178,7 @@ def compose(
         videos += [_failed(part, problem)] if problem else _videos(part, settings, render, same, present, taken)
     used = {c.entry.name for part in found for c in (*part.voices, *part.videos)}
     used |= {made.output for made in earlier.made} if earlier else set()
-    job = classify.record_of(members, _without_lips(classified), used, settings, earlier, arrived, texts, subtitles)
+    job = job_record.record_of(members, _without_lips(classified), used, settings, earlier, arrived, texts, subtitles)
     return job.model_copy(update={"videos": videos})
 
 
@@ -195,20 +192,20 @@ def _videos(
     part: Part, settings: JobSettings, render: Render, earlier: Manifest | None,
     present: Collection[tuple[str, int]], taken: set[str],
 ) -> list[Video]:  # fmt: skip
-    voice, found = classify.media_of(part.voices[0].entry), []
+    voice, found = media_of(part.voices[0].entry), []
     names = {name.removeprefix(f"{part.name}/") for name in taken if name.startswith(f"{part.name}/")}
     for video in sorted(part.videos, key=lambda c: filename_rules.fold(PurePath(c.entry.name).name)):
         output = f"{part.name}/{output_name(video.entry.name, names)}"
-        record = Video(source=classify.media_of(video.entry), voice=voice.model_copy(), output=output)
+        record = Video(source=media_of(video.entry), voice=voice.model_copy(), output=output)
         wanted = manifest.result_settings(settings, render, record.source.title)
-        made = earlier.result_of(record.source, output, wanted) if earlier and _is_kept(part.voices[0]) else None
+        made = earlier.result_of(record.source, output, wanted) if earlier and is_kept(part.voices[0].entry) else None
         if (
             made
             and made.video.voice
-            and classify.was(part.voices[0].entry, made.video.voice)
+            and job_inputs.was(part.voices[0].entry, made.video.voice)
             and (output, made.size) in present
         ):
-            record = classify.kept(record, made)
+            record = job_record.kept(record, made)
         elif problem := part.voices[0].problem or video.problem:
             record.state, record.problem = "failed", problem
         found.append(record)

@@ -7,10 +7,13 @@ import unicodedata
 from collections.abc import Mapping
 from fnmatch import translate
 from pathlib import PurePath
+from typing import Literal
 
 from ...storage.atomic import NAME_BYTES, PART, cut
 from ...storage.share_fs import Kind
 from .job_folder import REPORT
+
+MediaKind = Literal["audio", "video", "photo"]
 
 WAITING_NOTE = "!Waiting 等待中.txt"
 LOOSE_NOTE = "!Put files into a folder 请放入文件夹.txt"
@@ -243,6 +246,29 @@ def fold(name: str) -> str:
 def is_a(kind: str, name: str) -> bool:
     """Return whether a base name is of a kind, a key of _PATTERNS such as "junk"."""
     return _PATTERNS[kind].match(fold(name.rpartition("/")[2])) is not None
+
+
+def known_ending(name: str, known: tuple[str, ...] = (*AUDIO_ENDINGS, *VIDEO_ENDINGS)) -> str:
+    """Return the file's suffix if it is a known one, so that no text chosen by a user reaches a program."""
+    return next((e for e in known if name.casefold().endswith(e)), "")
+
+
+def kind_by_name(name: str) -> MediaKind | None:
+    """Return the kind a file name suggests, "audio" or "video", for files that cannot be read."""
+    folded = fold(name)
+    if folded.endswith(AUDIO_ENDINGS):
+        return "audio"
+    return "video" if folded.endswith(VIDEO_ENDINGS) else None
+
+
+def is_photo(name: str) -> bool:
+    """Return whether a file name is that of a picture that can be a presenter."""
+    return fold(name).endswith(PHOTO_ENDINGS)
+
+
+def input_kind(name: str) -> MediaKind | None:
+    """As `kind_by_name`, where a picture is a presenter."""
+    return "photo" if is_photo(name) else kind_by_name(name)
 
 
 _MEDIA = rf".+(?:{'|'.join(map(re.escape, (*AUDIO_ENDINGS, *VIDEO_ENDINGS)))})"

@@ -10,7 +10,7 @@ from ...job import Job, Media
 from ...storage import share_fs, transfer
 from ...storage.share_fs import Entry
 from ...storage.transfer import Steps
-from . import classify, filename_rules, job_folder, manifest
+from . import filename_rules, folder_members, job_folder, job_inputs, manifest
 from .manifest import ORIGINALS
 from .presenter_library import FROM_A_JOB
 
@@ -62,12 +62,12 @@ def compare(folder: Path, job: Job) -> Steps[Changes]:
     known |= {name for name, _ in manifest.results_of(manifest.read(folder)) & sizes}
     new_settings = _new((entries[name] for name in members.settings.values() if name in entries), known)
     found.changed += [Media(name=e.name, size=e.size, mtime_ns=e.mtime_ns) for e in new_settings]
-    photos, side_files = (members.photos, []) if classify.has_photos(job.videos) else ([], members.photos)
+    photos, side_files = (members.photos, []) if job_inputs.has_photos(job.videos) else ([], members.photos)
     found.added = list(_new((*members.media, *members.subtitles, *photos, *members.temporary), known))
     found.others = list(_new((*side_files, *(e for e, _ in members.left_out if e.kind == "file")), known))
-    wanted = classify.nested_kinds(job.voice, (video.source for video in job.videos))
+    wanted = job_inputs.nested_kinds(job.voice, (video.source for video in job.videos))
     known |= {*job.nested}
-    nested = [(e, kind) for e, kind in classify.nested_media(members) if e.name not in known]
+    nested = [(e, kind) for e, kind in folder_members.nested_media(members) if e.name not in known]
     # What comes into the folder of a batch's part is meant for it.
     found.added += [entry for entry, kind in nested if kind in wanted or job.is_batch]
     found.nested = [entry.name for entry, _ in nested if entry not in found.added]
@@ -111,11 +111,11 @@ def has_grown(folder: Path, media: Iterable[Media]) -> str:
     return ""
 
 
-def _members(folder: Path) -> classify.Members:
+def _members(folder: Path) -> folder_members.Members:
     found = share_fs.on_share(share_fs.read_folder)(folder, filename_rules.skip_dir)
     if found.error is not None:
         raise found.error
-    return classify.sort_members(found)
+    return folder_members.sort_members(found)
 
 
 def _differs(folder: Path, entry: Entry, media: Media) -> Steps[bool]:

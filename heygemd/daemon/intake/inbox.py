@@ -34,10 +34,22 @@ from ...storage import atomic, share_fs
 from ...storage.availability import ShareAvailability
 from ...storage.share_fs import Entry
 from ..queue_state import PendingFolder, QueueState
-from . import batch, classify, filename_rules, job_folder, left_out, manifest, notes, presenter_library
-from .classify import Classified, Members
+from . import (
+    batch,
+    filename_rules,
+    folder_members,
+    job_folder,
+    job_inputs,
+    job_record,
+    left_out,
+    manifest,
+    notes,
+    presenter_library,
+)  # fmt: skip
 from .filename_rules import JOB_TOML, PRESENTERS
+from .folder_members import Members
 from .inotify import Watch
+from .job_inputs import Classified
 from .misplaced import Misplaced
 from .presenter_library import Wish
 from .settle import WatchedFolder, incomplete_wait_s, settle_s
@@ -93,7 +105,7 @@ class Inbox:
             if item.name not in self._watched:
                 self._watched[item.name] = WatchedFolder(pending[item.name], now)
             folder = self._watched[item.name]
-            folder.observe(classify.sort_members(item), now)
+            folder.observe(folder_members.sort_members(item), now)
             await self._update(folder, item.error, now)
         await self.misplaced.update(self.config, loose, now)
 
@@ -159,9 +171,9 @@ class Inbox:
         """Read a settled folder's contents and decide: a job, a rejection, or what it waits for."""
         pending, members = folder.pending, folder.members
         assert members is not None
-        pending.notices = classify.notices(members)
+        pending.notices = job_record.notices(members)
         try:
-            classify.check_bounds(members, self.config.limits)
+            folder_members.check_bounds(members, self.config.limits)
             texts = await self._control_files(pending, members)
             known = await self.share.thread.call(presenter_library.names, self.config.paths.share) if texts else []
             members.western = [n for meant, n in members.settings.items() if staff_text.decode(texts[meant], known)[1]]
@@ -171,15 +183,15 @@ class Inbox:
             if earlier and folder.unchanged_s(now) < self._settle_s() * 2**earlier.rounds and not folder.marked_ready:
                 raise NotReady("still_copying", name=pending.name)
             classified = await self._look_into(folder, [*members.media, *presenters], now)
-            is_batch = classify.may_be_batch(members)
-            if members.nested and classify.needs_subfolders(classified, earlier, settings.speakers):
-                classify.check_media([*members.media, *members.nested], self.config.limits, is_batch)
+            is_batch = folder_members.may_be_batch(members)
+            if members.nested and job_inputs.needs_subfolders(classified, earlier, settings.speakers):
+                folder_members.check_media([*members.media, *members.nested], self.config.limits, is_batch)
                 classified += await self._look_into(folder, members.nested, now)
-            photos = classify.wanted_photos(members, classified, earlier, settings.photos, self.config.limits)
-            classify.check_media([*members.media, *photos], self.config.limits, is_batch)
+            photos = job_inputs.wanted_photos(members, classified, earlier, settings.photos, self.config.limits)
+            folder_members.check_media([*members.media, *photos], self.config.limits, is_batch)
             classified += await self._look_into(folder, photos, now)
-            classified = classify.with_abandoned(classified, members)
-            pending.notices = classify.notices(members, classified)
+            classified = job_inputs.with_abandoned(classified, members)
+            pending.notices = job_record.notices(members, classified)
             render, arrived = self.config.render, pending.arrived
             if parts := batch.parts(members, classified, earlier):
                 patience_s = self.config.inbox.waiting_note_after_s
@@ -188,14 +200,14 @@ class Inbox:
                     members, classified, parts, settings, render, earlier, arrived, texts, self.config.limits
                 )
             else:
-                pending.job = classify.compose(members, classified, settings, render, earlier, arrived, texts)
+                pending.job = job_record.compose(members, classified, settings, render, earlier, arrived, texts)
             pending.state, pending.reason = "ready", None
             point("settle")
             logger.bind(job=pending.name).info("ready: {} videos", len(pending.job.videos))
         except InputError as error:
             self._reject(folder, error)
         except NotReady as error:
-            reason = classify.explained(error, pending.notices)
+            reason = job_record.explained(error, pending.notices)
             job = self.state.being_made(pending.name) if error.code in INCOMPLETE else None
             pending.belongs_to = job.id if job is not None else ""
             if job is not None:
@@ -206,7 +218,7 @@ class Inbox:
 
     async def _look_into(self, folder: WatchedFolder, entries: list[Entry], now: float) -> list[Classified]:
         """Return what files are by content; each is read once only."""
-        wanted = classify.worth_reading(entries, self.config.limits)
+        wanted = folder_members.worth_reading(entries, self.config.limits)
         for entry in wanted:
             if entry not in folder.classified:
                 folder.classified[entry] = await self._classify_file(folder, entry, now)
@@ -216,7 +228,7 @@ class Inbox:
         pending = folder.pending
         assert folder.members is not None
         problem = Problem(code=error.code, fields=error.fields, detail=error.detail)
-        pending.job = classify.rejected(folder.members, problem, pending.notices, pending.arrived)
+        pending.job = job_record.rejected(folder.members, problem, pending.notices, pending.arrived)
         pending.state, pending.reason = "rejected", error
         logger.bind(job=pending.name).error("rejected: {}", describe(error))
 
@@ -245,14 +257,14 @@ class Inbox:
         if len(wishes) > (limit := self.config.limits.max_files_per_job):
             raise InputError("too_many_files", count=len(wishes), limit=limit)
         found = await call(presenter_library.find, self.config.paths.share, wishes) if wishes else []
-        classify.check_media([*members.media, *found], self.config.limits, classify.may_be_batch(members))
+        folder_members.check_media([*members.media, *found], self.config.limits, folder_members.may_be_batch(members))
         return found
 
     async def _classify_file(self, folder: WatchedFolder, entry: Entry, now: float) -> Classified:
         """Return what a file is by content. Raises NotReady while it may still grow, if it may be media at all."""
         path, unchanged_s = job_folder.member(self.path / folder.pending.name, entry.name), folder.unchanged_s(now)
         early = unchanged_s < self.config.inbox.settle_zero_tail_s
-        kind = classify.input_kind(entry.name)
+        kind = filename_rules.input_kind(entry.name)
         doubt: NotReady | None = None
         try:
             doubt = await self.share.thread.call(_doubt, path, early, bool(kind))
@@ -267,11 +279,11 @@ class Inbox:
             return Classified(entry, info.kind, problem, sound=info.kind == "video" and info.audio is not None)
         except NotReady as error:
             if (early and not folder.marked_ready) or error.code in ("no_permission", "held_open", "file_unusable"):
-                raise NotReady(error.code, **{**error.fields, "name": classify.shown_name(entry)}) from None
+                raise NotReady(error.code, **{**error.fields, "name": folder_members.shown_name(entry)}) from None
             assert folder.members is not None
             wait_s = incomplete_wait_s(self.config.inbox, folder.members, entry.name)
             if unchanged_s < wait_s and not folder.marked_ready:
-                raise NotReady("copy_stopped", describe(error), name=classify.shown_name(entry)) from None
+                raise NotReady("copy_stopped", describe(error), name=folder_members.shown_name(entry)) from None
             problem = Problem(code="file_incomplete", fields={"name": entry.name}, detail=describe(error))
         except (InputError, EngineError) as error:
             if isinstance(error, DeadlineExceeded):
@@ -335,7 +347,7 @@ def _doubt(path: Path, early: bool, is_media: bool) -> NotReady | None:
 def _probe(path: Path, limits: Limits) -> probe.MediaInfo:
     """Return what a file on the share contains; ffprobe gets it open, and neither its name nor its folder."""
     with share_fs.on_share(share_fs.open_file)(path) as file, atomic.on_local_disk(tempfile.gettempdir()):
-        return probe.probe_open(file.fileno(), classify.known_ending(path.name), limits)
+        return probe.probe_open(file.fileno(), filename_rules.known_ending(path.name), limits)
 
 
 def _probe_photo(path: Path, limits: Limits) -> photo.Photo:

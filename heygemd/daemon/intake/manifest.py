@@ -16,7 +16,7 @@ from ...job import Job, Media, Name, Record, Video
 from ...protocol import Count
 from ...storage import share_fs
 from ...storage.share_fs import ORIGINALS as ORIGINALS
-from .filename_rules import PHOTO_ENDINGS, fold
+from .filename_rules import is_photo
 
 FILE = "manifest.json"
 MAX_BYTES = 16 << 20
@@ -96,7 +96,7 @@ def parse(data: bytes) -> Manifest | None:
 
 def result_settings(settings: JobSettings, render: Render, video: str) -> dict[str, object]:
     """Return the settings that change the result of a video: with another value it is rendered again."""
-    names = CHANGING_RESULTS | ({"photo_motion"} if fold(video).endswith(PHOTO_ENDINGS) else set())
+    names = CHANGING_RESULTS | ({"photo_motion"} if is_photo(video) else set())
     found = settings.apply(render, video).model_dump(include=names)
     speakers = [speaker.model_dump(mode="json") for speaker in settings.speakers]
     return {**found, "speakers": speakers} if speakers else found

@@ -26,7 +26,7 @@ from ...storage.share_layout import FOLDERS, LIVE_VIEW, TEMPLATES
 from ...storage.transfer import Steps
 from ..queue_state import QueueState
 from . import filename_rules, notes
-from .classify import input_kind, is_photo, kind_by_name
+from .filename_rules import input_kind, is_photo, kind_by_name
 
 GATHERING = ".heygemd-loose"
 """In inbox/, while loose files become a job; scans ignore hidden folders."""

@@ -14,7 +14,7 @@ from ...storage import share_fs
 from ...storage.share_fs import Entry
 from ...storage.share_layout import MARKER, TEMPLATES
 from . import filename_rules, job_folder
-from .classify import input_kind
+from .filename_rules import input_kind
 
 FROM_A_JOB = f"../../{TEMPLATES}/"
 """The path of templates/ as seen from a job's folder in inbox/ or processing/."""

@@ -9,8 +9,9 @@ from ...errors import NotReady
 from ...storage.mounts import Mount
 from ...storage.share_fs import Entry
 from ..queue_state import PendingFolder
-from . import classify, filename_rules
-from .classify import Classified, Members, Signature
+from . import filename_rules, folder_members
+from .folder_members import Members, Signature
+from .job_inputs import Classified
 
 
 def settle_s(settings: InboxSettings, mount: Mount | None) -> float:
@@ -23,7 +24,7 @@ def settle_s(settings: InboxSettings, mount: Mount | None) -> float:
 def incomplete_wait_s(settings: InboxSettings, members: Members, name: str) -> float:
     """Return for how long an incomplete file holds up its folder: not long if the rest of a batch can do without it."""
     longest_s = settings.incomplete_fail_after_h * 3600
-    if not classify.is_of_one_part(members, name):
+    if not folder_members.is_of_one_part(members, name):
         return longest_s
     ready = filename_rules.READY in members.part_controls.get(name.rpartition("/")[0], set())
     return 0 if ready else min(longest_s, settings.waiting_note_after_s)

@@ -20,8 +20,7 @@ from ...storage.availability import ShareAvailability
 from ...weights import requirements
 from ..executors.base import Executor, Task
 from ..intake import job_folder
-from ..intake.classify import known_ending
-from ..intake.filename_rules import AUDIO_ENDINGS, VIDEO_ENDINGS
+from ..intake.filename_rules import AUDIO_ENDINGS, VIDEO_ENDINGS, known_ending
 from ..job_store import Store
 from ..publish import preview_store, result_folder
 from ..queue_state import RunningVideo

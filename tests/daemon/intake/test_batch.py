@@ -4,11 +4,11 @@ import pytest
 
 from heygemd.config.job_toml import JobSettings
 from heygemd.config.schema import InboxSettings, Limits, Render
-from heygemd.daemon.intake import batch, classify, manifest, settle
+from heygemd.daemon.intake import batch, job_inputs, manifest, settle
 from heygemd.errors import InputError, NotReady
 from heygemd.job import Media, Problem
 
-from .test_classify import classified, entry, seen
+from .dropped_files import classified, entry, seen
 
 HOUR_S = 3600.0
 
@@ -22,7 +22,7 @@ def made_of(*names, earlier=None, controls=(), limits=None, damaged=()):
     """The job of a folder with these files, or None if it is no batch."""
     read = classified(*files(*names))
     read = [
-        classify.Classified(c.entry, c.kind, Problem(code="media_unreadable")) if c.entry.name in damaged else c
+        job_inputs.Classified(c.entry, c.kind, Problem(code="media_unreadable")) if c.entry.name in damaged else c
         for c in read
     ]
     members = seen(*(c.entry for c in read), *(entry(name, 0) for name in controls))
@@ -159,7 +159,7 @@ def test_pictures_are_presenters_of_their_part_or_of_all():
     names = ["en/v.wav", "zh/v.wav", "zh/me.jpg", "all.png"]
     read = classified(*((n, "audio" if n.endswith("wav") else "photo", 5) for n in names))
     members = seen(*(c.entry for c in read))
-    assert {e.name for e in classify.wanted_photos(members, read[:2], None, (), Limits())} == {"zh/me.jpg", "all.png"}
+    assert {e.name for e in job_inputs.wanted_photos(members, read[:2], None, (), Limits())} == {"zh/me.jpg", "all.png"}
     job = batch.compose(
         members, read, batch.parts(members, read, None), JobSettings(), Render(), None, 1.0, {}, Limits()
     )
@@ -200,7 +200,7 @@ def test_an_incomplete_file_of_one_part_does_not_hold_up_the_others_for_long(nam
 def test_a_copy_into_a_part_that_never_ended_fails_that_part_alone():
     read = classified(*files("anna.mp4", "en/v.wav", "fr/v.wav"))
     members = seen(*(c.entry for c in read), entry("zh/v.wav.part"), entry("fr/v.wav.part"), entry("fr/w.wav.part"))
-    found = classify.with_abandoned(read, members)
+    found = job_inputs.with_abandoned(read, members)
     job = batch.compose(
         members, found, batch.parts(members, found, None), JobSettings(), Render(), None, 1.0, {}, Limits()
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from heygemd.config.schema import Render
-from heygemd.daemon.intake import classify, manifest
+from heygemd.daemon.intake import job_inputs, manifest
 from heygemd.daemon.intake.filename_rules import lips_of
 from heygemd.errors import NotReady
 from heygemd.job import Media
 from heygemd.storage.share_fs import Entry
 
-from .test_classify import classified, compose, entry, seen
+from .dropped_files import classified, compose, entry, seen
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_names(name: str, stem: str) -> None:
 
 
 def chosen(*files: tuple[str, str, int], earlier: manifest.Manifest | None = None) -> tuple[str, str | None]:
-    found = classify.choose(classified(*files), earlier)
+    found = job_inputs.choose(classified(*files), earlier)
     return found.voice.entry.name, found.lips.entry.name if found.lips else None
 
 
@@ -66,8 +66,8 @@ def test_rounds() -> None:
 def test_of_two_voices_of_one_name_and_size_that_of_the_last_round_counts() -> None:
     """One that replaced another lies beside it in originals/ under a number; their times tell them apart."""
     old, new = (Entry(name, "file", 1, mtime) for name, mtime in (("originals/v.wav", 7), ("originals/v (2).wav", 9)))
-    found = [classify.Classified(each, "audio") for each in (old, new)]
+    found = [job_inputs.Classified(each, "audio") for each in (old, new)]
     for mtime_ns, expected in ((9, [new]), (7, [old]), (5, [old, new])):
-        last = classify.of_last_round(found, [Media(name="v.wav", size=1, mtime_ns=mtime_ns)])
+        last = job_inputs.of_last_round(found, [Media(name="v.wav", size=1, mtime_ns=mtime_ns)])
         assert [each.entry for each in last] == expected
-    assert classify.of_last_round(found, [Media(name="w.wav", size=1, mtime_ns=9)]) == []
+    assert job_inputs.of_last_round(found, [Media(name="w.wav", size=1, mtime_ns=9)]) == []

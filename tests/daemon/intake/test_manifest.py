@@ -95,3 +95,15 @@ def test_what_is_taken_from_a_manifest_can_be_shown(tmp_path):
     assert found is not None
     shown = job().model_copy(update={"videos": [found.made[0].video]})
     assert b"heygemd" in report.make(shown, Config(), tmp_path / "log", {}, {}).report
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"[]", b"[" * 99_999, json.dumps({"voice": {"name": "../../etc"}}).encode()]
+)
+def test_a_broken_manifest_means_none(data):
+    assert manifest.parse(data) is None
+
+
+def test_records_keep_undecodable_names():
+    video = Video(source=Media(name="caf\udce9.mp4", size=1, mtime_ns=1), output="x.mp4")
+    assert json.loads(json.dumps(video.model_dump()))["source"]["name"] == "caf\udce9.mp4"

@@ -1,54 +1,13 @@
-import json
+"""Which files of a folder are the voice, the presenters and the subtitles."""
 
 import pytest
 
-from heygemd.config.job_toml import JobSettings, SpeakerSettings, VideoSettings
+from heygemd.config.job_toml import JobSettings, SpeakerSettings
 from heygemd.config.schema import Limits, Render
-from heygemd.daemon.intake import classify, filename_rules, manifest
-from heygemd.daemon.intake.filename_rules import WAITING_NOTE
+from heygemd.daemon.intake import job_inputs, manifest
 from heygemd.errors import InputError, NotReady
-from heygemd.job import Media, Problem, Video
-from heygemd.storage import share_fs
-from heygemd.storage.share_fs import MAX_ENTRIES, Entry, Folder
 
-
-def entry(name, size=1000, kind="file"):
-    return Entry(name, kind, size, 1)
-
-
-def seen(*entries):
-    return classify.sort_members(Folder("job", entries, 1))
-
-
-def classified(*pairs):
-    return [classify.Classified(entry(name, size), kind) for name, kind, size in pairs]
-
-
-def compose(members, sort=None, settings=JobSettings(), earlier=None):  # noqa: B008  frozen
-    everything = sort or seen(*(j.entry for j in members))
-    return classify.compose(everything, members, settings, Render(), earlier, 1.0)
-
-
-def test_members_are_sorted_by_what_their_names_say():
-    found = seen(
-        entry("anna.mp4"), entry("voice.m4a"), entry(".DS_Store"), entry("x.part"), entry("notes.txt"), entry("READY"),
-        entry("job.toml"), entry("deep/inner.mp4"), entry("originals/old.mp4"), entry("l.mp4", kind="link"),
-    )  # fmt: skip
-    assert [e.name for e in found.media] == ["anna.mp4", "voice.m4a", "originals/old.mp4"]
-    assert [e.name for e in found.temporary] == ["x.part"]
-    assert found.controls == {"ready"}
-    assert found.settings == {"job.toml": "job.toml"}
-    assert [e.name for e in found.nested] == ["deep/inner.mp4"]
-    assert [(e.name, reason) for e, reason in found.left_out] == [
-        ("notes.txt", "left_out_document"),
-        ("l.mp4", "left_out_shortcut"),
-    ]
-
-
-def test_junk_does_not_change_the_signature_but_media_does():
-    base = seen(entry("a.mp4"))
-    assert seen(entry("a.mp4"), entry("._a.mp4"), entry(WAITING_NOTE)).signature == base.signature
-    assert seen(entry("a.mp4", 1001)).signature != base.signature
+from .dropped_files import classified, compose, entry, said, seen
 
 
 @pytest.mark.parametrize(
@@ -64,84 +23,6 @@ def test_a_job_is_exactly_one_audio_and_some_videos(members, code):
     with pytest.raises(NotReady) as raised:
         compose(classified(*members))
     assert raised.value.code == code
-
-
-def test_an_unreadable_video_fails_alone():
-    members = classified(("v.wav", "audio", 5), ("a.mp4", "video", 6))
-    members.append(classify.Classified(entry("b.mp4"), "video", Problem(code="media_unreadable")))
-    job = compose(members)
-    assert [(v.output, v.state) for v in job.videos] == [("a.mp4", "waiting"), ("b.mp4", "failed")]
-    assert job.problem is None
-
-
-def test_bounds_are_refused_with_their_own_words():
-    small = Limits(max_files_per_job=1, max_file_gib=1e-9)
-    with pytest.raises(InputError, match="too_many_files"):
-        classify.check_bounds(seen(entry("a.mp4"), entry("b.mp4")), small)
-    with pytest.raises(InputError, match="file_too_big"):
-        classify.check_bounds(seen(entry("a.mp4")), small)
-    with pytest.raises(NotReady, match="too_many_entries"):
-        classify.check_bounds(seen(*(entry(f"{n}.jpg") for n in range(MAX_ENTRIES + 1))), small)
-    classify.check_bounds(seen(entry(WAITING_NOTE), *(entry(f"{n}.jpg") for n in range(MAX_ENTRIES))), small)
-    classify.check_bounds(seen(entry("a.mp4", 1), entry("b.xyz"), entry("c.xyz"), entry("d.jpg")), small)
-
-
-@pytest.mark.parametrize("name", [".heygemd", "originals"])
-def test_names_that_are_ours_must_be_folders(name):
-    with pytest.raises(InputError, match="name_taken"):
-        classify.check_bounds(seen(entry(name)), Limits())
-    with pytest.raises(InputError, match="shortcut"):
-        classify.check_bounds(seen(entry(name, kind="link")), Limits())
-    classify.check_bounds(seen(entry(name, kind="dir")), Limits())
-
-
-def test_a_result_is_not_named_as_a_folder_that_is_there():
-    members = classified(("v.wav", "audio", 5), ("anna.mov", "video", 6))
-    job = compose(members, seen(*(j.entry for j in members), entry("Anna.mp4", kind="dir")))
-    assert [v.output for v in job.videos] == ["anna (2).mp4"]
-
-
-def earlier_round():
-    first = compose(classified(("v.wav", "audio", 5), ("a.mov", "video", 6), ("b.mov", "video", 7)))
-    first.videos[0].state = "done"
-    first.videos[1].state = "failed"
-    data = manifest.compose(first, Render(), {"a.mp4": 60})
-    return manifest.parse(data)
-
-
-def second_round(*extra, drop=(), settings=JobSettings()):  # noqa: B008  frozen
-    members = [
-        ("originals/v.wav", "audio", 5),
-        ("originals/a.mov", "video", 6),
-        ("originals/b.mov", "video", 7),
-        ("a.mp4", "video", 60),
-    ]
-    members = [m for m in members if m[0] not in drop] + list(extra)
-    return compose(classified(*members), settings=settings, earlier=earlier_round())
-
-
-def test_dragged_back_only_what_is_missing_is_rendered():
-    job = second_round()
-    assert [(v.source.name, v.state, v.kept) for v in job.videos] == [
-        ("originals/a.mov", "done", True),
-        ("originals/b.mov", "waiting", False),
-    ]
-
-
-def test_a_setting_for_one_video_renders_only_that_one_again():
-    settings = JobSettings(videos={"a.mov": VideoSettings(face="left")})
-    assert [v.state for v in second_round(settings=settings).videos] == ["waiting", "waiting"]
-    settings = JobSettings(videos={"B": VideoSettings(face="left")})
-    assert [v.state for v in second_round(settings=settings).videos] == ["done", "waiting"]
-
-
-def test_a_video_that_job_toml_names_must_be_there():
-    with pytest.raises(NotReady) as raised:
-        second_round(settings=JobSettings(videos={"ana.mov": VideoSettings(face="left")}))
-    assert (raised.value.code, raised.value.fields) == (
-        "needs_named_video",
-        {"name": "ana.mov", "names": ["a.mov", "b.mov"]},
-    )
 
 
 def speaking(job):
@@ -202,56 +83,9 @@ def test_without_a_readable_manifest_all_is_made_anew_from_the_originals_and_nev
     assert said(job) == {"left_out_replaced": ["a.mp4"]}
 
 
-def test_a_result_that_was_deleted_is_made_again():
-    assert [v.state for v in second_round(drop=("a.mp4",)).videos] == ["waiting", "waiting"]
-
-
-def test_a_new_voice_replaces_the_old_one_and_renders_everything():
-    job = second_round(("new.wav", "audio", 9))
-    assert job.voice.name == "new.wav"
-    assert [v.state for v in job.videos] == ["waiting", "waiting"]
-
-
-def test_other_settings_render_everything():
-    assert [v.state for v in second_round(settings=JobSettings(quality="high")).videos] == ["waiting", "waiting"]
-
-
-def test_a_new_video_joins_and_one_of_the_same_name_replaces():
-    job = second_round(("c.mp4", "video", 8), ("b.mov", "video", 99))
-    assert [(v.source.name, v.state) for v in job.videos] == [
-        ("originals/a.mov", "done"),
-        ("b.mov", "waiting"),
-        ("c.mp4", "waiting"),
-    ]
-
-
-@pytest.mark.parametrize(
-    "data", [b"", b"{", b"[]", b"[" * 99_999, json.dumps({"voice": {"name": "../../etc"}}).encode()]
-)
-def test_a_broken_manifest_means_none(data):
-    assert manifest.parse(data) is None
-
-
-def test_records_keep_undecodable_names():
-    video = Video(source=Media(name="caf\udce9.mp4", size=1, mtime_ns=1), output="x.mp4")
-    assert json.loads(json.dumps(video.model_dump()))["source"]["name"] == "caf\udce9.mp4"
-
-
-def test_a_forged_manifest_cannot_name_paths():
-    forged = earlier_round()
-    forged.made[0].video.output = "../../../../etc/passwd"
-    members = classified(("originals/v.wav", "audio", 5), ("originals/a.mov", "video", 6), ("a.mp4", "video", 60))
-    job = compose(members, earlier=forged)
-    assert [(v.output, v.kept) for v in job.videos] == [("a.mp4", True)]
-
-
 def chosen(*members):
     job = compose(classified(*members))
     return job.voice.name, [v.source.name for v in job.videos]
-
-
-def said(job):
-    return {notice.code: notice.fields["names"] for notice in job.notices}
 
 
 def test_subfolders_are_used_for_what_the_top_lacks():
@@ -265,7 +99,7 @@ def test_subfolders_are_used_for_what_the_top_lacks():
 
 
 def video(name, sound=True):
-    return classify.Classified(entry(name), "video", sound=sound)
+    return job_inputs.Classified(entry(name), "video", sound=sound)
 
 
 def test_the_sound_of_a_video_is_the_voice_if_its_name_says_so():
@@ -300,75 +134,18 @@ def test_two_voices_in_one_subfolder_are_two_voices():
         compose(classified(("audio/a.wav", "audio", 5), ("audio/b.wav", "audio", 6), ("video/a.mp4", "video", 7)))
 
 
-def test_every_file_that_is_not_used_is_named_with_its_reason():
-    names = [
-        "cover.jpg",
-        "all.zip",
-        "brief.pdf",
-        "site.url",
-        "ben.mp4.lnk",
-        "job.toml.txt",
-        "job.toml",
-        "x.done",
-        "D.LRF",
-    ]
-    names += ["raw/deep", "raw/cut.mp4"]
-    kinds = {"raw/deep": "dir"}
-    members = seen(
-        entry("v.wav"), entry("a.mp4"), *(entry(name, kind=kinds.get(name, "file")) for name in sorted(names))
-    )
-    read = classified(("v.wav", "audio", 1000), ("a.mp4", "video", 1000))
-    read.append(classify.Classified(entry("x.done"), None, Problem(code="left_out_not_media")))
-    job = compose(read, members)
-    assert said(job) == {
-        "left_out_archive": ["all.zip"],
-        "left_out_shortcut": ["ben.mp4.lnk"],
-        "left_out_not_media": ["x.done"],
-        "left_out_subfolder": ["raw/cut.mp4"],
-        "left_out_deep": ["raw/deep"],
-        "left_out_preview": ["D.LRF"],
-        "left_out_replaced": ["job.toml.txt"],
-        "left_out_picture": ["cover.jpg"],
-        "left_out_document": ["brief.pdf", "site.url"],
-    }
-    moved = {"cover.jpg", "all.zip", "brief.pdf", "site.url", "ben.mp4.lnk", "job.toml.txt", "x.done", "D.LRF"}
-    assert {media.name for media in job.extra} == moved
-
-
-def test_files_of_an_earlier_round_that_newer_ones_replace_are_named():
-    job = second_round(("new.wav", "audio", 9), ("b.mov", "video", 99))
-    assert said(job) == {"left_out_replaced": ["originals/v.wav", "originals/b.mov"]}
-    assert second_round().notices == []
-
-
-def test_thousands_of_pictures_are_one_notice_and_not_read():
-    members = seen(*(entry(f"{n:04d}.jpg") for n in range(2500)), entry("v.wav"), entry("a.mp4"))
-    assert [e.name for e in classify.worth_reading(members.media, Limits())] == ["v.wav", "a.mp4"]
-    (notice,) = compose(classified(("v.wav", "audio", 1000), ("a.mp4", "video", 1000)), members).notices
-    assert notice.fields["count"] == 2500
-    assert len(notice.fields["names"]) == 200
-    others = seen(*(entry(f"{n:04d}.xyz") for n in range(2500)), entry("v.wav"))
-    assert len(classify.worth_reading(others.media, Limits(max_files_per_job=3))) == 4
-
-
-def test_a_missing_file_that_is_there_in_another_form_is_not_called_missing():
-    for name, code in (("voice.rar", "needs_usable_audio"), ("cover.jpg", "needs_audio")):
-        notices = classify.notices(seen(entry(name)), [])
-        assert classify.explained(NotReady("needs_audio"), notices).code == code
-
-
 def test_a_copy_that_never_ended_is_missed_where_nothing_else_arrived():
     found = seen(
         entry("anna.mp4"), entry(".anna.mp4.AbCdE1"), entry(".Zoe.mp4.CzpYz0"), entry("voice.m4a.part"),
         entry("notes.txt.part"),
     )  # fmt: skip
-    assert [(c.kind, c.problem.code, c.problem.fields["name"]) for c in found.abandoned] == [
+    assert [(c.kind, c.problem.code, c.problem.fields["name"]) for c in job_inputs.abandoned(found)] == [
         ("video", "file_incomplete", "Zoe.mp4"),
         ("audio", "file_incomplete", "voice.m4a"),
     ]
     anna, voice = classified(("anna.mp4", "video", 1000), ("other.m4a", "audio", 1000))
-    assert [c.kind for c in classify.with_abandoned([anna], found)] == ["video", "video", "audio"]
-    everything = classify.with_abandoned([anna, voice], found)
+    assert [c.kind for c in job_inputs.with_abandoned([anna], found)] == ["video", "video", "audio"]
+    everything = job_inputs.with_abandoned([anna, voice], found)
     assert [c.kind for c in everything] == ["video", "audio", "video"], "there is a voice"
     job = compose(everything, found)
     assert [v.state for v in job.videos] == ["failed", "waiting"]
@@ -394,22 +171,6 @@ def test_subtitles_are_shared_by_all_results():
     assert off.notices[0].code == "left_out_subtitles_off"
 
 
-def test_results_are_kept_only_while_their_subtitles_are_the_same():
-    files = [("originals/v.wav", "audio", 1), ("originals/a.mp4", "video", 2)]
-    old, result = entry("originals/text.srt", 7), entry("a.mp4", 3)
-    everything = [*(entry(name, size) for name, _, size in files), result]
-    job = compose(classified(*files), seen(*everything, old))
-    job.videos[0].state = "done"
-    made = manifest.parse(manifest.compose(job, Render(), {"a.mp4": 3}))
-    del made.made[0].settings["subtitles"]  # as an earlier version wrote it
-    of_now = [*classified(*files), *classified(("a.mp4", "video", 3))]
-    for more, kept in (([old], True), ([], False), ([entry("originals/text.srt", 8)], False),
-                       ([entry("text.srt", 7), old], False), ([old, entry("text.en.srt")], False)):  # fmt: skip
-        again = compose(of_now, seen(*everything, *more), earlier=made)
-        assert again.videos[0].kept == kept, more
-    assert not compose(of_now, seen(*everything, old), JobSettings(subtitles="off"), made).videos[0].kept
-
-
 def test_an_original_that_was_replaced_is_not_taken_again():
     """The new file lies in originals/ beside the old one, with a number."""
     files = [("voice.wav", "audio", 5), ("originals/voice.wav", "audio", 4), ("originals/a.mp4", "video", 2)]
@@ -424,7 +185,7 @@ def test_an_original_that_was_replaced_is_not_taken_again():
 
 
 def looked_into(members, classified_so_far, named=(), limits=Limits(), earlier=None):  # noqa: B008  frozen
-    return [e.name for e in classify.wanted_photos(members, classified_so_far, earlier, named, limits)]
+    return [e.name for e in job_inputs.wanted_photos(members, classified_so_far, earlier, named, limits)]
 
 
 def test_pictures_are_presenters_only_where_there_is_no_video():
@@ -444,7 +205,7 @@ def test_pictures_are_presenters_only_where_there_is_no_video():
 
 
 def test_a_video_named_as_a_voice_is_the_voice_of_a_picture():
-    film = classify.Classified(entry("录音.mp4", 5), "video", sound=True)
+    film = job_inputs.Classified(entry("录音.mp4", 5), "video", sound=True)
     members = seen(film.entry, entry("anna.jpg"))
     assert looked_into(members, [film]) == ["anna.jpg"]
     job = compose([film, *classified(("anna.jpg", "photo", 6))], members)
@@ -475,13 +236,3 @@ def test_the_result_of_a_picture_is_no_presenter_when_the_folder_comes_back():
     assert looked_into(everything, classified(*members)) == ["originals/anna.jpg"]
     job = compose(classified(*members, ("originals/anna.jpg", "photo", 6)), everything)
     assert [v.source.name for v in job.videos] == ["originals/anna.jpg"]
-
-
-def test_a_note_of_ours_in_a_full_folder_changes_nothing(tmp_path):
-    """It pushed the last entry out of what was read: the folder counted as changed, and the note was withdrawn."""
-    for n in range(MAX_ENTRIES + 2):
-        (tmp_path / f"{n:05d}.jpg").touch()
-    before = classify.sort_members(share_fs.read_folder(tmp_path, filename_rules.skip_dir))
-    (tmp_path / WAITING_NOTE).touch()
-    after = classify.sort_members(share_fs.read_folder(tmp_path, filename_rules.skip_dir))
-    assert len(before.signature) == MAX_ENTRIES + 1 and before.signature == after.signature
