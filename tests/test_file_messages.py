@@ -68,7 +68,7 @@ PRODUCED = {
     **dict.fromkeys(("subtitles_not_burnt", "subtitles_characters"), "render/subtitles/test_burn.py"),
     **dict.fromkeys(("original_sound_speech", "loudness_silent"), "render/audio/test_delivery.py"),
     **dict.fromkeys(("original_sound_none", "lips_voice_length", "loudness_missed"), "e2e/test_sound.py"),
-    "audio_mixed_down": "render/audio/test_downmix.py",
+    **dict.fromkeys(("audio_mixed_down", "voice_track"), "render/audio/test_downmix.py"),
     **dict.fromkeys(("needs_usable_audio", "needs_usable_video"), HERE),
     "too_many_entries": "daemon/intake/test_folder_members.py",
     "batch_waits": "daemon/intake/test_batch.py",

@@ -94,6 +94,7 @@ class MediaInfo:
     """A media file; `video` and `audio` are its default streams, else its first. Cover art is not video.
 
     start_s  the earliest time in it: zero on the timeline of its sound and picture
+    tracks   all its audio streams that can be decoded
     """
 
     container: str
@@ -101,6 +102,7 @@ class MediaInfo:
     duration_s: float
     video: VideoStream | None
     audio: AudioStream | None
+    tracks: tuple[AudioStream, ...] = ()
 
     @property
     def kind(self) -> Literal["audio", "video"] | None:
@@ -152,7 +154,8 @@ def _probe(path: Path, limits: Limits, stdin: int | None = None) -> MediaInfo:
     if duration_s <= 0 and (video or audio):
         index = (video or audio).index  # type: ignore[union-attr]
         duration_s = packets.span_s(packets.read(path, limits, index, stdin=stdin))
-    info = MediaInfo(name, start_s, duration_s, video, audio)
+    tracks = tuple(_audio(s, start_s) for s in audios if _decodable(s))
+    info = MediaInfo(name, start_s, duration_s, video, audio, tracks)
     _check(path, info, limits, stdin)
     return info
 

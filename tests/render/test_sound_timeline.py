@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from heygemd.config.schema import Limits, Render
-from heygemd.protocol import SyncRequest
+from heygemd.i18n import catalog
+from heygemd.protocol import Message, Notice, SyncRequest
 from heygemd.render import measure_sync, pipeline
 from heygemd.render.audio.load import load_voice
 from heygemd.render.cache import Cache
@@ -103,6 +104,21 @@ def test_the_sound_lies_where_the_recording_has_it(
         assert abs(lag_ms(heard[piece], dropped[piece])) <= 5
         assert abs(lag_ms(lips[piece], dropped[piece])) <= 5
         assert abs(lag_ms(dropped[piece], true[piece])) <= 5 + added_ms
+
+
+def test_the_track_that_speaks_is_delivered(
+    speech: Path, anna: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A screen recorder's first track is that of a source that was off."""
+    monkeypatch.setitem(registry.ENGINES, "mesh", "tests.render.tint:Tint")
+    voice, told = tmp_path / "tracks.mkv", list[Message]()
+    silence = ["-f", "lavfi", "-i", f"anullsrc=r=48000:cl=stereo:d={SECONDS}"]
+    ffmpeg(*PICTURE, *silence, "-i", speech, "-map", "0", "-map", "1", "-map", "2", *AAC, voice)
+    asked = request(tmp_path, voice, anna, Render(quality="draft"))
+    pipeline.render(asked, told.append)
+    assert abs(lag_ms(samples(asked.output), samples(speech))) <= 5 + AAC_MS
+    (fields,) = [e.fields for e in told if isinstance(e, Notice) and e.code == "voice_track"]
+    assert catalog.text("voice_track", fields).endswith("Track 2 of 2 was used instead.")
 
 
 @pytest.mark.parametrize(("make", "silent_s", "skipped_s"), [(late_sound, LATE_S, 0), (late_picture, 0, LATE_S)])

@@ -1,4 +1,4 @@
-"""Which channels of a recording carry the speech: their mix is the mono that drives the lips.
+"""Which track and which channels of a recording carry the speech: their mix is the mono that drives the lips.
 
 The mean of all channels is silent for antiphase stereo (one cable reversed), faint for a voice on one of ten channels,
 and drowned beside a loud channel without speech.
@@ -6,6 +6,7 @@ and drowned beside a loud channel without speech.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -30,6 +31,8 @@ HEARD_SHARE = 0.9
 MEAN_BONUS_DB, MEAN_LOSS_DB = 3.0, 9.0
 """The mean of the channels wins against one of them that is clearer by less than the first, unless the speech in it is
 fainter than in one of them by more than the second."""
+SPEECHLESS_SHARE = 0.1
+"""A track with a smaller share of another's speech has none to speak of."""
 
 
 class Heard(NamedTuple):
@@ -38,6 +41,23 @@ class Heard(NamedTuple):
     seconds: float
     level_db: float
     clarity_db: float
+
+
+def choose_track(path: Path, usual: AudioStream, tracks: Sequence[AudioStream]) -> AudioStream:
+    """Return the track that players choose, unless it is silent or without speech and another one is not.
+
+    Screen recorders and cameras write one track for each source, and nothing into that of a source that is off.
+    """
+    if len(tracks) < 2:
+        return usual
+    net = vad.load()
+    heard = {}
+    for track in tracks:
+        sound = choose_mix(path, track) @ _windows(path, track)
+        heard[track] = _heard(sound, vad.detect_speech(sound, net)) if sound.size else Heard(0.0, SILENT_DB, 0.0)
+    best = max(tracks, key=lambda track: heard[track][:2])
+    silent = heard[usual].level_db <= SILENT_DB < heard[best].level_db
+    return best if silent or heard[usual].seconds < SPEECHLESS_SHARE * heard[best].seconds else usual
 
 
 def choose_mix(path: Path, stream: AudioStream) -> Samples:
@@ -76,11 +96,12 @@ def _windows(path: Path, stream: AudioStream) -> Samples:
 
 def _window(path: Path, stream: AudioStream, start_s: float, length_s: float) -> Samples:
     source = ffmpeg.media(path, ss=round(start_s, 3), t=length_s)[str(stream.index)]
-    output = ffmpeg.to_pipe(source, format="f32le", acodec="pcm_f32le", ac=stream.channels, ar=VOICE_RATE_HZ)
-    buffer = bytearray(round(length_s + 1) * VOICE_RATE_HZ * stream.channels * 4)
+    channels = max(1, stream.channels)
+    output = ffmpeg.to_pipe(source, format="f32le", acodec="pcm_f32le", ac=channels, ar=VOICE_RATE_HZ)
+    buffer = bytearray(round(length_s + 1) * VOICE_RATE_HZ * channels * 4)
     with Reader(ffmpeg.command(output, media_s=length_s)) as reader:
-        count = reader.read_into(memoryview(buffer)) // (4 * stream.channels)
-    samples = np.frombuffer(buffer, "<f4", count * stream.channels).reshape(count, stream.channels)
+        count = reader.read_into(memoryview(buffer)) // (4 * channels)
+    samples = np.frombuffer(buffer, "<f4", count * channels).reshape(count, channels)
     finite: Samples = np.nan_to_num(np.ascontiguousarray(samples.T), posinf=1.0, neginf=-1.0)
     return finite
 

@@ -21,11 +21,11 @@ from ...media.process import ProcessEnd, Reader, error_from
 from ..cache import Cache, fetch_or_make
 from ..scene import Finding
 from . import vad
-from .downmix import choose_mix
+from .downmix import choose_mix, choose_track
 from .mel import VOICE_RATE_HZ
 from .quality import QualityMeter, Samples
 
-VERSION = "7"
+VERSION = "8"
 BLOCK_S, CONTEXT_S = 20, 1
 MIN_VOICE_S = 0.2
 COPY_TOLERANCE_S, LOST_S = 0.1, 0.1
@@ -39,7 +39,7 @@ class Voice:
 
     path        the file as it was dropped, for the output's sound track
     container   its format, as ffprobe names it
-    stream      the audio stream in it
+    stream      the audio stream in it, see `downmix.choose_track`
     samples     (n,) float32 mono at VOICE_RATE_HZ, memory-mapped; n = round(duration_s * VOICE_RATE_HZ)
     mix         (channels,) float32, the share of each channel in `samples`
     duration_s  exact: samples from the file's start on over the recording's own rate, without a codec's padding
@@ -71,19 +71,25 @@ def load_voice(path: Path, digest: str, limits: Limits, cache: Cache, scratch: P
 
 def _load(path: Path, digest: str, limits: Limits, cache: Cache, folder: Path) -> Voice:
     info = probe(path, limits)
-    stream = info.audio
-    if stream is None:
+    usual = info.audio
+    if usual is None:
         raise InputError("no_audio")
 
     def make() -> list[Path]:
+        stream = choose_track(path, usual, info.tracks)
         facts = _decode(path, info, stream, limits, folder / "voice.f32")
-        facts["copyable"] = _is_copyable(path, info, Fraction(*facts["duration_s"]), limits)
+        facts["track"] = info.tracks.index(stream)
+        facts["copyable"] = _is_copyable(path, info, stream, Fraction(*facts["duration_s"]), limits)
+        if stream != usual:
+            number, count = facts["track"] + 1, len(info.tracks)
+            facts["findings"].append(Finding("voice_track", {"number": number, "count": count}))
         (folder / "voice.json").write_text(json.dumps(facts))
         return [folder / "voice.f32", folder / "voice.json"]
 
     fetch_or_make(cache, "voice", f"{digest} {VERSION}", folder, make)
     facts: dict[str, Any] = json.loads((folder / "voice.json").read_text())
     samples: Samples = np.memmap(folder / "voice.f32", "<f4", "r")
+    stream = info.tracks[facts["track"]]
     findings = [Finding(code, fields) for code, fields in facts["findings"]]
     mix, duration_s = np.array(facts["mix"], np.float32), Fraction(*facts["duration_s"])
     if duration_s > limits.max_audio_s:  # it was decoded no further
@@ -137,9 +143,8 @@ def _decode(path: Path, info: MediaInfo, stream: AudioStream, limits: Limits, ta
     return {"duration_s": duration_s.as_integer_ratio(), "mix": mix.tolist(), "findings": findings}
 
 
-def _is_copyable(path: Path, info: MediaInfo, duration_s: Fraction, limits: Limits) -> bool:
-    stream = info.audio
-    if stream is None or stream.codec != "aac" or info.container == "aac":
+def _is_copyable(path: Path, info: MediaInfo, stream: AudioStream, duration_s: Fraction, limits: Limits) -> bool:
+    if stream.codec != "aac" or info.container == "aac":
         return info.container == "aac"  # bare ADTS has no times that could be wrong
     if stream.channels > MAX_DELIVERED_CHANNELS:
         return False

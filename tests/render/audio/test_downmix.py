@@ -76,3 +76,43 @@ def test_antiphase_and_ten_channels_sound_like_the_mono_voice(tmp_path: Path) ->
         assert np.abs(voice.samples - mono.samples).max() < 1e-3, name
         assert (vad.detect_speech(voice.samples) == spoken).all(), name
         assert {f.code for f in voice.findings} == ({"audio_mixed_down"} if name == "ten" else set()), name
+
+
+NO_SOUND = "anullsrc=r=48000"
+
+
+@pytest.mark.parametrize(
+    ("ending", "tracks", "default", "used"),
+    [
+        pytest.param("mkv", [NO_SOUND, "voice"], 0, 1, id="a recorder's first source is off"),
+        pytest.param("mp4", [NO_SOUND, "voice"], 0, 1, id="a camera's first microphone is off"),
+        pytest.param("mka", ["voice", NO_SOUND], 1, 0, id="the silent one is the default"),
+        pytest.param("mkv", [NOISE, "voice"], 0, 1, id="the first has noise only"),
+        pytest.param("mkv", [NO_SOUND, NOISE, "voice"], 0, 2, id="the third"),
+        pytest.param("mkv", ["empty", "voice"], 0, 1, id="the first is empty"),
+        pytest.param("vob", [NO_SOUND, "voice"], 0, 1, id="a DVD"),
+        pytest.param("mka", ["voice", "voice"], 1, 1, id="both speak: the default"),
+        pytest.param("mka", ["voice", NOISE], 0, 0, id="the first speaks"),
+        pytest.param("mka", [NO_SOUND, NO_SOUND], 0, 0, id="nobody speaks"),
+        pytest.param("mka", [NO_SOUND, "sine=440:r=48000"], 0, 1, id="a tone beside nothing"),
+    ],
+)
+def test_the_track_with_the_speech_is_the_voice(
+    tmp_path: Path, ending: str, tracks: list[str], default: int, used: int
+) -> None:
+    speech, path = media_factory.speech(tmp_path / "v.wav"), tmp_path / f"tracks.{ending}"
+    sources: list[str | Path] = []
+    options: list[str | Path] = ["-c:a", "ac3" if ending == "vob" else "aac", "-t", "6"]
+    for number, track in enumerate(tracks):
+        sources += ["-i", speech] if track in ("voice", "empty") else ["-f", "lavfi", "-i", track]
+        options += ["-map", str(number), f"-disposition:a:{number}", "default" if number == default else "0"]
+        options += [f"-bsf:a:{number}", "noise=drop=1"] if track == "empty" else []
+    media_factory.ffmpeg(*sources, *options, path)
+    heard = load(path)
+    streams = probe(path, Limits()).tracks
+    assert heard.stream == streams[used]
+    told = [finding for finding in heard.findings if finding.code == "voice_track"]
+    expected = {"number": used + 1, "count": len(tracks)}
+    assert [finding.fields for finding in told] == ([] if used == default else [expected])
+    if tracks[used] == "voice":
+        assert abs(media_factory.lag_ms(heard.samples, media_factory.samples(speech))) <= 35  # a codec's own delay
