@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from heygemd.render.audio import mel, vad
+from heygemd.render.audio import mel, speaker_count, vad
 from heygemd.render.engines.mesh import viseme_net
 from heygemd.training import real_clips
 
@@ -68,8 +68,18 @@ def test_chunks_join_without_a_trace(voice: Sound, monkeypatch: pytest.MonkeyPat
     assert np.allclose(vad.speech_probability(vad.load(), features), at_once, atol=1e-5)
 
 
-def test_two_voices_are_reported(voice: Sound) -> None:
+def test_two_voices_are_reported(voice: Sound, monkeypatch: pytest.MonkeyPatch) -> None:
     long = np.concatenate([voice, voice])
-    assert vad.findings(long) == []
+    with monkeypatch.context() as without_librosa:
+        without_librosa.delattr(librosa, "yin")
+        assert vad.findings(long) == []
     low = librosa.effects.pitch_shift(long, sr=RATE, n_steps=-11).astype(np.float32)
     assert [finding.code for finding in vad.findings(np.concatenate([long, low]))] == ["two_voices"]
+
+
+def test_coarse_pitches_are_librosas(voice: Sound) -> None:
+    theirs = librosa.yin(voice, fmin=60, fmax=450, sr=RATE, frame_length=1024, hop_length=320)
+    semitones = 12 * np.abs(np.log2(speaker_count.coarse_pitch(voice) / theirs))
+    assert np.percentile(semitones, 98) < 0.3
+    silence = np.zeros(RATE, np.float32)
+    assert (speaker_count.coarse_pitch(silence) > 440).all()
