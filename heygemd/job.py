@@ -151,7 +151,7 @@ class Job(Record):
     control_files: list[Media] = []
     """job.toml and presenters.txt as they were read."""
     nested: list[Name] = []
-    """Media in its own folders, going by their names, used or not."""
+    """All files in its own folders, used or not."""
     notices: list[Notice] = []
     """What users should know about their files: which were not used, and why."""
     added: list[Name] = []

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import html
 import os
 import subprocess
 
 import psutil
 import pytest
 
+from heygemd.i18n import catalog
 from tests.e2e.harness import frame_count, wait_for
-from tests.faults.invariants import ORIGINALS
+from tests.faults.invariants import ORIGINALS, record_digest
 from tests.media_factory import ffmpeg
 
 pytestmark = [pytest.mark.slow, pytest.mark.fault("F31"), pytest.mark.timeout(300)]
@@ -216,6 +218,96 @@ def test_a_video_added_to_the_subfolder_that_the_others_came_from_is_made_too(fa
     go_on()
     done = faulty.finished("j")
     assert {"anna.mp4", "zoe.mp4"} <= set(results(done))
+    faulty.check()
+
+
+def templated(site, media, **files):
+    """Drop a folder that asks for the template anna; return the template."""
+    template = site.share / "templates" / "anna.mp4"
+    template.write_bytes(media.face.read_bytes())
+    (site.drop("j", voice__m4a=media.voice, **files) / "presenters.txt").write_text("anna\n")
+    return template
+
+
+@pytest.mark.parametrize("same_size", [True, False])
+def test_a_template_that_was_replaced_is_rendered_with_again(faulty, media, hold, same_size):
+    template = templated(faulty, media, ben__mp4=media.face)
+    _folder, go_on = hold("rendered")
+    change(template, same_size)
+    go_on()
+    done = faulty.finished("j")
+    assert results(done) == ["anna.mp4", "ben.mp4"]
+    made_from = {v["source"]["name"]: v["source"]["digest"] for v in faulty.records()[-1]["videos"]}
+    assert made_from["../../templates/anna.mp4"] == record_digest(template)
+    assert rendered(faulty) == 3, "the other video is not made again"
+    faulty.check()
+
+
+def test_a_template_that_was_only_touched_changes_nothing(faulty, media, hold):
+    template = templated(faulty, media)
+    _folder, go_on = hold("rendered")
+    os.utime(template, (1e9, 1e9))
+    go_on()
+    faulty.finished("j")
+    assert rendered(faulty) == 1
+    faulty.check()
+
+
+def test_what_was_made_from_a_template_that_is_gone_is_delivered_and_told(faulty, media, hold):
+    template = templated(faulty, media)
+    _folder, go_on = hold("rendered")
+    template.unlink()
+    go_on()
+    done = faulty.finished("j")
+    assert results(done) == ["anna.mp4"]
+    [notice] = [n for n in faulty.records()[0]["notices"] if n["code"] == "template_gone"]
+    words, _advice = catalog.what_and_advice("template_gone", notice["fields"])
+    assert words in html.unescape((done / "report.html").read_text())
+    faulty.check()
+
+
+@pytest.fixture(scope="module")
+def picture(media, tmp_path_factory):
+    path = tmp_path_factory.mktemp("picture") / "anna.png"
+    ffmpeg("-i", media.face, "-frames:v", "1", path)
+    return path
+
+
+def test_a_picture_added_to_the_subfolder_that_the_others_came_from_is_made_too(faulty, media, hold, picture):
+    dropped = faulty.drop("j", voice__m4a=media.voice)
+    (dropped / "people").mkdir()
+    (dropped / "people" / "anna.png").write_bytes(picture.read_bytes())
+    faulty.ledger.note(dropped)
+    folder, go_on = hold("rendered")
+    (folder / "people" / "zoe.png").write_bytes(picture.read_bytes())
+    faulty.ledger.note(folder)
+    go_on()
+    done = faulty.finished("j")
+    assert results(done) == ["anna.mp4", "zoe.mp4"]
+    assert originals(done) == ["anna.png", "voice.m4a", "zoe.png"]
+    assert rendered(faulty) == 2
+    faulty.check()
+
+
+def test_what_comes_into_a_subfolder_and_is_not_used_is_told(faulty, media, hold, picture):
+    dropped = faulty.drop("j", voice__m4a=media.voice, anna__png=picture)
+    (dropped / "more").mkdir()
+    (dropped / "more" / "old.png").write_bytes(picture.read_bytes())
+    faulty.ledger.note(dropped)
+    folder, go_on = hold("rendered")
+    for name in ("zoe.png", "script.pdf"):
+        (folder / "more" / name).write_bytes(picture.read_bytes())
+    faulty.ledger.note(folder)
+    go_on()
+    done = faulty.finished("j")
+    told = [(n["code"], n["fields"]["names"]) for n in faulty.records()[0]["notices"]]
+    assert told == [
+        ("left_out_picture", ["more/old.png"]),
+        ("left_out_picture", ["more/zoe.png"]),
+        ("left_out_document", ["more/script.pdf"]),
+    ]
+    assert "more/script.pdf" in (done / "report.html").read_text()
+    assert rendered(faulty) == 1
     faulty.check()
 
 

@@ -11,6 +11,7 @@ from ...storage import share_fs, transfer
 from ...storage.share_fs import Entry
 from ...storage.transfer import Steps
 from . import filename_rules, folder_members, job_folder, job_inputs, manifest
+from .left_out import LeftOut
 from .manifest import ORIGINALS
 from .presenter_library import FROM_A_JOB
 
@@ -27,17 +28,19 @@ class Changes:
     """The differences between a job's record and its folder.
 
     changed  inputs and control files with another content than the claimed one, gone, or new (control files)
+    gone     templates that are no longer there: what was made from them is good
     touched  those of which only the time changed, with the new mtime_ns
     added    new files that may be media, copies under way among them, where the job takes its files from; subtitles
     others   new files of other kinds
-    nested   names of new files elsewhere, in the folder's own folders, that may be media
+    nested   new files elsewhere, in the folder's own folders, which are not used
     """
 
     changed: list[Media] = field(default_factory=list)
+    gone: list[Media] = field(default_factory=list)
     touched: list[tuple[Media, int]] = field(default_factory=list)
     added: list[Entry] = field(default_factory=list)
     others: list[Entry] = field(default_factory=list)
-    nested: list[str] = field(default_factory=list)
+    nested: list[LeftOut] = field(default_factory=list)
 
 
 def compare(folder: Path, job: Job) -> Steps[Changes]:
@@ -48,11 +51,13 @@ def compare(folder: Path, job: Job) -> Steps[Changes]:
     entries = {entry.name: entry for entry in members.folder.entries if entry.name not in results}
     stored = {(e.size, e.mtime_ns) for e in entries.values() if e.name.startswith(f"{ORIGINALS}/")}
     found = Changes()
-    for media in (*inputs(job), *job.control_files):
-        entry = entries.get(media.name)
-        if entry is None and (media.size, media.mtime_ns) in stored:
+    for media in (*job.inputs(), *job.control_files):
+        entry = entries.get(media.name) if _is_own(media) else _template(folder, media.name)
+        if entry is None and not _is_own(media):
+            found.gone.append(media)
+        elif entry is None and (media.size, media.mtime_ns) in stored:
             continue  # publishing has begun
-        if entry is None or (yield from _differs(folder, entry, media)):
+        elif entry is None or (yield from _differs(folder, entry, media)):
             found.changed.append(media)
         elif entry.mtime_ns != media.mtime_ns:
             found.touched.append((media, entry.mtime_ns))
@@ -62,15 +67,23 @@ def compare(folder: Path, job: Job) -> Steps[Changes]:
     known |= {name for name, _ in manifest.results_of(manifest.read(folder)) & sizes}
     new_settings = _new((entries[name] for name in members.settings.values() if name in entries), known)
     found.changed += [Media(name=e.name, size=e.size, mtime_ns=e.mtime_ns) for e in new_settings]
-    photos, side_files = (members.photos, []) if job_inputs.has_photos(job.videos) else ([], members.photos)
+    has_photos = job_inputs.has_photos(job.videos)
+    photos, side_files = (members.photos, []) if has_photos else ([], members.photos)
     found.added = list(_new((*members.media, *members.subtitles, *photos, *members.temporary), known))
     found.others = list(_new((*side_files, *(e for e, _ in members.left_out if e.kind == "file")), known))
     wanted = job_inputs.nested_kinds(job.voice, (video.source for video in job.videos))
     known |= {*job.nested}
-    nested = [(e, kind) for e, kind in folder_members.nested_media(members) if e.name not in known]
-    # What comes into the folder of a batch's part is meant for it.
-    found.added += [entry for entry, kind in nested if kind in wanted or job.is_batch]
-    found.nested = [entry.name for entry, _ in nested if entry not in found.added]
+    reasons = {entry.name: reason for entry, reason in members.left_out}
+    for entry, kind in folder_members.nested_files(members):
+        # What comes into the folder of a batch's part is meant for it.
+        for_a_part = job.is_batch and (has_photos if kind == "photo" else kind is not None)
+        if entry.name in known:
+            continue
+        if kind in wanted or for_a_part:
+            found.added.append(entry)
+        else:
+            unused = "left_out_picture" if kind == "photo" else "left_out_subfolder"
+            found.nested.append((entry.name, reasons.get(entry.name, unused)))
     return found
 
 
@@ -98,14 +111,20 @@ def inputs_moved(folder: Path, job: Job) -> bool:
 
 
 def _is_own(media: Media) -> bool:
-    """Whether a job has the file at all and it is no template."""
-    return bool(media.name) and not media.name.startswith(FROM_A_JOB)
+    """Whether a file lies in the job's own folder: it is no template."""
+    return not media.name.startswith(FROM_A_JOB)
+
+
+def _template(folder: Path, name: str) -> Entry | None:
+    """Return the template of that name as seen from a job's folder, None if there is none any more."""
+    path = job_folder.member(folder, name)
+    return Entry(name, "file", *share_fs.fingerprint(path)) if share_fs.is_file(path) else None
 
 
 def has_grown(folder: Path, media: Iterable[Media]) -> str:
     """Return the name of a file that has another size than at the claim, "" if there is none."""
-    for each in filter(_is_own, media):
-        path = folder / each.name
+    for each in media:
+        path = job_folder.member(folder, each.name)
         if share_fs.is_file(path) and share_fs.fingerprint(path)[0] != each.size:
             return each.title
     return ""
@@ -124,7 +143,7 @@ def _differs(folder: Path, entry: Entry, media: Media) -> Steps[bool]:
         return True
     if entry.mtime_ns == media.mtime_ns:
         return False
-    return not media.digest or (yield from transfer.digest(folder / media.name)) != media.digest
+    return not media.digest or (yield from transfer.digest(job_folder.member(folder, media.name))) != media.digest
 
 
 def shown_results(folder: Path, job: Job) -> set[str]:

@@ -198,12 +198,11 @@ def is_nested(name: str) -> bool:
     return "/" in name and not name.startswith((f"{ORIGINALS}/", "../"))
 
 
-def nested_media(members: Members) -> list[tuple[Entry, MediaKind]]:
-    """Return the files in the folder's own folders that may be media by name, copies under way among them."""
-    named = (
-        (e, kind_by_name(filename_rules.copied_as(e.name) or e.name)) for e in (*members.nested, *members.temporary)
-    )
-    return [(entry, kind) for entry, kind in named if kind and is_nested(entry.name)]
+def nested_files(members: Members) -> list[tuple[Entry, MediaKind | None]]:
+    """Return the files in the folder's own folders and what they are by name, or will be when a copy has ended."""
+    unused = (entry for entry, _ in members.left_out if entry.kind == "file")
+    files = (*members.nested, *members.photos, *members.temporary, *unused)
+    return [(e, input_kind(filename_rules.copied_as(e.name) or e.name)) for e in files if is_nested(e.name)]
 
 
 def shown_name(entry: Entry) -> str:

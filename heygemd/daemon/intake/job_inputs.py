@@ -59,7 +59,8 @@ def wanted_photos(
     if folder_members.may_be_batch(members):  # each part may have its own
         here, limit = members.photos, limits.max_files_per_batch
     else:
-        here = [e for e in members.photos if not is_nested(e.name)] or members.photos
+        outside = [e for e in members.photos if not is_nested(e.name)]
+        here = members.photos if "photo" in _used_nested(earlier) else outside or members.photos
         limit = limits.max_files_per_job
     if len(here) > limit and _of_kind("audio", classified):
         raise NotReady("too_many_photos", count=len(here), limit=limit)
@@ -152,8 +153,8 @@ def choose(
         kept_presenters = _of_kind("video", kept) or _of_kind("photo", kept)
         outputs = {output_name(j.entry.name, set()) for j in kept_presenters}
         fresh = [j for j in fresh if j.entry.name not in outputs]
-    if "video" in used_nested:
-        fresh += _of_kind("video", nested)
+    for kind in PRESENTERS_OF:
+        fresh += _of_kind(kind, nested) if kind in used_nested else []
     titles = {filename_rules.fold(media_of(j.entry).title) for j in fresh}
     videos: list[Classified] = []
     for kind in PRESENTERS_OF:  # pictures are presenters where there is no video
@@ -250,7 +251,8 @@ def _of_kind(kind: MediaKind, classified: Sequence[Classified]) -> list[Classifi
 def nested_kinds(voice: Media, videos: Iterable[Media]) -> set[MediaKind]:
     """Return of which kinds a job uses files in its folder's own folders: more of them, if they come, are used too."""
     kinds: set[MediaKind] = {"audio"} if is_nested(voice.name) else set()
-    return kinds | ({"video"} if any(is_nested(video.name) for video in videos) else set())
+    nested = [video.name for video in videos if is_nested(video.name)]
+    return kinds | {"photo" if filename_rules.is_photo(name) else "video" for name in nested}
 
 
 def _used_nested(earlier: Manifest | None) -> set[MediaKind]:

@@ -89,7 +89,7 @@ def record_of(
         subtitles=[media_of(entry) for entry in tracks],
         extra=_extra(members, {*used, *(entry.name for entry in tracks)}),
         control_files=_control_files(members, texts),
-        nested=[entry.name for entry, _ in folder_members.nested_media(members)],
+        nested=[entry.name for entry, _ in folder_members.nested_files(members)],
         notices=notices(members, classified, used, unused),
         rounds=earlier.rounds if earlier else 0,
     )

@@ -62,10 +62,14 @@ class Manifest(Record):
     def result_of(self, source: Media, output: str, settings: dict[str, object]) -> MadeResult | None:
         """Return the result of that name, made from an original of that name and size with these settings.
 
+        A template must have the same time too: others may have replaced it since.
+
         settings  of `result_settings`; one that was unknown then had its default
         """
         facts = (source.title, source.size, output)
         found = (m for m in self.made if (m.source, m.source_size, m.output) == facts)
+        if source.name.startswith("../"):
+            found = (m for m in found if m.video.source.mtime_ns == source.mtime_ns)
         return next((m for m in found if _defaults(m.source) | m.settings == settings), None)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from loguru import logger
@@ -10,6 +11,7 @@ from loguru import logger
 from ...config.schema import Config
 from ...errors import NotReady, describe, printable
 from ...job import Job, Media, Problem, Video
+from ...protocol import Notice
 from ...storage import share_fs
 from ...storage.availability import ShareAvailability
 from ..intake import folder_changes, job_folder, left_out
@@ -47,8 +49,9 @@ class ChangedFolders:
         for entry in changes.others:
             job.extra.append(Media(name=entry.name, size=entry.size, mtime_ns=entry.mtime_ns))
             job.added.append(entry.name)
-        job.nested += changes.nested
-        job.notices += left_out.notices((name, "left_out_subfolder") for name in changes.nested)
+        job.nested += [name for name, _ in changes.nested]
+        job.notices += left_out.notices(changes.nested)
+        _tell_gone(job, changes.gone)
         names = [m.title for m in changes.changed] + [e.name for e in changes.added]
         if names and job.rounds < folder_changes.MAX_ROUNDS:
             self.claimer.start_anew(job, printable(", ".join(names)))
@@ -112,6 +115,13 @@ class ChangedFolders:
 
     def _folder(self, job: Job) -> Path:
         return self.share.root / "processing" / job.folder
+
+
+def _tell_gone(job: Job, templates: Iterable[Media]) -> None:
+    """Note which templates were taken away after something was made from them."""
+    used = {video.source.name for video in job.videos if video.state == "done"}
+    notices = [Notice(code="template_gone", fields={"name": media.title}) for media in templates if media.name in used]
+    job.notices += [notice for notice in notices if notice not in job.notices]
 
 
 def _fail_changed(job: Job, changes: Changes) -> None:

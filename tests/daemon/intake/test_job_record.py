@@ -4,7 +4,8 @@ import pytest
 
 from heygemd.config.job_toml import JobSettings, VideoSettings
 from heygemd.config.schema import Render
-from heygemd.daemon.intake import job_inputs, job_record, manifest
+from heygemd.daemon.intake import job_record, manifest
+from heygemd.daemon.intake.job_inputs import Classified
 from heygemd.errors import NotReady
 from heygemd.job import Problem
 
@@ -13,7 +14,7 @@ from .dropped_files import classified, compose, entry, said, seen
 
 def test_an_unreadable_video_fails_alone():
     members = classified(("v.wav", "audio", 5), ("a.mp4", "video", 6))
-    members.append(job_inputs.Classified(entry("b.mp4"), "video", Problem(code="media_unreadable")))
+    members.append(Classified(entry("b.mp4"), "video", Problem(code="media_unreadable")))
     job = compose(members)
     assert [(v.output, v.state) for v in job.videos] == [("a.mp4", "waiting"), ("b.mp4", "failed")]
     assert job.problem is None
@@ -117,7 +118,7 @@ def test_every_file_that_is_not_used_is_named_with_its_reason():
         entry("v.wav"), entry("a.mp4"), *(entry(name, kind=kinds.get(name, "file")) for name in sorted(names))
     )
     read = classified(("v.wav", "audio", 1000), ("a.mp4", "video", 1000))
-    read.append(job_inputs.Classified(entry("x.done"), None, Problem(code="left_out_not_media")))
+    read.append(Classified(entry("x.done"), None, Problem(code="left_out_not_media")))
     job = compose(read, members)
     assert said(job) == {
         "left_out_archive": ["all.zip"],
@@ -160,3 +161,16 @@ def test_results_are_kept_only_while_their_subtitles_are_the_same():
         again = compose(of_now, seen(*everything, *more), earlier=made)
         assert again.videos[0].kept == kept, more
     assert not compose(of_now, seen(*everything, old), JobSettings(subtitles="off"), made).videos[0].kept
+
+
+def test_a_result_is_kept_only_while_its_template_has_the_time_it_had():
+    """One that was replaced may have the same size; it lies in no originals/."""
+    voice, template = entry("v.wav", 5), entry("../../templates/anna.mov", 6)
+    first = compose([Classified(voice, "audio"), Classified(template, "video")])
+    first.videos[0].state = "done"
+    earlier = manifest.parse(manifest.compose(first, Render(), {"anna.mp4": 60}))
+    back = classified(("originals/v.wav", "audio", 5), ("anna.mp4", "video", 60))
+    for now, kept in ((template, True), (template._replace(mtime_ns=2), False)):
+        found = [*back, Classified(now, "video")]
+        everything = seen(*(each.entry for each in back))
+        assert [v.kept for v in compose(found, everything, earlier=earlier).videos] == [kept]
