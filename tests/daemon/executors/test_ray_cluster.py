@@ -17,6 +17,7 @@ import pytest
 from tests.daemon.executors.clusters import CHECKOUT, cluster, hung_node_of, kill_node_of, renderers, settings
 from tests.e2e.harness import wait_for
 from tests.faults.invariants import LedgerSite
+from tests.render.anna import pair
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
@@ -39,9 +40,10 @@ def frames(path: Path) -> str:
     return done.stdout.decode()
 
 
-def drop_all(site: LedgerSite, media: SimpleNamespace, suffix: str) -> None:
+def drop_all(site: LedgerSite, media: SimpleNamespace, clip: Path, suffix: str) -> None:
     site.drop(f"two-{suffix}", voice__m4a=media.voice, anna__mp4=media.face, ben__mp4=media.face)
     site.drop(f"long-{suffix}", voice__wav=media.long_voice, anna__mp4=media.face)
+    site.drop(f"talk-{suffix}", left__m4a=media.voice, right__wav=media.long_voice, pair__mp4=clip)
 
 
 def busy(site: LedgerSite) -> Any:
@@ -50,21 +52,23 @@ def busy(site: LedgerSite) -> Any:
 
 
 def test_the_same_results_as_on_one_machine_though_a_node_dies(site: LedgerSite, media: SimpleNamespace) -> None:
-    drop_all(site, media, "local")
+    clip = pair(site.root / "pair.mp4", 1)
+    drop_all(site, media, clip, "local")
     process = site.start("once")
     assert process.wait(300) == 0
     shutil.rmtree(site.root / "cache")
     with cluster(2) as started:
         on(site, started)
         site.start()
-        drop_all(site, media, "ray")
+        drop_all(site, media, clip, "ray")
         wait_for(lambda: "connected to the Ray cluster" in site.log(), "the cluster")
         kill_node_of(started, busy(site))
-        made = [site.finished(f"{name}-ray") for name in ("two", "long")]
+        made = [site.finished(f"{name}-ray") for name in ("two", "long", "talk")]
         site.processes[-1].send_signal(signal.SIGTERM)
         assert site.processes[-1].wait(60) == 0
         assert not renderers(site.root)
     assert "a node was lost" in site.log()
+    assert all(len(job["videos"][0]["result"]["speakers"]) == 2 for job in site.records() if "talk" in job["name"])
     assert {video["attempts"] for job in site.records() for video in job["videos"]} == {1}
     for folder in made:
         twin = folder.with_name(folder.name.replace("-ray", "-local"))

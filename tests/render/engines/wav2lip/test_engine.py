@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from heygemd.config.schema import Render, Wav2Lip
+from heygemd.protocol import Speaker
 from heygemd.render import pipeline
 from heygemd.render.engines.wav2lip import Wav2LipEngine, face_crop, mel_windows, network, reference
 from heygemd.render.engines.wav2lip.batching import PRECISIONS, BatchRunner
@@ -20,7 +21,7 @@ from heygemd.testing.frame_engine_contract import FrameEngineContract, face_crop
 
 from .... import media_factory
 from ... import wav2lip_weights
-from ...anna import film
+from ...anna import film, pair
 from ...requests import request
 from . import parity
 
@@ -278,3 +279,37 @@ def test_a_whole_render(checkpoint: Path, tmp_path: Path) -> None:
     ]
     assert all(frame[100:220].max() > 60 for frame in changed)  # noise in the last frame as in the first
     assert max(frame[:60].mean() for frame in changed) < 3  # but for the encoder, the brow is the camera's
+
+
+def test_each_of_two_people_says_what_he_would_say_alone(checkpoint: Path, tmp_path: Path) -> None:
+    voices = [
+        media_factory.speech(tmp_path / "left.wav", seconds=1.2),
+        media_factory.audio(tmp_path / "right.wav", 1.2),
+    ]
+    clip = pair(tmp_path / "pair.mp4", 1.4)
+
+    def render(name: str, face: str = "largest", *said: Path, speakers: bool = False) -> list[np.ndarray]:
+        """Return (30, 60) luma of every frame, of blocks in which the encoder's noise is evened out."""
+        folder = tmp_path / name
+        folder.mkdir()
+        settings = Render(engine="wav2lip", face=face, quality="high")  # type: ignore[arg-type]
+        asked = request(folder, said[0], clip, settings, checkpoint.parent)
+        if speakers:
+            each = [
+                Speaker(voice=voice, digest=voice.name, face=side)
+                for voice, side in zip(said, ("left", "right"), strict=True)
+            ]
+            asked = asked.model_copy(update={"speakers": tuple(each)})
+        result = pipeline.render(asked, lambda event: None)
+        assert result.frames == 30 and len(result.speakers) == 2 * speakers
+        made = decode.describe_video(asked.output, asked.limits)
+        planes = (decode.planes(frame, 480, 240)[0] for frame in decode.frames(made))
+        return [luma.reshape(30, 8, 60, 8).mean((1, 3)) for luma in planes]
+
+    both = render("both", "largest", *voices, speakers=True)
+    left, right = (render(side, side, voice) for side, voice in zip(("left", "right"), voices, strict=True))
+    differ = [[np.abs(a - b) for a, b in zip(both, alone, strict=True)] for alone in (left, right)]
+    for own, speaker in ((np.s_[:, :30], 0), (np.s_[:, 30:], 1)):
+        said = max(frame[own].max() for frame in differ[speaker])
+        unsaid = min(frame[own].max() for frame in differ[1 - speaker])
+        assert 4 * said < unsaid, (said, unsaid)
