@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import struct
 from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL.Image
 
 from heygemd.render.scene import Image
 
@@ -38,6 +40,15 @@ def png(image: Image, transparent_rows: int = 0) -> bytes:
         image = np.dstack([image, np.full(image.shape[:2], 255, np.uint8)])
         image[:transparent_rows] = 0
     return bytes(cv2.imencode(".png", image)[1].tobytes())
+
+
+def heic(image: Image) -> bytes:
+    """Return a picture as a HEIC file."""
+    import pillow_heif
+
+    file = io.BytesIO()
+    pillow_heif.from_pillow(PIL.Image.fromarray(np.ascontiguousarray(image[..., ::-1]))).save(file)
+    return file.getvalue()
 
 
 def save(path: Path, data: bytes) -> Path:

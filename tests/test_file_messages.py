@@ -86,7 +86,7 @@ PRODUCED = {
     "changed_after_claim": HERE,
     "file_changed": "daemon/jobs/test_retry_policy.py",
     **dict.fromkeys(("file_added", "more_coming"), "daemon/jobs/test_changed_folders.py"),
-    **dict.fromkeys(("photo_unreadable", "photo_heic", "photo_too_large", "photo_scaled"), "media/test_photo.py"),
+    **dict.fromkeys(("photo_unreadable", "photo_too_large", "photo_scaled"), "media/test_photo.py"),
     **dict.fromkeys(("photo_unknown", "too_many_photos"), "daemon/intake/test_job_inputs.py"),
     **dict.fromkeys(("photo_no_face", "photo_face_turned", "photo_on_white"), "render/test_photo.py"),
     "recorder_open": "daemon/intake/test_inbox.py",

@@ -25,7 +25,7 @@ FORMATS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mxf,asf,flv,live_flv,gif,"
     "wav,w64,mp3,flac,ogg,aac,aiff,caf,amr,ac3,eac3"
 )
-PHOTO_FORMATS = "jpeg_pipe,png_pipe,webp_pipe,bmp_pipe,mov"
+PHOTO_FORMATS = "jpeg_pipe,png_pipe,webp_pipe,bmp_pipe"
 MAX_STREAMS = 32
 MAX_PIXELS = 8192 * 4320
 THREADS = min(8, len(os.sched_getaffinity(0)))
@@ -139,6 +139,11 @@ def probe_command(path: Path, *options: str, max_pixels: int = MAX_PIXELS, photo
     show = ["-hide_banner", "-v", "error", "-of", "json", *options]
     argv = [*_limited(0, 0, gpu=False), _binary("ffprobe"), *show, *limits, f"file:{path.absolute()}"]
     return sandbox.confined(argv)
+
+
+def limited(program: Sequence[str], max_bytes: int) -> list[str]:
+    """Return the argv of another decoder under ffmpeg's limits; it may write files of `max_bytes`."""
+    return [*_limited(0, max_bytes, gpu=False), *program]
 
 
 def _input_limits(max_pixels: int, photo: str = "") -> dict[str, Any]:

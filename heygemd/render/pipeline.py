@@ -102,8 +102,9 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Prepare
     if request.speakers and isinstance(engine, FileEngine):
         raise InputError("engine_one_voice", engine=engine.name)
     with ThreadPoolExecutor(1) as pool:
-        describe = decode.describe_photo if is_photo(request.video) else decode.describe_video
-        described = pool.submit(describe, request.video, limits)
+        photo = (scratch,) if is_photo(request.video) else ()
+        describe = decode.describe_photo if photo else decode.describe_video
+        described = pool.submit(describe, request.video, limits, *photo)
         voices = _load_voices(request, cache)
         if request.speakers:
             voice = _mixed(request, voices, cache)
@@ -336,7 +337,7 @@ def _measure_output(request: RenderRequest, prepared: _Prepared, phases: Phases)
     Raises EngineError("output_invalid" | "out_of_sync").
     """
     picture, plan, settings = prepared.picture, prepared.plan, request.settings
-    track = prepared.tracked.tracks[0]
+    tracks = prepared.tracked.tracks
     phases.begin("measure", min(plan.frames, round(av_offset.SAMPLE_S * picture.fps)))
     point("measure")
     expected = ExpectedOutput(
@@ -353,7 +354,7 @@ def _measure_output(request: RenderRequest, prepared: _Prepared, phases: Phases)
         if not (request.lips or request.speakers or settings.original_sound == "keep"):  # music would hide the voice
             heard = [decode_track(request.output, info, request.limits, request.scratch / "delivered.f32")]
         lips, each = [], []
-        for face, own in zip(prepared.tracked.tracks, heard, strict=True):
+        for face, own in zip(tracks, heard, strict=True):
             chosen = face.boxes[prepared.timeline.source] if request.speakers or settings.face != "largest" else None
             found, one = av_offset.measure_video(made, own, prepared.tracker, request.scratch, phases.done, chosen)
             lips.append(found)
@@ -363,7 +364,7 @@ def _measure_output(request: RenderRequest, prepared: _Prepared, phases: Phases)
             request.output.unlink()
             raise EngineError("out_of_sync", offset_ms=measured.offset_ms, confidence=measured.offset_confidence)
     measured = max(each, key=lambda one: one.offset_confidence)
-    shown = preview.make_preview(picture, track, prepared.timeline, made, lips[0][:, OPEN], heard[0])
+    shown = preview.make_preview(picture, tracks, prepared.timeline, made, [mouth[:, OPEN] for mouth in lips], heard)
     request.output.with_suffix(".json").write_text(shown.model_dump_json())
     phases.end()
     return Result(

@@ -14,7 +14,7 @@ import pytest
 
 from heygemd.demo import clips
 from tests.faults.invariants import LedgerSite
-from tests.photos import jpeg, png, save
+from tests.photos import heic, jpeg, png, save
 
 from .harness import wait_for
 
@@ -40,21 +40,22 @@ def test_each_picture_speaks_or_says_why_not(site: LedgerSite, media: SimpleName
     save(folder / "苏珊.png", png(face, transparent_rows=12))
     save(folder / "wall.jpg", jpeg(np.full((120, 120, 3), 90, np.uint8)))
     save(folder / "huge.png", png(np.zeros((600, 600, 3), np.uint8)))
-    save(folder / "phone.heic", b"\0\0\0\x18ftypheic" + bytes(900))
+    save(folder / "phone.heic", heic(face))
+    save(folder / "damaged.heic", heic(face)[:-100])
     page = site.share / "status.js"
     site.start()
     wait_for(lambda: re.search(r"status-picture-1\.jpg\?", page.read_text("utf-8")), "a picture on the page")
     assert (site.share / "status-picture-1.jpg").read_bytes()[:3] == b"\xff\xd8\xff"
     wait_for(lambda: "status-first-seconds-1.mp4?" in page.read_text("utf-8"), "the first seconds")
     done = site.finished("春季 photos")
-    assert {path.name for path in done.glob("*.mp4")} == {"anna.mp4", "苏珊.mp4"}
+    assert {path.name for path in done.glob("*.mp4")} == {"anna.mp4", "苏珊.mp4", "phone.mp4"}
     words = report(done)
     for said in (
         "(0 megapixels) was scaled to",
         "Transparent parts of the picture were put on white.",
         "No face was found in the picture.",
         "at most 0 can be used",
-        "This server cannot read",
+        '"damaged.heic" cannot be read as a picture',
         "图片中没有找到人脸。",
         "图片的透明部分已铺上白色背景。",
     ):

@@ -120,7 +120,7 @@ class Turned:
 
 
 def test_a_face_that_is_turned_away_is_one_of_a_picture(tmp_path: Path) -> None:
-    picture = decode.describe_photo(save(tmp_path / "a.jpg", jpeg(presenter.photo())), Limits())
+    picture = decode.describe_photo(save(tmp_path / "a.jpg", jpeg(presenter.photo())), Limits(), tmp_path)
     cache, phases = Cache(tmp_path / "cache", 1 << 30), Phases(lambda _: None)
     tracker: Any = Turned()
     with pytest.raises(InputError, match="photo_face_turned"):

@@ -272,7 +272,7 @@ class Inbox:
                 raise doubt
             limits = self.config.limits
             if kind == "photo":
-                await self.share.thread.call_slow(limits.probe_timeout_s, _probe_photo, path, limits)
+                await self.share.thread.call_slow(limits.probe_timeout_s, _check_photo, path, limits)
                 return Classified(entry, kind)
             info = await self.share.thread.call_slow(PROBES * limits.probe_timeout_s, _probe, path, limits)
             problem = None if info.kind else Problem(code="left_out_no_stream")
@@ -350,7 +350,7 @@ def _probe(path: Path, limits: Limits) -> probe.MediaInfo:
         return probe.probe_open(file.fileno(), filename_rules.known_ending(path.name), limits)
 
 
-def _probe_photo(path: Path, limits: Limits) -> photo.Photo:
-    """As `_probe`, for a picture."""
+def _check_photo(path: Path, limits: Limits) -> None:
+    """As `_probe`, for a picture: whether it can be decoded."""
     with share_fs.on_share(share_fs.open_file)(path) as file, atomic.on_local_disk(tempfile.gettempdir()):
-        return photo.probe_open(file.fileno(), limits)
+        photo.check_open(file.fileno(), limits)

@@ -17,6 +17,7 @@ from ...i18n import catalog
 from ...i18n.catalog import Text
 from ...job import Job, Problem, Video
 from ...protocol import CONTROL_MS, FacesSeen, Notice, Preview
+from ..intake.filename_rules import is_photo
 from ..intake.job_folder import LOG_NOTE
 from ..pages.html_page import render_page
 from . import report_chart
@@ -141,6 +142,7 @@ def _video(
         "original_kept": settings.original_sound == "keep"
         and all(notice.code != "original_sound_none" for notice in video.notices),
         "attempts": video.attempts,
+        "photo": is_photo(video.source.name),
     }
 
 

@@ -159,8 +159,12 @@ def describe_video(path: Path, limits: Limits) -> Picture:
     return replace(picture, max_pixels=limits.max_pixels, cut_short=completeness.is_cut_short(path))
 
 
-def describe_photo(path: Path, limits: Limits) -> Picture:
-    """Describe a photograph as a video of one frame, in BT.709 as most players expect. Raises as `probe_photo`."""
+def describe_photo(path: Path, limits: Limits, scratch: Path) -> Picture:
+    """Describe a photograph as a video of one frame, in BT.709 as most players expect. Raises as `probe_photo`.
+
+    Where ffmpeg cannot show it as it is, a PNG of it is made in `scratch`.
+    """
+    path = photo.displayable(path, scratch / "photo.png", limits)
     found = photo.probe_photo(path, limits)
     picture = replace(_picture(path, found.stream, PHOTO_FPS, float(1 / PHOTO_FPS)), max_pixels=limits.max_photo_pixels)
     width, height = _within(picture.width, picture.height, min(MAX_PHOTO_PIXELS, limits.max_pixels))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from ...protocol import Preview
 from ..audio.loudness import loudness
+from ..audio.mel import VOICE_RATE_HZ
 from ..face.mesh_indices import INNER_LIPS
 from ..face.pose import eye_distance
 from ..scene import F32, Image, Timeline, Track
@@ -20,6 +22,8 @@ from .jpeg import jpeg_base64
 CURVE_HZ = 25
 MOMENTS, WITHIN_S = 6, 3.0
 """Number of mouths shown, and the part of the video, from its start, that they come from: decoding more costs time."""
+LATEST_S, HEARD = 20, 0.1
+"""Up to where a voice is waited for, and what part of its peak counts as its beginning."""
 MOUTH_SIDE, THUMBNAIL_HEIGHT = 144, 180
 SIDE_IN_EYES = 1.3
 """Side of the square around the mouth, in eye distances."""
@@ -27,61 +31,90 @@ TOP_QUANTILE = 0.97
 
 
 def make_preview(
-    source: Picture, track: Track, timeline: Timeline, made: Picture, openings: F32, voice: NDArray[np.float32]
+    source: Picture,
+    tracks: Sequence[Track],
+    timeline: Timeline,
+    made: Picture,
+    openings: Sequence[F32],
+    voices: Sequence[NDArray[np.float32]],
 ) -> Preview:
-    """Return the preview of the finished video `made`.
+    """Return the preview of the finished video `made`. The pictures show each face that speaks, the curves the first.
 
-    source, track  the source video and its face
-    timeline       which source frame each output frame shows
-    openings       (T,) float32 opening of the lips in the first output frames, NaN without a face
-    voice          (samples,) float32 mono at 16 kHz
+    source    the source video
+    tracks    its faces that speak
+    timeline  which source frame each output frame shows
+    openings  of each face (T,) float32 opening of the lips in the first output frames, NaN without a face
+    voices    of each face (samples,) float32 mono at VOICE_RATE_HZ
     """
-    seconds = len(openings) / float(timeline.fps)
-    moments = _moments(openings, track, timeline)
-    strip, thumbnail = _pictures(source, track, timeline, made, moments)
+    seconds = len(openings[0]) / float(timeline.fps)
+    moments = _moments(openings, tracks, timeline, voices)
+    strip, thumbnail = _pictures(source, tracks, timeline, made, moments)
     return Preview(
         moments_s=tuple(round(moment / float(timeline.fps), 2) for moment in moments),
         strip=strip,
         thumbnail=thumbnail,
         curve_hz=CURVE_HZ,
-        lips=_scaled(_lips(openings, seconds, float(timeline.fps))),
-        voice=_scaled(loudness(voice, seconds, CURVE_HZ)),
+        lips=_scaled(_lips(openings[0], seconds, float(timeline.fps))),
+        voice=_scaled(loudness(voices[0], seconds, CURVE_HZ)),
     )
 
 
-def _moments(openings: F32, track: Track, timeline: Timeline) -> list[int]:
-    """Return up to MOMENTS output frames from the start of the video, with open and closed lips in turn."""
-    count = min(len(openings), round(WITHIN_S * timeline.fps))
-    seen = np.isfinite(openings[:count]) & (track.effect_weight[timeline.source[:count]] > 0)
-    found = []
+def _moments(
+    openings: Sequence[F32], tracks: Sequence[Track], timeline: Timeline, voices: Sequence[NDArray[np.float32]]
+) -> dict[int, int]:
+    """Return up to MOMENTS output frames from the start, and the face that speaks there, lips open and closed in turn.
+
+    Ascending, as the decoder delivers them.
+    """
+    samples = VOICE_RATE_HZ / float(timeline.fps)
+    count = min(round(_all_heard_s(voices) * timeline.fps), max(map(len, openings)))
+    found = {}
     for number, part in enumerate(np.array_split(np.arange(count), MOMENTS)):
-        part = part[seen[part]]
+        heard = slice(int(part[0] * samples), int((part[-1] + 1) * samples)) if len(part) else slice(0)
+        face = int(np.argmax([np.square(voice[heard]).sum() for voice in voices]))
+        part = part[part < len(openings[face])]  # the lips that are certain sooner are measured less far
+        part = part[np.isfinite(openings[face][part]) & (tracks[face].effect_weight[timeline.source[part]] > 0)]
         if len(part):
             pick = np.argmin if number % 2 else np.argmax
-            found.append(int(part[pick(openings[part])]))
+            found[int(part[pick(openings[face][part])])] = face
     return found
 
 
-def _pictures(source: Picture, track: Track, timeline: Timeline, made: Picture, moments: list[int]) -> tuple[str, str]:
+def _all_heard_s(voices: Sequence[NDArray[np.float32]]) -> float:
+    """Return within how many seconds to look for pictures: with several voices until the last has begun, and on."""
+    if len(voices) == 1:
+        return WITHIN_S
+    starts = [np.abs(voice[: LATEST_S * VOICE_RATE_HZ]) for voice in voices]
+    begun = [int(np.argmax(start > HEARD * start.max(initial=0))) for start in starts]
+    return max(begun) / VOICE_RATE_HZ + WITHIN_S
+
+
+def _pictures(
+    source: Picture, tracks: Sequence[Track], timeline: Timeline, made: Picture, moments: dict[int, int]
+) -> tuple[str, str]:
     """Return as base64 JPEG the strip of mouths (source above output), and the thumbnail of the first moment."""
     shown = {moment: int(timeline.source[moment]) for moment in moments}
-    boxes = {number: _around_mouth(track, number) for number in shown.values()}
+    boxes = {moment: _around_mouth(tracks[face], shown[moment]) for moment, face in moments.items()}
     after: dict[int, Image] = {}
     thumbnail = ""
     with ThreadPoolExecutor(1) as pool:
-        before_mouths = pool.submit(_before, source, boxes)
-        for moment, frame in decode.chosen_frames(made, moments or [0]):
+        before_mouths = pool.submit(_before, source, shown, boxes)
+        for moment, frame in decode.chosen_frames(made, list(moments) or [0]):
             thumbnail = thumbnail or jpeg_base64(_small(compositing.crop(frame, made, (0, 0, made.width, made.height))))
             if moments:
-                after[moment] = _mouth(compositing.crop(frame, made, boxes[shown[moment]]))
+                after[moment] = _mouth(compositing.crop(frame, made, boxes[moment]))
         before = before_mouths.result()
-    pairs = [np.vstack([before[shown[moment]], mouth]) for moment, mouth in after.items() if shown[moment] in before]
+    pairs = [np.vstack([before[moment], mouth]) for moment, mouth in after.items() if moment in before]
     return jpeg_base64(np.hstack(pairs)) if pairs else "", thumbnail
 
 
-def _before(source: Picture, boxes: dict[int, compositing.Box]) -> dict[int, Image]:
-    frames = decode.chosen_frames(source, sorted(boxes))
-    return {number: _mouth(compositing.crop(frame, source, boxes[number])) for number, frame in frames}
+def _before(source: Picture, shown: dict[int, int], boxes: dict[int, compositing.Box]) -> dict[int, Image]:
+    """Return the mouth in the source of each moment; several moments may show one source frame."""
+    return {
+        moment: _mouth(compositing.crop(frame, source, boxes[moment]))
+        for number, frame in decode.chosen_frames(source, sorted(set(shown.values())))
+        for moment in (m for m, n in shown.items() if n == number)
+    }
 
 
 def _around_mouth(track: Track, number: int) -> compositing.Box:

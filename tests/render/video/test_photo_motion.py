@@ -25,7 +25,7 @@ class Still:
         self.points: F32 = presenter.track([image], folder)[0].points(0, 1)[0]
         from heygemd.config.schema import Limits
 
-        self.picture: Picture = decode.describe_photo(save(folder / "anna.png", png(image)), Limits())
+        self.picture: Picture = decode.describe_photo(save(folder / "anna.png", png(image)), Limits(), folder)
         (self.frame,) = decode.frames(self.picture)
 
     def moved(self, digest: str = "a", frames: int = FRAMES, yaw_deg: float = 0.0) -> list[Frame]:
