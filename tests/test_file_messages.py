@@ -52,7 +52,7 @@ PRODUCED = {
     **dict.fromkeys(("job_too_big", "presenter_unknown", "job_toml_invalid", "format_unsupported"), HERE),
     **dict.fromkeys(("picture_too_small", "no_duration", "audio_damaged", "hdr_not_tone_mapped"), HERE),
     "transparency_not_read": DECODE,
-    **dict.fromkeys(("still_copying", "shortcut", "video_cut_short", "audio_cut_short"), HERE),
+    **dict.fromkeys(("still_copying", "shortcut", "slow_to_read", "video_cut_short", "audio_cut_short"), HERE),
     **dict.fromkeys(("moov_missing", "not_a_file"), COMPLETE),
     **dict.fromkeys(("too_many_pixels", "frame_rate_too_high", "too_many_streams"), PROBE),
     **dict.fromkeys(("video_too_long", "audio_too_long"), PROBE),
@@ -261,6 +261,16 @@ def bad_settings(drop: Drop) -> None:
     (drop.folder / "job.toml").write_text("quality = 7\n")
 
 
+def slow(drop: Drop) -> None:
+    good(drop.folder, "v.wav", "a.mp4")
+    drop.limits["probe_timeout_s"] = 1e-3
+
+
+def slow_and_ready(drop: Drop) -> None:
+    slow(drop)
+    (drop.folder / "READY").touch()
+
+
 def other_format(drop: Drop) -> None:
     good(drop.folder, "v.wav")
     media_factory.video(drop.folder / "a.nut", options=["-c:v", "mpeg4"]).rename(drop.folder / "a.mp4")
@@ -292,6 +302,8 @@ def voice_in_other_format(drop: Drop) -> None:
         (growing, "still_copying", '"a.mp4"'),
         (linked, "shortcut", '"originals"'),
         (stopped, "copy_stopped", '"a.mp4" is incomplete and has stopped growing'),
+        (slow, "slow_to_read", 'Reading "a.mp4" took longer than 0.001 s'),
+        (slow_and_ready, "slow_to_read", 'Reading "a.mp4" took longer than'),
         (given_up, "file_incomplete", '"a.mp4" is incomplete'),
         (many, "too_many_files", "2"),
         (big, "file_too_big", "a.mp4"),

@@ -60,7 +60,7 @@ CLAIMS_WAIT_S = 10.0
 CONTROL_FILE_BYTES = 64 << 10
 """How much of presenters.txt and job.toml is read at most: more names than any folder may have files."""
 INCOMPLETE = ("needs_audio", "needs_video")
-FINAL = ("needs_", "too_many_", "copy_stopped", "held", "folder_", "no_permission", "unexpected_error")
+FINAL = ("needs_", "too_many_", "copy_stopped", "slow_to_read", "held", "folder_", "no_permission", "unexpected_error")
 """What a folder waits for that only a user can change, as beginnings of message codes."""
 PROBES = 2
 """How often ffprobe may be run on a file: once more when the duration is missing."""
@@ -265,12 +265,12 @@ class Inbox:
         path, unchanged_s = job_folder.member(self.path / folder.pending.name, entry.name), folder.unchanged_s(now)
         early = unchanged_s < self.config.inbox.settle_zero_tail_s
         kind = filename_rules.input_kind(entry.name)
+        limits, shown = self.config.limits, folder_members.shown_name(entry)
         doubt: NotReady | None = None
         try:
             doubt = await self.share.thread.call(_doubt, path, early, bool(kind))
             if doubt is not None and not folder.marked_ready:
                 raise doubt
-            limits = self.config.limits
             if kind == "photo":
                 await self.share.thread.call_slow(limits.probe_timeout_s, _check_photo, path, limits)
                 return Classified(entry, kind)
@@ -279,20 +279,25 @@ class Inbox:
             return Classified(entry, info.kind, problem, sound=info.kind == "video" and info.audio is not None)
         except NotReady as error:
             if (early and not folder.marked_ready) or error.code in ("no_permission", "held_open", "file_unusable"):
-                raise NotReady(error.code, **{**error.fields, "name": folder_members.shown_name(entry)}) from None
-            assert folder.members is not None
-            wait_s = incomplete_wait_s(self.config.inbox, folder.members, entry.name)
-            if unchanged_s < wait_s and not folder.marked_ready:
-                raise NotReady("copy_stopped", describe(error), name=folder_members.shown_name(entry)) from None
+                raise NotReady(error.code, **{**error.fields, "name": shown}) from None
+            self._wait_for(folder, entry, NotReady("copy_stopped", describe(error), name=shown), unchanged_s)
             problem = Problem(code="file_incomplete", fields={"name": entry.name}, detail=describe(error))
+        except DeadlineExceeded as error:  # the share may just be slow
+            seconds, said = limits.probe_timeout_s, describe(error)
+            self._wait_for(folder, entry, NotReady("slow_to_read", said, name=shown, seconds=seconds), unchanged_s)
+            problem = Problem(code="slow_to_read", fields={"name": entry.name, "seconds": seconds}, detail=said)
         except (InputError, EngineError) as error:
-            if isinstance(error, DeadlineExceeded):
-                raise  # the share may just be slow: the next scan looks again
             await self._confirm(folder, entry, error)
             code = error.code if isinstance(error, InputError) else "media_unreadable"
             code = "file_incomplete" if doubt is not None else code
             problem = Problem(code=code, fields={**error.fields, "name": entry.name}, detail=describe(error))
         return Classified(entry, kind, problem if kind else Problem(code=left_out.reason_unreadable(entry.name)))
+
+    def _wait_for(self, folder: WatchedFolder, entry: Entry, reason: NotReady, unchanged_s: float) -> None:
+        """Raise `reason` until the file has been waited for long enough, or users say READY."""
+        assert folder.members is not None
+        if unchanged_s < incomplete_wait_s(self.config.inbox, folder.members, entry.name) and not folder.marked_ready:
+            raise reason
 
     async def _confirm(self, folder: WatchedFolder, entry: Entry, error: HeygemdError) -> None:
         """Raise NotReady unless the file failed before: the share may have gone away during the first look."""
