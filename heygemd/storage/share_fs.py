@@ -273,7 +273,7 @@ def scan(root: Path, skip_dir: Callable[[str], bool]) -> tuple[list[Folder], lis
                 if not item.is_dir(follow_symlinks=False):
                     loose.append(_entry(item, item.name))
                 elif not skip_dir(item.name):
-                    folders.append(_folder(root / item.name, skip_dir))
+                    folders.append(_folder(root / item.name, here, skip_dir))
             except (FileNotFoundError, NotADirectoryError):
                 pass  # a user was faster
             except OSError:
@@ -281,8 +281,13 @@ def scan(root: Path, skip_dir: Callable[[str], bool]) -> tuple[list[Folder], lis
     return folders, loose
 
 
-def _folder(path: Path, skip_dir: Callable[[str], bool]) -> Folder:
-    """As `read_folder`, but any fault is the folder's error until it is known whether the share is at fault."""
+def _folder(path: Path, outer: int, skip_dir: Callable[[str], bool]) -> Folder:
+    """As `read_folder`, but any fault is the folder's error until it is known whether the share is at fault.
+
+    outer  descriptor of the folder that holds it, because looking up whole paths would take most of a scan's time
+    """
+    with contextlib.suppress(OSError), _opened(path.name, outer, os.O_RDONLY | os.O_DIRECTORY) as here:
+        return _contents(path.name, here, skip_dir)
     try:
         return retry_stale(read_folder, path, skip_dir)
     except (FileNotFoundError, NotADirectoryError):
@@ -310,14 +315,17 @@ def read_folder(path: Path, skip_dir: Callable[[str], bool]) -> Folder:
     """Return one job folder with its entries, those of its own folders, and of folders in originals/."""
     try:
         with _listable(path) as here:
-            entries = tuple(itertools.islice(_members(here, "", skip_dir), MAX_ENTRIES + OWN_ENTRIES + 1))
-            modified = os.fstat(here).st_mtime_ns
-        return Folder(path.name, entries, modified)
+            return _contents(path.name, here, skip_dir)
     except OSError as error:
         typed = translate(error, path)
         if isinstance(typed, NotReady):
             return Folder(path.name, (), 0, typed)
         raise
+
+
+def _contents(name: str, folder: int, skip_dir: Callable[[str], bool]) -> Folder:
+    entries = tuple(itertools.islice(_members(folder, "", skip_dir), MAX_ENTRIES + OWN_ENTRIES + 1))
+    return Folder(name, entries, os.fstat(folder).st_mtime_ns)
 
 
 def _members(folder: int, prefix: str, skip_dir: Callable[[str], bool]) -> Iterator[Entry]:

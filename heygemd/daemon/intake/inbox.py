@@ -105,7 +105,7 @@ class Inbox:
             if item.name not in self._watched:
                 self._watched[item.name] = WatchedFolder(pending[item.name], now)
             folder = self._watched[item.name]
-            folder.observe(folder_members.sort_members(item), now)
+            folder.observe(item, now)
             await self._update(folder, item.error, now)
         await self.misplaced.update(self.config, loose, now)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from ...config.schema import InboxSettings
 from ...errors import NotReady
 from ...storage.mounts import Mount
-from ...storage.share_fs import Entry
+from ...storage.share_fs import Entry, Folder
 from ..queue_state import PendingFolder
 from . import filename_rules, folder_members
 from .folder_members import Members, Signature
@@ -50,9 +50,11 @@ class WatchedFolder:
     classified: dict[Entry, Classified] = field(default_factory=dict)
     doubted: set[Entry] = field(default_factory=set)
 
-    def observe(self, members: Members, now: float) -> None:
+    def observe(self, seen: Folder, now: float) -> None:
         """Take in one scan; a change of any member restarts the clock and drops what was concluded."""
-        self.members = members
+        if self.members is not None and self.members.folder.entries == seen.entries:
+            return
+        self.members = members = folder_members.sort_members(seen)
         if members.signature != self.signature:
             self.signature, self.since, self.classified_at = members.signature, now, 0.0
             self.pending.job, self.pending.reason, self.pending.notices = None, None, []

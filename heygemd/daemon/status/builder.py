@@ -42,12 +42,15 @@ class SnapshotBuilder:
         self.warnings: tuple[HeygemdError, ...] = ()
         """What fails without stopping any job."""
         self._started: dict[RunningVideo, tuple[float, float]] = {}
+        self._views: dict[str, tuple[tuple[object, ...], JobView]] = {}
+        """The view of each folder in the inbox, and what it was made of: a thousand take a tenth of a second."""
 
     def build(self) -> Snapshot:
         """Return a snapshot of this moment."""
         queue = self.state
         state, detail = self._state()
         self._started = {run: self._started[run] for run in queue.running if run in self._started}
+        self._views = {name: view for name, view in self._views.items() if name in queue.pending}
         working = list({run.job.id: self._job(run.job) for run in queue.running}.values())
         jobs = [self._job(job) for job in queue.ordered() if not queue.running_of(job)]
         pending = sorted(queue.pending.values(), key=lambda p: p.arrived)
@@ -121,6 +124,13 @@ class SnapshotBuilder:
         return catalog.paragraph([(m.code, m.fields) for m in messages], self.config.pages.languages)
 
     def _pending(self, pending: PendingFolder) -> JobView:
+        made_of = (pending, pending.state, pending.reason, pending.notices, pending.job, self.config.pages.languages)
+        known = self._views.get(pending.name)
+        if known is None or known[0] != made_of:
+            known = self._views[pending.name] = made_of, self._view(pending)
+        return known[1]
+
+    def _view(self, pending: PendingFolder) -> JobView:
         reason = pending.reason
         text = self._paragraph(reason, *pending.notices) if reason else {}
         if not text and pending.state in ("settling", "copying"):
