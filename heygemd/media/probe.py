@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -20,9 +21,16 @@ from . import ffmpeg, packets, process
 HDR_TRANSFERS = {"smpte2084", "arib-std-b67"}
 STILL_CODECS = {"mjpeg", "png", "bmp", "gif", "webp", "tiff", "ppm", "jpeg2000", "jpegls"}
 SAME_RATE = Fraction(1, 500)
+SAME_TIME_S = 0.001
 COUNTED_PACKETS = 240
 SAMPLED_KEYFRAMES = 12
+FRAME_TIME = "best_effort_timestamp_time"
+"""ffprobe's name of the time at which a frame is shown; MPEG program streams leave out most."""
 UNINDEXED, READ_UNINDEXED_S = {"mpegts", "mpeg"}, 300
+SEARCHED_S = 12
+"""For how long the first picture is searched: keyframes of broadcasts and cameras are at most 10 s apart."""
+PROTECTED = {"encv", "enca", "drmi", "drms"}
+"""What an MP4 calls the codec of an encrypted track."""
 Facts = dict[str, Any]
 
 
@@ -38,6 +46,7 @@ class VideoStream:
     avg_fps          frames over duration, 0 if unknown
     real_fps         the lowest rate that fits all timestamps, 0 if unknown
     start_s          when its first frame is shown, after the file's start
+    undecodable_s    what comes before that frame and cannot be decoded, see `looked_into`
     duration_s       0 if unknown
     matrix, primaries, transfer, range   ffmpeg's names, "" when untagged
     """
@@ -60,6 +69,7 @@ class VideoStream:
     transfer: str
     range: str
     interlaced: bool
+    undecodable_s: float = 0.0
     alpha_mode: bool = False
     """WebM: a second picture beside the first holds its transparency."""
 
@@ -115,9 +125,9 @@ class MediaInfo:
 def probe(path: Path, limits: Limits) -> MediaInfo:
     """Run ffprobe on a file and check the result against `limits`.
 
-    Raises InputError("media_unreadable" | "format_unsupported" | "too_many_streams" | "too_many_pixels" |
-    "frame_rate_too_high" | "video_too_long" | "audio_too_long" | "no_duration"), DeadlineExceeded,
-    InfrastructureError("ffmpeg_missing").
+    Raises InputError("media_unreadable" | "format_unsupported" | "protected" | "no_picture" | "too_many_streams" |
+    "too_many_pixels" | "frame_rate_too_high" | "video_too_long" | "audio_too_long" | "no_duration"),
+    DeadlineExceeded, InfrastructureError("ffmpeg_missing").
     """
     return _probe(path, limits)
 
@@ -141,23 +151,29 @@ def neutral_name(ending: str = "") -> Iterator[Path]:
 
 
 def _probe(path: Path, limits: Limits, stdin: int | None = None) -> MediaInfo:
-    shown = _ffprobe(path, limits, "-show_format", "-show_streams", stdin=stdin)
+    info = _described(_ffprobe(path, limits, "-show_format", "-show_streams", stdin=stdin))
+    if info.duration_s <= 0 and (stream := info.video or info.audio):
+        info = replace(info, duration_s=packets.span_s(packets.read(path, limits, stream.index, stdin=stdin)))
+    _check(path, info, limits, stdin)
+    return info
+
+
+def _described(shown: Facts) -> MediaInfo:
+    """Return what ffprobe's -show_format and -show_streams say."""
     streams: list[Facts] = shown.get("streams", [])
     container: Facts = shown.get("format", {})
     start_s = _number(container, "start_time")
     videos = [s for s in streams if _is_video(s)]
     audios = [s for s in streams if s.get("codec_type") == "audio" and _number(s, "sample_rate")]
+    if not videos and any(_lacks_its_picture(s) for s in streams):
+        raise InputError("no_picture")
     name = str(container.get("format_name", ""))
-    video = video_stream(_played(videos, name), start_s) if videos else None
-    audio = _audio(_played(audios, name), start_s) if audios else None
-    duration_s = max([_seconds(container), *(s.duration_s for s in (video, audio) if s)])
-    if duration_s <= 0 and (video or audio):
-        index = (video or audio).index  # type: ignore[union-attr]
-        duration_s = packets.span_s(packets.read(path, limits, index, stdin=stdin))
+    video = video_stream(_played(_moving(videos), name), start_s) if videos else None
     tracks = tuple(_audio(s, start_s) for s in audios if _decodable(s))
-    info = MediaInfo(name, start_s, duration_s, video, audio, tracks)
-    _check(path, info, limits, stdin)
-    return info
+    # A video is of use without its sound.
+    audio = _audio(_played(audios, name), start_s) if tracks or (audios and not video) else None
+    duration_s = max([_seconds(container), *(s.duration_s for s in (video, audio) if s)])
+    return MediaInfo(name, start_s, duration_s, video, audio, tracks)
 
 
 def _ffprobe(path: Path, limits: Limits, *options: str, stdin: int | None = None) -> Facts:
@@ -169,9 +185,11 @@ def _ffprobe(path: Path, limits: Limits, *options: str, stdin: int | None = None
 def _played(streams: list[Facts], container: str) -> Facts:
     """Return the stream that players choose: the default one, else the first; one that can be decoded if there is one.
 
-    Raises InputError("format_unsupported") where none can, such as Blackmagic RAW.
+    Raises InputError("protected" | "format_unsupported") where none can, such as Blackmagic RAW.
     """
     known = [s for s in streams if _decodable(s)]
+    if not known and any(_is_protected(s) for s in streams):
+        raise InputError("protected")
     if not known:
         tag = str(streams[0].get("codec_tag_string", ""))  # "[0][0][0][0]" where the container has none
         raise InputError("format_unsupported", format=tag if tag.isalnum() else container)
@@ -179,7 +197,22 @@ def _played(streams: list[Facts], container: str) -> Facts:
 
 
 def _decodable(stream: Facts) -> bool:
-    return stream.get("codec_name", "unknown") not in ("unknown", "none")
+    return stream.get("codec_name", "unknown") not in ("unknown", "none") and not _is_protected(stream)
+
+
+def _is_protected(stream: Facts) -> bool:
+    return stream.get("codec_tag_string") in PROTECTED
+
+
+def _lacks_its_picture(stream: Facts) -> bool:
+    """Return whether a video stream has packets, but nothing from which to tell its size: no keyframe."""
+    sized = stream.get("width") and stream.get("height")
+    return stream.get("codec_type") == "video" and _decodable(stream) and not sized and "start_time" in stream
+
+
+def _moving(videos: list[Facts]) -> list[Facts]:
+    """Leave out pictures beside a video: not every program marks its cover as one."""
+    return [s for s in videos if s.get("codec_name") not in STILL_CODECS] or videos
 
 
 def _is_video(stream: Facts) -> bool:
@@ -285,23 +318,51 @@ def typical_rate(path: Path, stream: VideoStream, limits: Limits, stdin: int | N
     return packets.typical_rate(packets.read(path, limits, stream.index, COUNTED_PACKETS, stdin))
 
 
-def prevailing_size(path: Path, info: MediaInfo, limits: Limits) -> tuple[int, int]:
-    """Return the (width, height), as coded, that a video has for the longest time, by some of its keyframes.
+def looked_into(path: Path, info: MediaInfo, limits: Limits) -> VideoStream:
+    """Return a file's video with the size that it has for the longest time, from its first whole picture on.
 
     Video calls change their size as they go on. The header tells one of the sizes, in most formats the first.
+    Recordings of a running broadcast begin anywhere: nothing can be decoded until the next picture that is whole.
     """
     stream = info.video
     assert stream is not None
+    sizes = _keyframe_sizes(path, info, stream, limits)
+    width, height = _prevailing_size(sizes, info, stream)
+    begin_s, late_s = info.start_s + stream.start_s, 0.0
+    if min(sizes, default=math.inf) > begin_s + SAME_TIME_S:
+        late_s = max(0.0, _first_picture_s(path, stream, limits, begin_s) - begin_s)
+    return replace(stream, width=width, height=height, start_s=stream.start_s + late_s, undecodable_s=late_s)
+
+
+Sizes = dict[float, tuple[int, int]]
+"""The (width, height), as coded, of some keyframes by their times, in seconds."""
+
+
+def _keyframe_sizes(path: Path, info: MediaInfo, stream: VideoStream, limits: Limits) -> Sizes:
     options = ("-select_streams", str(stream.index), "-skip_frame", "nokey", "-read_intervals", _sampled(info))
     try:
-        found = _ffprobe(path, limits, *options, "-show_entries", "frame=pts_time,width,height").get("frames", [])
+        found = _ffprobe(path, limits, *options, "-show_entries", f"frame={FRAME_TIME},width,height").get("frames", [])
     except InputError:  # damaged: the decoder takes what can be read
         found = []
-    sizes = {_number(frame, "pts_time"): (frame["width"], frame["height"]) for frame in found if frame.get("width")}
+    timed = [frame for frame in found if frame.get("width") and FRAME_TIME in frame]
+    return {float(frame[FRAME_TIME]): (frame["width"], frame["height"]) for frame in timed}
+
+
+def _prevailing_size(sizes: Sizes, info: MediaInfo, stream: VideoStream) -> tuple[int, int]:
     shown_s: dict[tuple[int, int], float] = {}
     for start_s, end_s in pairwise([*sorted(sizes), info.start_s + info.duration_s]):
         shown_s[sizes[start_s]] = shown_s.get(sizes[start_s], 0.0) + end_s - start_s
     return max(shown_s, key=lambda size: (round(shown_s[size], 1), size), default=(stream.width, stream.height))
+
+
+def _first_picture_s(path: Path, stream: VideoStream, limits: Limits, default: float) -> float:
+    """Return the time of the first picture that can be decoded, `default` if none is found soon."""
+    options = ("-select_streams", str(stream.index), "-read_intervals", f"%+{SEARCHED_S}")
+    try:
+        found = _ffprobe(path, limits, *options, "-show_entries", f"frame={FRAME_TIME}").get("frames", [])
+    except InputError:
+        found = []
+    return min((float(frame[FRAME_TIME]) for frame in found if FRAME_TIME in frame), default=default)
 
 
 def _sampled(info: MediaInfo) -> str:
@@ -336,6 +397,7 @@ def _check(path: Path, info: MediaInfo, limits: Limits, stdin: int | None) -> No
 class RenderedInfo:
     """A rendered file: codecs of (video, audio, subtitles …), frames by counting packets, times in seconds."""
 
+    info: MediaInfo
     codecs: tuple[str, ...]
     frames: int
     fps: Fraction
@@ -349,11 +411,13 @@ class RenderedInfo:
 
 def measure(path: Path, limits: Limits) -> RenderedInfo:
     """Count a rendered file's packets and read its times. Raises the errors of `probe`."""
-    streams: list[Facts] = _ffprobe(path, limits, "-count_packets", "-show_streams").get("streams", [])
+    shown = _ffprobe(path, limits, "-count_packets", "-show_format", "-show_streams")
+    streams: list[Facts] = shown.get("streams", [])
     if [str(s.get("codec_type")) for s in streams[:2]] != ["video", "audio"]:
         raise InputError("media_unreadable", detail=f"streams: {[s.get('codec_type') for s in streams]}")
     video, audio = streams[:2]
     return RenderedInfo(
+        info=_described(shown),
         codecs=tuple(str(stream.get("codec_name")) for stream in streams),
         frames=int(_number(video, "nb_read_packets")),
         fps=_ratio(video.get("avg_frame_rate")),

@@ -113,7 +113,7 @@ def track_video(
 def _not_empty(images: Iterator[Image], decoder: Decode) -> Iterator[Image]:
     first = next(images, None)
     if first is None:
-        raise InputError("media_unreadable", detail=decoder.ended.tail if decoder.ended else "")
+        raise InputError("no_picture", detail=decoder.ended.tail if decoder.ended else "")
     yield first
     yield from images
 
@@ -127,7 +127,8 @@ def _damage(picture: Picture, decoder: Decode, frames: int, limit: int | None) -
     promised = min(picture.expected_frames, limit or picture.expected_frames)
     if ended is None or (ended.status == 0 and not ended.lines):
         return []
-    if frames >= promised * (1 - MISSING_SHARE) and ended.lines < MANY_ERRORS:
+    begins_late = picture.stream.undecodable_s > 0  # told as such, and worth many a complaint
+    if frames >= promised * (1 - MISSING_SHARE) and (begins_late or ended.lines < MANY_ERRORS):
         return []
     if frames < MIN_DECODED_S * picture.fps and frames < promised / 2:
         raise InputError("media_unreadable", frames=frames, promised=promised, detail=ended.tail)

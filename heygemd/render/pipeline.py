@@ -19,7 +19,6 @@ from ..config.schema import GIB, MAX_FACES, Render
 from ..errors import EngineError, InfrastructureError, InputError, of_the_voice
 from ..fault_points import point
 from ..media.photo import is_photo
-from ..media.probe import probe
 from ..protocol import Notice, RenderRequest, Result
 from . import analysis
 from .analysis import TrackedVideo
@@ -40,7 +39,7 @@ from .scene import Finding, Timeline
 from .stages import BackgroundSink, Prefetch
 from .subtitles import burn
 from .subtitles.track import Track, load_tracks
-from .sync import av_offset
+from .sync import alignment, av_offset
 from .video import decode, encode_mux, frame_order, preview, timeline
 from .video.decode import Frame, Picture
 from .video.live_view import LiveView
@@ -55,6 +54,8 @@ LEFT_TO_RIGHT: dict[str | int, float] = {
     "right": 9,
 }
 """The order of speakers' faces in stereo."""
+MAX_SOUND_LAG_MS = 5.0
+"""How far the voice may lie from where its recording has it."""
 QUEUE_BYTES = 24 << 20
 """Size of the queue of frames between two stages."""
 
@@ -66,6 +67,7 @@ class _Prepared:
     sounds         of each face that speaks (n,) float32 mono at VOICE_RATE_HZ: the voice that drives its lips, cut or
                    padded to the length of the output
     data           of each of these faces
+    voice          (n,) float32 mono at VOICE_RATE_HZ: what is heard of the voices, without the video's own sound
     loudness_lufs  of the delivered sound, where one was asked for
     """
 
@@ -75,6 +77,7 @@ class _Prepared:
     engine: Engine
     tracked: TrackedVideo
     data: list[AnalysisData]
+    voice: NDArray[np.float32]
     timeline: Timeline
     plan: encode_mux.EncodePlan
     loudness_lufs: float | None
@@ -114,7 +117,7 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Prepare
         picture = described.result()
     _report_findings(report, [found for each in voices for found in each.voice.findings])
     if request.lips is not None:
-        _report_findings(report, _differing_lengths(voice, voices[0].voice, picture))
+        _report_findings(report, _differing_times(voice, voices[0].voice, picture))
     _report_findings(report, decode.findings(picture))
     limit = analysis.frames_to_track(picture, float(voice.duration_s), all_frames=settings.audio_shorter == "keep")
     with ThreadPoolExecutor(1) as pool:  # speech is detected while tracking waits for frames
@@ -147,7 +150,7 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Prepare
             )
             of_voice = analysis.voice_data(sound, digest, engine, cache, scratch / f"voice_data-{face}")
             data.append(of_video | of_voice)
-    return _Prepared(picture, sounds, tracker, engine, tracked, data, shown, plan, loudness_lufs)
+    return _Prepared(picture, sounds, tracker, engine, tracked, data, voice.samples, shown, plan, loudness_lufs)
 
 
 def _load_voices(request: RenderRequest, cache: Cache) -> list[PlacedVoice]:
@@ -196,12 +199,17 @@ def _subtitles(request: RenderRequest, sound_s: Fraction) -> tuple[list[Track], 
     return tracks if burnt is None else tracks[1:], burnt, [*findings, *more]
 
 
-def _differing_lengths(voice: Voice, lips: Voice, picture: Picture) -> list[Finding]:
-    """Return the remark that the voice and the one for the lips differ by more than a frame."""
-    if abs(voice.duration_s - lips.duration_s) * picture.fps <= 1:
-        return []
-    voice_s, lips_s = (round(float(each.duration_s), 2) for each in (voice, lips))
-    return [Finding("lips_voice_length", {"voice_s": voice_s, "lips_s": lips_s})]
+def _differing_times(voice: Voice, lips: Voice, picture: Picture) -> list[Finding]:
+    """Return the remarks that the voice and the one for the lips differ by more than a frame: in length, in time."""
+    frame_s, found = 1 / picture.fps, []
+    if abs(voice.duration_s - lips.duration_s) > frame_s:
+        voice_s, lips_s = (round(float(each.duration_s), 2) for each in (voice, lips))
+        found.append(Finding("lips_voice_length", {"voice_s": voice_s, "lips_s": lips_s}))
+    late_ms = alignment.lag_ms(lips.samples, voice.samples) or 0.0
+    if abs(late_ms) > 1000 * frame_s:
+        milliseconds = round(abs(late_ms))
+        found.append(Finding("lips_voice_late" if late_ms > 0 else "lips_voice_early", {"milliseconds": milliseconds}))
+    return found
 
 
 def _delivered(
@@ -211,7 +219,7 @@ def _delivered(
     settings, scratch = request.settings, request.scratch
     loudness_lufs = None
     if settings.original_sound == "keep":
-        info = None if picture.photo else probe(request.video, request.limits)
+        info = picture.info
         if info is None or info.audio is None:
             _report_findings(report, [Finding("original_sound_none", {})])
         else:
@@ -331,6 +339,16 @@ def _cut_or_padded(placed: PlacedVoice, seconds: Fraction, file: Path) -> NDArra
     return padded
 
 
+def _check_alignment(delivered: NDArray[np.float32], prepared: _Prepared) -> None:
+    """Raise EngineError("output_invalid") if the voice is delivered at another time than it has in its recording.
+
+    Where it was copied, the decoder's own delay is in both.
+    """
+    late_ms = None if prepared.plan.copied else alignment.lag_ms(delivered, prepared.voice)
+    if abs(late_ms or 0.0) > MAX_SOUND_LAG_MS:
+        raise EngineError("output_invalid", reason="sound_lag", detail=f"the voice is {late_ms} ms late")
+
+
 def _measure_output(request: RenderRequest, prepared: _Prepared, phases: Phases) -> Result:
     """Check the finished file, measure its lip sync and write its preview beside it.
 
@@ -343,16 +361,14 @@ def _measure_output(request: RenderRequest, prepared: _Prepared, phases: Phases)
     expected = ExpectedOutput(
         plan.frames, picture.fps, picture.width, picture.height, plan.sound_s, len(plan.subtitles)
     )
-    unlimited = request.limits.model_copy(update={"max_video_s": math.inf})  # the voice decides its length
     with blame_us():
-        with ThreadPoolExecutor(1) as pool:
-            probed = pool.submit(probe, request.output, unlimited)
-            seen = check_output(request.output, expected, request.limits)
-            info = probed.result()
-        made = decode.describe_own(request.output, info, picture.fps)
-        heard = prepared.sounds
-        if not (request.lips or request.speakers or settings.original_sound == "keep"):  # music would hide the voice
-            heard = [decode_track(request.output, info, request.limits, request.scratch / "delivered.f32")]
+        seen = check_output(request.output, expected, request.limits)
+        made = decode.describe_own(request.output, seen.info, picture.fps)
+        delivered = decode_track(request.output, seen.info, request.limits, request.scratch / "delivered.f32")
+        heard: list[NDArray[np.float32]] = [delivered]
+        if request.lips or request.speakers or settings.original_sound == "keep":  # music would hide the voice
+            heard = prepared.sounds
+            _check_alignment(delivered, prepared)
         lips, each = [], []
         for face, own in zip(tracks, heard, strict=True):
             chosen = face.boxes[prepared.timeline.source] if request.speakers or settings.face != "largest" else None

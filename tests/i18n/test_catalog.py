@@ -42,7 +42,7 @@ COMPUTED = {
     "left_out.py: reason": list(left_out.REASONS),
     "misplaced.py: code": ["loose_shortcut", "loose_archive", "loose_files"],
     "cancel.py: code": ["cancelled", "removed"],
-    "inbox.py: left_out.reason_unreadable(entry.name)": ["left_out_format", "left_out_not_media"],
+    "inbox.py: left_out.reason_unreadable(entry.name, problem.code)": ["left_out_format", "left_out_not_media"],
     "inbox.py: code": ["media_unreadable", "file_incomplete"],
 }
 """The codes that an expression, in a file, may make beside those that come with their fields from another fault."""

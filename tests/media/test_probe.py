@@ -146,6 +146,51 @@ def test_a_huge_picture_in_a_small_file_is_refused(tmp_path: Path) -> None:
     assert caught.value.code == "too_many_pixels"
 
 
+def unmarked_cover(path: Path) -> None:
+    """A picture of one frame as the first track, as some programs write covers."""
+    cover, film = path.with_name("cover.jpg"), media_factory.video(path.with_name("film.mp4"))
+    media_factory.ffmpeg("-f", "lavfi", "-i", "color=red:s=640x640", "-frames:v", "1", cover)
+    media_factory.ffmpeg("-i", cover, "-i", film, "-map", "0", "-map", "1", "-c", "copy", path)
+
+
+def test_a_cover_beside_a_video_is_not_shown(tmp_path: Path) -> None:
+    unmarked_cover(tmp_path / "v.mkv")
+    stream = probe(tmp_path / "v.mkv", Limits()).video
+    assert stream is not None and (stream.index, stream.width) == (1, 320)
+
+
+@pytest.mark.parametrize(("name", "entry", "encrypted"), [("v.mp4", b"avc1", b"encv"), ("v.m4a", b"mp4a", b"drms")])
+def test_a_protected_file_is_called_so(tmp_path: Path, name: str, entry: bytes, encrypted: bytes) -> None:
+    key = ["-encryption_scheme", "cenc-aes-ctr", "-encryption_key", "76" * 16, "-encryption_kid", "a7" * 16]
+    if name == "v.mp4":
+        path = media_factory.video(tmp_path / name, options=[*VIDEOS["mp4"], *key])
+    else:
+        path = media_factory.audio(tmp_path / name, options=key)
+    data = path.read_bytes()
+    at = data.index(entry, data.index(b"stsd"))
+    path.write_bytes(data[:at] + encrypted + data[at + 4 :])  # ffmpeg encrypts, but writes the plain name
+    with pytest.raises(InputError) as caught:
+        probe(path, Limits())
+    assert caught.value.code == "protected"
+
+
+def test_a_video_is_of_use_without_its_sound(tmp_path: Path) -> None:
+    """A codec of which ffmpeg knows nothing, such as those that phones write spatial sound in."""
+    path = media_factory.video(tmp_path / "v.mkv", options=[*VIDEOS["mkv"], "-c:a", "aac"], sound=True)
+    path.write_bytes(path.read_bytes().replace(b"A_AAC", b"A_ACA"))
+    info = probe(path, Limits())
+    assert info.kind == "video" and info.audio is None and info.tracks == ()
+
+
+@pytest.mark.parametrize("sound", [False, True])
+def test_a_video_of_which_nothing_can_be_decoded_is_no_sound(tmp_path: Path, sound: bool) -> None:
+    dropped = [*VIDEOS["mp4"], "-g", "250", "-bsf:v", "noise=drop='lt(n,5)'", "-c:a", "aac"]
+    path = media_factory.video(tmp_path / "v.ts", options=dropped, sound=sound)
+    with pytest.raises(InputError) as caught:
+        probe(path, Limits())
+    assert caught.value.code == "no_picture"
+
+
 def test_a_still_picture_is_no_video(tmp_path: Path) -> None:
     for name in ("a.gif", "a.png", "a.jpg", "a.webp"):
         media_factory.ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x64", "-frames:v", "1", tmp_path / name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,16 @@ import numpy as np
 import pytest
 
 from heygemd.config.schema import Limits, Render
+from heygemd.errors import EngineError
 from heygemd.i18n import catalog
 from heygemd.protocol import Message, Notice, SyncRequest
 from heygemd.render import measure_sync, pipeline
+from heygemd.render.audio import delivery
 from heygemd.render.audio.load import load_voice
 from heygemd.render.cache import Cache
 from heygemd.render.engines import registry
 from heygemd.render.sync import av_offset
+from heygemd.render.video import decode
 
 from ..media_factory import VOICE, ffmpeg, lag_ms, samples
 from .anna import film
@@ -119,6 +123,52 @@ def test_the_track_that_speaks_is_delivered(
     assert abs(lag_ms(samples(asked.output), samples(speech))) <= 5 + AAC_MS
     (fields,) = [e.fields for e in told if isinstance(e, Notice) and e.code == "voice_track"]
     assert catalog.text("voice_track", fields).endswith("Track 2 of 2 was used instead.")
+
+
+@pytest.fixture
+def concert(anna: Path, tmp_path: Path) -> Path:
+    """A film with music of its own."""
+    path, music = tmp_path / "concert.mp4", ["-f", "lavfi", "-i", f"sine=330:d={SECONDS}"]
+    ffmpeg("-i", anna, *music, "-c:v", "copy", *AAC, path)
+    return path
+
+
+def test_a_voice_over_the_videos_own_sound_is_in_time(
+    speech: Path, concert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lips are checked against the voice alone, and the voice against what is delivered."""
+    monkeypatch.setitem(registry.ENGINES, "mesh", "tests.render.tint:Tint")
+    asked = request(tmp_path, speech, concert, Render(quality="draft", original_sound="keep"))
+    pipeline.render(asked, lambda event: None)
+    assert abs(lag_ms(samples(asked.output), samples(speech))) <= 5
+    mixed = delivery.mixed
+    late = (("adelay", (20,), {"all": 1}),)
+    monkeypatch.setattr(delivery, "mixed", lambda *given: dataclasses.replace(mixed(*given), filters=late))
+    with pytest.raises(EngineError) as caught:
+        pipeline.render(asked, lambda event: None)
+    assert (caught.value.code, caught.value.fields["reason"]) == ("output_invalid", "sound_lag")
+    assert "20" in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("late_s", "code", "said"),
+    [
+        (0.2, "lips_voice_late", "for the lips is 200 ms behind the one that is heard, so the lips are late."),
+        (-0.2, "lips_voice_early", "for the lips is 200 ms ahead of the one that is heard, so the lips are early."),
+        (0.03, "", ""),
+    ],
+)
+def test_recordings_that_begin_at_different_times_are_told(
+    speech: Path, anna: Path, tmp_path: Path, late_s: float, code: str, said: str
+) -> None:
+    lips = tmp_path / "lips.wav"
+    moved = f"adelay={1000 * late_s:.0f}:all=1" if late_s > 0 else f"atrim=start={-late_s},asetpts=PTS-STARTPTS"
+    ffmpeg("-i", speech, "-af", f"{moved},apad,atrim=end={SECONDS}", lips)
+    cache = Cache(tmp_path / "cache", 1 << 30)
+    voice, other = (load_voice(path, path.name, Limits(), cache, tmp_path / path.stem) for path in (speech, lips))
+    found = pipeline._differing_times(voice, other, decode.describe_video(anna, Limits()))
+    assert [finding.code for finding in found] == ([code] if code else [])
+    assert all(said in catalog.text(finding.code, finding.fields) for finding in found)
 
 
 @pytest.mark.parametrize(("make", "silent_s", "skipped_s"), [(late_sound, LATE_S, 0), (late_picture, 0, LATE_S)])

@@ -291,7 +291,9 @@ class Inbox:
             code = error.code if isinstance(error, InputError) else "media_unreadable"
             code = "file_incomplete" if doubt is not None else code
             problem = Problem(code=code, fields={**error.fields, "name": entry.name}, detail=describe(error))
-        return Classified(entry, kind, problem if kind else Problem(code=left_out.reason_unreadable(entry.name)))
+        if not kind:
+            problem = Problem(code=left_out.reason_unreadable(entry.name, problem.code))
+        return Classified(entry, kind, problem)
 
     def _wait_for(self, folder: WatchedFolder, entry: Entry, reason: NotReady, unchanged_s: float) -> None:
         """Raise `reason` until the file has been waited for long enough, or users say READY."""

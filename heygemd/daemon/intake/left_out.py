@@ -54,9 +54,10 @@ def reason_by_name(entry: Entry) -> str:
     return next((reason for kind, reason in BY_NAME.items() if filename_rules.is_a(kind, entry.name)), "")
 
 
-def reason_unreadable(name: str) -> str:
-    """Return why a file that ffprobe cannot read, and whose ending is not a known one, is not used."""
-    return "left_out_format" if filename_rules.is_a("other_format", name) else "left_out_not_media"
+def reason_unreadable(name: str, code: str) -> str:
+    """Return why a file whose ending is not a known one is not used; `code`: that of ffprobe's fault."""
+    known = code == "format_unsupported" or filename_rules.is_a("other_format", name)
+    return "left_out_format" if known else "left_out_not_media"
 
 
 def notices(left_out: Iterable[LeftOut]) -> list[Notice]:

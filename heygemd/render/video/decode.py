@@ -64,6 +64,8 @@ UPRIGHT: dict[tuple[int, bool], list[tuple[str, ...]]] = {
     (90, True): [("transpose", "clock_flip")],
 }
 """Filters by a stream's (rotation, mirrored)."""
+TOLD_S = 0.2
+"""A beginning that cannot be decoded and is shorter is not worth a remark: a few frames around the first keyframe."""
 MAX_SELECTED = 64
 """ffmpeg accepts expressions of a few hundred terms at most."""
 
@@ -94,6 +96,8 @@ class Picture:
     cut_short: bool = False
     photo: str = ""
     """Of a photograph, the one frame of which is shown all the time: its demuxer."""
+    info: MediaInfo | None = None
+    """What else is in a video that people gave: its own sound."""
 
     @property
     def frame_bytes(self) -> int:
@@ -142,21 +146,21 @@ def describe_video(path: Path, limits: Limits) -> Picture:
     Raises InputError as `probe`, or InputError("no_video" | "picture_too_small").
     """
     info = probe.probe(path, limits)
-    stream = info.video
-    if stream is None:
+    if info.video is None:
         raise InputError("no_video")
-    width, height = probe.prevailing_size(path, info, limits)
-    stream = replace(stream, width=width, height=height)
+    stream = probe.looked_into(path, info, limits)
+    info = replace(info, video=stream)
     if stream.variable_rate or stream.avg_fps > limits.max_fps:
         fps = variable_rate(probe.typical_rate(path, stream, limits), limits.max_fps)
     else:
         fps = _nearest_standard(stream.real_fps, ROUNDED_WITHIN) or stream.real_fps
         fps = fps if fps >= MIN_FPS else FALLBACK_FPS
     duration_s = stream.duration_s
-    if not duration_s and info.audio is not None:  # the file's duration may be that of its sound
+    if not duration_s and (info.audio is not None or stream.undecodable_s):  # the file's may be another
         duration_s = packets.span_s(packets.read(path, limits, stream.index))
-    picture = _picture(path, stream, fps, duration_s or info.duration_s)
-    return replace(picture, max_pixels=limits.max_pixels, cut_short=completeness.is_cut_short(path))
+    picture = _picture(path, stream, fps, (duration_s or info.duration_s) - stream.undecodable_s)
+    cut_short = completeness.is_cut_short(path)
+    return replace(picture, max_pixels=limits.max_pixels, cut_short=cut_short, info=info)
 
 
 def describe_photo(path: Path, limits: Limits, scratch: Path) -> Picture:
@@ -224,7 +228,7 @@ def _is_rgb(stream: VideoStream) -> bool:
 
 
 def findings(picture: Picture) -> list[Finding]:
-    """Return what people should know about the video's resolution and colour."""
+    """Return what people should know about the video's resolution, colour, beginning and end."""
     found = []
     if min(picture.width, picture.height) < 720:
         found.append(Finding("below_720p", {"width": picture.width, "height": picture.height}))
@@ -232,6 +236,8 @@ def findings(picture: Picture) -> list[Finding]:
         found.append(Finding("hdr_tone_mapped" if _can_tone_map() else "hdr_not_tone_mapped", {}))
     if picture.cut_short:
         found.append(Finding("video_cut_short", {}))
+    if picture.stream.undecodable_s >= TOLD_S:
+        found.append(Finding("video_begins_late", {"seconds": round(picture.stream.undecodable_s, 1)}))
     if picture.alpha_unreadable:
         found.append(Finding("transparency_not_read", {}))
     elif picture.alpha and _is_transparent(picture):

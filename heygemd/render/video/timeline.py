@@ -22,16 +22,19 @@ def build_timeline(
 ) -> tuple[Timeline, list[Finding]]:
     """Return which of `frames` source frames (at least 1) each output frame shows, and findings about the lengths.
 
+    A frame more or less, such as a codec's padding, is none.
+
     longer   policy when the voice is longer than the video · shorter  when it is shorter
     """
     wanted = frame_count(voice_s, fps)
     voice, video = round(float(voice_s), 2), round(float(frames / fps), 2)
     if wanted > frames:
         source = _extended(frames, wanted, longer)
-        return Timeline(fps, source), [Finding("voice_longer", {"voice_s": voice, "video_s": video, "policy": longer})]
-    found = [Finding("voice_shorter", {"voice_s": voice, "video_s": video, "policy": shorter})]
-    count = frames if shorter == "keep" else wanted
-    return Timeline(fps, np.arange(count, dtype=np.int32)), found if wanted < frames else []
+        found = [Finding("voice_longer", {"voice_s": voice, "video_s": video, "policy": longer})]
+    else:
+        source = np.arange(frames if shorter == "keep" else wanted, dtype=np.int32)
+        found = [Finding("voice_shorter", {"voice_s": voice, "video_s": video, "policy": shorter})]
+    return Timeline(fps, source), found if abs(voice_s * fps - frames) > 1 else []
 
 
 def photo_timeline(fps: Fraction, voice_s: Fraction) -> Timeline:

@@ -10,6 +10,7 @@ import pytest
 
 from heygemd.config.schema import Limits
 from heygemd.errors import EngineError, InfrastructureError
+from heygemd.i18n import catalog
 from heygemd.render.scene import Timeline
 from heygemd.render.video import compositing, frame_order, timeline
 from heygemd.render.video import decode as video
@@ -303,6 +304,38 @@ def test_every_orientation_is_as_players_show_it(tmp_path: Path, matrix: tuple[i
     assert (picture.width, picture.height) == ((180, 320) if sideways else (320, 180))
     media_factory.ffmpeg("-i", path, "-pix_fmt", "yuv420p", "-f", "rawvideo", tmp_path / "raw")
     assert b"".join(f.tobytes() for f in video.frames(picture)) == (tmp_path / "raw").read_bytes()
+
+
+def cut_from(path: Path, frames: int, *codec: str) -> Path:
+    """40 numbered frames, of which the first `frames` are missing: a recording of a running broadcast."""
+    dropped = ["-bsf:v", f"noise=drop='lt(n,{frames})'"]
+    return numbered(path, 40, options=[*codec, "-bf", "0", *dropped])
+
+
+@pytest.mark.parametrize(
+    ("ext", "codec"),
+    [
+        ("ts", X264),
+        ("ts", ["-c:v", "mpeg2video", "-q:v", "1"]),
+        ("mpg", ["-c:v", "mpeg2video", "-q:v", "1"]),
+        ("mkv", X264),
+    ],
+)
+def test_a_recording_that_begins_between_two_keyframes(tmp_path: Path, ext: str, codec: list[str]) -> None:
+    """What precedes the first keyframe, the 21st frame, cannot be decoded; the picture's clock goes on."""
+    picture = describe(cut_from(tmp_path / f"v.{ext}", 8, *codec, "-g", "20"))
+    assert levels(video.frames(picture)) == list(range(20, 40))
+    assert ext == "mpg" or picture.expected_frames == 20  # it has too few times to tell
+    near = pytest.approx(12 / 25, abs=0.04 if ext == "mpg" else 0.01)
+    assert picture.stream.start_s == picture.stream.undecodable_s == near
+    (told,) = [f.fields for f in video.findings(picture) if f.code == "video_begins_late"]
+    assert catalog.text("video_begins_late", told).startswith("The first 0.5 s of the video cannot be shown")
+
+
+def test_a_recording_that_begins_with_a_keyframe_says_nothing(tmp_path: Path) -> None:
+    picture = describe(cut_from(tmp_path / "v.ts", 20, *X264, "-g", "20"))
+    assert picture.stream.undecodable_s == 0 and picture.expected_frames == 20
+    assert {f.code for f in video.findings(picture)} == {"below_720p"}
 
 
 def test_a_damaged_tail_gives_what_decodes(tmp_path: Path) -> None:

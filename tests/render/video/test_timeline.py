@@ -21,6 +21,14 @@ def test_a_voice_longer_than_the_video(policy: str, expected: list[int]) -> None
     assert [f.code for f in found] == ["voice_longer"]
 
 
+def test_a_frame_more_or_less_is_no_news() -> None:
+    """People would read that 3.0 s are longer than 3.0 s."""
+    for voice_s in (Fraction(3), Fraction(3) + Fraction(1, 100), Fraction(3) - Fraction(39, 1000)):
+        assert timeline.build_timeline(75, Fraction(25), voice_s, "pingpong", "cut")[1] == []
+    (longer,) = timeline.build_timeline(75, Fraction(25), Fraction(305, 100), "pingpong", "cut")[1]
+    assert longer == Finding("voice_longer", {"voice_s": 3.05, "video_s": 3.0, "policy": "pingpong"})
+
+
 def test_a_single_frame_can_be_stretched() -> None:
     line, _ = timeline.build_timeline(1, Fraction(10), Fraction(1, 2), "pingpong", "cut")
     assert line.source.tolist() == [0] * 5
