@@ -12,7 +12,7 @@ import contextlib
 import io
 import sys
 
-import pillow_heif
+import pi_heif
 from PIL import Image, ImageCms, ImageOps
 
 FORMATS = ("HEIF", "JPEG", "PNG", "WEBP", "BMP")
@@ -20,7 +20,7 @@ FORMATS = ("HEIF", "JPEG", "PNG", "WEBP", "BMP")
 
 def main(path: str, max_pixels: str, target: str = "") -> None:
     """Run the program; see the module's docstring."""
-    pillow_heif.register_heif_opener()
+    pi_heif.register_heif_opener()
     Image.MAX_IMAGE_PIXELS = None  # the limit below is the administrator's
     with Image.open(path, formats=FORMATS) as image:
         if image.width * image.height > int(max_pixels):
