@@ -302,6 +302,11 @@ HEAD = f"""# Formats
 Every container and codec below was made with ffmpeg, rendered, and measured. `make formats` does it again and rewrites
 this page. What is not in the list is reported as a format that cannot be used, with what to export instead.
 
+A part of a file in TS, MPG (VOB), AMR, AC-3 (E-AC-3) or AAC looks like a whole file: these formats have neither an index
+nor an end. While such a copy grows it is waited for, but one that stands still for longer than the settling time is taken
+for complete. If it goes on growing while its video is made, that is noticed before anything is published, and the folder
+starts anew. One that never goes on is rendered as far as it goes, without a remark.
+
 - **probe**: what the file is taken for, by its content; **complete**: it counts as fully copied.
 - **sound**: how far the result's sound lies behind the voice file's, by cross-correlation; at most {LAG_LIMIT_MS:g} ms.
 - **frames**: rendered, of those that cover the voice; one more or less may come of a codec's padding.
@@ -322,6 +327,10 @@ CHINESE_HEAD = f"""# 格式
 
 下列容器和编码都由 ffmpeg 生成样本，经过渲染和测量。`make formats` 会重做一遍并改写本页。
 不在表中的格式会报告为无法使用，并说明应导出成什么格式。
+
+TS、MPG（VOB）、AMR、AC-3（E-AC-3）和 AAC 文件的一部分看上去就像完整的文件：这些格式既没有索引，也没有结尾标记。
+文件还在增大时，会一直等待；如果停止增大的时间超过静置时间，就会视为复制完成。如果制作期间又继续增大，发布之前会发现，
+该任务会重新开始。如果再也没有增大，就按现有部分渲染，不会另行提示。
 
 - **识别**：按内容识别出的类型；**完整**：视为已复制完毕。
 - **声音**：成品的声音比录音文件晚多少，由互相关测得；最多 {LAG_LIMIT_MS:g} ms。

@@ -1,15 +1,20 @@
 """Files that come while their job is being made, and what is said of them; a real share and a real inbox."""
 
 import asyncio
+import os
 
 import pytest
 
-from heygemd.config.schema import Config, InboxSettings
+from heygemd.config.schema import Config, InboxSettings, Limits
+from heygemd.daemon.intake import folder_changes
 from heygemd.daemon.intake.folder_changes import MAX_ROUNDS
 from heygemd.daemon.intake.inbox import Inbox
 from heygemd.daemon.intake.inotify import Watch
 from heygemd.errors import NotReady
 from heygemd.i18n import catalog
+from heygemd.job import Media
+from heygemd.media import completeness
+from heygemd.media.probe import probe
 from tests import media_factory
 
 
@@ -27,6 +32,59 @@ def test_a_video_that_is_added_after_the_last_new_start_is_not_made(run):
         assert problem.code == "file_added"
         said = catalog.text(problem.code, problem.fields)
         assert '"late.mp4" was added' in said and f"{MAX_ROUNDS} times" in said
+
+    run(scenario)
+
+
+ENDLESS = {
+    "ts": ["-c:v", "mpeg2video"],
+    "mpg": ["-c:v", "mpeg2video"],
+    "aac": ["-c:a", "aac"],
+    "ac3": ["-c:a", "ac3"],
+    "amr": [],
+}
+"""Formats without an index or an end, and how a file is made."""
+
+
+@pytest.mark.parametrize("ending", ENDLESS)
+@pytest.mark.parametrize("same_time", [False, True])
+def test_a_half_copy_that_looks_whole_is_noticed_when_it_goes_on(run, tmp_path, ending, same_time):
+    """Nothing in it tells; its size does, also where the copy keeps the time of its original."""
+    whole = tmp_path / f"whole.{ending}"
+    if ending == "amr":
+        media_factory.amr(whole, 4)
+    elif ending in ("ts", "mpg"):
+        media_factory.video(whole, 4, options=ENDLESS[ending])
+    else:
+        media_factory.audio(whole, 4, options=ENDLESS[ending])
+    data = whole.read_bytes()
+    whole.write_bytes(data[: len(data) // 2])
+    assert completeness.examine(whole).end == "whole"
+    half_s = probe(whole, Limits(probe_timeout_s=120)).duration_s
+    assert 1 < half_s < 3
+
+    async def scenario(queue):
+        job = queue.job("spring", videos=1)
+        folder = queue.config.paths.share / "processing" / "spring"
+        copy = folder / f"copy.{ending}"
+        copy.write_bytes(whole.read_bytes())
+        facts = copy.stat()
+        media = Media(name=copy.name, size=facts.st_size, mtime_ns=facts.st_mtime_ns)
+        if ending in ("ts", "mpg"):
+            replaced, job.videos[0].source = job.videos[0].source, media
+        else:
+            replaced, job.voice = job.voice, media
+        (folder / replaced.name).unlink()
+        job.videos[0].state, job.videos[0].output = "done", "made.mp4"
+        drain = queue.share.thread.drain
+        await drain(folder_changes.require_unchanged(folder, job))
+        copy.write_bytes(data)
+        if same_time:
+            os.utime(copy, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+        with pytest.raises(folder_changes.FolderChanged):
+            await drain(folder_changes.require_unchanged(folder, job))
+        assert not await queue.scheduler.publisher.changes.unchanged(job)
+        assert job.phase == "returning"
 
     run(scenario)
 
