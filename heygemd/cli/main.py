@@ -121,9 +121,10 @@ def once(config: ConfigFile = None) -> None:
 def demo(
     folder: Annotated[Path, typer.Option(help="Where to work. It is emptied each time.")] = Path("demo-share"),
 ) -> None:
-    """Run the daemon on a sample job.
+    """Run the daemon on two sample jobs.
 
-    The job has three clips and a photo of a public-domain portrait, a recorded voice, and one video that shows nobody.
+    One has two clips and a photo of a public-domain portrait, a recorded voice, and one video that shows nobody. In
+    the other, two people speak in one clip.
     """
     from .. import terminal
     from ..demo import run as sample

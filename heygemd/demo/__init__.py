@@ -1,1 +1,1 @@
-"""The sample job of `heygemd demo`: clips made from a public-domain portrait, and a recorded voice."""
+"""The sample jobs of `heygemd demo`: clips made from a public-domain portrait, and a recorded voice."""

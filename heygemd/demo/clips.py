@@ -1,10 +1,13 @@
-"""Generates short presenter clips from one public-domain portrait, with slow sub-pixel head motion and zoom."""
+"""Generates short presenter clips from one public-domain portrait, with slow sub-pixel head motion and zoom.
+
+Also cuts the recorded voice into what they are to say.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,6 +28,7 @@ FACE_CENTRE = (222.0, 128.0)
 """A point between the eyes and the mouth, in pixels of the original portrait (x, y)."""
 CLIP_BYTES = 64 << 20
 CRF = 16
+CUT_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,6 @@ class Clip:
 
 CLIPS = (
     Clip("astronaut-wide.mp4", 1280, 720, Fraction(25), 4.0, 300),
-    Clip("astronaut-mirrored.mov", 960, 720, Fraction(30000, 1001), 5.0, 340, mirrored=True),
     Clip("astronaut-portrait.mkv", 720, 1280, Fraction(24), 3.0, 480, head_height=0.3),
 )
 PHOTO = Clip("astronaut-photo.jpg", 720, 720, Fraction(25), 0.04, 300)
@@ -55,15 +58,41 @@ PHOTO = Clip("astronaut-photo.jpg", 720, 720, Fraction(25), 0.04, 300)
 NO_FACE = Clip("no-face.mp4", 640, 360, Fraction(25), 2.0, 0)
 """A video without a face: it shows how a failed video is explained while the others are delivered."""
 
+PAIR = Clip("two-people.mov", 960, 540, Fraction(30000, 1001), 2.5, 380)
+"""The portrait and its mirror image, side by side."""
+VOICE = Path(__file__).with_name("voice.m4a")
+GREETING_S, SENTENCE_S, ANSWER_S = 1.4, 5.4, 7.6
+"""Where in the recording its greeting, its first sentence and a part of the second end: all of it takes too long."""
 
-def make_all(folder: Path) -> list[Path]:
-    """Write all clips and the photograph into `folder` and return their paths."""
+
+def make_all(folder: Path) -> None:
+    """Write all clips of one presenter, the photograph and the voice into `folder`."""
     image = portrait()
     for clip in CLIPS:
         write(clip, frames(clip, image), folder)
     cv2.imwrite(str(folder / PHOTO.name), next(frames(PHOTO, image)))
+    (folder / "job.toml").write_text(f'photos = ["{PHOTO.name}"]\n')  # beside videos it must be asked for
     write(NO_FACE, _gradient(NO_FACE), folder)
-    return [folder / clip.name for clip in (*CLIPS, PHOTO, NO_FACE)]
+    _cut_voice(folder / "voice.m4a", 0, SENTENCE_S)
+
+
+def make_conversation(folder: Path) -> None:
+    """Write the clip of two people, their voices and job.toml, which says who speaks when, into `folder`."""
+    image = portrait()
+    half = replace(PAIR, width=PAIR.width // 2)
+    sides = zip(frames(half, image), frames(replace(half, mirrored=True), image), strict=True)
+    write(PAIR, (np.hstack(both) for both in sides), folder)
+    _cut_voice(folder / "first.m4a", 0, GREETING_S)
+    _cut_voice(folder / "second.m4a", SENTENCE_S, ANSWER_S)
+    speakers = (("first.m4a", "left", 0.0), ("second.m4a", "right", GREETING_S))
+    lines = [f'[[speakers]]\nvoice = "{voice}"\nface = "{face}"\nat_s = {at_s}\n' for voice, face, at_s in speakers]
+    (folder / "job.toml").write_text("\n".join(lines))
+
+
+def _cut_voice(target: Path, start_s: float, end_s: float) -> None:
+    part = ffmpeg.media(VOICE, ss=start_s, t=end_s - start_s)["a"]
+    output = ffmpeg.to_file(part, path=target, max_bytes=CLIP_BYTES, acodec="aac")
+    process.run(ffmpeg.command(output, media_s=end_s, max_bytes=CLIP_BYTES), CUT_TIMEOUT_S, reading=False)
 
 
 def write(clip: Clip, images: Iterator[Image], folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""`heygemd demo`: creates a share, drops a sample job into it and runs the real daemon until the job is finished."""
+"""`heygemd demo`: creates a share, drops two sample jobs into it and runs the real daemon until they are finished."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..errors import InputError
 from ..storage import share_layout
 
 MARKER = ".made-by-heygemd-demo"
-JOB = "welcome"
+JOB, CONVERSATION = "welcome", "two people"
 SETTLE_S = 1.0
 POLL_S = 0.5
 
@@ -27,8 +27,8 @@ def run(folder: Path, say: Say, observe: service.Observer) -> bool:
     """
     share = _create_share(folder.absolute())
     say("Making three clips and a photo from NASA's portrait of Eileen Collins (public domain) ...")
-    _drop_job(share)
-    say(f"Dropped the job '{JOB}' into {share / 'inbox'}. The daemon takes over.")
+    _drop_jobs(share)
+    say(f"Dropped the jobs '{JOB}' and '{CONVERSATION}' into {share / 'inbox'}. The daemon takes over.")
     service.run(_settings(share), None, once=True, observe=observe)
     return _report(share, say)
 
@@ -45,16 +45,15 @@ def _create_share(folder: Path) -> Path:
     return share
 
 
-def _drop_job(share: Path) -> None:
-    """Assemble the job beside the share and move it in, so that it arrives complete."""
+def _drop_jobs(share: Path) -> None:
+    """Assemble the jobs beside the share and move them in, so that they arrive complete."""
     from . import clips
 
-    job = share.parent / JOB
-    job.mkdir()
-    clips.make_all(job)
-    shutil.copy(Path(__file__).with_name("voice.m4a"), job / "voice.m4a")
-    (job / "job.toml").write_text(f'photos = ["{clips.PHOTO.name}"]\n')  # beside videos it must be asked for
-    job.rename(share / "inbox" / JOB)
+    for name, make in ((JOB, clips.make_all), (CONVERSATION, clips.make_conversation)):
+        job = share.parent / name
+        job.mkdir()
+        make(job)
+        job.rename(share / "inbox" / name)
 
 
 def _settings(share: Path) -> Config:
@@ -69,16 +68,18 @@ def _settings(share: Path) -> Config:
 def _report(share: Path, say: Say) -> bool:
     from . import clips
 
-    done = share / "done" / JOB
-    expected = [done / Path(clip.name).with_suffix(".mp4") for clip in (*clips.CLIPS, clips.PHOTO)]
+    done = share / "done"
+    made = [(JOB, clip) for clip in (*clips.CLIPS, clips.PHOTO)] + [(CONVERSATION, clips.PAIR)]
+    expected = [done / job / Path(clip.name).with_suffix(".mp4") for job, clip in made]
     missing = [path.name for path in expected if not path.exists()]
     if missing:
         say(f"Some videos were not made: {', '.join(missing)}. See {share / 'failed'}.")
         say(f"The log: {share.parent / 'local' / 'log' / 'heygemd.log'}")
         return False
-    say(f"Done: {done}")
-    for path in sorted(done.iterdir()):
-        if not path.name.startswith("."):
-            say(f"  {path.name}{'/' if path.is_dir() else ''}")
+    for job in (JOB, CONVERSATION):
+        say(f"Done: {done / job}")
+        for path in sorted((done / job).iterdir()):
+            if not path.name.startswith("."):
+                say(f"  {path.name}{'/' if path.is_dir() else ''}")
     say(f"({clips.NO_FACE.name} shows nobody, on purpose; report.html says so.)")
     return True

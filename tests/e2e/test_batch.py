@@ -47,6 +47,8 @@ def test_languages_share_presenters_and_one_bad_part_stops_nothing(site: LedgerS
     wait_for(lambda: rendering(site, "fr/anna.mp4"), "a part that is not wanted any more")
     (site.share / "processing" / "batch" / "fr" / "CANCEL").touch()
     wait_for(lambda: rendering(site, "客户 17/anna.mp4"), "the last part, after the others")
+    (early,) = [v["link"] for v in site.status()["current"]["videos"] if v["name"] == "zh/anna.mp4"]
+    assert frame_count(site.share / early) == 25, "it can be watched before all others are made"
     daemon.kill()
     daemon.wait()
     site.start()

@@ -27,7 +27,7 @@ def test_the_report_shows_the_faces_and_how_to_choose(site: LedgerSite, media: S
     page = html.unescape((done / "report.html").read_text("utf-8"))
     assert page.count("视频中的人脸") == 2
     for words in (
-        "In colour: the one that speaks (2).",
+        "In colour: who speaks (2).",
         '[videos."pair.mp4"]\nface = 1',
         "Face number 3 was asked for, but only 2 faces were found.",
         "None of them speaks at this moment.",
@@ -49,9 +49,7 @@ def test_the_report_shows_the_faces_and_how_to_choose(site: LedgerSite, media: S
     site.finished("panel")
     talked = site.finished("talk")
     page = html.unescape((talked / "report.html").read_text("utf-8"))
-    assert (
-        "left.m4a, 右.m4a" in page and "<b>右.m4a:</b>" in page and "In colour: the one that speaks (1 and 2)." in page
-    )
+    assert "left.m4a, 右.m4a" in page and "<b>右.m4a:</b>" in page and "In colour: who speaks (1 and 2)." in page
     assert '[[speakers]]\nvoice = "left.m4a"\nface = 2\n\n[[speakers]]\nvoice = "右.m4a"\nface = 1' in page
     assert {path.name for path in (talked / "originals").iterdir()} == {"left.m4a", "右.m4a", "pair.mp4"}
     assert site.log().count(": rendered") == 3

@@ -173,6 +173,20 @@ def test_it_can_be_used_by_everybody(language: str, scheme: str, width: int, rep
     expect(page.locator("details").first).to_contain_text(checked[language])
 
 
+def test_a_batch_is_a_line_for_each_part_and_can_be_used_by_everybody(report, open_page: Open) -> None:
+    said = {"source": media("anna.mov"), "voice": media("v.wav")}
+    good = Video(**said, output="zh/anna.mp4", state="done", attempts=1, result=result())
+    bad = Video(**said, output="en/anna.mp4", state="failed", problem=Problem(code="no_face"))
+    page = open_page(report(job(good, bad)), width=360)
+    first = page.locator("article").first
+    expect(first.get_by_role("link")).to_have_attribute("href", "zh/anna.mp4")
+    expect(first.locator("video")).to_be_hidden()
+    expect(page.get_by_text("No face was found in the video.")).to_be_visible()
+    first.get_by_text("More").click()
+    expect(first.locator("video")).to_be_visible()
+    assert_accessible(page)
+
+
 def test_the_check_for_everybody_can_fail(tmp_path: Path, open_page: Open) -> None:
     (tmp_path / "bad.html").write_text(
         "<!doctype html><html lang=en><title>x</title><main><h1>x</h1><img src=''></main>"

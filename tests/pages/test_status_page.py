@@ -50,7 +50,7 @@ def write(tmp_path: Path) -> Write:
 
 def busy(percent: float = 10, age_s: float = 0, name: str = "spring 春") -> Snapshot:
     videos = (
-        VideoView(name="anna.mp4", state="done", percent=100),
+        VideoView(name="anna.mp4", state="done", percent=100, link="processing/s/.heygemd/anna.mp4"),
         VideoView(name="ben.mov", state="running", phase="render", percent=percent, fps=26.4, eta_s=75),
         VideoView(name="carl.mp4", state="failed", text=message("no_face")),
         VideoView(name="dora.mp4", state="waiting"),
@@ -116,6 +116,7 @@ def test_links_lead_to_the_report_and_the_video(write: Write, open_page: Open, t
     folder.mkdir(parents=True)
     (folder.parent / "report.html").write_text("<!doctype html><title>here</title>")
     page = open_page(write(busy()))
+    expect(page.get_by_role("link", name="anna.mp4")).to_have_attribute("href", "processing/s/.heygemd/anna.mp4")
     # The picture is not there: its link goes, no broken picture stays.
     expect(page.locator(".thumbs a")).to_have_count(0, timeout=SOON_MS)
     page.get_by_role("link", name="a b", exact=True).click()
@@ -223,7 +224,7 @@ def test_what_is_being_made_can_be_seen(
     write(showing(2))
     expect(page.locator("#now img[src$='?2']")).to_be_visible(timeout=SOON_MS)
     assert_accessible(page)
-    expect(page.locator("#now a")).to_have_attribute("href", "status-first-seconds-1.mp4?1")
+    expect(page.locator("#now p a")).to_have_attribute("href", "status-first-seconds-1.mp4?1")
     write(busy(99))
     expect(page.locator("#now img")).to_have_count(0, timeout=SOON_MS)
 

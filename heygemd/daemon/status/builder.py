@@ -182,16 +182,16 @@ class SnapshotBuilder:
         if video.problem is not None:
             return VideoView(name=name, state="failed", text=self._texts(video.problem.code, video.facts()))
         shown = self._there(job)
+        if not shown:
+            return VideoView(name=name, state="done", percent=100.0, link=_early_link(job, video))
         return VideoView(
             name=name,
             state="done",
             percent=100.0,
             warnings=tuple(self._texts(f.code, f.fields) for f in video.notices),
-            link=link(job.destination, video.output) if shown else "",
-            thumbnail=link(job.destination, share_fs.HIDDEN, preview_store.thumbnail_name(video)) if shown else "",
-            faces=link(job.destination, share_fs.HIDDEN, preview_store.faces_name(video))
-            if shown and video.faces
-            else "",
+            link=link(job.destination, video.output),
+            thumbnail=link(job.destination, share_fs.HIDDEN, preview_store.thumbnail_name(video)),
+            faces=link(job.destination, share_fs.HIDDEN, preview_store.faces_name(video)) if video.faces else "",
         )
 
     def _running(self, run: RunningVideo, name: str) -> VideoView:
@@ -205,6 +205,14 @@ class SnapshotBuilder:
         picture, clip = live_view.links(self.state.running, run)
         view = VideoView(name=name, state="running", phase=phase, percent=percent, fps=fps, eta_s=eta_s)
         return view.model_copy(update={"picture": picture, "clip": clip})
+
+
+def _early_link(job: Job, video: Video) -> str:
+    """Return the link to a result of a job that goes on, "" where it is on its way to another place."""
+    if job.phase != "claimed":
+        return ""
+    place = (video.output,) if video.kept else (share_fs.HIDDEN, video.hidden_name)
+    return link("processing", job.folder, *place)
 
 
 def _iso(moment: float) -> str:

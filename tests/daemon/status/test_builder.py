@@ -20,10 +20,15 @@ def test_of_a_finished_batch_all_failures_and_the_first_results_are_shown(tmp_pa
     config = config_in(tmp_path)
     videos = [Video(source=NOTHING, voice=NOTHING, output=f"{n}/a.mp4", state="done") for n in range(500)]
     videos[400].state, videos[400].problem = "failed", Problem(code="no_face")
-    job = Job(id="1", name="j", folder="j", arrived=1, voice=NOTHING, videos=videos, destination="done/j")
+    job = Job(
+        id="1", name="j", folder="j", arrived=1, voice=NOTHING, videos=videos, destination="done/j", phase="claimed"
+    )  # fmt: skip
     state = QueueState(active=[job])
     builder = SnapshotBuilder(config, state, SimpleNamespace(problem=None, mount=None))
     assert builder.build().queue[0].total == len(builder.build().queue[0].videos) == 500
+    videos[1].kept = True
+    hidden, kept = (video.link for video in builder.build().queue[0].videos[:2])
+    assert (hidden, kept) == (f"processing/j/.heygemd/{videos[0].hidden_name}", "processing/j/1/a.mp4")
     job.phase, state.active, state.finished = "finished", [], [job]
     shown = builder.build().recent[0]
     assert (shown.total, shown.done, len(shown.videos), shown.videos[-1].state) == (500, 499, MAX_DONE + 1, "failed")

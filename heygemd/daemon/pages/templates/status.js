@@ -85,7 +85,7 @@ function livePicture(v) {
 }
 function video(v) {
   const kind = CLASSES[v.state] ?? "";
-  const head = element("span", { className: kind }, element("span", { className: "mark", ariaHidden: "true", textContent: MARKS[v.state] }), ` ${v.name}`);
+  const head = element("span", { className: kind }, element("span", { className: "mark", ariaHidden: "true", textContent: MARKS[v.state] }), " ", v.link ? element("a", { href: v.link, textContent: v.name }) : v.name);
   if (v.state !== "running") return element("li", {}, head, softLine(v.text) ?? "");
   const bar = element("progress", { max: 100, value: v.percent, ariaLabel: v.name });
   const facts = [percent(v.percent), message(`phase_${v.phase.replace("-", "_")}`)];
