@@ -302,10 +302,10 @@ HEAD = f"""# Formats
 Every container and codec below was made with ffmpeg, rendered, and measured. `make formats` does it again and rewrites
 this page. What is not in the list is reported as a format that cannot be used, with what to export instead.
 
-A part of a file in TS, MPG (VOB), AMR, AC-3 (E-AC-3) or AAC looks like a whole file: these formats have neither an index
-nor an end. While such a copy grows it is waited for, but one that stands still for longer than the settling time is taken
-for complete. If it goes on growing while its video is made, that is noticed before anything is published, and the folder
-starts anew. One that never goes on is rendered as far as it goes, without a remark.
+A part of a file in TS, MPG (VOB), AMR, AC-3 (E-AC-3) or AAC looks like a whole file: these formats have neither an
+index nor an end. While such a copy grows it is waited for, but one that stands still for longer than the settling time
+is taken for complete. If it goes on growing while its video is made, that is noticed before anything is published, and
+the folder starts anew. One that never goes on is rendered as far as it goes, without a remark.
 
 - **probe**: what the file is taken for, by its content; **complete**: it counts as fully copied.
 - **sound**: how far the result's sound lies behind the voice file's, by cross-correlation; at most {LAG_LIMIT_MS:g} ms.

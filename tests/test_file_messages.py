@@ -6,14 +6,17 @@ A code that is new in docs/messages.md fails here until such a test is named.
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 import pytest
 
+from heygemd.config.job_toml import MAX_SPEAKERS
 from heygemd.config.schema import Config, Limits
 from heygemd.daemon.intake.inbox import Inbox
 from heygemd.daemon.intake.inotify import Watch
@@ -23,6 +26,7 @@ from heygemd.daemon.queue_state import PendingFolder, QueueState
 from heygemd.errors import InputError, NotReady
 from heygemd.i18n import catalog
 from heygemd.media.probe import probe
+from heygemd.protocol import MAX_SUBTITLE_BYTES, MAX_SUBTITLE_FILES
 from heygemd.render.audio.load import load_voice
 from heygemd.render.cache import Cache
 from heygemd.render.video import decode
@@ -111,6 +115,35 @@ def test_every_message_that_a_file_causes_has_a_test() -> None:
         if not re.search(rf"[\"'={{ ]{code}[\"',}} ]", (TESTS / place).read_text("utf-8"))
     ]
     assert silent == []
+
+
+def test_every_fact_in_a_message_is_compared_with_the_truth() -> None:
+    """The test that produces a message reads each of its fields, or the words beside it in the sentence."""
+    unread = [
+        (code, field)
+        for code, place in PRODUCED.items()
+        for field, words in facts(code)
+        if not any(each in (TESTS / place).read_text("utf-8") for each in (f'"{field}"', f" {field}=", *words))
+    ]
+    assert unread == []
+
+
+def facts(code: str) -> Iterator[tuple[str, list[str]]]:
+    """The fields of a message but the file's name, and the English words before and after each."""
+    template = str(catalog._template(code, 2, "en"))
+    pieces = list(Formatter().parse(template))
+    for (before, field, _, _), (after, *_) in zip(pieces, [*pieces[1:], ("", "", "", "")], strict=True):
+        if field and field != "name":
+            words = (before.rpartition("\n")[2][-12:], after.partition("\n")[0][:12])
+            yield field, [each for each in words if len(each.strip()) > 3]
+
+
+@pytest.mark.parametrize("language", catalog.languages())
+def test_a_limit_in_the_words_of_a_message_is_the_one_that_holds(language: str) -> None:
+    subtitles = catalog.text("left_out_subtitles", {"names": ["a.srt"], "count": 1}, language)
+    assert re.findall(r"\d+", subtitles) == [str(MAX_SUBTITLE_FILES), str(MAX_SUBTITLE_BYTES >> 20)]
+    speakers = catalog.text("job_toml_speakers_count", {"line": 1, "count": 9}, language)
+    assert re.findall(r"\d+", speakers)[2:] == [str(number) for number in range(2, MAX_SPEAKERS + 1)]
 
 
 class Drop:
@@ -229,17 +262,21 @@ def many(drop: Drop) -> None:
 
 def big(drop: Drop) -> None:
     good(drop.folder, "v.wav", "a.mp4")
-    drop.limits["max_file_gib"] = 1e-6
+    os.truncate(drop.folder / "a.mp4", 2 << 20)
+    drop.limits["max_file_gib"] = 0.001
 
 
 def big_together(drop: Drop) -> None:
     good(drop.folder, "v.wav", "a.mp4")
-    drop.limits["max_job_gib"] = 1e-6
+    for name in ("v.wav", "a.mp4"):
+        os.truncate(drop.folder / name, 600 << 10)
+    drop.limits["max_job_gib"] = 0.001
 
 
 def unknown_presenter(drop: Drop) -> None:
     good(drop.folder, "v.wav")
     (drop.folder / "presenters.txt").write_text("zoe\n")
+    media_factory.video(drop.root / "share" / "templates" / "ben.mp4")
 
 
 def western_presenters(drop: Drop) -> None:
@@ -307,14 +344,18 @@ def voice_in_other_format(drop: Drop) -> None:
         (slow, "slow_to_read", 'Reading "a.mp4" took longer than 0.001 s'),
         (slow_and_ready, "slow_to_read", 'Reading "a.mp4" took longer than'),
         (given_up, "file_incomplete", '"a.mp4" is incomplete'),
-        (many, "too_many_files", "2"),
-        (big, "file_too_big", "a.mp4"),
-        (big_together, "job_too_big", ""),
-        (unknown_presenter, "presenter_unknown", '"zoe"'),
+        (many, "too_many_files", "contains 2 media files; at most 1 are allowed"),
+        (big, "file_too_big", '"a.mp4" is larger than 0.001 GiB'),
+        (big_together, "job_too_big", "together are larger than 0.001 GiB"),
+        (
+            unknown_presenter,
+            "presenter_unknown",
+            'no presenter "zoe" in templates (presenters.txt, line 1). Available: ben.',
+        ),
         (voice_in_a_video, "voice_from_video", 'The sound of "声音.mov" is the voice'),
         (two_talking_videos, "needs_audio", "name it voice (voice.mp4)"),
         (western_presenters, "read_as_western", '"presenters.txt" was read as Western'),
-        (bad_settings, "job_toml_invalid", "quality"),
+        (bad_settings, "job_toml_invalid", 'contains errors. Line 1: "quality" cannot be "7"; possible: '),
         (other_format, "format_unsupported", '"a.mp4" has a format that cannot be used: nut'),
         (other_voice, "format_unsupported", '"v.m4a" has a format that cannot be used: wv'),
         (video_in_other_format, "needs_usable_video", "that can be used"),
@@ -353,7 +394,8 @@ def test_a_file_that_was_replaced_after_the_claim_is_not_rendered(drop: Drop) ->
 def test_a_picture_of_a_few_pixels_is_too_small(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="picture_too_small") as caught:
         decode.describe_video(media_factory.video(tmp_path / "v.mkv", size="14x14"), Limits())
-    assert "14" in said({"name": "v.mkv", **caught.value.fields}, "picture_too_small")
+    assert caught.value.fields == {"width": 14, "height": 14}
+    assert "(14x14)" in said({"name": "v.mkv", **caught.value.fields}, "picture_too_small")
 
 
 def test_a_header_without_sound_has_no_duration(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from heygemd.config.schema import Limits
 from heygemd.errors import HeygemdError, InputError
+from heygemd.i18n import catalog
 from heygemd.media.probe import probe
 
 from .. import media_factory
@@ -111,17 +112,18 @@ def test_a_playlist_disguised_as_a_video_reads_nothing(tmp_path: Path, text: str
 
 
 @pytest.mark.parametrize(
-    ("limit", "code"),
+    ("limit", "code", "said"),
     [
-        ({"max_pixels": 1000}, "too_many_pixels"),
-        ({"max_fps": 20}, "frame_rate_too_high"),
-        ({"max_video_s": 0.5}, "video_too_long"),
+        ({"max_pixels": 1000}, "too_many_pixels", "The resolution is too high."),
+        ({"max_fps": 20}, "frame_rate_too_high", "too high (25 fps). Export the video at 20 fps or less."),
+        ({"max_video_s": 0.5}, "video_too_long", "too long: 1 s, the limit is 0.5 s."),
     ],
 )
-def test_limits_of_a_video(tmp_path: Path, limit: dict[str, float], code: str) -> None:
+def test_limits_of_a_video(tmp_path: Path, limit: dict[str, float], code: str, said: str) -> None:
     with pytest.raises(HeygemdError) as caught:
         probe(media_factory.video(tmp_path / "v.mp4"), Limits(**limit))
     assert caught.value.code == code
+    assert said in catalog.text(code, caught.value.fields)
 
 
 @pytest.mark.fault("F24")
@@ -129,6 +131,7 @@ def test_limits_of_a_sound_and_of_streams(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         probe(media_factory.audio(tmp_path / "a.wav", 2), Limits(max_audio_s=1))
     assert caught.value.code == "audio_too_long"
+    assert "too long: 2 s, the limit is 1 s." in catalog.text("audio_too_long", caught.value.fields)
     many = tmp_path / "many.mkv"
     media_factory.ffmpeg("-i", tmp_path / "a.wav", *["-map", "0"] * 40, "-c", "copy", many)
     with pytest.raises(InputError) as caught:

@@ -226,8 +226,9 @@ def test_job_toml_asks_for_pictures_beside_videos():
 
 def test_more_pictures_than_a_job_may_have_are_not_taken_by_themselves():
     members = seen(*(entry(f"{n}.jpg") for n in range(5)))
-    with pytest.raises(NotReady, match="too_many_photos"):
+    with pytest.raises(NotReady, match="too_many_photos") as caught:
         looked_into(members, classified(("v.wav", "audio", 5)), limits=Limits(max_files_per_job=4))
+    assert caught.value.fields == {"count": 5, "limit": 4}
 
 
 def test_the_result_of_a_picture_is_no_presenter_when_the_folder_comes_back():

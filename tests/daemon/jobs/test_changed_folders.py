@@ -31,7 +31,7 @@ def test_a_video_that_is_added_after_the_last_new_start_is_not_made(run):
         problem = job.videos[-1].problem
         assert problem.code == "file_added"
         said = catalog.text(problem.code, problem.fields)
-        assert '"late.mp4" was added' in said and f"{MAX_ROUNDS} times" in said
+        assert '"late.mp4" was added' in said and f"started anew {MAX_ROUNDS} times already" in said
 
     run(scenario)
 

@@ -66,7 +66,7 @@ def test_faults_of_a_recording_are_found(tmp_path: Path) -> None:
 def test_too_short_and_no_sound(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         load(media_factory.audio(tmp_path / "v.wav", 0.1))
-    assert caught.value.code == "audio_too_short" and caught.value.fields["of"] == "voice"
+    assert caught.value.code == "audio_too_short" and caught.value.fields == {"seconds": 0.1, "of": "voice"}
     with pytest.raises(InputError) as caught:
         load(media_factory.video(tmp_path / "v.mp4"))
     assert caught.value.code == "no_audio" and caught.value.fields["of"] == "voice"

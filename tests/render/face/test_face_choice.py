@@ -84,18 +84,20 @@ def test_a_person_found_again_in_another_slot_is_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("faces", "wanted", "code"),
+    ("faces", "wanted", "code", "fields"),
     [
-        (seen({0: (100, 50)}), [2], "face_missing"),
-        (seen(TRIO), [4], "face_missing"),
-        (seen({0: (100, 50)}), ["left", "right"], "faces_missing"),
-        (seen(TRIO), ["left", 1], "faces_same"),
+        (seen({0: (100, 50)}), [2], "face_missing", {"number": 2, "count": 1}),
+        (seen(TRIO), [4], "face_missing", {"number": 4, "count": 3}),
+        (seen({0: (100, 50)}), ["left", "right"], "faces_missing", {"speakers": 2, "count": 1}),
+        (seen(TRIO), ["left", 1], "faces_same", {"one": "left", "other": 1}),
     ],
 )
-def test_a_face_that_does_not_exist(faces: SeenFaces, wanted: list[str | int], code: str) -> None:
+def test_a_face_that_does_not_exist(
+    faces: SeenFaces, wanted: list[str | int], code: str, fields: dict[str, object]
+) -> None:
     with pytest.raises(InputError) as caught:
         chosen(faces, *wanted)
-    assert caught.value.code == code
+    assert (caught.value.code, caught.value.fields) == (code, fields)
 
 
 def test_one_face_is_chosen_by_any_word_and_nothing_is_shown() -> None:
