@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from heygemd.render.engines.mesh import MeshEngine
+from heygemd.render.face import persistent_occlusion
 from heygemd.render.face.detector import BlazeFace
 from heygemd.render.face.landmarks import FaceMesh
 from heygemd.render.face.mesh_indices import LOWER_FACE_OUTLINE
@@ -47,3 +48,12 @@ def test_a_mask_leaves_the_other_shots_alone(tmp_path: Path) -> None:
     )
     assert (track.effect_weight[:25] == 0).all() and (track.effect_weight[25:] == 1).all()
     assert [f.code for f in findings] == ["mouth_hidden"]
+
+
+def test_colours_in_cielab_are_opencvs() -> None:
+    """Which interpolates in a table and so is off by up to half a unit."""
+    colours = np.random.default_rng(0).integers(0, 256, (5000, 3), np.uint8)
+    theirs = cv2.cvtColor(colours[None].astype(np.float32) / 255, cv2.COLOR_BGR2LAB)[0]
+    apart = np.abs(persistent_occlusion.lab(colours) - theirs)
+    assert apart.max() < 0.5 and apart.mean() < 0.1
+    assert np.allclose(persistent_occlusion.lab(np.array([[0, 0, 0], [255, 255, 255]], np.uint8))[:, 0], [0, 100])
