@@ -330,6 +330,12 @@ def voice_in_other_format(drop: Drop) -> None:
     media_factory.audio(drop.folder / "v.wv")
 
 
+def bare_stream(drop: Drop) -> None:
+    """Known by its content: nobody lists every ending."""
+    good(drop.folder, "v.wav")
+    media_factory.video(drop.folder / "a.m2v", options=["-c:v", "mpeg2video"])
+
+
 @pytest.mark.parametrize(
     ("make", "code", "claim"),
     [
@@ -360,6 +366,7 @@ def voice_in_other_format(drop: Drop) -> None:
         (other_voice, "format_unsupported", '"v.m4a" has a format that cannot be used: wv'),
         (video_in_other_format, "needs_usable_video", "that can be used"),
         (voice_in_other_format, "needs_usable_audio", "that can be used"),
+        (bare_stream, "left_out_format", "a.m2v (this format is not supported)"),
     ],
 )
 def test_a_folder_says_what_is_wrong(drop: Drop, make: Callable[[Drop], None], code: str, claim: str) -> None:

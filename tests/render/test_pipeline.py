@@ -315,6 +315,8 @@ def test_faults_of_the_files(bench: Bench, anna: Path, tmp_path: Path, voices: C
     assert code(voices("v.wav"), voices("v.mp3")) == "no_video"
     (tmp_path / "noise.mp4").write_bytes(bytes(range(256)) * 99)
     assert code(voices("v.wav"), tmp_path / "noise.mp4") == "media_unreadable"
+    no_keyframe = ["-c:v", "libx264", "-preset", "ultrafast", "-bsf:v", "noise=drop='lt(n,5)'"]
+    assert code(voices("v.wav"), film(tmp_path / "headless.mkv", 1, codec=no_keyframe)) == "no_picture"
 
 
 def test_a_damaged_tail_is_rendered_and_told(bench: Bench, tmp_path: Path, voices: Callable[..., Path]) -> None:
