@@ -148,7 +148,7 @@ def test_an_incomplete_installation_is_no_fault_of_the_share(monkeypatch: pytest
 
 def test_one_language_where_the_job_asks_for_it(report, open_page: Open) -> None:
     page = open_page(report(job(problem=Problem(code="no_audio"), language="zh")))
-    expect(page.locator("main")).to_contain_text("文件没有音频轨")
+    expect(page.locator("main")).to_contain_text("文件没有可用的音频轨")
     assert page.locator("[lang=en]").count() == 0
     assert page.locator(".languages button").count() == 0
 
@@ -177,7 +177,11 @@ def test_a_batch_is_a_line_for_each_part_and_can_be_used_by_everybody(report, op
     said = {"source": media("anna.mov"), "voice": media("v.wav")}
     good = Video(**said, output="zh/anna.mp4", state="done", attempts=1, result=result())
     bad = Video(**said, output="en/anna.mp4", state="failed", problem=Problem(code="no_face"))
-    page = open_page(report(job(good, bad)), width=360)
+    empty = Video(source=media(""), output="fr/", state="failed", problem=Problem(code="needs_audio"))
+    batch = job(good, bad, empty)
+    batch.voice = media("")
+    page = open_page(report(batch), width=360)
+    expect(page.get_by_text("Batch of 2 voice recordings")).to_be_visible()
     first = page.locator("article").first
     expect(first.get_by_role("link")).to_have_attribute("href", "zh/anna.mp4")
     expect(first.locator("video")).to_be_hidden()
