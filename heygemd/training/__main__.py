@@ -147,6 +147,22 @@ def evaluate_lips(a: argparse.Namespace) -> None:
         print(what, {key: round(float(middle([row[key] for row in usable])), 3) for key in usable[0]})
 
 
+def print_visemes(a: argparse.Namespace) -> None:
+    """Print what lips do in each class of sounds of synthesised speech, as predicted (and as the viseme table says)."""
+    from safetensors.torch import load_file
+
+    from ..render.engines.mesh import viseme_net
+    from ..render.face.mouth_params import MOUTH_PARAMS
+    from . import viseme_table
+
+    measured = viseme_table.measure_visemes(viseme_net.load(load_file(a.weights)), a.count, a.seed)
+    print("| viseme | sounds |", " | ".join(MOUTH_PARAMS), "| closed |")
+    print("| --- " * (len(MOUTH_PARAMS) + 3) + "|")
+    for name, row in sorted(measured.items()):
+        cells = (f"{is_:.3f} ({wanted:.3f})" for is_, wanted in zip(row.predicted, row.expected, strict=True))
+        print(f"| {name} | {row.sounds} |", " | ".join(cells), f"| {row.closed:.0%} |")
+
+
 def train_sync(a: argparse.Namespace) -> None:
     """Train sync.safetensors on corpus files, talking videos or both."""
     from safetensors.torch import load_file, save_file
@@ -242,12 +258,15 @@ def main() -> None:
     command.add_argument(
         "--speakers", type=_speakers, default={}, help="file with lines: name of the video, tab, speaker"
     )
+    command = add("visemes", print_visemes)
+    command.add_argument("--weights", type=Path, default=SHIPPED)
+    command.add_argument("--count", type=int, default=80, help="synthesised utterances")
     _add_sync_and_vad(add)
     for name in ("shape", "train", "evaluate", "sync", "sync-folds"):
         commands.choices[name].add_argument("--cache", type=Path, default=Path(".cache/tracks"))
     for name in ("train", "evaluate"):
         commands.choices[name].add_argument("--steps", type=int, default=1800)
-    for name in ("synthesise", "train", "sync", "vad"):
+    for name in ("synthesise", "train", "visemes", "sync", "vad"):
         commands.choices[name].add_argument("--seed", type=int, default=0)
     a = parser.parse_args()
     if a.run is not fit_face_shape:

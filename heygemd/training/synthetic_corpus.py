@@ -50,18 +50,23 @@ def random_utterance(chooser: random.Random) -> tuple[Utterance, bool]:
     return festival(text, chooser.choice(FESTIVAL_VOICES), stretch), False
 
 
+def random_speech(chooser: random.Random) -> tuple[F32, list[tuple[float, float, str]], bool]:
+    """Return a random utterance at 16 kHz with silence around it, its phones, and whether these are IPA."""
+    spoken, ipa = random_utterance(chooser)
+    speed, pad = chooser.uniform(*SPEEDS), chooser.uniform(0.1, 0.6)
+    sound = librosa.resample(spoken.sound, orig_sr=spoken.rate_hz * speed, target_sr=mel.VOICE_RATE_HZ)
+    silence = np.zeros(int(pad * mel.VOICE_RATE_HZ), np.float32)
+    phones = [(a / speed + pad, b / speed + pad, name) for a, b, name in spoken.phones]
+    return np.concatenate([silence, sound, silence]).astype(np.float32), phones, ipa
+
+
 def examples(count: int, seed: int, variants: int = 2) -> list[Example]:
     """Return `count` synthesised utterances, each with `variants` augmentations."""
     chooser, rng = random.Random(seed), np.random.default_rng(seed)
     made: list[Example] = []
     last = np.zeros(1, np.float32)
     for _ in range(count):
-        spoken, ipa = random_utterance(chooser)
-        speed, pad = chooser.uniform(*SPEEDS), chooser.uniform(0.1, 0.6)
-        sound = librosa.resample(spoken.sound, orig_sr=spoken.rate_hz * speed, target_sr=mel.VOICE_RATE_HZ)
-        silence = np.zeros(int(pad * mel.VOICE_RATE_HZ), np.float32)
-        sound = np.concatenate([silence, sound, silence]).astype(np.float32)
-        phones = [(a / speed + pad, b / speed + pad, name) for a, b, name in spoken.phones]
+        sound, phones, ipa = random_speech(chooser)
         moved = mouth_targets(phones, len(sound) / mel.VOICE_RATE_HZ, viseme_net.RATE_HZ, ipa)
         made += (Example(augment(sound, rng, last), moved) for _ in range(variants))
         last = sound

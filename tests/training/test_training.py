@@ -20,6 +20,7 @@ from heygemd.training import (
     synthetic_corpus,
     train_lips,
     train_vad,
+    viseme_table,
     whisper_import,
 )
 from heygemd.training.sentences import SENTENCES
@@ -192,3 +193,10 @@ def test_what_nobody_sees_is_left_out_of_the_mouth() -> None:
     assert made["points"][:, 2].max() < 3
     assert 0.95 * len(shipped.triangles) < len(made["triangles"]) <= len(shipped.triangles)
     assert set(np.unique(made["kind"])) == set(np.unique(shipped.kind))
+
+
+@speakers
+def test_the_table_of_visemes_knows_closures_and_rounding() -> None:
+    said = viseme_table.measure_visemes(viseme_net.load(), 8, seed=7)
+    assert said["press"].closed > 0.7 > 0.3 > said["ah"].closed
+    assert said["oo"].predicted[WIDTH] < -0.03 < 0.02 < said["ee"].predicted[WIDTH]

@@ -35,6 +35,8 @@ WIDTH_SMOOTHING_S = 0.04
 """The corners of a mouth are slower than its lips, so the predicted width is smoothed by a Gaussian of this sigma."""
 VISEME_GAIN = 1.2
 """The network is cautious on real voices, and small openings hardly show."""
+GAIN_FROM = 0.05
+"""Smaller openings, in eye distances, are scaled by less: lips that the voice closes must not be held apart."""
 KNEE = 0.7
 """Openings are compressed above this share of the widest one, linear below."""
 EXPRESSION_SIGMA_S = 1.0
@@ -85,8 +87,8 @@ def plan_mouths(track: Track, timeline: Timeline, data: AnalysisData) -> MouthPl
     own = np.where(np.isfinite(motion.params), motion.params, closed)
     base = closed + expression_offset(motion, closed, fps)
     source = timeline.source
-    visemes = _sample(data["visemes"], timeline.times_s)
-    target = base[source] + _styled(visemes, *speaking_style(data["closed_mouth"], motion))
+    visemes = sample_visemes(data["visemes"], timeline.times_s)
+    target = base[source] + scale_visemes(visemes, *speaking_style(data["closed_mouth"], motion))
     weight = track.effect_weight[source, None]
     target = own[source] + weight * (target - own[source])
     frames = data["texture_frames"]
@@ -162,14 +164,14 @@ def real_inside(opened: F32, wanted: F32, breaks: NDArray[np.bool_]) -> F32:
     return np.repeat(mean >= 0.5, np.diff(np.append(begins, len(wanted)))).astype(np.float32)
 
 
-def _styled(visemes: F32, gain: float, widest: float) -> F32:
+def scale_visemes(visemes: F32, gain: float, widest: float) -> F32:
     """Return (N, 5) visemes scaled to a speaking style, all but the width; openings saturate at `widest`."""
-    gain *= VISEME_GAIN
-    opening = np.maximum(visemes[:, OPEN] * gain, 1e-6)
+    gains = 1 + (gain * VISEME_GAIN - 1) * np.clip(visemes[:, OPEN] / GAIN_FROM, 0, 1)
+    opening = np.maximum(visemes[:, OPEN] * gains, 1e-6)
     limited = np.where(opening > KNEE * widest, _soft_limit(opening, widest), opening)
     vertical = [k for k in range(visemes.shape[1]) if k != WIDTH]
     out = visemes.copy()
-    out[:, vertical] *= gain * (limited / opening)[:, None]
+    out[:, vertical] *= (gains * limited / opening)[:, None]
     return np.asarray(out, np.float32)
 
 
@@ -178,11 +180,22 @@ def _soft_limit(opening: F32, widest: float) -> F32:
     return np.asarray(KNEE * widest + room * np.tanh((opening - KNEE * widest) / room), np.float32)
 
 
-def _sample(visemes: F32, times_s: NDArray[np.float64]) -> F32:
-    """Return (N, 5) visemes interpolated at the times, from (T, 5) at viseme_net.RATE_HZ."""
+def sample_visemes(visemes: F32, times_s: NDArray[np.float64]) -> F32:
+    """Return (N, 5) visemes interpolated at the times, from (T, 5) at viseme_net.RATE_HZ.
+
+    Each least opening is shown by the frame nearest to it: a p is shorter than the time between two frames.
+    """
     if not len(visemes):
         return np.zeros((len(times_s), 5), np.float32)
     visemes = visemes.copy()
     visemes[:, WIDTH] = gaussian_smooth(visemes[:, WIDTH : WIDTH + 1], WIDTH_SMOOTHING_S * viseme_net.RATE_HZ)[:, 0]
     grid = (np.arange(len(visemes)) + 0.5) / viseme_net.RATE_HZ
-    return np.stack([np.interp(times_s, grid, column) for column in visemes.T], 1).astype(np.float32)
+    sampled = np.stack([np.interp(times_s, grid, column) for column in visemes.T], 1).astype(np.float32)
+    opening = visemes[:, OPEN]
+    least = np.flatnonzero((opening[1:-1] <= opening[:-2]) & (opening[1:-1] < opening[2:])) + 1
+    least = least[grid[least] <= times_s[-1]]
+    least = least[np.argsort(-opening[least])]  # of two in one frame the smaller one is kept
+    frames = np.searchsorted((times_s[1:] + times_s[:-1]) / 2, grid[least])
+    smaller = opening[least] < sampled[frames, OPEN]
+    sampled[frames[smaller]] = visemes[least[smaller]]
+    return sampled

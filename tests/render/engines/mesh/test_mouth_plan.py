@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from heygemd.render.engines.mesh import mouth_plan
+from heygemd.render.engines.mesh import mouth_plan, viseme_net
 from heygemd.render.engines.mesh.mouth_calibration import MouthMotion
 from heygemd.render.face.mouth_params import MOUTH_PARAMS, OPEN, UPPER, WIDTH
 from heygemd.render.face.pose import Pose
+from heygemd.training.visemes import mouth_targets
 
 FRAMES = 200
 
@@ -56,3 +57,25 @@ def test_a_picture_of_a_shut_mouth_has_no_inside_to_show() -> None:
     wanted = np.full(10, 0.1, np.float32)
     assert not mouth_plan.real_inside(np.full(10, 0.01, np.float32), wanted, np.zeros(10, bool)).any()
     assert mouth_plan.real_inside(wanted, wanted, np.zeros(10, bool)).all()
+
+
+@pytest.mark.parametrize("fps", [10, 24, 25, 29.97, 60])
+@pytest.mark.parametrize("delay_s", [0, 0.01, 0.02, 0.03])
+def test_a_closure_shorter_than_a_frame_is_shown(fps: float, delay_s: float) -> None:
+    closures_s = [0.4 + 0.2 * k + delay_s for k in range(4)]
+    phones = [(t, t + 0.04, "p") for t in closures_s] + [(t + 0.04, t + 0.2, "ɑ") for t in closures_s]
+    said = mouth_targets(sorted(phones), 1.5, viseme_net.RATE_HZ, ipa=True)
+    times_s = (np.arange(int(1.5 * fps)) + 0.5) / fps
+    shown = mouth_plan.sample_visemes(said, times_s)
+    for start in closures_s[1:]:
+        near = np.abs(times_s - start - 0.02) <= 0.5 / fps + 1 / viseme_net.RATE_HZ
+        assert shown[near, OPEN].min() < mouth_plan.SHUT
+    assert shown[:, OPEN].max() > 0.8 * said[:, OPEN].max()
+
+
+def test_lips_that_the_voice_closes_are_not_held_apart() -> None:
+    said = np.float32([[0.01, 0, 0.01, 0, 0.01], [0.1, 0.02, 0.06, 0, 0.1]])
+    closed, opened = mouth_plan.scale_visemes(said, gain=mouth_plan.SILENT_GAIN, widest=mouth_plan.USUAL_WIDEST)
+    assert closed[OPEN] < mouth_plan.SHUT
+    assert opened[OPEN] == pytest.approx(0.1 * mouth_plan.SILENT_GAIN * mouth_plan.VISEME_GAIN)
+    assert opened[WIDTH] == pytest.approx(0.02)
