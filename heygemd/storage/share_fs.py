@@ -509,13 +509,22 @@ def _is_writable_folder(name: str, folder: int) -> bool:
 
 def set_aside(path: Path) -> None:
     """Give what has a name of ours another one beside it: "report.html" becomes "report (set aside).html"."""
-    stem, taken = cut(path.stem, NAME_BYTES - len(os.fsencode(f" (set aside 99){path.suffix}"))), names(path.parent)
-    candidates = (f"{stem} (set aside{number}){path.suffix}" for number in ("", *(f" {n}" for n in range(2, 100))))
+    name = rename_noted(path, "set aside", path.parent)
+    logger.warning("{} has a name of ours and is not: renamed to {}", printable(str(path)), printable(name))
+
+
+def rename_noted(path: Path, note: str, into: Path) -> str:
+    """Move a file or folder to a free name in `into` that says `note`: "a (NOTE).mp4", "a (NOTE 2).mp4" …; return it.
+
+    Raises NotReady("name_taken") if there is none, OSError.
+    """
+    stem, taken = cut(path.stem, NAME_BYTES - len(os.fsencode(f" ({note} 99){path.suffix}"))), names(into)
+    candidates = (f"{stem} ({note}{number}){path.suffix}" for number in ("", *(f" {n}" for n in range(2, 100))))
     name = next((name for name in candidates if name not in taken), None)
     if name is None:
         raise NotReady("name_taken", name=path.name)
-    rename(path, path.with_name(name))
-    logger.warning("{} has a name of ours and is not: renamed to {}", printable(str(path)), printable(name))
+    rename(path, into / name)
+    return name
 
 
 def make_way(path: Path) -> None:

@@ -141,6 +141,10 @@ class Site:
     def records(self) -> list[dict[str, Any]]:
         return [json.loads(p.read_bytes())["job"] for p in (self.root / "state" / "jobs").glob("*.json")]
 
+    def newest(self, name: str) -> dict[str, Any]:
+        """Return the newest record of a job."""
+        return max((r for r in self.records() if r["name"] == name), key=lambda r: str(r["id"]))
+
     def status(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads((self.root / "state" / "status.json").read_text())
         return found

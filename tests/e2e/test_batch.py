@@ -9,6 +9,7 @@ from typing import Any
 
 from heygemd.daemon.intake.filename_rules import WHY_NOTE
 from tests.faults.invariants import LedgerSite
+from tests.media_factory import ffmpeg
 
 from .harness import frame_count, wait_for
 
@@ -22,8 +23,7 @@ def put(folder: Path, **files: Path) -> None:
 
 def videos(site: LedgerSite, name: str) -> dict[str, dict[str, Any]]:
     """Return the videos of the newest record of a job by their outputs."""
-    record = max((r for r in site.records() if r["name"] == name), key=lambda r: r["id"])
-    return {video["output"]: video for video in record["videos"]}
+    return {video["output"]: video for video in site.newest(name)["videos"]}
 
 
 def rendering(site: LedgerSite, video: str) -> bool:
@@ -84,4 +84,48 @@ def test_languages_share_presenters_and_one_bad_part_stops_nothing(site: LedgerS
         "empty/chloe.mp4": True, "later/anna.mp4": False, "zh/anna.mp4": True, "客户 17/anna.mp4": True,
     }  # fmt: skip
     assert site.log().count(": rendered") == 4
+    site.ledger.check()
+
+
+def test_voices_beside_one_another_with_a_picture_and_what_is_cancelled(
+    site: LedgerSite, media: SimpleNamespace
+) -> None:
+    """A file BATCH makes each voice a part; CANCEL stops one of them, then all, and what is left comes back."""
+    batch = site.drop("batch", a__m4a=media.voice, b__m4a=media.voice, c__m4a=media.voice)
+    ffmpeg("-i", media.face, "-frames:v", "1", batch / "anna.png")
+    (batch / "Batch.txt").touch()
+    site.ledger.note(batch)
+    site.start()
+    wait_for(lambda: rendering(site, "a/anna.png"), "the first part")
+    claimed = site.share / "processing" / "batch"
+    put(claimed / "c")
+    (claimed / "c" / "CANCEL").touch()
+    wait_for(lambda: rendering(site, "b/anna.png"), "the second part")
+    (claimed / "cancel.txt").touch()
+    failed = site.finished("batch", "failed")
+    assert "Cancelled on request" in (failed / WHY_NOTE).read_text("utf-8-sig")
+    assert not list(failed.rglob("CANCEL")) and not (failed / "cancel.txt").exists()
+    site.ledger.note(failed)
+    failed.rename(site.share / "inbox" / "batch")
+    wait_for(lambda: rendering(site, "a/anna.png"), "all of it anew")
+    put(claimed / "c")
+    (claimed / "c" / "CANCEL").touch()
+    done = site.finished("batch")
+    assert sorted(str(p.relative_to(done)) for p in done.glob("*/*.mp4") if ".heygemd" not in p.parts) == [
+        "a/anna.mp4", "b/anna.mp4",
+    ]  # fmt: skip
+    made = videos(site, "batch")
+    assert {n: v["problem"] and v["problem"]["code"] for n, v in made.items()} == {
+        "a/anna.mp4": None, "b/anna.mp4": None, "c/anna.mp4": "cancelled",
+    }  # fmt: skip
+    site.ledger.check()
+
+    shutil.copyfile(media.long_voice, done / "b.m4a")
+    site.ledger.note(done)
+    done.rename(site.share / "inbox" / "batch")
+    again = site.finished("batch")
+    made = videos(site, "batch")
+    assert {n: v["kept"] for n, v in made.items()} == {"a/anna.mp4": True, "b/anna.mp4": False, "c/anna.mp4": False}
+    assert frame_count(again / "b" / "anna.mp4") > 25
+    assert (again / "originals" / "b (replaced).m4a").exists()
     site.ledger.check()

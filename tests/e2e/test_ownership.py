@@ -62,3 +62,31 @@ def test_a_folder_that_may_not_be_moved_is_explained_and_served_once_fixed(forei
     assert foreign.place_of("locked") == ["inbox"]
     folder.chmod(0o2775)
     foreign.finished("locked")
+
+
+@pytest.mark.root
+def test_what_another_user_s_rsync_brings_is_made_whole_in_each_round(foreign, media):
+    """A slow link: for longer than settling takes nothing but rsync's temporary file grows."""
+    source = Path(tempfile.mkdtemp(dir="/var/tmp"))
+    job = source / "j"
+    job.mkdir()
+    for name, data in (("anna.mov", media.face), ("voice.m4a", media.voice)):
+        (job / name).write_bytes(data.read_bytes())
+    own(source, 0o755)
+    as_staff = ["setpriv", f"--reuid={STAFF_UID}", f"--regid={GROUP}", "--clear-groups"]
+    rsync = [*as_staff, "rsync", "-rtp", "--chmod=D2770,F660", "--bwlimit=16"]
+    foreign.start()
+    done = foreign.share / "done" / "j"
+    for made, more in enumerate((b"\0\0\xea\x60free" + bytes(59_992), b"\0\0\0\x08free", b"\0\0\0\x08free"), 1):
+        with (job / "anna.mov").open("ab") as grown:
+            grown.write(more)
+        if made == 1:
+            subprocess.run([*rsync, job, foreign.share / "inbox"], check=True)
+        else:  # into the finished folder, which is dragged back
+            subprocess.run([*rsync, job / "anna.mov", done], check=True)
+            subprocess.run([*as_staff, "mv", done, foreign.share / "inbox"], check=True)
+        foreign.finished("j")
+        assert (done / "originals" / "anna.mov").read_bytes() == (job / "anna.mov").read_bytes()
+        assert [path.name for path in done.glob("*.mp4")] == ["anna.mp4"]
+        assert foreign.log().count(": rendered") == made
+    shutil.rmtree(source)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from heygemd.daemon.intake.filename_rules import WHY_NOTE
+from heygemd.daemon.intake.filename_rules import LOOSE_NOTE, WHY_NOTE
 from tests import traps
 from tests.e2e.harness import wait_for
 
@@ -44,3 +44,16 @@ def test_traps_everywhere_stop_nothing(site, media):
     check(site, dropped)
     assert traps.kept(site.share) == mine
     assert laid
+
+
+def test_a_folder_named_like_the_note_on_loose_files_is_seen_once_and_the_note_is_written(site):
+    trap = traps.lay(site.share / "inbox", LOOSE_NOTE, "folder", site.root)
+    (site.share / "inbox" / "lost.mp4").write_bytes(b"x")
+    site.start()
+    wait_for(trap.is_file, "the note")
+    aside = trap.with_name(f"{trap.stem} (set aside){trap.suffix}")
+    seen = sorted(["inbox", aside.name])
+    wait_for(
+        lambda: sorted(job["name"] for job in site.status()["waiting"]) == sorted(seen), lambda: str(site.status())
+    )
+    assert (aside / "notes").read_text() == "mine"

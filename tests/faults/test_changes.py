@@ -152,6 +152,30 @@ def test_a_voice_of_which_a_third_was_there_is_rendered_whole(faulty, media, tmp
     faulty.check()
 
 
+def test_a_video_that_changes_in_every_round_is_made_once_for_each_change(faulty, media, hold):
+    faulty.drop("j", voice__m4a=media.voice, anna__mov=media.face, ben__mov=media.face)
+    folder, go_on = hold("rendered")
+    newest = change(folder / "anna.mov", same_size=False)
+    faulty.ledger.note(folder)
+    go_on()
+    done = faulty.finished("j")
+    assert rendered(faulty) == 3
+    for times in (4, 5, 5):
+        if times > rendered(faulty):
+            newest += b"\0\0\0\x08free"
+            (done / "anna.mov").write_bytes(newest)
+        faulty.ledger.note(done)
+        done.rename(faulty.share / "inbox" / "j")
+        done = faulty.finished("j")
+        assert results(done) == ["anna.mp4", "ben.mp4"]
+        assert rendered(faulty) == times
+        [made] = [v for v in faulty.newest("j")["videos"] if v["output"] == "anna.mp4"]
+        assert made["source"]["size"] == len(newest)
+        faulty.ledger.note(done)
+    assert originals(done) == ["anna (replaced 2).mov", "anna (replaced).mov", "anna.mov", "ben.mov", "voice.m4a"]
+    faulty.check()
+
+
 @pytest.mark.parametrize(("name", "place"), [("anna.mp4", "done"), ("voice.m4a", "failed")])
 def test_what_never_stops_changing_fails_with_that_reason(faulty, media, name, place):
     faulty.drop("j", voice__m4a=media.voice, anna__mp4=media.face, ben__mp4=media.face)

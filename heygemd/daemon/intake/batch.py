@@ -165,7 +165,7 @@ def compose(
     """Make the job record of a batch; see `job_record.compose`. Raises InputError("too_many_files")."""
     if (total := sum(len(part.videos) or 1 for part in found)) > limits.max_files_per_batch:
         raise InputError("too_many_files", count=total, limit=limits.max_files_per_batch)
-    subtitles = job_inputs.choose_subtitles(members, settings.apply(render), earlier)
+    subtitles = job_inputs.choose_subtitles(members, settings.apply(render))
     settings = settings.model_copy(update={"speakers": ()})  # a part has one voice
     same = earlier if earlier and job_inputs.same_files(subtitles[0], earlier.beside) else None
     job_record.require_named(settings, [media_of(c.entry).title for part in found for c in part.videos])

@@ -345,6 +345,15 @@ def lips_of(name: str) -> str:
     return found[1] if found else ""
 
 
+REPLACED = "replaced"
+_REPLACED = re.compile(rf".+ \({REPLACED}(?: \d+)?\)(?:\.[^.]*)?", re.DOTALL)
+
+
+def is_replaced(name: str) -> bool:
+    """Return whether a name in originals/ says that a newer file took its place, as publishing names it."""
+    return _REPLACED.fullmatch(name) is not None
+
+
 def free_name(wanted: str, taken: set[str], stamp: str) -> str:
     """Return the first free name: `wanted`, "wanted (2)" … "wanted (99)", "wanted STAMP"; `taken`: folded names."""
     if fold(wanted) not in taken:

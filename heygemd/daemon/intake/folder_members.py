@@ -106,7 +106,9 @@ def sort_members(folder: Folder) -> Members:
 
 
 def _sort_by_name(members: Members, entry: Entry, *, nested: bool) -> None:
-    if entry.kind == "file" and not nested and filename_rules.known_ending(entry.name, SUBTITLE_ENDINGS):
+    if is_kept(entry) and filename_rules.is_replaced(entry.name):
+        members.left_out.append((entry, "left_out_replaced"))
+    elif entry.kind == "file" and not nested and filename_rules.known_ending(entry.name, SUBTITLE_ENDINGS):
         members.subtitles.append(entry)
     elif entry.kind == "file" and filename_rules.known_ending(entry.name, SUBTITLE_ENDINGS):
         members.left_out.append((entry, "left_out_subtitles_inside"))

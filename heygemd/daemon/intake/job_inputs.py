@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePath
@@ -270,18 +269,14 @@ def needs_subfolders(classified: Sequence[Classified], earlier: Manifest | None,
     return False
 
 
-def choose_subtitles(
-    members: Members, settings: Render, earlier: Manifest | None
-) -> tuple[list[Entry], list[left_out.LeftOut]]:
+def choose_subtitles(members: Members, settings: Render) -> tuple[list[Entry], list[left_out.LeftOut]]:
     """Return the subtitles that become tracks, by their names, and those that are not used.
 
-    One at the top replaces those of the same name in originals/; of these that of the last round counts.
+    One at the top replaces that of the same name in originals/.
     """
     if settings.subtitles == "off":
         return [], [(entry.name, "left_out_subtitles_off") for entry in members.subtitles]
-    last = earlier.beside if earlier else []
-    newest_last = sorted(members.subtitles, key=lambda e: (not is_kept(e), _agreement(e, last)))
-    by_title = {_title(entry): entry for entry in newest_last}
+    by_title = {_title(entry): entry for entry in sorted(members.subtitles, key=lambda e: not is_kept(e))}
     small = [entry for _, entry in sorted(by_title.items()) if entry.size <= MAX_SUBTITLE_BYTES]
     used = small[:MAX_SUBTITLE_FILES]
     unused = [entry for entry in members.subtitles if entry not in used]
@@ -301,21 +296,10 @@ def was(entry: Entry, media: Media) -> bool:
 
 
 def of_last_round(originals: Sequence[Classified], then: Sequence[Media]) -> list[Classified]:
-    """Return the originals that the last round was made of: of several of one name those that agree best."""
-    agreement = [_agreement(each.entry, then) for each in originals]
-    best: dict[str, int] = {}
-    for each, how_well in zip(originals, agreement, strict=True):
-        best[_title(each.entry)] = max(how_well, best.get(_title(each.entry), 1))
-    pairs = zip(originals, agreement, strict=True)
-    return [each for each, how_well in pairs if how_well == best[_title(each.entry)]]
-
-
-def _agreement(entry: Entry, then: Sequence[Media]) -> int:
-    """Return 2 for an original that is one of an earlier round's files by its time too, 1 by name and size, else 0."""
-    found = [media for media in then if was(entry, media)]
-    return len(found[:1]) + any(media.mtime_ns == entry.mtime_ns for media in found)
+    """Return the originals that the last round was made of."""
+    return [each for each in originals if any(was(each.entry, media) for media in then)]
 
 
 def _title(file: Entry | Media) -> str:
-    """Return a name without folders and the number that an original gets beside an older one of the same name."""
-    return re.sub(r" \(\d+\)(?=\.[^.]*$)", "", filename_rules.fold(file.name.rpartition("/")[2]))
+    """Return a name without folders, as names are compared."""
+    return filename_rules.fold(file.name.rpartition("/")[2])

@@ -39,7 +39,7 @@ def compose(
     chosen = job_inputs.choose(classified, earlier, settings.photos, settings.speakers)
     settings = settings.model_copy(update={"speakers": chosen.speakers})
     require_named(settings, [media_of(video.entry).title for video in chosen.videos])
-    subtitles = job_inputs.choose_subtitles(members, settings.apply(render), earlier)
+    subtitles = job_inputs.choose_subtitles(members, settings.apply(render))
     shared = [each.entry for each in (*chosen.voices, chosen.lips) if each] + subtitles[0]
     same = earlier if earlier and job_inputs.same_files(shared, [earlier.voice, *earlier.beside]) else None
     present = {(e.name, e.size) for e in members.folder.entries if e.kind == "file"}

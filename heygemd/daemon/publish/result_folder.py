@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -162,7 +162,6 @@ def _take_in(late: Path, folder: Path, originals: Path, group: int | None, is_ba
     Of a folder that is there already, in a batch its files are replaced too; otherwise all are kept.
     """
     share_fs.make_folder(originals, group)
-    kept = {filename_rules.fold(n) for n in share_fs.names(originals)}
     for name in share_fs.names(late):
         if name == filename_rules.WAITING_NOTE:
             share_fs.remove(late / name)
@@ -175,7 +174,7 @@ def _take_in(late: Path, folder: Path, originals: Path, group: int | None, is_ba
             continue
         for there in share_fs.names(folder):
             if filename_rules.fold(there) == filename_rules.fold(name):
-                share_fs.rename(folder / there, originals / filename_rules.free_file_name(there, kept))
+                share_fs.rename_noted(folder / there, filename_rules.REPLACED, originals)
         share_fs.rename(late / name, folder / name)
         point("taken-in")
         yield 0
@@ -193,28 +192,45 @@ def _merge(late: Path, folder: Path) -> Steps[None]:
 
 
 def _move_originals(
-    folder: Path, wanted: Iterable[Media], results: set[str], group: int | None, in_folders: bool
+    folder: Path, wanted: Sequence[Media], results: set[str], group: int | None, in_folders: bool
 ) -> Steps[None]:
     """Move files from the job's folder, unless our own `results` already lie there under their names.
+
+    One of an earlier round that lies under the name of a new one gets another name, which says so: the next round
+    knows by their names which of them count.
 
     `in_folders`: a file in a folder goes into a folder of that name.
     """
     share_fs.make_folder(folder / ORIGINALS, group)
+    fresh = [m for m in wanted if not m.name.startswith((f"{ORIGINALS}/", "../")) and m.name not in results]
+    targets = {media.name: folder / ORIGINALS / (media.name if in_folders else media.title) for media in fresh}
     taken: dict[Path, set[str]] = {}
-    for media in wanted:
-        here = folder / media.name
-        if media.name.startswith((f"{ORIGINALS}/", "../")) or media.name in results or not share_fs.is_file(here):
+    for media in fresh:
+        here, target = folder / media.name, targets[media.name]
+        if not share_fs.is_file(here):
             continue
-        # A file of a second round must not replace an original of the first.
-        target = folder / ORIGINALS / media.name if in_folders else folder / ORIGINALS / media.title
         if target.parent not in taken:
             share_fs.make_folder(target.parent, group)
             taken[target.parent] = {filename_rules.fold(n) for n in share_fs.names(target.parent)}
+        if filename_rules.fold(media.title) in taken[target.parent]:
+            others = [m for m in wanted if m is not media and targets.get(m.name, folder / m.name) == target]
+            if _replace_older(target, others):
+                taken[target.parent].remove(filename_rules.fold(media.title))
         share_fs.rename(here, target.with_name(filename_rules.free_file_name(media.title, taken[target.parent])))
         point("originals")
         yield 0
         if here.parent != folder:
             share_fs.remove_folder(here.parent)
+
+
+def _replace_older(target: Path, others: Sequence[Media]) -> bool:
+    """Rename the file that lies under the name of a new one, unless it is one of the job's `others` of that name."""
+    name = next(n for n in share_fs.names(target.parent) if filename_rules.fold(n) == filename_rules.fold(target.name))
+    older = target.with_name(name)
+    if not share_fs.is_file(older) or share_fs.fingerprint(older) in {(m.size, m.mtime_ns) for m in others}:
+        return False
+    share_fs.rename_noted(older, filename_rules.REPLACED, older.parent)
+    return True
 
 
 def _move_results(folder: Path, videos: Iterable[Video], group: int | None) -> Steps[list[Video]]:

@@ -73,3 +73,10 @@ def test_a_note_of_ours_in_a_full_folder_changes_nothing(tmp_path):
     (tmp_path / WAITING_NOTE).touch()
     after = folder_members.sort_members(share_fs.read_folder(tmp_path, filename_rules.skip_dir))
     assert len(before.signature) == MAX_ENTRIES + 1 and before.signature == after.signature
+
+
+def test_an_original_that_was_replaced_is_named_as_such():
+    names = ("originals/anna (replaced).mov", "originals/zh/v (replaced 2).wav", "originals/t.en (replaced).srt")
+    found = seen(*map(entry, (*names, "anna (replaced).mov", "originals/replaced.mov")))
+    assert [(e.name, reason) for e, reason in found.left_out] == [(name, "left_out_replaced") for name in names]
+    assert [e.name for e in found.media] == ["anna (replaced).mov", "originals/replaced.mov"]

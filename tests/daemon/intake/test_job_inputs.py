@@ -172,16 +172,15 @@ def test_subtitles_are_shared_by_all_results():
 
 
 def test_an_original_that_was_replaced_is_not_taken_again():
-    """The new file lies in originals/ beside the old one, with a number."""
-    files = [("voice.wav", "audio", 5), ("originals/voice.wav", "audio", 4), ("originals/a.mp4", "video", 2)]
-    texts = [entry("text.zh.srt", 7), entry("originals/text.zh.srt", 6)]
-    earlier = compose(classified(*files), seen(*(entry(name, size) for name, _, size in files), *texts))
-    made = manifest.parse(manifest.compose(earlier, Render(), {}))
-    files = [("originals/voice (2).wav", "audio", 5), *files[1:]]
-    texts = [entry("originals/text.zh (2).srt", 7), entry("originals/text.zh.srt", 6)]
-    job = compose(classified(*files), seen(*(entry(name, size) for name, _, size in files), *texts), earlier=made)
-    assert job.voice.name == "originals/voice (2).wav"
-    assert [media.name for media in job.subtitles] == ["originals/text.zh (2).srt"]
+    """It lies in originals/ beside the new one, and its name says so: a lost manifest changes nothing."""
+    files = [("originals/voice.wav", "audio", 5), ("originals/a.mov", "video", 2)]
+    replaced = ("originals/voice (replaced).wav", "originals/a (replaced).mov", "originals/text (replaced).srt")
+    members = seen(*(entry(name) for name, _, _ in files), entry("originals/text.srt"), *map(entry, replaced))
+    assert [e.name for e in members.media] == [name for name, _, _ in files]
+    job = compose(classified(*files), members)
+    assert [media.name for media in job.inputs()] == [*(name for name, _, _ in files[:1]), "originals/text.srt",
+                                                      "originals/a.mov"]  # fmt: skip
+    assert said(job) == {"left_out_replaced": list(replaced)}
 
 
 def looked_into(members, classified_so_far, named=(), limits=Limits(), earlier=None):  # noqa: B008  frozen

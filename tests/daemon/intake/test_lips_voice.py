@@ -8,8 +8,6 @@ from heygemd.config.schema import Render
 from heygemd.daemon.intake import job_inputs, manifest
 from heygemd.daemon.intake.filename_rules import lips_of
 from heygemd.errors import NotReady
-from heygemd.job import Media
-from heygemd.storage.share_fs import Entry
 
 from .dropped_files import classified, compose, entry, seen
 
@@ -61,13 +59,3 @@ def test_rounds() -> None:
     assert not compose(classified(*alone), seen(*(entry(n, s) for n, _, s in alone)), earlier=made).videos[0].kept
     assert chosen(("v.lips.wav", "audio", 9), *first, earlier=made) == ("originals/v.wav", "v.lips.wav")
     assert chosen(("v.wav", "audio", 9), *first, earlier=made) == ("v.wav", None)
-
-
-def test_of_two_voices_of_one_name_and_size_that_of_the_last_round_counts() -> None:
-    """One that replaced another lies beside it in originals/ under a number; their times tell them apart."""
-    old, new = (Entry(name, "file", 1, mtime) for name, mtime in (("originals/v.wav", 7), ("originals/v (2).wav", 9)))
-    found = [job_inputs.Classified(each, "audio") for each in (old, new)]
-    for mtime_ns, expected in ((9, [new]), (7, [old]), (5, [old, new])):
-        last = job_inputs.of_last_round(found, [Media(name="v.wav", size=1, mtime_ns=mtime_ns)])
-        assert [each.entry for each in last] == expected
-    assert job_inputs.of_last_round(found, [Media(name="w.wav", size=1, mtime_ns=9)]) == []
