@@ -135,6 +135,7 @@ def test_a_failed_folder_says_why_and_shows_no_results(report, open_page: Open) 
     expect(page.locator("main")).to_contain_text("The folder contains 99 media files")
     expect(page.locator("main")).to_contain_text("Split it")
     assert page.locator("video").count() == 0
+    assert_accessible(page)
 
 
 def test_an_incomplete_installation_is_no_fault_of_the_share(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
