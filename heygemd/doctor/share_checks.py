@@ -43,7 +43,7 @@ def check(config: Config, option: str = "") -> Iterator[CheckResult]:
     yield from _writable(share)
     yield from _space(share, config.limits.free_share_gib)
     yield from _ownership(share / "inbox")
-    yield from _job_folders(share / "inbox")
+    yield from _job_folders(share / "inbox", init_command(config, option))
     yield from _other_daemons(share, config.paths.state)
     if share.resolve().is_relative_to("/home") and os.geteuid() != 0:
         fix = "In a drop-in of the unit: ProtectHome=no"
@@ -102,8 +102,11 @@ def _ownership(inbox: Path) -> Iterator[CheckResult]:
         yield CheckResult("ok", "ownership", f"new folders get the group {group} (setgid)")
 
 
-def _job_folders(inbox: Path) -> Iterator[CheckResult]:
-    """Name the folders in the inbox that this user may not move, the usual problem of a new share."""
+def _job_folders(inbox: Path, init: str) -> Iterator[CheckResult]:
+    """Name the folders in the inbox that this user may not move, the usual problem of a new share.
+
+    init  the command that lets the service move them, through no link: chmod -R, run by root, would follow one
+    """
     stuck = []
     with contextlib.suppress(HeygemdError, OSError):
         for item in sorted(inbox.iterdir()):
@@ -113,7 +116,7 @@ def _job_folders(inbox: Path) -> Iterator[CheckResult]:
                 stuck.append(f"{printable(item.name)} ({owner} {stat.filemode(facts.st_mode)})")
     if stuck:
         named = ", ".join(stuck[:MAX_FOLDERS_NAMED]) + (" …" if len(stuck) > MAX_FOLDERS_NAMED else "")
-        fix = f"Now:    chmod -R g+rwX {inbox}/*\n{_inherit_group(inbox, _group_name(inbox.stat().st_gid))}"
+        fix = f"Now:    {init}   (as root)\n{_inherit_group(inbox, _group_name(inbox.stat().st_gid))}"
         yield CheckResult("broken", "ownership", f"these folders may not be moved by this user: {named}", fix)
 
 

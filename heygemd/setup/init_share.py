@@ -21,7 +21,8 @@ def initialise(share: Path, config_path: Path | None, group: str | None) -> list
     """Create the share and write its configuration; return a line for each step taken. Safe to repeat.
 
     As root it also closes what an earlier version left open: staff leave the service's own group for the share's, which
-    gets their folders, and nobody else may enter the private folders or read the configuration.
+    gets their folders, and nobody else may enter the private folders or read the configuration. What lies in the inbox
+    is given to the share's group, which may write it.
 
     Raises ConfigError("config_inside_share" | "config_other_share") and InputError("group_unknown" | "group_private")
     before anything is changed, and the errors of `share_fs`.
@@ -40,6 +41,7 @@ def initialise(share: Path, config_path: Path | None, group: str | None) -> list
     done += share_layout.create(share, gid)
     share_fs.anchor(share)
     done += _give_to_service(share, gid)
+    done += _open_inbox(share / "inbox", gid)
     if existing is None:
         _write_config(path, share)
         done.append(f"wrote {path}")
@@ -127,6 +129,17 @@ def _give_to_service(share: Path, gid: int | None) -> list[str]:
     except OSError as error:  # a network share, where the server or the mount decides
         return [f"{share} keeps its owner ({error.strerror}); `heygemd doctor` says whether that works"]
     return [f"gave {share} to the user {SERVICE_USER}"]
+
+
+def _open_inbox(inbox: Path, gid: int | None) -> list[str]:
+    """Let the service (as root) move what was dropped with permissions that keep it out."""
+    if os.geteuid() != 0:
+        return []
+    try:
+        share_fs.open_tree_to_group(inbox, share_fs.lstat(inbox).st_gid if gid is None else gid)
+    except OSError as error:
+        return [f"the folders in {inbox} keep their permissions ({error.strerror})"]
+    return []
 
 
 def _close_to_staff(config_path: Path, config: Config) -> list[str]:

@@ -486,6 +486,20 @@ def change_group(root: Path, old: int, new: int) -> None:
                 set_owner(item, -1, new)
 
 
+def open_tree_to_group(root: Path, group: int) -> None:
+    """Let a group (as root) read and write every folder and file below `root`. Raises OSError."""
+    for path, _ in tree(root):
+        with (
+            contextlib.suppress(FileNotFoundError),  # staff may move it meanwhile
+            parent(path) as folder,
+            _opened(path.name, folder, os.O_PATH) as item,
+        ):
+            seen = os.fstat(item)
+            if _is_single(seen):
+                set_owner(item, -1, group)
+                set_mode(item, seen.st_mode & 0o777 | (0o2070 if stat.S_ISDIR(seen.st_mode) else 0o060))
+
+
 @on_share
 def make_folder(path: Path, group: int | None = None) -> None:
     """Create a folder (parents must exist) that its group may write; anything else of that name is set aside."""

@@ -90,7 +90,7 @@ def test_a_folder_that_cannot_be_moved_is_named(
     monkeypatch.setattr(os, "access", access)
     (result,) = [result for result in share_checks.check(config) if "may not be moved" in result.text]
     assert r"promo\n (12345:12345 drwxr-sr-x)" in result.text
-    assert "chmod -R g+rwX" in result.fix
+    assert f"heygemd init {config.paths.share}" in result.fix
 
 
 @pytest.mark.root

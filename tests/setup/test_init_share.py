@@ -72,6 +72,27 @@ def test_root_follows_no_link_that_staff_put_into_the_share(
 
 
 @pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs files of another user")
+def test_root_opens_dropped_folders_to_the_share_but_follows_no_link(tmp_path: Path) -> None:
+    share, victim = tmp_path / "share", tmp_path / "victim"
+    init_share.initialise(share, tmp_path / "config.toml", None)
+    closed, file = share / "inbox" / "closed", share / "inbox" / "closed" / "a.mp4"
+    for folder in (closed, victim):
+        folder.mkdir(mode=0o700)
+        (folder / "a.mp4").touch(0o600)
+        for path in (folder, folder / "a.mp4"):
+            os.chown(path, 12345, 12345)
+    (share / "inbox" / "link").symlink_to(victim)
+    (closed / "link").symlink_to(victim / "a.mp4")
+    init_share.initialise(share, tmp_path / "config.toml", None)
+    group = (share / "inbox").stat().st_gid
+    opened = [(path.stat().st_mode & 0o7777, path.stat().st_gid) for path in (closed, file)]
+    kept = [(path.stat().st_mode & 0o7777, path.stat().st_gid) for path in (victim, victim / "a.mp4")]
+    assert opened == [(0o2770, group), (0o660, group)]
+    assert kept == [(0o700, 12345), (0o600, 12345)]
+
+
+@pytest.mark.root
 def test_the_services_own_group_cannot_be_that_of_the_share(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(groups.pwd, "getpwnam", lambda name: SimpleNamespace(pw_uid=12345, pw_gid=os.getgid()))
     monkeypatch.setattr(init_share.systemd_units, "add_users", lambda: None)
