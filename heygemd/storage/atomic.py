@@ -14,7 +14,7 @@ import os
 import stat
 import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 from ..errors import LocalDiskError
@@ -316,6 +316,13 @@ def cut(name: str, size_bytes: int) -> str:
     """Return a name that takes at most `size_bytes`, whole characters only."""
     raw = os.fsencode(name)
     return name if len(raw) <= size_bytes else raw[:size_bytes].decode("utf-8", "ignore")
+
+
+def noted(name: str, note: str) -> str:
+    """Return a file's name with a note before its ending, "a (NOTE).mp4", cut where it would be too long."""
+    path = PurePath(name)
+    ending = f" ({note}){cut(path.suffix, NAME_BYTES // 2)}"
+    return cut(path.stem, NAME_BYTES - len(os.fsencode(ending))) + ending
 
 
 # --- digests -------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from typing import BinaryIO, Literal, NamedTuple, ParamSpec, TypeVar
 from loguru import logger
 
 from ..errors import NotReady, ShareError, describe, printable
-from .atomic import DISK_FULL, FOLDER, NAME_BYTES, AtomicFile, cut, part_of, sync_folder_at, translating
+from .atomic import DISK_FULL, FOLDER, AtomicFile, noted, part_of, sync_folder_at, translating
 
 MAX_ENTRIES = 10_000
 """Of one job folder; more are not looked at."""
@@ -532,8 +532,8 @@ def rename_noted(path: Path, note: str, into: Path) -> str:
 
     Raises NotReady("name_taken") if there is none, OSError.
     """
-    stem, taken = cut(path.stem, NAME_BYTES - len(os.fsencode(f" ({note} 99){path.suffix}"))), names(into)
-    candidates = (f"{stem} ({note}{number}){path.suffix}" for number in ("", *(f" {n}" for n in range(2, 100))))
+    taken = names(into)
+    candidates = (noted(path.name, note + number) for number in ("", *(f" {n}" for n in range(2, 100))))
     name = next((name for name in candidates if name not in taken), None)
     if name is None:
         raise NotReady("name_taken", name=path.name)

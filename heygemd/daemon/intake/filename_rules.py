@@ -9,7 +9,7 @@ from fnmatch import translate
 from pathlib import PurePath
 from typing import Literal
 
-from ...storage.atomic import NAME_BYTES, PART, cut
+from ...storage.atomic import NAME_BYTES, PART, cut, noted
 from ...storage.share_fs import Kind
 from .job_folder import REPORT
 
@@ -367,8 +367,8 @@ def free_name(wanted: str, taken: set[str], stamp: str) -> str:
 
 def free_file_name(wanted: str, taken: set[str]) -> str:
     """Return `wanted` or "stem (2).suffix" and so on, and add it to `taken` (folded names)."""
-    path, number, candidate = PurePath(wanted), 2, wanted
+    number, candidate = 2, wanted
     while fold(candidate) in taken:
-        candidate, number = f"{path.stem} ({number}){path.suffix}", number + 1
+        candidate, number = noted(wanted, str(number)), number + 1
     taken.add(fold(candidate))
     return candidate

@@ -1,5 +1,6 @@
 import os
 import unicodedata
+from pathlib import Path
 
 import pytest
 
@@ -107,3 +108,12 @@ def test_windows_adds_an_ending_that_it_hides(name, meant):
 def test_a_free_file_name_keeps_its_ending():
     taken = {"anna.mp4"}
     assert [filename_rules.free_file_name("Anna.mp4", taken) for _ in range(2)] == ["Anna (2).mp4", "Anna (3).mp4"]
+
+
+@pytest.mark.parametrize("name", [f"{'x' * 251}.mp4", f"{'字' * 83}.mp4", f"a.{'x' * 253}"])
+def test_a_free_file_name_is_one_that_the_disk_takes(tmp_path: Path, name: str) -> None:
+    taken: set[str] = set()
+    names = [filename_rules.free_file_name(name, taken) for _ in range(3)]
+    for each in names:
+        (tmp_path / each).touch()
+    assert len(set(names)) == 3
