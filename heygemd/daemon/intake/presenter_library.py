@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePath
@@ -31,7 +30,7 @@ class Wish(NamedTuple):
 
 
 def names(share: Path) -> list[str]:
-    """Return the names that can be asked for, without their endings."""
+    """Return the names that can be asked for, without their endings. Raises NotReady if templates/ cannot be used."""
     return [PurePath(entry.name).stem for entry in _offered(share)]
 
 
@@ -49,7 +48,7 @@ def find(share: Path, wishes: Sequence[Wish]) -> list[Entry]:
     """Return the templates of these names (with or without suffix) as members of a job's folder.
 
     Names are only compared with existing ones and never become part of a path. Raises InputError("presenter_unknown"),
-    FileNotFoundError.
+    NotReady if templates/ cannot be used, FileNotFoundError.
     """
     share_fs.read(share / MARKER)  # while the share is away no name can be called unknown
     offered = _offered(share)
@@ -64,12 +63,20 @@ def find(share: Path, wishes: Sequence[Wish]) -> list[Entry]:
 
 
 def _offered(share: Path) -> list[Entry]:
-    """Return what can be asked for, videos first: no folders, links, hidden files or unfinished copies."""
-    with contextlib.suppress(FileNotFoundError):
-        entries = share_fs.read_folder(share / TEMPLATES, filename_rules.skip_dir).entries
-        found = [e for e in entries if e.kind == "file" and "/" not in e.name and _is_presenter(e.name)]
-        return sorted(found, key=lambda entry: input_kind(entry.name) == "photo")
-    return []
+    """Return what can be asked for, videos first: no folders, links, hidden files or unfinished copies.
+
+    Raises NotReady if templates/ cannot be read, or is no folder.
+    """
+    try:
+        folder = share_fs.read_folder(share / TEMPLATES, filename_rules.skip_dir)
+    except FileNotFoundError:
+        return []
+    except NotADirectoryError:
+        raise NotReady("name_taken", name=TEMPLATES) from None
+    if folder.error is not None:
+        raise folder.error
+    found = [e for e in folder.entries if e.kind == "file" and "/" not in e.name and _is_presenter(e.name)]
+    return sorted(found, key=lambda entry: input_kind(entry.name) == "photo")
 
 
 def _is_presenter(name: str) -> bool:

@@ -1,3 +1,6 @@
+import os
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -5,7 +8,7 @@ import pytest
 
 from heygemd.daemon.intake import presenter_library
 from heygemd.daemon.intake.presenter_library import Wish
-from heygemd.errors import InputError
+from heygemd.errors import InputError, NotReady
 from heygemd.i18n import catalog
 from heygemd.storage import share_layout
 from heygemd.storage.share_fs import Entry
@@ -53,6 +56,32 @@ def test_only_whole_visible_video_files_are_offered(made: Path, media: SimpleNam
         with pytest.raises(InputError) as caught:
             find(made, name)
         assert caught.value.fields["known"] == ["Anna", "Ben Müller"]
+
+
+@pytest.mark.parametrize("make", [lambda path: path.symlink_to("/etc"), Path.touch])
+def test_something_else_of_the_name_templates_is_named_and_waited_for(made: Path, make: Callable[[Path], None]) -> None:
+    (made / "templates").rename(made / "away")
+    make(made / "templates")
+    with pytest.raises(NotReady) as caught:
+        find(made, "anna")
+    assert (caught.value.code, caught.value.fields["name"]) == ("name_taken", "templates")
+
+
+@pytest.mark.root
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+def test_templates_that_cannot_be_read_are_not_called_empty() -> None:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as name:
+        share = Path(name)
+        share_layout.create(share)
+        share.chmod(0o755)
+        (share / "templates").chmod(0o700)
+        os.seteuid(65534)
+        try:
+            with pytest.raises(NotReady) as caught:
+                presenter_library.names(share)
+        finally:
+            os.seteuid(0)
+    assert (caught.value.code, caught.value.fields["name"]) == ("no_permission", "templates")
 
 
 def test_a_list_may_have_comments_and_several_names_in_a_line(made: Path) -> None:
