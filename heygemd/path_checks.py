@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 
@@ -12,10 +13,10 @@ def unwritable(path: Path) -> str:
         if os.access(nearest_existing(path), os.W_OK | os.X_OK):
             return ""
         return f"does not exist and cannot be created by {_user()}"
-    trial = path / f".heygemd-doctor-{os.getpid()}"
     try:
-        trial.write_bytes(b"x")
-        trial.unlink()
+        # Without a name that others could foresee: a link of theirs would be written through.
+        with tempfile.TemporaryFile(dir=path) as trial:
+            trial.write(b"x")
     except OSError as error:
         return f"cannot be written by {_user()}: {error.strerror}"
     return ""

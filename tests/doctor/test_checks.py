@@ -93,6 +93,15 @@ def test_a_folder_that_cannot_be_moved_is_named(
     assert f"heygemd init {config.paths.share}" in result.fix
 
 
+def test_no_link_in_the_share_is_written_through(config: Config, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("kept")
+    for folder in (config.paths.share, config.paths.share / "inbox"):
+        (folder / f".heygemd-doctor-{os.getpid()}").symlink_to(victim)
+    list(share_checks.check(config))
+    assert victim.read_text() == "kept"
+
+
 @pytest.mark.root
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
 def test_unwritable_folders_are_found(config: Config, tmp_path: Path) -> None:
