@@ -121,7 +121,7 @@ def logs(
     """Print a job's log. If several jobs share the name, the latest."""
     from ..daemon import admin
 
-    with admin.log_file(load(config), name).open("rb") as log:
+    with admin.open_log(load(config), name) as log:
         while True:
             typer.echo(log.read(), nl=False)
             if not follow:

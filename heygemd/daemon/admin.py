@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from ..config.schema import Config
 from ..errors import InputError, NotReady
@@ -27,20 +28,27 @@ def _as_this_user() -> Iterator[None]:
         raise InputError("not_allowed", path=error.fields["path"]) from error
 
 
+def _check_name(name: str, places: str) -> None:
+    """Raise InputError("job_unknown") for what can be no folder's name, such as "..": it would mean another one."""
+    if name in ("", ".", "..") or "/" in name:
+        raise InputError("job_unknown", name=name, places=places)
+
+
 @_as_this_user()
 def retry(config: Config, name: str) -> Path:
     """Move failed/NAME (or done/NAME) back to the inbox; return its new path.
 
     Raises InputError("job_unknown" | "not_allowed").
     """
-    share = config.paths.share
+    share, places = config.paths.share, "failed/, done/"
+    _check_name(name, places)
     for place in ("failed", "done"):
         if share_fs.exists(share / place / name):
             taken = {filename_rules.fold(n) for n in share_fs.names(share / "inbox")}
             target = share / "inbox" / filename_rules.free_name(name, taken, time.strftime("%Y%m%d-%H%M%S"))
             share_fs.rename(share / place / name, target)
             return target
-    raise InputError("job_unknown", name=name, places="failed/, done/")
+    raise InputError("job_unknown", name=name, places=places)
 
 
 @_as_this_user()
@@ -50,6 +58,8 @@ def cancel(config: Config, name: str) -> None:
     Raises InputError("job_unknown" | "not_allowed").
     """
     jobs: list[Job] = []
+    places = "processing/, inbox/"
+    _check_name(name, places)
     with contextlib.suppress(PermissionError):  # staff go by the folder's name
         jobs = peek(config.paths.state)
     claimed = [job.folder for job in jobs if job.phase != "finished" and name in (job.name, job.id)]
@@ -58,7 +68,7 @@ def cancel(config: Config, name: str) -> None:
         if share_fs.exists(folder):
             share_fs.write(folder / "CANCEL", b"", durable=False)
             return
-    raise InputError("job_unknown", name=name, places="processing/, inbox/")
+    raise InputError("job_unknown", name=name, places=places)
 
 
 @_as_this_user()
@@ -84,15 +94,20 @@ def history(config: Config) -> list[Job]:
     return sorted(finished, key=lambda job: job.finished, reverse=True)
 
 
-def log_file(config: Config, name: str) -> Path:
-    """Return the log of the latest job of that name or id, running or finished. Raises InputError."""
+def open_log(config: Config, name: str) -> BinaryIO:
+    """Open the log of the latest job of that name or id, running or finished. Raises InputError("job_unknown").
+
+    On the share only a regular file is opened: root follows no link of staff's.
+    """
+    places = "processing/, done/, failed/"
+    _check_name(name, places)
     jobs = [job for job in peek(config.paths.state) if name in (job.name, job.id, job.folder)]
     if jobs:
         path = config.paths.state / "jobs" / f"{max(jobs, key=lambda job: job.arrived).id}.log"
         if path.exists():
-            return path
+            return path.open("rb")
     for place in ("done", "failed"):
         path = config.paths.share / place / name / LOG_NOTE
-        if path.exists():
-            return path
-    raise InputError("job_unknown", name=name, places="processing/, done/, failed/")
+        if share_fs.is_file(path):
+            return share_fs.open_file(path)
+    raise InputError("job_unknown", name=name, places=places)

@@ -10,7 +10,8 @@ import pytest
 
 from heygemd.config.schema import Config, Paths
 from heygemd.daemon import admin
-from heygemd.errors import HeygemdError
+from heygemd.daemon.intake.job_folder import LOG_NOTE
+from heygemd.errors import HeygemdError, InputError
 from heygemd.i18n import catalog
 from heygemd.storage import share_fs, share_layout
 from tests.e2e.test_ownership import DAEMON_UID, GROUP, STAFF_UID
@@ -90,3 +91,26 @@ def test_a_stranger_is_refused_in_words_and_changes_nothing(config: Config) -> N
     assert sorted(config.paths.share.rglob("*")) == before
     for language in ("en", "zh"):
         assert str(config.paths.share) in catalog.text("not_allowed", {"path": config.paths.share}, language)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "../inbox", "in failed/.", "/etc"])
+@pytest.mark.parametrize("command", [admin.cancel, admin.retry, admin.open_log])
+def test_what_is_no_folders_name_names_no_job(
+    config: Config, command: Callable[[Config, str], object], name: str
+) -> None:
+    before = sorted(config.paths.share.rglob("*"))
+    with pytest.raises(InputError, match="job_unknown"):
+        command(config, name)
+    assert sorted(config.paths.share.rglob("*")) == before
+
+
+@pytest.mark.parametrize("put", [lambda path: path.symlink_to("/etc/passwd"), os.mkfifo])
+def test_a_log_on_the_share_is_read_only_if_it_is_a_file(config: Config, put: Callable[[Path], None]) -> None:
+    log = config.paths.share / "done" / "in done" / LOG_NOTE
+    put(log)
+    with pytest.raises(InputError, match="job_unknown"):
+        admin.open_log(config, "in done")
+    log.unlink()
+    log.write_text("claimed")
+    with admin.open_log(config, "in done") as opened:
+        assert opened.read() == b"claimed"
