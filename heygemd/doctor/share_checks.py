@@ -17,7 +17,7 @@ from ..config.schema import GIB, Config
 from ..errors import HeygemdError, printable
 from ..path_checks import exists, unwritable
 from ..storage import heartbeat, mounts
-from ..storage.share_layout import FOLDERS, MARKER
+from ..storage.share_layout import FOLDERS, MARKER, TEMPLATES
 from .check_result import CheckResult
 
 MAX_FOLDERS_NAMED = 5
@@ -103,21 +103,36 @@ def _ownership(inbox: Path) -> Iterator[CheckResult]:
 
 
 def _job_folders(inbox: Path, init: str) -> Iterator[CheckResult]:
-    """Name the folders in the inbox that this user may not move, the usual problem of a new share.
+    """Name what in the inbox this user may not move or read, the usual problem of a new share; templates/ likewise.
 
-    init  the command that lets the service move them, through no link: chmod -R, run by root, would follow one
+    init  the command that opens it, through no link: chmod -R, run by root, would follow one
     """
     stuck = []
     with contextlib.suppress(HeygemdError, OSError):
-        for item in sorted(inbox.iterdir()):
-            if item.is_dir() and not item.is_symlink() and not os.access(item, os.W_OK | os.X_OK):
-                facts = item.stat()
+        for item in (inbox.parent / TEMPLATES, *sorted(inbox.iterdir())):
+            moved = item.parent == inbox
+            if (path := _closed(item, os.R_OK | os.X_OK | (os.W_OK if moved else 0))) is not None:
+                facts = path.stat()
                 owner = f"{_user_name(facts.st_uid)}:{_group_name(facts.st_gid)}"
-                stuck.append(f"{printable(item.name)} ({owner} {stat.filemode(facts.st_mode)})")
+                name = printable(str(path.relative_to(item.parent)))
+                stuck.append(f"{name} ({owner} {stat.filemode(facts.st_mode)})")
     if stuck:
         named = ", ".join(stuck[:MAX_FOLDERS_NAMED]) + (" …" if len(stuck) > MAX_FOLDERS_NAMED else "")
         fix = f"Now:    {init}   (as root)\n{_inherit_group(inbox, _group_name(inbox.stat().st_gid))}"
-        yield CheckResult("broken", "ownership", f"these folders may not be moved by this user: {named}", fix)
+        yield CheckResult("broken", "ownership", f"these may not be moved or read by this user: {named}", fix)
+
+
+def _closed(folder: Path, needed: int) -> Path | None:
+    """Return the folder, or the first thing in it, if this user may not use it; None if it may, or it is no folder.
+
+    needed  mode of os.access for the folder itself
+    """
+    if folder.is_symlink() or not folder.is_dir():
+        return None
+    if not os.access(folder, needed):
+        return folder
+    inside = (path for path in sorted(folder.iterdir()) if not path.is_symlink())
+    return next((path for path in inside if not os.access(path, os.R_OK | (os.X_OK if path.is_dir() else 0))), None)
 
 
 def _other_daemons(share: Path, state: Path) -> Iterator[CheckResult]:

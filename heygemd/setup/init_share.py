@@ -21,8 +21,8 @@ def initialise(share: Path, config_path: Path | None, group: str | None) -> list
     """Create the share and write its configuration; return a line for each step taken. Safe to repeat.
 
     As root it also closes what an earlier version left open: staff leave the service's own group for the share's, which
-    gets their folders, and nobody else may enter the private folders or read the configuration. What lies in the inbox
-    is given to the share's group, which may write it.
+    gets their folders, and nobody else may enter the private folders or read the configuration. What lies in inbox/
+    and templates/ is given to the share's group, which may write it.
 
     Raises ConfigError("config_inside_share" | "config_other_share") and InputError("group_unknown" | "group_private")
     before anything is changed, and the errors of `share_fs`.
@@ -41,7 +41,8 @@ def initialise(share: Path, config_path: Path | None, group: str | None) -> list
     done += share_layout.create(share, gid)
     share_fs.anchor(share)
     done += _give_to_service(share, gid)
-    done += _open_inbox(share / "inbox", gid)
+    for name in ("inbox", share_layout.TEMPLATES):
+        done += _open_to_group(share / name, gid)
     if existing is None:
         _write_config(path, share)
         done.append(f"wrote {path}")
@@ -131,14 +132,14 @@ def _give_to_service(share: Path, gid: int | None) -> list[str]:
     return [f"gave {share} to the user {SERVICE_USER}"]
 
 
-def _open_inbox(inbox: Path, gid: int | None) -> list[str]:
-    """Let the service (as root) move what was dropped with permissions that keep it out."""
+def _open_to_group(folder: Path, gid: int | None) -> list[str]:
+    """Let the service (as root) read and move what was dropped with permissions that keep it out."""
     if os.geteuid() != 0:
         return []
     try:
-        share_fs.open_tree_to_group(inbox, share_fs.lstat(inbox).st_gid if gid is None else gid)
+        share_fs.open_tree_to_group(folder, share_fs.lstat(folder).st_gid if gid is None else gid)
     except OSError as error:
-        return [f"the folders in {inbox} keep their permissions ({error.strerror})"]
+        return [f"the files in {folder} keep their permissions ({error.strerror})"]
     return []
 
 

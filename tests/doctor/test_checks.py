@@ -82,6 +82,10 @@ def test_a_folder_that_cannot_be_moved_is_named(
     dropped = config.paths.share / "inbox" / "promo\n"
     dropped.mkdir(mode=0o755)
     os.chown(dropped, 12345, 12345)
+    voice = config.paths.share / "inbox" / "talk" / "voice.wav"
+    voice.parent.mkdir()
+    voice.touch(0o600)
+    os.chown(voice, 12345, 12345)
 
     def access(path: os.PathLike[str], mode: int) -> bool:
         facts = Path(path).stat()
@@ -90,6 +94,7 @@ def test_a_folder_that_cannot_be_moved_is_named(
     monkeypatch.setattr(os, "access", access)
     (result,) = [result for result in share_checks.check(config) if "may not be moved" in result.text]
     assert r"promo\n (12345:12345 drwxr-sr-x)" in result.text
+    assert "talk/voice.wav (12345:12345 -rw-------)" in result.text
     assert f"heygemd init {config.paths.share}" in result.fix
 
 
