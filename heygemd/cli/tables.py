@@ -114,9 +114,11 @@ def _job_table(title: str, jobs: tuple[JobView, ...]) -> Table:
 
 def update_bars(bars: terminal.Bars, snapshot: Snapshot) -> None:
     """Bring the progress bars up to date with the snapshot."""
-    for job in (*snapshot.recent[::-1], *snapshot.working, *snapshot.queue):
-        for video in job.videos:
-            bars.update(job.name, video.name, video.state, video.percent, _note(video))
+    jobs = (*snapshot.recent[::-1], *snapshot.working, *snapshot.queue)
+    # A folder that came back has several jobs of its name: the latest counts, or states would alternate for ever.
+    latest = {(job.name, video.name): video for job in jobs for video in job.videos}
+    for (job, name), video in latest.items():
+        bars.update(job, name, video.state, video.percent, _note(video))
 
 
 def left_lines(snapshot: Snapshot) -> list[str]:

@@ -27,3 +27,16 @@ def test_bars_on_a_pipe_are_one_line_for_each_change() -> None:
         "promo [1]/anna.mp4: running",
         "promo [1]/anna.mp4: done",
     ]
+
+
+def test_a_folder_that_came_back_shows_its_latest_state_once() -> None:
+    out = io.StringIO()
+    bars = terminal.Bars(Console(file=out, width=200))
+    first, second = (
+        JobView(id=state, name="promo", state=state, videos=(view(state),))  # type: ignore[arg-type]
+        for state in ("failed", "done")
+    )
+    with bars:
+        for _ in range(3):
+            tables.update_bars(bars, Snapshot(state="idle", recent=(second, first)))
+    assert out.getvalue().splitlines() == ["promo/anna.mp4: done"]
