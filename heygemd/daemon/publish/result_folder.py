@@ -213,7 +213,9 @@ def _move_originals(
             share_fs.make_folder(target.parent, group)
             taken[target.parent] = {filename_rules.fold(n) for n in share_fs.names(target.parent)}
         if filename_rules.fold(media.title) in taken[target.parent]:
-            others = [m for m in wanted if m is not media and targets.get(m.name, folder / m.name) == target]
+            same = filename_rules.fold(str(target))  # "A.MP4" and "a.mp4" may both be of this job
+            others = [m for m in wanted if filename_rules.fold(str(targets.get(m.name, folder / m.name))) == same]
+            others = [m for m in others if m is not media]
             if _replace_older(target, others):
                 taken[target.parent].remove(filename_rules.fold(media.title))
         share_fs.rename(here, target.with_name(filename_rules.free_file_name(media.title, taken[target.parent])))
