@@ -40,10 +40,11 @@ def check(config: Config, option: str = "") -> Iterator[CheckResult]:
         yield CheckResult("broken", "share", text, fix)
         return
     yield from _one_mount(share)
-    yield from _writable(share)
+    init = init_command(config, option)
+    yield from _writable(share, init)
     yield from _space(share, config.limits.free_share_gib)
-    yield from _ownership(share / "inbox")
-    yield from _job_folders(share / "inbox", init_command(config, option))
+    yield from _ownership(share / "inbox", init)
+    yield from _job_folders(share / "inbox", init)
     yield from _other_daemons(share, config.paths.state)
     if share.resolve().is_relative_to("/home") and os.geteuid() != 0:
         fix = "In a drop-in of the unit: ProtectHome=no"
@@ -60,13 +61,16 @@ def _one_mount(share: Path) -> Iterator[CheckResult]:
     yield CheckResult("ok", "share", f"{share}, one mount, {kind}")
 
 
-def _writable(share: Path) -> Iterator[CheckResult]:
-    """Check all folders that jobs are moved between, and the share itself, which holds the status page."""
+def _writable(share: Path, init: str) -> Iterator[CheckResult]:
+    """Check all folders that jobs are moved between, and the share itself, which holds the status page.
+
+    init  the command that opens them, through no link: chown and chmod, run by root, would follow one
+    """
     for folder in (share, *(share / name for name in FOLDERS)):
         if reason := unwritable(folder):
             group = _group_name(folder.stat().st_gid)
             fix = (
-                f"Local disk:  chown heygemd:{group} {folder} && chmod 2770 {folder}\n"
+                f"Local disk:  {init}   (as root)\n"
                 f"CIFS mount:  add uid=heygemd,gid={group},file_mode=0660,dir_mode=0770 to its options\n"
                 f"NFS mount:   give the service's user the same uid on the server, or export with all_squash"
             )
@@ -83,7 +87,7 @@ def _space(share: Path, need_gib: float) -> Iterator[CheckResult]:
         yield CheckResult("ok", "share", f"{free:.0f} GiB free")
 
 
-def _ownership(inbox: Path) -> Iterator[CheckResult]:
+def _ownership(inbox: Path, init: str) -> Iterator[CheckResult]:
     """Check that new folders in the inbox will belong to a group that the service is in and be writable by it."""
     facts = inbox.stat()
     group = _group_name(facts.st_gid)
@@ -94,7 +98,7 @@ def _ownership(inbox: Path) -> Iterator[CheckResult]:
     elif not facts.st_mode & stat.S_ISGID or not facts.st_mode & stat.S_IWGRP:
         mode = stat.filemode(facts.st_mode)
         text = f"{inbox} is {mode}: new folders keep their owner's group"
-        yield CheckResult("warning", "ownership", text, _inherit_group(inbox, group))
+        yield CheckResult("warning", "ownership", text, _inherit_group(inbox, group, init))
     elif facts.st_gid not in {os.getegid(), *os.getgroups()} and os.geteuid() != 0:
         fix = f"usermod -aG {group} {_user_name(os.geteuid())}, then restart the service"
         yield CheckResult("broken", "ownership", f"this user is not in the inbox's group {group}", fix)
@@ -118,7 +122,7 @@ def _job_folders(inbox: Path, init: str) -> Iterator[CheckResult]:
                 stuck.append(f"{name} ({owner} {stat.filemode(facts.st_mode)})")
     if stuck:
         named = ", ".join(stuck[:MAX_FOLDERS_NAMED]) + (" …" if len(stuck) > MAX_FOLDERS_NAMED else "")
-        fix = f"Now:    {init}   (as root)\n{_inherit_group(inbox, _group_name(inbox.stat().st_gid))}"
+        fix = _inherit_group(inbox, _group_name(inbox.stat().st_gid), init)
         yield CheckResult("broken", "ownership", f"these may not be moved or read by this user: {named}", fix)
 
 
@@ -149,10 +153,10 @@ def _other_daemons(share: Path, state: Path) -> Iterator[CheckResult]:
                 yield CheckResult("warning", "share", f"another heygemd, on {beat.host}, serves it too", fix)
 
 
-def _inherit_group(inbox: Path, group: str) -> str:
+def _inherit_group(inbox: Path, group: str, init: str) -> str:
     return (
-        f"Local:  chgrp {group} {inbox} && chmod 2770 {inbox}   (new folders inherit the group)\n"
-        f"        setfacl -m d:g:{group}:rwX {inbox}            (and the group may write, whatever the umask)\n"
+        f"Local:  {init}   (as root: new folders inherit the group)\n"
+        f"        setfacl -m d:g:{group}:rwX {inbox}   (and the group may write, whatever the umask)\n"
         f"Samba:  force user = heygemd, force group = {group}, create mask = 0660, directory mask = 2770"
     )
 

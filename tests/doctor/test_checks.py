@@ -70,7 +70,7 @@ def test_an_inbox_without_setgid_is_warned_about(config: Config) -> None:
     (config.paths.share / "inbox").chmod(0o755)
     (result,) = [result for result in share_checks.check(config) if result.subject == "ownership"]
     assert result.state == "warning"
-    for words in ("chmod 2770", "setfacl", "force user", "force group"):
+    for words in ("heygemd init", "setfacl", "force user", "force group"):
         assert words in result.fix
 
 
