@@ -6,8 +6,9 @@ then nothing of it runs any more. tests/daemon/executors/test_local.py holds eve
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Protocol
@@ -49,3 +50,18 @@ class Executor(ABC):
     @abstractmethod
     async def close(self) -> None:
         """End what outlives the attempts."""
+
+
+async def completed(ending: Coroutine[None, None, None]) -> None:
+    """Wait for the end of an attempt even if that is cancelled, because its place is free only then.
+
+    Raises asyncio.CancelledError afterwards, and what `ending` raises.
+    """
+    task, cancelled = asyncio.ensure_future(ending), False
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled:
+        raise asyncio.CancelledError

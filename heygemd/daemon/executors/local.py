@@ -12,7 +12,7 @@ from ...config.schema import Config
 from ...job import Job
 from ...renderer_process import Renderer
 from ..gpus import gpu_environments
-from .base import Executor, Task
+from .base import Executor, Task, completed
 
 
 class LocalExecutor(Executor):
@@ -41,8 +41,10 @@ class LocalExecutor(Executor):
             await renderer.start()
             yield renderer
         finally:
-            await renderer.stop()
-            self._free.append(environment)
+            try:
+                await completed(renderer.stop())
+            finally:
+                self._free.append(environment)
 
     async def close(self) -> None:
         """Nothing outlives the attempts."""

@@ -29,7 +29,7 @@ from ...protocol import (
     StopAttempt,
 )
 from ...renderer_process import open_pipe_reader
-from .base import Executor, Task
+from .base import Executor, Task, completed
 
 CONNECT_S = 60.0
 RESTART_S = 5.0
@@ -73,8 +73,10 @@ class RayExecutor(Executor):
         try:
             yield remote
         finally:
-            await remote.stop()
-            del self._events[remote.number]
+            try:
+                await completed(remote.stop())
+            finally:
+                del self._events[remote.number]
 
     def send(self, message: Message) -> None:
         """Send the driver a command; if the driver is gone, the attempt gets a Failed event anyway."""

@@ -125,6 +125,30 @@ def test_a_result_and_progress_in_order(place: Place, media: SimpleNamespace) ->
     assert place.nothing_runs()
 
 
+@quick
+def test_an_attempt_that_is_cancelled_while_it_ends_frees_its_place(place: Place) -> None:
+    """A job may be given back just then, because its files changed."""
+
+    async def story(p: Place) -> None:
+        entered = asyncio.Event()
+
+        async def attempt(folder: Path) -> None:
+            folder.mkdir(parents=True)
+            async with p.executor.renderer(folder, p.root / "cache" / "analysis", JOB):
+                entered.set()
+
+        for number in range(3):
+            entered.clear()
+            task = asyncio.create_task(attempt(p.root / "cache" / "jobs" / str(number)))
+            await entered.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert p.nothing_runs()
+
+    place.run(story)
+
+
 @both
 def test_a_fault_of_the_file_is_said_as_such(place: Place, media: SimpleNamespace) -> None:
     with pytest.raises(InputError) as raised:
