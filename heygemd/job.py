@@ -61,6 +61,11 @@ class Media(Record):
         """The file's name without folders, for users."""
         return self.name.rpartition("/")[2]
 
+    @property
+    def is_template(self) -> bool:
+        """Whether it lies in templates/ ("../../templates/anna.mp4") and not in the job's own folder."""
+        return self.name.startswith("../")
+
 
 class Problem(Record):
     """Why something failed: a message code and its fields."""

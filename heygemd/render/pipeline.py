@@ -105,9 +105,10 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Prepare
     if request.speakers and isinstance(engine, FileEngine):
         raise InputError("engine_one_voice", engine=engine.name)
     with ThreadPoolExecutor(1) as pool:
-        photo = (scratch,) if is_photo(request.video) else ()
-        describe = decode.describe_photo if photo else decode.describe_video
-        described = pool.submit(describe, request.video, limits, *photo)
+        if is_photo(request.video):
+            described = pool.submit(decode.describe_photo, request.video, limits, scratch)
+        else:
+            described = pool.submit(decode.describe_video, request.video, limits)
         voices = _load_voices(request, cache)
         if request.speakers:
             voice = _mixed(request, voices, cache)

@@ -12,8 +12,6 @@ from ...storage.share_fs import Entry
 from ...storage.transfer import Steps
 from . import filename_rules, folder_members, job_folder, job_inputs, manifest
 from .left_out import LeftOut
-from .manifest import ORIGINALS
-from .presenter_library import FROM_A_JOB
 
 MAX_ROUNDS = 3
 """How often a folder starts anew because its files changed, before what changed fails."""
@@ -49,11 +47,11 @@ def compare(folder: Path, job: Job) -> Steps[Changes]:
     members = _members(folder)
     results = shown_results(folder, job)
     entries = {entry.name: entry for entry in members.folder.entries if entry.name not in results}
-    stored = {(e.size, e.mtime_ns) for e in entries.values() if e.name.startswith(f"{ORIGINALS}/")}
+    stored = {(e.size, e.mtime_ns) for e in entries.values() if folder_members.is_kept(e)}
     found = Changes()
     for media in (*job.inputs(), *job.control_files):
-        entry = entries.get(media.name) if _is_own(media) else _template(folder, media.name)
-        if entry is None and not _is_own(media):
+        entry = _template(folder, media.name) if media.is_template else entries.get(media.name)
+        if entry is None and media.is_template:
             found.gone.append(media)
         elif entry is None and (media.size, media.mtime_ns) in stored:
             continue  # publishing has begun
@@ -61,12 +59,12 @@ def compare(folder: Path, job: Job) -> Steps[Changes]:
             found.changed.append(media)
         elif entry.mtime_ns != media.mtime_ns:
             found.touched.append((media, entry.mtime_ns))
-    known = {media.name for media in (*inputs(job), *job.extra, *job.control_files)} | results
+    known = {media.name for media in (*job.inputs(), *job.extra, *job.control_files)} | results
     # Results of the last round still lie there while they are made again.
     sizes = {(entry.name, entry.size) for entry in entries.values()}
     known |= {name for name, _ in manifest.results_of(manifest.read(folder)) & sizes}
     new_settings = _new((entries[name] for name in members.settings.values() if name in entries), known)
-    found.changed += [Media(name=e.name, size=e.size, mtime_ns=e.mtime_ns) for e in new_settings]
+    found.changed += map(folder_members.media_of, new_settings)
     has_photos = job_inputs.has_photos(job.videos)
     photos, side_files = (members.photos, []) if has_photos else ([], members.photos)
     found.added = list(_new((*members.media, *members.subtitles, *photos, *members.temporary), known))
@@ -100,19 +98,10 @@ def require_unchanged(folder: Path, job: Job) -> Steps[None]:
         raise FolderChanged
 
 
-def inputs(job: Job) -> list[Media]:
-    """Return the voices and the videos that lie in the job's own folder."""
-    return [media for media in job.inputs() if _is_own(media)]
-
-
 def inputs_moved(folder: Path, job: Job) -> bool:
     """Return whether publishing has begun: inputs lie no longer where they are rendered from."""
-    return not all(share_fs.exists(folder / media.name) for media in inputs(job))
-
-
-def _is_own(media: Media) -> bool:
-    """Whether a file lies in the job's own folder: it is no template."""
-    return not media.name.startswith(FROM_A_JOB)
+    own = (media for media in job.inputs() if not media.is_template)
+    return not all(share_fs.exists(folder / media.name) for media in own)
 
 
 def _template(folder: Path, name: str) -> Entry | None:

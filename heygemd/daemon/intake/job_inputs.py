@@ -92,14 +92,13 @@ def abandoned(members: Members) -> list[Classified]:
 def with_abandoned(classified: list[Classified], members: Members) -> list[Classified]:
     """Return what was read and what never arrived; a voice is missed only where there is no other for the same."""
     voices = [c.entry.name for c in classified if c.kind == "audio"]
+    missed = abandoned(members)
     if filename_rules.BATCH in members.controls:
-        return classified + abandoned(members)
+        return classified + missed
     if folder_members.may_be_batch(members):
         voiced = {name.rpartition("/")[0] for name in voices}
-        return classified + [
-            c for c in abandoned(members) if c.kind == "video" or c.entry.name.rpartition("/")[0] not in voiced
-        ]
-    return classified + [c for c in abandoned(members) if c.kind == "video" or not voices]
+        return classified + [c for c in missed if c.kind == "video" or c.entry.name.rpartition("/")[0] not in voiced]
+    return classified + [c for c in missed if c.kind == "video" or not voices]
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class Manifest(Record):
         """
         facts = (source.title, source.size, output)
         found = (m for m in self.made if (m.source, m.source_size, m.output) == facts)
-        if source.name.startswith("../"):
+        if source.is_template:
             found = (m for m in found if m.video.source.mtime_ns == source.mtime_ns)
         return next((m for m in found if _defaults(m.source) | m.settings == settings), None)
 

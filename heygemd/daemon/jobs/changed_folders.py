@@ -17,6 +17,7 @@ from ...storage.availability import ShareAvailability
 from ..intake import folder_changes, job_folder, left_out
 from ..intake.claim import Claimer
 from ..intake.folder_changes import Changes
+from ..intake.folder_members import media_of
 from ..job_store import Store
 from ..publish import result_folder
 from ..queue_state import PendingFolder, QueueState
@@ -47,7 +48,7 @@ class ChangedFolders:
             for record in job.records_of(media.name):
                 record.mtime_ns = mtime_ns
         for entry in changes.others:
-            job.extra.append(Media(name=entry.name, size=entry.size, mtime_ns=entry.mtime_ns))
+            job.extra.append(media_of(entry))
             job.added.append(entry.name)
         job.nested += [name for name, _ in changes.nested]
         job.notices += left_out.notices(changes.nested)
@@ -134,6 +135,6 @@ def _fail_changed(job: Job, changes: Changes) -> None:
         if not failed:
             job.problem = problem
     for entry in changes.added:
-        source = Media(name=entry.name, size=entry.size, mtime_ns=entry.mtime_ns)
+        source = media_of(entry)
         problem = Problem(code="file_added", fields={"name": entry.name, "count": job.rounds})
         job.videos.append(Video(source=source, output="", state="failed", problem=problem))

@@ -202,7 +202,8 @@ def _move_originals(
     `in_folders`: a file in a folder goes into a folder of that name.
     """
     share_fs.make_folder(folder / ORIGINALS, group)
-    fresh = [m for m in wanted if not m.name.startswith((f"{ORIGINALS}/", "../")) and m.name not in results]
+    moved = (m for m in wanted if not m.is_template and not m.name.startswith(f"{ORIGINALS}/"))
+    fresh = [media for media in moved if media.name not in results]
     targets = {media.name: folder / ORIGINALS / (media.name if in_folders else media.title) for media in fresh}
     taken: dict[Path, set[str]] = {}
     for media in fresh:
