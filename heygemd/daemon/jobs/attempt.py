@@ -9,6 +9,8 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from weakref import WeakValueDictionary
 
+from loguru import logger
+
 from ...config.schema import GIB, MIB, Config, Render
 from ...errors import InfrastructureError, LocalDiskError, NotReady, ShareError, named, of_the_voice, printable
 from ...fault_points import point
@@ -130,6 +132,7 @@ class Attempt:
         atomic.rename(output, self.rendered)
         self.video.state = "rendered"
         self.store.save(self.job)
+        logger.bind(job=self.job.name, id=self.job.id).success("{}: rendered", self.video.output)
         point("rendered")
         self._discard_inputs()
 

@@ -31,8 +31,8 @@ def conclude(settings: Attempts, job: Job, video: Video, error: BaseException | 
     """
     video.unclean_ends = 0
     if error is None:
-        logger.bind(job=job.name, id=job.id).success("{}: rendered", video.output)
-    elif isinstance(error, InputError):
+        return
+    if isinstance(error, InputError):
         _fail(job, video, error)
     elif isinstance(error, InfrastructureError):
         video.attempts = max(0, video.attempts - 1)
