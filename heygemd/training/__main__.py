@@ -46,16 +46,16 @@ def make_mouth_mesh(a: argparse.Namespace) -> None:
 
 def import_speech_encoder(a: argparse.Namespace) -> None:
     """Make speech_encoder.safetensors from Whisper-base."""
-    from safetensors.torch import save_file
+    from safetensors.numpy import save_file
 
     from ..render.engines.mesh import speech_encoder
     from . import whisper_import
 
     try:
-        state = whisper_import.encoder_state(a.model)
+        weights = whisper_import.encoder_weights(a.model)
     except ValueError as error:
         raise SystemExit(f"{a.model}: {error}") from None
-    save_file(speech_encoder.pack(state), a.out)
+    save_file(speech_encoder.pack(weights), a.out)
 
 
 def make_mel_filters(a: argparse.Namespace) -> None:
@@ -100,11 +100,10 @@ def _lip_examples(
     """Return the examples of the corpus files, and those of each clip."""
     import numpy as np
 
-    from ..render.engines.mesh import viseme_net
+    from ..render.engines.mesh import speech_encoder, viseme_net
     from . import real_lessons, synthetic_corpus, train_lips
 
-    rng, shipped = np.random.default_rng(0), viseme_net.load()
-    encoder = shipped[0]
+    rng, shipped, encoder = np.random.default_rng(0), viseme_net.load(), speech_encoder.load()
     synthetic = train_lips.encode(chain.from_iterable(map(synthetic_corpus.read, corpora)), encoder)
     real = {
         name: train_lips.encode(real_lessons.examples(clip, shipped, VARIANTS, rng), encoder)
@@ -123,10 +122,10 @@ def evaluate_lips(a: argparse.Namespace) -> None:
     With --folds, each part of the speakers is evaluated with a network trained on the others' videos.
     """
     import numpy as np
-    from safetensors.torch import load_file
+    from safetensors.numpy import load_file
 
     from ..render.engines.mesh import viseme_net
-    from . import real_clips, train_lips
+    from . import networks, real_clips, train_lips
 
     clips = dict(real_clips.load_folder(a.clips, a.cache))
     rows: dict[str, dict[str, float] | None] = {}
@@ -138,7 +137,7 @@ def evaluate_lips(a: argparse.Namespace) -> None:
     for fold in range(a.folds):
         held = [name for name in clips if _fold(a.speakers.get(name, name), a.folds) == fold]
         sources = _sources(synthetic, (real[name] for name in clips if name not in held))
-        net = viseme_net.load(train_lips.train(sources, a.steps, fold).state_dict())
+        net = viseme_net.load(networks.weights(train_lips.train(sources, a.steps, fold)))
         rows |= {name: train_lips.evaluate(net, clips[name]) for name in held}
     for name, row in rows.items():
         print(name, json.dumps(row and {key: round(value, 3) for key, value in row.items()}))
@@ -149,7 +148,7 @@ def evaluate_lips(a: argparse.Namespace) -> None:
 
 def print_visemes(a: argparse.Namespace) -> None:
     """Print what lips do in each class of sounds of synthesised speech, as predicted (and as the viseme table says)."""
-    from safetensors.torch import load_file
+    from safetensors.numpy import load_file
 
     from ..render.engines.mesh import viseme_net
     from ..render.face.mouth_params import MOUTH_PARAMS
@@ -167,10 +166,9 @@ def train_sync(a: argparse.Namespace) -> None:
     """Train sync.safetensors on corpus files, talking videos or both."""
     from safetensors.torch import load_file, save_file
 
-    from ..render.sync.syncnet import SyncNet
-    from . import real_clips, synthetic_corpus, train_sync
+    from . import networks, real_clips, synthetic_corpus, train_sync
 
-    net = SyncNet()
+    net = networks.SyncNet()
     if a.start:
         net.load_state_dict(load_file(a.start))
     clips = [clip for _, clip in real_clips.load_folder(a.clips, a.cache)] if a.clips else []

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from ..render.audio import mel
 from ..render.engines.mesh import mouth_calibration, viseme_net
 from ..render.engines.mesh.speech_encoder import STEP
 from ..render.face.mouth_params import OPEN, measure_mouth
 from ..render.face.pose import align
+from ..render.layers import Network
 from ..render.scene import F32
 from . import synthetic_corpus
 from .real_clips import RealClip
@@ -61,7 +61,7 @@ def _at_rate(clip: RealClip, good: NDArray[np.bool_], rows: F32) -> F32:
     return np.stack([np.interp(at, times, column) for column in rows.T], 1).astype(np.float32)
 
 
-def examples(clip: RealClip, net: nn.Module, variants: int, rng: np.random.Generator) -> list[Example]:
+def examples(clip: RealClip, net: Network, variants: int, rng: np.random.Generator) -> list[Example]:
     """Return a clip as recorded and `variants` - 1 times with augmented sound; nothing if it cannot be used.
 
     net  a first model, with which the sound is aligned (many clips are out of sync, by up to 0.2 s)

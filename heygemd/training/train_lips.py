@@ -15,7 +15,9 @@ from ..render.audio import mel as features
 from ..render.engines.mesh import speech_encoder, viseme_net
 from ..render.face.mouth_params import MOUTH_PARAMS, OPEN, WIDTH, measure_mouth
 from ..render.face.pose import align
+from ..render.layers import Network
 from ..render.scene import F32
+from .networks import VisemeNet
 from .real_clips import RealClip
 from .synthetic_corpus import Example
 
@@ -45,7 +47,7 @@ class EncodedExample(NamedTuple):
     lips: F32
 
 
-def encode(examples: Iterable[Example], encoder: torch.nn.Module) -> list[EncodedExample]:
+def encode(examples: Iterable[Example], encoder: Network) -> list[EncodedExample]:
     """Return the examples with the encoder's features in place of their sound; short ones are left out."""
     encoded = ((speech_encoder.encode(encoder, e.sound).astype(np.float16), e.lips) for e in examples)
     pairs = ((features[: len(lips)], lips[: len(features)]) for features, lips in encoded)
@@ -97,11 +99,11 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float, step: int, 
         group["lr"] = rate * min(1.0, (step + 1) / WARM_STEPS) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def train(sources: Sequence[list[EncodedExample]], steps: int, seed: int = 0) -> viseme_net.VisemeNet:
+def train(sources: Sequence[list[EncodedExample]], steps: int, seed: int = 0) -> VisemeNet:
     """Return a network trained on several sources in equal parts; AdamW, weights averaged over the last two fifths."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    net = viseme_net.VisemeNet().train()
+    net = VisemeNet().train()
     mean = torch.optim.swa_utils.AveragedModel(net)
     adam = torch.optim.AdamW(net.parameters(), RATE, weight_decay=0.05)
     for step in range(steps):
@@ -122,7 +124,7 @@ def train(sources: Sequence[list[EncodedExample]], steps: int, seed: int = 0) ->
     return net.eval()
 
 
-def evaluate(net: torch.nn.Module, clip: RealClip) -> dict[str, float] | None:
+def evaluate(net: Network, clip: RealClip) -> dict[str, float] | None:
     """Return r_open, r_peak, lag_s, r_width and range of predicted lips against a clip's own; None if unusable.
 
     r_open and r_width are correlations without a lag, r_peak that of the opening at the best lag, lag_s that lag; range

@@ -14,8 +14,9 @@ from torch import Tensor, nn
 from ..render.audio import mel as features
 from ..render.face.mouth_params import MOUTH_PARAMS, measure_meshes
 from ..render.scene import F32
-from ..render.sync import av_offset
-from ..render.sync.syncnet import SyncNet, movement
+from ..render.sync import av_offset, syncnet
+from ..render.sync.syncnet import movement
+from .networks import SyncNet, weights
 from .real_clips import RealClip
 from .real_lessons import mouth_params
 from .synthetic_corpus import Example
@@ -93,6 +94,7 @@ def loss(net: SyncNet, mel: Tensor, moved: Tensor) -> Tensor:
 
 def shift_errors(net: SyncNet, clip: RealClip) -> dict[float, list[float]]:
     """Return by how many ms each of SHIFTS_S is missed, by measured length; the whole clip counts as SAMPLE_S."""
+    judge = syncnet.SyncNet(weights(net))
     params = measure_meshes(clip.points)
     missed: dict[float, list[float]] = {}
     length = len(params) / clip.fps - 2 * max(SHIFTS_S) - 0.04
@@ -105,7 +107,7 @@ def shift_errors(net: SyncNet, clip: RealClip) -> dict[float, list[float]]:
         def estimate(shift_s: float, first: int = first, last: int = last) -> float:
             low, high = (round((k / clip.fps - shift_s) * features.VOICE_RATE_HZ) for k in (first, last))
             fps = Fraction(clip.fps).limit_denominator(1001)
-            curve = av_offset.correlation_curve(params[first:last], fps, clip.voice[max(low, 0) : high], net)
+            curve = av_offset.correlation_curve(params[first:last], fps, clip.voice[max(low, 0) : high], judge)
             return av_offset.peak_ms(curve) if len(curve) else math.nan
 
         still = estimate(0.0)

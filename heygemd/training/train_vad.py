@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from ..render.audio import mel as features
-from ..render.audio.vad import ENTER_PROBABILITY, LEAVE_PROBABILITY, VadNet, speech_probability
+from ..render.audio import vad
+from ..render.audio.vad import ENTER_PROBABILITY, LEAVE_PROBABILITY
 from ..render.scene import F32
+from .networks import VadNet, weights
 from .synthetic_corpus import augment
 from .train_lips import augment_mel, set_learning_rate
 
@@ -110,8 +112,9 @@ def _batch(examples: Sequence[VadExample], rng: np.random.Generator) -> tuple[to
 def error_rates(net: VadNet, examples: Sequence[VadExample]) -> tuple[float, float]:
     """Return the share of speech that is missed, and the share of the rest that is taken for speech."""
     said: list[NDArray[np.bool_]] = []
+    detector = vad.VadNet(weights(net))
     for example in examples:
-        probability = speech_probability(net, example.mel)
+        probability = vad.speech_probability(detector, example.mel)
         found = features.hysteresis(probability, ENTER_PROBABILITY, LEAVE_PROBABILITY)
         said.append(found[::2][: len(example.talk)])
     predicted, true = np.concatenate(said), np.concatenate([example.talk for example in examples]) > 0

@@ -6,10 +6,10 @@ import random
 from typing import NamedTuple
 
 import numpy as np
-from torch import nn
 
 from ..render.engines.mesh import mouth_plan, viseme_net
 from ..render.face.mouth_params import OPEN
+from ..render.layers import Network
 from ..render.scene import F32
 from .synthetic_corpus import random_speech
 from .visemes import mouth_targets, viseme_classes
@@ -30,7 +30,7 @@ class SpokenClass(NamedTuple):
     closed: float
 
 
-def measure_visemes(net: nn.Module, count: int, seed: int) -> dict[str, SpokenClass]:
+def measure_visemes(net: Network, count: int, seed: int) -> dict[str, SpokenClass]:
     """Return what `net` (see `viseme_net.load`) predicts in `count` random utterances, by the name of the viseme."""
     chooser = random.Random(seed)
     found: dict[str, list[tuple[F32, F32, bool]]] = {}

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..render.engines.mesh.speech_encoder import LAYERS
+from ..render.layers import Weights
 
 VERSION = 6
 DTYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
@@ -29,19 +28,19 @@ NAMES = {"conv1": "enter", "conv2": "halve"} | {
 PARTS = {"weight": "weight", "bias": "bias", "gamma": "weight", "beta": "bias"}
 
 
-def encoder_state(model: Path) -> dict[str, Tensor]:
-    """Return a float32 state dict for mesh.speech_encoder from a model.bin.
+def encoder_weights(model: Path) -> Weights:
+    """Return the weights for mesh.speech_encoder from a model.bin.
 
     Raise ValueError if it is no such file or of another version.
     """
-    state = {}
+    weights = {}
     for name, tensor in _variables(model.read_bytes()):
         owner, _, part = name.removeprefix("encoder/").rpartition("/")
         if name.startswith("encoder/") and owner in NAMES:
             ours = NAMES[owner]
             joint = "_" if ours.endswith("in_proj") else "."
-            state[f"{ours}{joint}{PARTS[part]}"] = torch.from_numpy(tensor.astype(np.float32))
-    return state
+            weights[f"{ours}{joint}{PARTS[part]}"] = tensor.astype(np.float32)
+    return weights
 
 
 def _variables(data: bytes) -> Iterator[tuple[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]]:

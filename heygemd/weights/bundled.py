@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
-import torch
-from safetensors.torch import load_file
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
 from ..errors import NotInstalled
 from ..storage import atomic
@@ -39,6 +40,6 @@ def asset(name: str) -> Path:
     return path
 
 
-def tensors(name: str) -> dict[str, torch.Tensor]:
-    """Return the tensors of a shipped safetensors file, on the CPU."""
-    return load_file(asset(name))
+def tensors(name: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a shipped safetensors file."""
+    return dict(load_file(asset(name)))

@@ -26,16 +26,17 @@ registry.ENGINES["mesh"] = "tests.render.tint:Tint"
 import os
 os._exit(worker.main(sys.argv[1:]))
 """
+OWN_ENTRY = "import runpy; runpy.run_module('heygemd.render.worker', run_name='__main__')"
 
 
 class Child:
-    """A renderer started as the daemon starts it, with the small engine of the tests."""
+    """A renderer started as the daemon starts it, by default with the small engine of the tests."""
 
-    def __init__(self, folder: Path, parent: int | None = None, **environment: str) -> None:
+    def __init__(self, folder: Path, parent: int | None = None, entry: str = ENTRY, **environment: str) -> None:
         self.folder = folder
         reading, writing = os.pipe()
         parent = parent or os.getpid()
-        argv = [sys.executable, "-c", ENTRY, str(folder), str(writing), str(parent), str(folder / "cache")]
+        argv = [sys.executable, "-c", entry, str(folder), str(writing), str(parent), str(folder / "cache")]
         self.process = subprocess.Popen(
             argv, pass_fds=(writing,), env={**os.environ, **environment}, start_new_session=True,
             stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
@@ -111,6 +112,17 @@ def test_ready_then_done(children: list[Child], tmp_path: Path, files: tuple[Pat
     assert {type(e) for e in events} >= {Progress, Notice}
     assert child.process.wait(20) == 0
     assert (tmp_path / "out.mp4").exists()
+
+
+def test_the_default_engine_does_without_pytorch(
+    children: list[Child], tmp_path: Path, files: tuple[Path, Path]
+) -> None:
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "torch.py").write_text("raise ImportError('PyTorch takes seconds to import')")
+    child = start(children, tmp_path, entry=OWN_ENTRY, PYTHONPATH=str(tmp_path / "modules"))
+    child.ask(*files)
+    last = child.rest()[-1]
+    assert isinstance(last, Done) and last.result.engine == "mesh"
 
 
 def test_a_fault_is_said_and_the_exit_is_clean(children: list[Child], tmp_path: Path, files: tuple[Path, Path]) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from heygemd.render.audio import mel
 from heygemd.render.engines.mesh import mouth_interior, speech_encoder, viseme_net
@@ -15,6 +14,7 @@ from heygemd.render.face.pose import face_shape
 from heygemd.training import (
     fit_face_shape,
     mouth_mesh,
+    networks,
     real_clips,
     real_lessons,
     synthetic_corpus,
@@ -25,6 +25,7 @@ from heygemd.training import (
 )
 from heygemd.training.sentences import SENTENCES
 from heygemd.training.visemes import ARPABET, IPA, VISEMES, mouth_targets, viseme_classes
+from heygemd.weights import bundled
 
 from .. import media_factory
 
@@ -65,7 +66,7 @@ def test_corpus_keeps_sound_and_lips_together(tmp_path: Path) -> None:
     assert all(np.array_equal(a.lips, b.lips) for a, b in zip(made, back, strict=True))
     assert all(np.allclose(a.sound.clip(-1, 1), b.sound, atol=1e-4) for a, b in zip(made, back, strict=True))
     mouth = train_lips.train([train_lips.encode(back, speech_encoder.load())], steps=4)
-    assert viseme_net.predict_visemes(made[0].sound, viseme_net.load(mouth.state_dict())).shape[1] == 5
+    assert viseme_net.predict_visemes(made[0].sound, viseme_net.load(networks.weights(mouth))).shape[1] == 5
 
 
 def ctranslate2(state: dict[str, np.ndarray]) -> bytes:
@@ -85,7 +86,8 @@ def test_the_speech_encoder_is_taken_out_of_whisper(tmp_path: Path) -> None:
     chance = np.random.default_rng(0)
     whispers = {ours: theirs for theirs, ours in whisper_import.NAMES.items()}
     wanted = {
-        name: tensor.numpy().astype(np.float16) for name, tensor in speech_encoder.SpeechEncoder().state_dict().items()
+        name: tensor.astype(np.float16)
+        for name, tensor in speech_encoder.unpack(bundled.tensors(speech_encoder.FILE)).items()
     }
     named = {"encoder/num_heads": np.array(8, np.float16), "decoder/conv1/weight": chance.normal(size=3).astype("f2")}
     for name, tensor in wanted.items():
@@ -94,19 +96,20 @@ def test_the_speech_encoder_is_taken_out_of_whisper(tmp_path: Path) -> None:
         named[f"encoder/{whispers[owner]}/{norm.get(part, part)}"] = tensor
     named["encoder/layer_3/ffn/linear_0/bias"] = named["encoder/layer_0/ffn/linear_0/bias"]
     (tmp_path / "model.bin").write_bytes(ctranslate2(named))
-    state = whisper_import.encoder_state(tmp_path / "model.bin")
-    assert all(np.array_equal(state[name].numpy(), tensor) for name, tensor in wanted.items())
-    speech_encoder.SpeechEncoder().load_state_dict(state)
+    weights = whisper_import.encoder_weights(tmp_path / "model.bin")
+    assert weights.keys() == wanted.keys()
+    assert all(np.array_equal(weights[name], tensor) for name, tensor in wanted.items())
     with pytest.raises(ValueError, match="version"):
-        whisper_import.encoder_state(media_factory.VOICE)
+        whisper_import.encoder_weights(media_factory.VOICE)
 
 
 def test_eight_bits_are_enough_for_the_speech_encoder() -> None:
-    state = speech_encoder.SpeechEncoder().state_dict()
-    packed = speech_encoder.pack(state)
-    assert sum(t.nbytes for t in packed.values()) < 0.27 * sum(t.nbytes for t in state.values())
-    for name, tensor in state.items():
-        assert torch.allclose(speech_encoder.unpack(packed, name), tensor, atol=float(tensor.abs().max()) / 200)
+    chance, shipped = np.random.default_rng(0), speech_encoder.unpack(bundled.tensors(speech_encoder.FILE))
+    weights = {name: chance.normal(size=tensor.shape).astype("f4") for name, tensor in shipped.items()}
+    packed = speech_encoder.pack(weights)
+    assert sum(t.nbytes for t in packed.values()) < 0.27 * sum(t.nbytes for t in weights.values())
+    for name, tensor in speech_encoder.unpack(packed).items():
+        assert np.allclose(tensor, weights[name], atol=float(np.abs(weights[name]).max()) / 200)
 
 
 def talker(voice: np.ndarray, late_s: float) -> real_clips.RealClip:

@@ -7,18 +7,17 @@ models/vad.md.
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from ...weights.bundled import tensors
+from ..layers import Weights, conv1d, gelu, sigmoid
 from ..scene import F32, Finding, spans
 from . import mel as features
 from . import speaker_count
 
 FILE = "vad.safetensors"
 RATE_HZ = 50
-CHANNELS, DILATIONS = 48, (1, 2, 4, 8, 16, 32)
+DILATIONS = (1, 2, 4, 8, 16, 32)
 CHUNK_S, OVERLAP_S = 60, 2
 ENTER_PROBABILITY, LEAVE_PROBABILITY = 0.5, 0.15
 """Speech begins above the first and lasts while the probability stays above the second."""
@@ -26,30 +25,23 @@ MIN_REPORTED_S = 1.0
 """Shorter stretches of sound without speech (a door, a breath) are not reported."""
 
 
-class VadNet(nn.Module):
-    """(N, BANDS, 2T) normalised log-mel at 100 Hz to (N, T) log-odds of speech at RATE_HZ."""
+class VadNet:
+    """Maps sound to speech."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.enter = nn.Conv1d(features.BANDS, CHANNELS, 5, stride=2, padding=2)
-        self.blocks = nn.ModuleList(nn.Conv1d(CHANNELS, CHANNELS, 3, padding=d, dilation=d) for d in DILATIONS)
-        self.leave = nn.Conv1d(CHANNELS, 1, 1)
-        self.drop = nn.Dropout(0.1)
+    def __init__(self, weights: Weights) -> None:
+        self._weights = weights
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return (N, T) log-odds for (N, BANDS, 2T) features."""
-        x = nn.functional.gelu(self.enter(x))
-        for block in self.blocks:
-            x = x + nn.functional.gelu(block(self.drop(x)))
-        out: Tensor = self.leave(x)[:, 0]
-        return out
+    def __call__(self, mel: F32) -> F32:
+        """Return (T,) log-odds of speech at RATE_HZ for (2T, BANDS) normalised log-mel at 100 Hz."""
+        x = gelu(conv1d(mel, self._weights, "enter", stride=2))
+        for number, dilation in enumerate(DILATIONS):
+            x = x + gelu(conv1d(x, self._weights, f"blocks.{number}", dilation=dilation))
+        return conv1d(x, self._weights, "leave")[:, 0]
 
 
 def load() -> VadNet:
-    """Return the shipped network in evaluation mode."""
-    net = VadNet()
-    net.load_state_dict(tensors(FILE))
-    return net.eval()
+    """Return the shipped network."""
+    return VadNet(tensors(FILE))
 
 
 def detect_speech(voice: NDArray[np.float32], net: VadNet | None = None) -> NDArray[np.bool_]:
@@ -83,9 +75,8 @@ def speech_probability(net: VadNet, mel: F32) -> F32:
     """Return (T,) float32 0..1 for (T, BANDS) normalised log-mel, computed in chunks to limit memory."""
     step, reach = CHUNK_S * features.RATE_HZ, OVERLAP_S * features.RATE_HZ
     probability = np.zeros(len(mel), np.float32)
-    with torch.inference_mode():
-        for start in range(0, len(mel), step):
-            low, stop = max(0, start - reach), min(start + step, len(mel))
-            part = torch.from_numpy(mel[low : min(stop + reach, len(mel))].T.copy())[None]
-            probability[start:stop] = net(part)[0].sigmoid().repeat_interleave(2).numpy()[start - low : stop - low]
+    for start in range(0, len(mel), step):
+        low, stop = max(0, start - reach), min(start + step, len(mel))
+        part = sigmoid(net(mel[low : min(stop + reach, len(mel))])).repeat(2)
+        probability[start:stop] = part[start - low : stop - low]
     return probability

@@ -7,14 +7,12 @@ the network that predicts the lips.
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from ...weights.bundled import tensors
 from ..audio import mel as features
 from ..face.gaussian import gaussian_smooth
-from ..face.mouth_params import MOUTH_PARAMS
+from ..layers import Weights, conv1d, gelu
 from ..scene import F32
 
 RATE_HZ = 50
@@ -23,43 +21,32 @@ SLOW_S = 0.6
 MIN_SPREAD = np.array([0.004, 0.004, 0.004, 0.002, 0.004], np.float32)
 """In eye distances. The noise of a mouth that moves less, and so does not speak, is not amplified."""
 MAX_MOVEMENT = 4.0
-EMBEDDING, VOICE_CHANNELS, MOUTH_CHANNELS = 16, 64, 32
+VOICE_DILATIONS, MOUTH_DILATION = (1, 2, 4), 2
 
 
-class SyncNet(nn.Module):
-    """Embeds voices and mouths as (N, EMBEDDING, T) at RATE_HZ, of zero mean and unit power over time.
+class SyncNet:
+    """Embeds voices and mouths as (T, C) at RATE_HZ, of zero mean and unit power over time."""
 
-    The names of the layers are the keys of sync.safetensors.
-    """
+    def __init__(self, weights: Weights) -> None:
+        self._weights = weights
 
-    def __init__(self) -> None:
-        super().__init__()
-        size = VOICE_CHANNELS
-        self.voice_in = nn.Conv1d(features.BANDS, size, 5, stride=2, padding=2)
-        self.voice_layers = nn.ModuleList(nn.Conv1d(size, size, 3, padding=d, dilation=d) for d in (1, 2, 4))
-        self.voice_out = nn.Conv1d(size, EMBEDDING, 1)
-        self.mouth_in = nn.Conv1d(len(MOUTH_PARAMS), MOUTH_CHANNELS, 5, padding=2)
-        self.mouth_layer = nn.Conv1d(MOUTH_CHANNELS, MOUTH_CHANNELS, 5, padding=4, dilation=2)
-        self.mouth_out = nn.Conv1d(MOUTH_CHANNELS, EMBEDDING, 1)
-        self.drop = nn.Dropout(0.15)
-        self.sharpness = nn.Parameter(torch.tensor(2.5))
+    def voice(self, mel: F32) -> F32:
+        """Embed (2T, BANDS) normalised log-mel at 100 Hz."""
+        x = gelu(conv1d(mel, self._weights, "voice_in", stride=2))
+        for number, dilation in enumerate(VOICE_DILATIONS):
+            x = x + gelu(conv1d(x, self._weights, f"voice_layers.{number}", dilation=dilation))
+        return _unit(conv1d(x, self._weights, "voice_out"))
 
-    def voice(self, mel: Tensor) -> Tensor:
-        """Embed (N, BANDS, 2T) normalised log-mel at 100 Hz."""
-        x = nn.functional.gelu(self.voice_in(mel))
-        for layer in self.voice_layers:
-            x = x + nn.functional.gelu(layer(self.drop(x)))
-        return _unit(self.voice_out(x))
-
-    def mouth(self, moved: Tensor) -> Tensor:
-        """Embed (N, 5, T) from `movement`."""
-        x = nn.functional.gelu(self.mouth_in(moved))
-        return _unit(self.mouth_out(x + nn.functional.gelu(self.mouth_layer(self.drop(x)))))
+    def mouth(self, moved: F32) -> F32:
+        """Embed (T, 5) from `movement`."""
+        x = gelu(conv1d(moved, self._weights, "mouth_in"))
+        x = x + gelu(conv1d(x, self._weights, "mouth_layer", dilation=MOUTH_DILATION))
+        return _unit(conv1d(x, self._weights, "mouth_out"))
 
 
-def _unit(x: Tensor) -> Tensor:
-    x = x - x.mean(2, keepdim=True)
-    return x / (x.pow(2).mean((1, 2), keepdim=True).sqrt() + 1e-5)
+def _unit(x: F32) -> F32:
+    x = x - x.mean(0)
+    return np.asarray(x / (np.sqrt(np.square(x).mean()) + 1e-5), np.float32)
 
 
 def movement(params: F32) -> F32:
@@ -69,14 +56,12 @@ def movement(params: F32) -> F32:
 
 
 def load() -> SyncNet:
-    """Return the shipped network in evaluation mode."""
-    net = SyncNet()
-    net.load_state_dict(tensors("sync.safetensors"))
-    return net.eval()
+    """Return the shipped network."""
+    return SyncNet(tensors("sync.safetensors"))
 
 
 def embed(voice: NDArray[np.float32], params: F32, net: SyncNet | None = None) -> tuple[F32, F32]:
-    """Return the embeddings of voice and mouth, (T, EMBEDDING) float32 each, as long as the shorter of the two.
+    """Return the embeddings of voice and mouth, (T, C) float32 each, as long as the shorter of the two.
 
     voice   (samples,) float32 at 16 kHz
     params  (T, 5) float32 mouth parameters at RATE_HZ
@@ -84,7 +69,4 @@ def embed(voice: NDArray[np.float32], params: F32, net: SyncNet | None = None) -
     net = net or load()
     mel = features.normalised_mel(voice)
     count = min(len(mel) // 2, len(params))
-    with torch.inference_mode():
-        voice_embedding = net.voice(torch.from_numpy(mel[: 2 * count].T.copy())[None])[0].T
-        mouth_embedding = net.mouth(torch.from_numpy(movement(params[:count]).T.copy())[None])[0].T
-    return voice_embedding.numpy(), mouth_embedding.numpy()
+    return net.voice(mel[: 2 * count]), net.mouth(movement(params[:count]))

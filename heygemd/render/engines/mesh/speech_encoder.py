@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from ....weights.bundled import tensors
 from ...audio.mel import HOP, VOICE_RATE_HZ, mel_filters
+from ...layers import Network, Weights, conv1d, encoder_layer, gelu, layer_norm
 from ...scene import F32
 
 FILE = "speech_encoder.safetensors"
@@ -27,87 +28,78 @@ WINDOW, MARGIN = 500, 50
 """Frames at RATE_HZ that are encoded together, and how many at either end serve as context only."""
 
 
-class SpeechEncoder(nn.Module):
-    """The encoder up to its third layer, with layer normalisation after it.
+class SpeechEncoder:
+    """The encoder up to its third layer, with layer normalisation after it."""
 
-    in   (N, BANDS, 2T) float32 of `log_mel`
-    out  (N, T, WIDTH) float32 at RATE_HZ, each frame of zero mean and unit variance
-    """
+    def __init__(self, weights: Weights) -> None:
+        self._weights = weights
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.enter = nn.Conv1d(BANDS, WIDTH, 3, padding=1)
-        self.halve = nn.Conv1d(WIDTH, WIDTH, 3, padding=1, stride=2)
-        self.layers = nn.Sequential(*(
-            nn.TransformerEncoderLayer(WIDTH, HEADS, 4 * WIDTH, 0.0, "gelu", batch_first=True, norm_first=True)
-            for _ in range(LAYERS)
-        ))  # fmt: skip
-
-    def forward(self, mel: Tensor) -> Tensor:
-        """Return (N, T, WIDTH) for (N, BANDS, 2T) of `log_mel`."""
-        x = nn.functional.gelu(self.halve(nn.functional.gelu(self.enter(mel)))).transpose(1, 2)
-        return nn.functional.layer_norm(self.layers(x + _positions(x.shape[1])), (WIDTH,))
+    def __call__(self, mel: F32) -> F32:
+        """Return (T, WIDTH) float32 at RATE_HZ, rows of zero mean and unit variance, for (2T, BANDS) of `log_mel`."""
+        x = gelu(conv1d(mel, self._weights, "enter"))
+        x = gelu(conv1d(x, self._weights, "halve", stride=2))
+        x = x + _positions(len(x))
+        for number in range(LAYERS):
+            x = encoder_layer(x, self._weights, f"layers.{number}", HEADS)
+        return layer_norm(x)
 
 
-def _positions(count: int) -> Tensor:
+def _positions(count: int) -> F32:
     """Return (count, WIDTH) float32 sinusoidal position embeddings, as in Whisper."""
-    rates = torch.exp(-math.log(10_000) / (WIDTH // 2 - 1) * torch.arange(WIDTH // 2))
-    angles = torch.arange(count)[:, None] * rates
-    return torch.cat([angles.sin(), angles.cos()], 1)
+    rates = np.exp(-math.log(10_000) / (WIDTH // 2 - 1) * np.arange(WIDTH // 2))
+    angles = np.arange(count)[:, None] * rates
+    return np.concatenate([np.sin(angles), np.cos(angles)], 1).astype(np.float32)
 
 
 def load() -> SpeechEncoder:
-    """Return the shipped encoder in evaluation mode."""
-    packed = tensors(FILE)
-    with torch.device("meta"):  # random initial weights would take as much memory again
-        encoder = SpeechEncoder()
-    encoder.load_state_dict({name: unpack(packed, name) for name in packed if not name.endswith(".scale")}, assign=True)
-    return encoder.eval()
+    """Return the shipped encoder."""
+    return SpeechEncoder(unpack(tensors(FILE)))
 
 
-def pack(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return a state dict with int8 weights and a scale for each row ("NAME.scale"); vectors as float16."""
-    packed = {name: tensor.half() for name, tensor in state.items() if tensor.ndim == 1}
-    for name, tensor in state.items():
-        if tensor.ndim > 1:
-            scale = tensor.flatten(1).abs().amax(1) / 127
-            rows = tensor / scale.view(-1, *[1] * (tensor.ndim - 1))
-            packed |= {name: rows.round().to(torch.int8), f"{name}.scale": scale}
+def pack(weights: Weights) -> dict[str, NDArray[Any]]:
+    """Return int8 weights and a scale for each row ("NAME.scale"); vectors as float16."""
+    packed: dict[str, NDArray[Any]] = {}
+    for name, tensor in weights.items():
+        if tensor.ndim == 1:
+            packed[name] = tensor.astype(np.float16)
+        else:
+            scale = np.abs(tensor).max(tuple(range(1, tensor.ndim)), keepdims=True) / 127
+            packed |= {name: np.rint(tensor / scale).astype(np.int8), f"{name}.scale": scale.ravel()}
     return packed
 
 
-def unpack(packed: dict[str, Tensor], name: str) -> Tensor:
-    """Return the float32 tensor `name` of a state dict made by `pack`."""
-    rows, scale = packed[name].float(), packed.get(f"{name}.scale")
-    return rows if scale is None else rows * scale.view(-1, *[1] * (rows.ndim - 1))
+def unpack(packed: dict[str, NDArray[Any]]) -> Weights:
+    """Return the float32 weights of what `pack` made."""
+    weights = {name: rows.astype(np.float32) for name, rows in packed.items() if not name.endswith(".scale")}
+    for name, rows in weights.items():
+        if rows.ndim > 1:
+            rows *= packed[f"{name}.scale"].reshape(-1, *[1] * (rows.ndim - 1))
+    return weights
 
 
-def encode(net: nn.Module, voice: NDArray[np.float32]) -> F32:
+def encode(net: Network, voice: NDArray[np.float32]) -> F32:
     """Return (T, C) float32 at RATE_HZ for a voice of any length; T = samples // STEP.
 
     net    a SpeechEncoder (C = WIDTH), or a network that begins with one
     voice  (samples,) float32 at 16 kHz, possibly memory-mapped: it is read a window at a time
     """
-    with torch.inference_mode():
-        parts = [net(mel[None])[0, new].numpy() for mel, new in _windows(voice)]
-    return np.concatenate(parts)
+    return np.concatenate([net(mel)[new] for mel, new in _windows(voice)])
 
 
-def _windows(voice: NDArray[np.float32]) -> Iterator[tuple[Tensor, slice]]:
+def _windows(voice: NDArray[np.float32]) -> Iterator[tuple[F32, slice]]:
     """Yield the log-mel of each window and which of its frames are new; for an empty voice one window without any."""
     count, inner = len(voice) // STEP, WINDOW - 2 * MARGIN
     for start in range(0, max(count, 1), inner):
         low, high = max(0, start - MARGIN), min(count, start + inner + MARGIN)
-        sound = voice[low * STEP : high * STEP]
-        mel = log_mel(torch.tensor(sound) if count else torch.zeros(STEP))
-        yield mel, slice(start - low, min(start + inner, count) - low)
+        sound = voice[low * STEP : high * STEP] if count else np.zeros(STEP, np.float32)
+        yield log_mel(sound), slice(start - low, min(start + inner, count) - low)
 
 
-def log_mel(sound: Tensor) -> Tensor:
-    """Return (BANDS, samples // HOP) float32 log-mel as Whisper expects it: DEPTH decades below the peak are kept."""
-    frames = len(sound) // HOP
-    sound = nn.functional.pad(sound, (0, max(0, FFT - len(sound))))
-    waves = torch.stft(sound, FFT, HOP, window=torch.hann_window(FFT), return_complex=True)[:, :frames]
-    filters = torch.from_numpy(mel_filters(FFT, BANDS, 0, VOICE_RATE_HZ / 2))
-    mel = (filters @ waves.abs() ** 2).clamp(min=FLOOR).log10()
-    return (mel.clamp(min=float(mel.max()) - DEPTH) + 4) / 4
+def log_mel(sound: NDArray[np.float32]) -> F32:
+    """Return (samples // HOP, BANDS) float32 log-mel as Whisper expects it: DEPTH decades below the peak are kept."""
+    padded = np.pad(np.pad(sound, (0, max(0, FFT - len(sound)))), FFT // 2, "reflect")
+    hann = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FFT) / FFT)).astype(np.float32)
+    waves = np.fft.rfft(sliding_window_view(padded, FFT)[::HOP][: len(sound) // HOP] * hann)
+    power = np.square(np.abs(waves)).astype(np.float32) @ mel_filters(FFT, BANDS, 0, VOICE_RATE_HZ / 2).T
+    mel = np.log10(np.maximum(power, np.float32(FLOOR)))
+    return np.asarray((np.maximum(mel, mel.max() - np.float32(DEPTH)) + 4) / 4, np.float32)

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from ....weights.bundled import asset, tensors
 from ...audio import mel, vad
-from ...face.mouth_params import MOUTH_PARAMS
+from ...layers import Network, Weights, conv1d, gelu
 from ...scene import F32
 from . import speech_encoder
 
 FILE = "lips.safetensors"
 FILES = (FILE, speech_encoder.FILE, vad.FILE)
 RATE_HZ = speech_encoder.RATE_HZ
-CHANNELS, DILATIONS = 96, (1, 2, 3)
+DILATIONS = (1, 2, 3)
 UNIT = 0.03
 """Eye distances in one unit of the network's output."""
 HOLD_S = 0.3
@@ -28,34 +27,27 @@ CLOSE_S, OPEN_S = 0.16, 0.10
 """How long the mouth takes to close after speech, and to open before it."""
 
 
-class VisemeNet(nn.Module):
-    """Maps encoded speech to the mouth: 0.26 s of sound on either side of a frame count.
+class VisemeNet:
+    """Maps encoded speech to the mouth: 0.26 s of sound on either side of a frame count."""
 
-    in   (N, T, speech_encoder.WIDTH) float32 at RATE_HZ
-    out  (N, T, 5) float32 departures from the closed mouth at RATE_HZ, in units of UNIT
-    """
+    def __init__(self, weights: Weights) -> None:
+        self._weights = weights
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.enter = nn.Conv1d(speech_encoder.WIDTH, CHANNELS, 1)
-        self.blocks = nn.ModuleList(nn.Conv1d(CHANNELS, CHANNELS, 5, padding=2 * d, dilation=d) for d in DILATIONS)
-        self.leave = nn.Conv1d(CHANNELS, len(MOUTH_PARAMS), 3, padding=1)
-        self.drop = nn.Dropout(0.3)
+    def __call__(self, encoded: F32) -> F32:
+        """Return (T, 5) float32 departures from the closed mouth at RATE_HZ, in units of UNIT.
 
-    def forward(self, encoded: Tensor) -> Tensor:
-        """Return (N, T, 5) departures from the closed mouth, in units of UNIT, for (N, T, WIDTH) encoded speech."""
-        x = self.enter(self.drop(encoded.transpose(1, 2)))
-        for block in self.blocks:
-            x = x + self.drop(block(nn.functional.gelu(x)))
-        out: Tensor = self.leave(nn.functional.gelu(x))
-        return out.transpose(1, 2)
+        encoded  (T, speech_encoder.WIDTH) float32 at RATE_HZ
+        """
+        x = conv1d(encoded, self._weights, "enter")
+        for number, dilation in enumerate(DILATIONS):
+            x = x + conv1d(gelu(x), self._weights, f"blocks.{number}", dilation=dilation)
+        return conv1d(gelu(x), self._weights, "leave")
 
 
-def load(state: dict[str, Tensor] | None = None) -> nn.Sequential:
-    """Return the speech encoder followed by the VisemeNet of `state` (the shipped one if None), in evaluation mode."""
-    net = VisemeNet()
-    net.load_state_dict(tensors(FILE) if state is None else state)
-    return nn.Sequential(speech_encoder.load(), net.eval())
+def load(weights: Weights | None = None) -> Network:
+    """Return the speech encoder followed by the VisemeNet of `weights` (the shipped ones if None)."""
+    encoder, net = speech_encoder.load(), VisemeNet(tensors(FILE) if weights is None else weights)
+    return lambda mel: net(encoder(mel))
 
 
 def check() -> None:
@@ -64,7 +56,7 @@ def check() -> None:
         asset(name)
 
 
-def predict_visemes(voice: NDArray[np.float32], net: nn.Module | None = None) -> F32:
+def predict_visemes(voice: NDArray[np.float32], net: Network | None = None) -> F32:
     """Return (T, 5) float32 departures from the closed mouth at RATE_HZ, in eye distances.
 
     voice  (samples,) float32 at 16 kHz
