@@ -69,7 +69,7 @@ PRODUCED = {
     **dict.fromkeys(("two_voices", "no_speech", "no_speech_ranges"), "render/audio/test_vad.py"),
     **dict.fromkeys(("subtitles_encoding", "subtitles_too_many"), "render/subtitles/test_parse.py"),
     **dict.fromkeys(("subtitles_reversed", "subtitles_beyond"), "render/subtitles/test_track.py"),
-    **dict.fromkeys(("subtitles_empty", "subtitles_lines"), "render/subtitles/test_track.py"),
+    **dict.fromkeys(("subtitles_empty", "subtitles_all_reversed", "subtitles_lines"), "render/subtitles/test_track.py"),
     **dict.fromkeys(("subtitles_not_burnt", "subtitles_characters"), "render/subtitles/test_burn.py"),
     **dict.fromkeys(("original_sound_speech", "loudness_silent"), "render/audio/test_delivery.py"),
     **dict.fromkeys(("original_sound_none", "lips_voice_length", "loudness_missed"), "e2e/test_sound.py"),
@@ -93,8 +93,9 @@ PRODUCED = {
     "file_changed": "daemon/jobs/test_retry_policy.py",
     **dict.fromkeys(("file_added", "more_coming"), "daemon/jobs/test_changed_folders.py"),
     **dict.fromkeys(("photo_unreadable", "photo_too_large", "photo_scaled"), "media/test_photo.py"),
-    **dict.fromkeys(("photo_unknown", "too_many_photos"), "daemon/intake/test_job_inputs.py"),
+    **dict.fromkeys(("photo_unknown", "no_photos", "too_many_photos"), "daemon/intake/test_job_inputs.py"),
     **dict.fromkeys(("photo_no_face", "photo_face_turned", "photo_on_white"), "render/test_photo.py"),
+    "no_presenters": "daemon/intake/test_presenter_library.py",
     "recorder_open": "daemon/intake/test_inbox.py",
 }
 

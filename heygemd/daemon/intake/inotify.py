@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from .filename_rules import is_a
 
 logging.getLogger("watchdog").setLevel(logging.CRITICAL)
 """It warns of late events after a stop, and of lost ones, which scans make up for."""
+warnings.filterwarnings("ignore", category=RuntimeWarning, module="watchdog")  # of a folder moved in while it is listed
 
 RETRY_S = 600.0
 """After how long file events are tried again where the system refused them."""

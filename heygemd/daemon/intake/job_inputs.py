@@ -46,13 +46,15 @@ def wanted_photos(
 ) -> list[Entry]:
     """Return the pictures to look into: those that job.toml names, or all where there is no video.
 
-    Raises InputError("photo_unknown") for a name that is not there, NotReady("too_many_photos").
+    Raises InputError("photo_unknown" | "no_photos") for a name that is not there, NotReady("too_many_photos").
     """
     offered = {filename_rules.fold(name): e for e in members.photos for name in (e.name, media_of(e).title)}
     for name in named:
         if filename_rules.fold(name) not in offered:
-            known = [media_of(e).title for e in members.photos[:KNOWN_SHOWN]] or ["-"]
-            raise InputError("photo_unknown", name=name, known=known)
+            known = [media_of(e).title for e in members.photos[:KNOWN_SHOWN]]
+            if known:
+                raise InputError("photo_unknown", name=name, known=known)
+            raise InputError("no_photos", name=name)
     if named or not _lacks_video(classified, earlier):
         return [offered[filename_rules.fold(name)] for name in named]
     if folder_members.may_be_batch(members):  # each part may have its own

@@ -47,8 +47,8 @@ def listed(text: bytes, file: str, known: Collection[str] = ()) -> list[Wish]:
 def find(share: Path, wishes: Sequence[Wish]) -> list[Entry]:
     """Return the templates of these names (with or without suffix) as members of a job's folder.
 
-    Names are only compared with existing ones and never become part of a path. Raises InputError("presenter_unknown"),
-    NotReady if templates/ cannot be used, FileNotFoundError.
+    Names are only compared with existing ones and never become part of a path. Raises InputError("presenter_unknown" |
+    "no_presenters"), NotReady if templates/ cannot be used, FileNotFoundError.
     """
     share_fs.read(share / MARKER)  # while the share is away no name can be called unknown
     offered = _offered(share)
@@ -57,7 +57,9 @@ def find(share: Path, wishes: Sequence[Wish]) -> list[Entry]:
         for name in _names(wish.name, offered):
             match = _match(name, offered)
             if match is None:
-                raise InputError("presenter_unknown", name=name, known=_known(share, offered), place=_place(wish))
+                if known := _known(share, offered):
+                    raise InputError("presenter_unknown", name=name, known=known, place=_place(wish))
+                raise InputError("no_presenters", name=name, place=_place(wish))
             found[match.name] = match._replace(name=FROM_A_JOB + match.name)
     return list(found.values())
 
@@ -102,7 +104,7 @@ def _known(share: Path, offered: Sequence[Entry]) -> list[str]:
         stem = PurePath(entry.name).stem
         if stem not in known and len(known) < KNOWN_SHOWN and _is_complete(share / TEMPLATES / entry.name):
             known.append(stem)
-    return known or ["-"]
+    return known
 
 
 def _is_complete(path: Path) -> bool:

@@ -55,7 +55,7 @@ class Publisher:
             if await self.share.thread.call(share_fs.is_folder, self.share.root / "processing" / job.folder):
                 raise  # something else is missing, such as done/ itself
             say.warning("its folder was removed: {}", describe(error))
-            job.problem = Problem(code="removed")
+            job.problem, job.destination = Problem(code="removed"), ""
         except FolderChanged:
             job.phase = "claimed"
             self.store.save(job)
@@ -118,4 +118,4 @@ class Publisher:
         good = sum(v.state == "done" for v in job.videos)
         result = f"{good} of {len(job.videos)} videos" if job.videos else "rejected"
         say = logger.bind(job=job.name, id=job.id)
-        (say.success if job.succeeded else say.error)("{}: {}", job.destination, result)
+        (say.success if job.succeeded else say.error)("{}: {}", job.destination or "ended", result)

@@ -177,6 +177,8 @@ class SnapshotBuilder:
         name = printable(video.title)
         if (run := self.state.run_of(video)) is not None:
             return self._running(run, name)
+        if job.phase == "finished" and video.state in ("waiting", "rendered"):
+            return VideoView(name=name, state="failed")  # the job's own problem says why
         if video.state == "waiting":
             return VideoView(name=name, state="waiting")
         if video.problem is not None:

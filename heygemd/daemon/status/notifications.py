@@ -50,7 +50,7 @@ class Notifier:
         problems = [(job.problem, job.problem.fields)] if job.problem else [(v.problem, v.facts()) for v in failed]
         fields = {
             "job": printable(job.name),
-            "folder": printable(job.destination),
+            "folder": printable(job.destination or f"processing/{job.folder}"),
             "done": sum(v.state == "done" for v in job.videos),
             "total": len(job.videos),
             "problems": [{"code": p.code, "fields": facts} for p, facts in problems if p is not None],

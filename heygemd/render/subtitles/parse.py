@@ -64,7 +64,8 @@ class Parsed:
 def parse(data: bytes) -> Parsed:
     """Return the cues of a subtitle file in any of the three formats, known by its content.
 
-    Raises InputError("subtitles_encoding" | "subtitles_too_many" | "subtitles_empty", without the file's name).
+    Raises InputError("subtitles_encoding" | "subtitles_too_many" | "subtitles_empty" | "subtitles_all_reversed"),
+    without the file's name.
     """
     try:
         content = staff_text.decode_strictly(data)
@@ -80,6 +81,8 @@ def parse(data: bytes) -> Parsed:
         if len(parsed.cues) + len(parsed.unreadable) + len(parsed.reversed) > MAX_CUES:
             raise InputError("subtitles_too_many", limit=MAX_CUES)
     if not parsed.cues:
+        if parsed.reversed:
+            raise InputError("subtitles_all_reversed")
         raise InputError("subtitles_empty")
     parsed.cues.sort(key=lambda cue: (cue.start_ms, cue.end_ms))
     return parsed

@@ -221,6 +221,8 @@ def test_job_toml_asks_for_pictures_beside_videos():
     with pytest.raises(InputError, match="photo_unknown") as caught:
         looked_into(members, classified(voice, film), ["ben.jpg"])
     assert caught.value.fields == {"name": "ben.jpg", "known": ["anna.jpg", "cover.png"]}
+    with pytest.raises(InputError, match="no_photos"):
+        looked_into(seen(entry("v.wav"), entry("anna.mp4")), classified(voice, film), ["ben.jpg"])
 
 
 def test_more_pictures_than_a_job_may_have_are_not_taken_by_themselves():

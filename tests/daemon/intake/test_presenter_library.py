@@ -40,6 +40,14 @@ def test_a_name_never_becomes_a_path(made: Path, wish: str) -> None:
     assert caught.value.fields["known"] == ["Anna", "Ben Müller"]
 
 
+def test_without_any_template_none_is_said_to_be_available(tmp_path: Path) -> None:
+    share_layout.create(tmp_path)
+    with pytest.raises(InputError, match="no_presenters") as caught:
+        find(tmp_path, "anna")
+    text = catalog.text(caught.value.code, caught.value.fields, "en")
+    assert text.startswith('There is no presenter "anna" (presenters.txt, line 1): the folder templates contains no ')
+
+
 def test_only_whole_visible_video_files_are_offered(made: Path, media: SimpleNamespace) -> None:
     templates = made / "templates"
     face = media.face.read_bytes()

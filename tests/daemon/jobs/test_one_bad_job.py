@@ -13,6 +13,7 @@ from heygemd import logging_setup
 from heygemd.config.schema import Log
 from heygemd.daemon.jobs import fault_isolation
 from heygemd.daemon.queue_state import BackOff
+from heygemd.daemon.status.builder import SnapshotBuilder
 from heygemd.errors import NotReady
 from tests import media_factory
 from tests.faults import one_bad_job
@@ -67,7 +68,9 @@ def test_taking_its_folder_away_frees_a_job_that_backs_off(run, tmp_path):
         held_up(queue, job)
         (queue.config.paths.share / "processing" / "a").rename(tmp_path / "taken")
         await queue.until(lambda: queue.state.finished)
-        assert job.problem.code == "removed"
+        assert (job.problem.code, job.destination) == ("removed", "")
+        (shown,) = SnapshotBuilder(queue.config, queue.state, queue.share).build().recent
+        assert {video.state for video in shown.videos} == {"failed"}, "nothing waits any more"
 
     run(scenario)
 

@@ -67,6 +67,7 @@ def test_what_is_wrong_is_told_with_the_files_name(tmp_path: Path) -> None:
         srt((1, 2, "a"), (9, 30, "b"), (20, 40, "c")),
         "?\n" + srt((3, 2, "back"), (2, 3, "x")),
         srt((11, 12, "late")),
+        srt((3, 2, "all"), (5, 4, "back")),
     )
     assert [(f.code, f.fields) for f in findings] == [
         ("subtitles_empty", {"name": "0.srt"}),
@@ -74,6 +75,7 @@ def test_what_is_wrong_is_told_with_the_files_name(tmp_path: Path) -> None:
         ("subtitles_lines", {"name": "2.srt", "lines": [1]}),
         ("subtitles_reversed", {"name": "2.srt", "lines": [2]}),
         ("subtitles_beyond", {"name": "3.srt", "end_s": 12.0, "voice_s": 10.0}),
+        ("subtitles_all_reversed", {"name": "4.srt"}),
     ]
     assert [[(c.start_ms, c.end_ms) for c in track.cues] for track in tracks] == [
         [(1000, 2000), (9000, 10_000)],
