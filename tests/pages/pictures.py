@@ -21,7 +21,7 @@ from heygemd.i18n import catalog
 
 from .conftest import CHROMIUM, OPTIONS
 
-SIZE = {"width": 620, "height": 460}
+SIZE = {"width": 620, "height": 640}
 PATIENCE_S = 300
 QUALITY = 70
 
@@ -44,12 +44,12 @@ def main(folder: Path) -> None:
 
 
 def until_rendering(status: Path) -> None:
-    """Wait until one video is done and another has a remaining time."""
+    """Wait until one video is done and another has a picture and a remaining time."""
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         if status.exists():
             videos = (json.loads(status.read_text())["current"] or {"videos": []})["videos"]
-            if videos and videos[0]["state"] == "done" and any(v["phase"] == "render" and v["eta_s"] for v in videos):
+            if videos and videos[0]["state"] == "done" and any(v["eta_s"] and v["picture"] for v in videos):
                 return
         time.sleep(0.2)
     raise SystemExit("the demo does not get to its second video")
@@ -67,4 +67,4 @@ def keep(name: str, image: np.ndarray) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "demo-share"))
+    main(Path(sys.argv[1] if len(sys.argv) > 1 else "demo-share").resolve())
