@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..protocol import SyncMeasurement, SyncRequest
 from .audio.load import load_voice
 from .audio.mel import VOICE_RATE_HZ
 from .cache import Cache
+from .engines.mesh import viseme_net
 from .face.registry import create_tracker
 from .pipeline import choose_device
 from .progress import Phases, Report
@@ -32,4 +35,5 @@ def check_sync(request: SyncRequest, report: Report) -> SyncMeasurement:
     # Frames are counted from the first one on; a file's own sound may start before it.
     ahead_s = picture.stream.start_s if request.voice == request.video else 0.0
     samples = voice.samples[round(ahead_s * VOICE_RATE_HZ) :]
-    return av_offset.measure_video(picture, samples, tracker, request.scratch, phases.done)[1]
+    expect = partial(viseme_net.predict_visemes, net=viseme_net.load())
+    return av_offset.measure_video(picture, samples, tracker, request.scratch, phases.done, expect=expect)[1]

@@ -107,7 +107,7 @@ def shift_errors(net: SyncNet, clip: RealClip) -> dict[float, list[float]]:
         def estimate(shift_s: float, first: int = first, last: int = last) -> float:
             low, high = (round((k / clip.fps - shift_s) * features.VOICE_RATE_HZ) for k in (first, last))
             fps = Fraction(clip.fps).limit_denominator(1001)
-            curve = av_offset.correlation_curve(params[first:last], fps, clip.voice[max(low, 0) : high], judge)
+            curve = av_offset.correlation_curve(params[first:last], fps, clip.voice[max(low, 0) : high], net=judge)
             return av_offset.peak_ms(curve) if len(curve) else math.nan
 
         still = estimate(0.0)

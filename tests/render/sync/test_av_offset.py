@@ -77,6 +77,19 @@ def test_it_looks_until_it_is_certain(
     assert (measured.offset_confidence >= av_offset.FAIL_CONFIDENCE) != strange
 
 
+def test_expected_lips_make_short_videos_certain(voice: NDArray[np.float32]) -> None:
+    short = voice[3 * 16_000 : 6 * 16_000]
+    seen = mouth_of(short, 120)
+    alone = av_offset.measure(seen, FPS, short)
+    helped = av_offset.measure(seen, FPS, short, viseme_net.predict_visemes)
+    assert helped.offset_ms == pytest.approx(120, abs=20)
+    assert helped.offset_confidence > max(alone.offset_confidence, av_offset.FAIL_CONFIDENCE)
+    assert helped.control_shift_ms == pytest.approx(CONTROL_MS, abs=20)
+    assert helped.reversed_confidence < av_offset.MIN_CONFIDENCE
+    foreign = voice[7 * 16_000 : 10 * 16_000]
+    assert av_offset.measure(seen, FPS, foreign, viseme_net.predict_visemes).offset_ms is None
+
+
 def test_nothing_to_measure(voice: NDArray[np.float32]) -> None:
     six = voice[:96_000]
     assert av_offset.estimate_offset(np.full((150, 5), np.nan, np.float32), FPS, six) == (None, 0.0)
