@@ -120,6 +120,14 @@ def spans(flags: Sequence[bool] | NDArray[np.bool_]) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2], strict=True)]
 
 
+def spans_with(seeds: NDArray[np.bool_], flags: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return (T,) bool, the runs of `flags` in which a seed lies."""
+    found = np.zeros(len(flags), bool)
+    for start, stop in spans(flags):
+        found[start:stop] = seeds[start:stop].any()
+    return found
+
+
 def numbered_spans(runs: NDArray[np.int32]) -> list[tuple[int, int]]:
     """Return [start, stop) of each numbered run, also where two runs touch."""
     change = np.flatnonzero(np.diff(np.concatenate(([0], runs, [0]))))

@@ -58,6 +58,15 @@ def import_speech_encoder(a: argparse.Namespace) -> None:
     save_file(speech_encoder.pack(weights), a.out)
 
 
+def make_triangles(a: argparse.Namespace) -> None:
+    """Make lower_face.safetensors from the bundled mean face."""
+    from safetensors.numpy import save_file
+
+    from .warp_triangles import warp_triangles
+
+    save_file({"triangles": warp_triangles()}, a.out)
+
+
 def make_mel_filters(a: argparse.Namespace) -> None:
     """Make mel_filters.safetensors with librosa."""
     import librosa
@@ -239,6 +248,8 @@ def main() -> None:
     command = add("speech-encoder", import_speech_encoder)
     command.add_argument("model", type=Path, help="model.bin of Whisper-base for CTranslate2")
     command.add_argument("--out", type=Path, default=Path("speech_encoder.safetensors"))
+    command = add("triangles", make_triangles)
+    command.add_argument("--out", type=Path, default=Path("lower_face.safetensors"))
     command = add("mel-filters", make_mel_filters)
     command.add_argument("--out", type=Path, default=Path("mel_filters.safetensors"))
     command = add("synthesise", synthesise)

@@ -20,6 +20,7 @@ SHA256 = {
     "sync.safetensors": "3c95bd0b8ad2f53999afdb63c822a505248d9f6acf4b29653bc246d5fb9dc30a",
     "mel_filters.safetensors": "6adbcf5244bc14ec59684e9d29e84490140c491549b1bb7c8d77f347858b685d",
     "face_shape.safetensors": "f7a22db494aafde5f295692794540ae0e5818815aa5cdf97e80738ea9689251b",
+    "lower_face.safetensors": "48c80c32802edddff94faa313bbe3db09b90467e79550a683ba9417b03e8a562",
     "mouth_interior.safetensors": "bacdad888a3c446d61a64951f4ce1c331c594b255f9f5e78e941bd51e227947d",
     "face_detection_short_range.tflite": "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
     "face_landmark.tflite": "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",

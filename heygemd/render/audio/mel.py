@@ -6,10 +6,9 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_propagation
 
 from ...weights.bundled import tensors
-from ..scene import F32, spans
+from ..scene import F32, spans, spans_with
 
 VOICE_RATE_HZ = 16_000
 """Samples per second of the voice, wherever it is an array."""
@@ -97,7 +96,7 @@ def energy_vad(mel: F32) -> NDArray[np.bool_]:
 
 def hysteresis(level: NDArray[np.floating], enter: float, leave: float) -> NDArray[np.bool_]:
     """Return (T,) bool, where values are above `leave` in a stretch that exceeds `enter`; short pauses are bridged."""
-    flags = np.asarray(binary_propagation(level > enter, mask=level > leave), bool)
+    flags = spans_with(level > enter, level > leave)
     for start, stop in spans(~flags):
         if stop - start <= round(MAX_PAUSE_S * RATE_HZ) and start > 0 and stop < len(flags):
             flags[start:stop] = True

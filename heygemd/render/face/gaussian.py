@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
 from ..scene import F32
 
@@ -19,4 +18,7 @@ def gaussian_smooth(rows: F32, sigma: float, min_sigma: float = 0.2) -> F32:
     min_sigma  used instead of a smaller `sigma`
     """
     radius = max(1, math.ceil(TRUNCATE_SIGMAS * sigma))
-    return np.asarray(gaussian_filter1d(rows, max(sigma, min_sigma), axis=0, mode="nearest", radius=radius), np.float32)
+    weights = np.exp(-0.5 * np.square(np.arange(-radius, radius + 1) / max(sigma, min_sigma)))
+    padded = np.pad(rows.astype(np.float64), ((radius, radius), (0, 0)), "edge")
+    smooth = [np.convolve(column, weights / weights.sum(), "valid") for column in padded.T]
+    return np.stack(smooth, 1).astype(np.float32)

@@ -12,9 +12,8 @@ from functools import cache
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_propagation
 
-from ..scene import F32, Image, spans
+from ..scene import F32, Image, spans, spans_with
 from .mesh_indices import LOWER_FACE_OUTLINE, OUTER_LIPS
 from .pose import eye_distance, face_shape
 
@@ -94,7 +93,7 @@ def occluded(samples: SkinSamples, min_frames: int) -> NDArray[np.bool_]:
     lasting = none.copy()
     for start, stop in spans(strong):
         lasting[start:stop] = stop - start >= min_frames
-    return np.asarray(binary_propagation(lasting, mask=weak), bool)
+    return spans_with(lasting, weak)
 
 
 def _linked(distances: F32, bare: NDArray[np.bool_], step: float) -> NDArray[np.bool_]:

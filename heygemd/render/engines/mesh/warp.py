@@ -12,11 +12,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import Delaunay
 
-from ...face.mesh_indices import INNER_LIPS, INNER_LOWER_LIP, INNER_UPPER_LIP, LOWER_FACE_OUTLINE
-from ...face.pose import face_shape
-from ...scene import F32, MESH_POINTS
+from ....weights.bundled import tensors
+from ...face.mesh_indices import INNER_LOWER_LIP, INNER_UPPER_LIP, LOWER_FACE_OUTLINE
+from ...scene import F32
 
 NOSE_TIP = 1
 RING_REACH = 0.5
@@ -27,8 +26,6 @@ MAX_TOOTH_DEPTH = 0.62
 """As a share of the gap."""
 COLUMNS = slice(1, 10)
 """Columns of the inner lips that have a tooth point: all but the corners."""
-MOVES = 1e-3
-"""A vertex that no shape mode moves by more, in eye distances, stands still."""
 CELLS = 224
 """A region is at most this many cells wide; a finer map shows no difference."""
 SKIN_CELLS = 112
@@ -111,36 +108,14 @@ class WarpField(NamedTuple):
 def triangles() -> NDArray[np.int32]:
     """Return (n, 3) int32 vertices of the triangles that can move: the mouth's inside, then skin and lips over it.
 
-    All have a positive area in a face seen from the front.
+    All have a positive area in a face seen from the front. From a bundled file, because importing scipy to find them
+    would cost each render half a second of CPU. After a change here: `python -m heygemd.training triangles`.
     """
-    shape = face_shape()
-    opened = (shape["mean"] + 0.25 * shape["modes"][0] + 0.15 * (shape["modes"][2] + shape["modes"][4]))[:, :2]
-    flat = vertices(opened, TOOTH_DEPTH * gaps(opened))
-    skin = Delaunay(np.delete(flat, np.s_[MESH_POINTS : MESH_POINTS + 9], 0)).simplices
-    skin = np.where(skin >= MESH_POINTS, skin + 9, skin)
-    centres = flat[skin].mean(1)
-    polygon = flat[INNER_LIPS].astype(np.float32)
-    inside = np.array([cv2.pointPolygonTest(polygon, (float(x), float(y)), False) > 0 for x, y in centres])
-    moving = np.zeros(len(flat), bool)
-    moving[:MESH_POINTS] = np.abs(shape["modes"]).max((0, 2)) > MOVES
-    found = np.concatenate([_mouth_triangles(), skin[~inside & moving[skin].any(1)]]).astype(np.int32)
-    first, second, third = flat[found].transpose(1, 2, 0)
-    back = _cross(second - first, third - first) < 0
-    found[back] = found[back][:, ::-1]
-    return found
+    return np.asarray(tensors("lower_face.safetensors")["triangles"], np.int32)
 
 
 def _cross(one: NDArray[np.floating], two: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.asarray(one[0] * two[1] - one[1] * two[0])
-
-
-def _mouth_triangles() -> NDArray[np.int64]:
-    teeth = np.concatenate([[INNER_UPPER_LIP[0]], MESH_POINTS + np.arange(9), [INNER_UPPER_LIP[-1]]])
-    rows = []
-    for a, b in ((INNER_UPPER_LIP, teeth), (teeth, INNER_LOWER_LIP)):
-        for k in range(10):
-            rows += [(a[k], a[k + 1], b[k]), (a[k + 1], b[k + 1], b[k])]
-    return np.array([row for row in rows if len(set(row)) == 3])
 
 
 def gaps(points: F32) -> F32:

@@ -7,6 +7,7 @@ from heygemd.render.engines.mesh import masks, warp
 from heygemd.render.engines.mesh.renderer import retarget
 from heygemd.render.face.pose import align
 from heygemd.render.scene import Image, Track
+from heygemd.training import warp_triangles
 
 
 def test_warp_moves_what_its_vertices_move(scene: tuple[list[Image], Track]) -> None:
@@ -72,6 +73,11 @@ def test_lips_beyond_the_face_are_those_of_the_nearest_triangle(scene: tuple[lis
     assert np.array_equal(filled.triangle[field.inside], field.triangle[field.inside])
     assert np.allclose(warp.displacements(filled, np.full_like(spots, 70.0)), 70.0, atol=0.01)
     assert filled.filled() is filled
+
+
+def test_the_bundled_triangles_are_what_their_command_makes() -> None:
+    made, ours = (sorted(map(sorted, each.tolist())) for each in (warp_triangles.warp_triangles(), warp.triangles()))
+    assert made == ours
 
 
 def test_the_far_side_of_a_turned_face_lies_below(scene: tuple[list[Image], Track]) -> None:
