@@ -124,6 +124,7 @@ def _pairwise_distances(stack: F32) -> F32:
 
 def _distances(row: F32, stack: F32) -> F32:
     """Return (K,) the 90th percentile over the skin of the difference in colour to each of (K, n, 3)."""
-    apart = np.abs(stack - row).mean(2)
+    blue, green, red = np.moveaxis(np.abs(stack - row), 2, 0)  # the mean over an axis of three is slow
+    apart = (blue + green + red) / 3
     rank = apart.shape[1] * 9 // 10
     return np.asarray(np.partition(apart, rank, 1)[:, rank], np.float32)

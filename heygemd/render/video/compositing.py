@@ -43,7 +43,7 @@ def blend(frame: Frame, picture: Picture, box: Box, before: Image, patch: Patch,
     linear = to_yuv(matrix_name(picture), picture.full_range)[:, :3]
     difference = cv2.subtract(patch.image[rows, columns], before[rows, columns], dtype=cv2.CV_32F)
     mask = patch.mask[rows, columns] * np.float32(min(weight, 1.0))
-    change = [cv2.multiply(channel, mask) for channel in cv2.split(cv2.transform(difference, linear))]
+    change = [cv2.multiply(cv2.transform(difference, row[None]), mask) for row in linear]
     result: Frame = frame.copy()
     top, left = box[1] + rows.start, box[0] + columns.start
     height, width = mask.shape
