@@ -94,13 +94,17 @@ def synthesise(a: argparse.Namespace) -> None:
 
 def train_lips(a: argparse.Namespace) -> None:
     """Train lips.safetensors on corpus files, talking videos or both."""
-    from safetensors.torch import save_file
+    from safetensors.torch import load_file, save_file
 
     from . import real_clips, train_lips
+    from .networks import VisemeNet
 
+    start = VisemeNet() if a.start else None
+    if start:
+        start.load_state_dict(start.state_dict() | load_file(a.start))  # a file without a linear part will do
     clips = dict(real_clips.load_folder(a.clips, a.cache)) if a.clips else {}
     synthetic, real = _lip_examples(a.corpus, clips)
-    save_file(train_lips.train(_sources(synthetic, real.values()), a.steps, a.seed).state_dict(), a.out)
+    save_file(train_lips.train(_sources(synthetic, real.values()), a.steps, a.seed, start).state_dict(), a.out)
 
 
 def _lip_examples(
@@ -258,6 +262,7 @@ def main() -> None:
     command = add("train", train_lips)
     command.add_argument("corpus", type=Path, nargs="*", help="synthesised speech")
     command.add_argument("--clips", type=Path, help="folder of talking videos, your own presenter's for example")
+    command.add_argument("--start", type=Path, help="weights to train on from")
     command.add_argument("--out", type=Path, default=Path("lips.safetensors"))
     command = add("evaluate", evaluate_lips)
     command.add_argument("clips", type=Path)

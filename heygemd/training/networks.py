@@ -31,13 +31,19 @@ class VisemeNet(nn.Module):
         self.blocks = nn.ModuleList(nn.Conv1d(size, size, 5, padding=2 * d, dilation=d) for d in viseme_net.DILATIONS)
         self.leave = nn.Conv1d(size, len(MOUTH_PARAMS), 3, padding=1)
         self.drop = nn.Dropout(0.3)
+        reach = viseme_net.LINEAR_TAPS // 2 * viseme_net.LINEAR_STEP
+        self.linear = nn.Conv1d(
+            speech_encoder.WIDTH, len(MOUTH_PARAMS), viseme_net.LINEAR_TAPS, 1, reach, viseme_net.LINEAR_STEP,
+            padding_mode="replicate",
+        )  # fmt: skip
 
     def forward(self, encoded: Tensor) -> Tensor:
         """Return departures from the closed mouth, in units of viseme_net.UNIT."""
-        x = self.enter(self.drop(encoded.transpose(1, 2)))
+        seen = encoded.transpose(1, 2)
+        x = self.enter(self.drop(seen))
         for block in self.blocks:
             x = x + self.drop(block(nn.functional.gelu(x)))
-        out: Tensor = self.leave(nn.functional.gelu(x))
+        out: Tensor = self.leave(nn.functional.gelu(x)) + self.linear(seen)
         return out.transpose(1, 2)
 
 

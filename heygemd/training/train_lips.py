@@ -25,15 +25,22 @@ CROP_FRAMES, MIN_FRAMES = 100, 20
 """Length of a training crop at 50 Hz, and of the shortest example."""
 WARM_STEPS = 50
 BATCH = 32
-RATE = 2e-3
+RATE, START_RATE = 2e-3, 1e-3
+"""Learning rate from scratch, and from weights to train on from."""
 CLOSED_BELOW = 0.012
 CLOSED_WEIGHT = 7.0
 NEAR_FRAMES, OPEN_ABOVE = 11, 0.03
 """Closures within speech (with an opening above this nearby) are short and the most visible."""
 PARAM_WEIGHTS = torch.tensor([1.5, 1.2, 0.7, 2.0, 0.8])
-GAINS = torch.tensor([1.3, 1.45, 1.5, 1.4, 1.4])
-"""The most likely movement is smaller than an actual one; these factors make it as large as unseen speakers'."""
+GAINS = torch.tensor([1.4, 1.9, 1.55, 1.8, 1.45])
+"""The most likely movement is smaller than an actual one; these factors make it nearly as large as unseen speakers'."""
 MAX_LAG_S = 0.24
+COMPONENTS, RIDGE = 128, 0.3
+"""Of the linear part: how many leading components of the features it sees, and its penalty on weights as a share of the
+mean square of what they multiply."""
+REAL_SHARE, LINEAR_SHARE = 0.75, 0.2
+"""What share real people have in fitting the linear part, and that in the sum: the larger both are, the better lips
+agree with real people, and the worse with synthesised p b m, f v and "ee"."""
 
 
 class EncodedExample(NamedTuple):
@@ -84,13 +91,17 @@ def augment_mel(mel: F32, rng: np.random.Generator) -> None:
 
 def loss(predicted: Tensor, lips: Tensor) -> Tensor:
     """Return the weighted L1 error of values and speeds, of (N, T, 5) each in units of viseme_net.UNIT."""
-    opening = lips[..., OPEN] * viseme_net.UNIT
-    near = torch.nn.functional.max_pool1d(opening[:, None], NEAR_FRAMES, 1, NEAR_FRAMES // 2)[:, 0]
-    shut = ((opening < CLOSED_BELOW) & (near > OPEN_ABOVE)).float()[..., None]
-    weight = PARAM_WEIGHTS * (1 + (CLOSED_WEIGHT - 1) * shut * torch.eye(len(MOUTH_PARAMS))[OPEN])
+    closed = (closure_weight(lips[..., OPEN] * viseme_net.UNIT) - 1)[..., None]
+    weight = PARAM_WEIGHTS * (1 + closed * torch.eye(len(MOUTH_PARAMS))[OPEN])
     value = (weight * (predicted - lips).abs()).mean()
     speed = (PARAM_WEIGHTS * (predicted.diff(dim=1) - lips.diff(dim=1)).abs()).mean()
     return value + 0.5 * speed
+
+
+def closure_weight(opening: Tensor) -> Tensor:
+    """Return (N, T): CLOSED_WEIGHT in closures within speech, 1 elsewhere; from (N, T) openings in eye distances."""
+    near = torch.nn.functional.max_pool1d(opening[:, None], NEAR_FRAMES, 1, NEAR_FRAMES // 2)[:, 0]
+    return 1 + (CLOSED_WEIGHT - 1) * ((opening < CLOSED_BELOW) & (near > OPEN_ABOVE)).float()
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float, step: int, steps: int) -> None:
@@ -99,15 +110,36 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float, step: int, 
         group["lr"] = rate * min(1.0, (step + 1) / WARM_STEPS) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def train(sources: Sequence[list[EncodedExample]], steps: int, seed: int = 0) -> VisemeNet:
-    """Return a network trained on several sources in equal parts; AdamW, weights averaged over the last two fifths."""
+def train(
+    sources: Sequence[list[EncodedExample]], steps: int, seed: int = 0, start: VisemeNet | None = None
+) -> VisemeNet:
+    """Return a trained network with its linear part.
+
+    sources  synthesised speech first, then real people; or either alone
+    start    network to train on from; its linear part is fitted anew
+    """
+    return fit_linear(train_network(sources, steps, seed, start), sources)
+
+
+def train_network(
+    sources: Sequence[list[EncodedExample]], steps: int, seed: int, start: VisemeNet | None = None
+) -> VisemeNet:
+    """Return a network whose linear part is zero.
+
+    The sources count equally; AdamW, weights averaged over the last two fifths.
+    """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    net = VisemeNet().train()
+    net, rate = (start, START_RATE) if start else (VisemeNet(), RATE)
+    if start:
+        _scale(net.leave, 1 / (GAINS * (1 - LINEAR_SHARE)))
+    net.train()
+    for tensor in net.linear.parameters():
+        tensor.requires_grad_(False).zero_()
     mean = torch.optim.swa_utils.AveragedModel(net)
-    adam = torch.optim.AdamW(net.parameters(), RATE, weight_decay=0.05)
+    adam = torch.optim.AdamW(net.parameters(), rate, weight_decay=0.05)
     for step in range(steps):
-        set_learning_rate(adam, RATE, step, steps)
+        set_learning_rate(adam, rate, step, steps)
         parts = [sample_batch(examples, rng, BATCH // len(sources)) for examples in sources]
         features, lips = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
         error = loss(net(features), lips / viseme_net.UNIT)
@@ -118,10 +150,68 @@ def train(sources: Sequence[list[EncodedExample]], steps: int, seed: int = 0) ->
         if step >= steps * 3 // 5:
             mean.update_parameters(net)
     net.load_state_dict(mean.module.state_dict())
+    _scale(net.leave, GAINS * (1 - LINEAR_SHARE))
+    return net
+
+
+def _scale(layer: torch.nn.Module, factors: Tensor) -> None:
+    """Multiply the five outputs of a layer by (5,) factors."""
     with torch.no_grad():
-        for tensor in net.leave.parameters():
-            tensor.mul_(GAINS.view(-1, *[1] * (tensor.ndim - 1)))
-    return net.eval()
+        for tensor in layer.parameters():
+            tensor.mul_(factors.view(-1, *[1] * (tensor.ndim - 1)))
+
+
+def fit_linear(net: VisemeNet, sources: Sequence[list[EncodedExample]]) -> VisemeNet:
+    """Fit the linear part of `net` by ridge regression on the leading components of the features; return `net`.
+
+    sources  as for `train`; real people count REAL_SHARE
+
+    Its bias gives the lips their real median: the mean is more open, and lips enlarged from there would not close.
+    """
+    shares = (1 - REAL_SHARE, REAL_SHARE) if len(sources) == 2 else (1.0,)
+    mean, axes = _components(sources)
+    size = viseme_net.LINEAR_TAPS * COMPONENTS + 1
+    squares, products = np.zeros((size, size)), np.zeros((size, len(MOUTH_PARAMS)))
+    for share, examples in zip(shares, sources, strict=True):
+        weights = [closure_weight(torch.from_numpy(e.lips[None, :, OPEN]))[0].numpy() for e in examples]
+        total = sum(float(weight.sum()) for weight in weights)
+        for example, weight in zip(examples, weights, strict=True):
+            seen = _stack_taps(np.asarray((example.features - mean) @ axes, np.float32))
+            weighted = (seen * (share / total * weight[:, None])).T
+            squares += weighted @ seen
+            products += weighted @ example.lips / viseme_net.UNIT
+    penalty = np.full(size, RIDGE * np.trace(squares) / size)
+    penalty[-1] = 0  # the bias is free
+    solved = np.linalg.solve(squares + np.diag(penalty), products)[:-1].reshape(-1, COMPONENTS, len(MOUTH_PARAMS))
+    taps = torch.from_numpy(np.einsum("wc,tcp->pwt", axes, solved))
+    net.linear.load_state_dict({"weight": taps, "bias": torch.zeros(len(MOUTH_PARAMS))})
+    _scale(net.linear, GAINS * LINEAR_SHARE)
+    bias = torch.from_numpy(np.mean([_median_error(net.eval(), part) for part in sources], 0))
+    net.linear.load_state_dict({"weight": net.linear.weight, "bias": bias})
+    return net
+
+
+def _components(sources: Sequence[list[EncodedExample]]) -> tuple[F32, F32]:
+    """Return the mean (WIDTH,) and the COMPONENTS leading components (WIDTH, COMPONENTS) of features; sources equal."""
+    parts = [np.concatenate([example.features for example in part]).astype(np.float32) for part in sources]
+    mean = np.mean([part.mean(0) for part in parts], 0)
+    spread = sum((part - mean).T @ (part - mean) / len(part) for part in parts)
+    return mean, np.linalg.eigh(spread)[1][:, -COMPONENTS:]
+
+
+def _stack_taps(seen: F32) -> F32:
+    """Return (T, taps x components + 1) what the linear part sees around each frame, and a one."""
+    taps = (np.arange(viseme_net.LINEAR_TAPS) - viseme_net.LINEAR_TAPS // 2) * viseme_net.LINEAR_STEP
+    rows = (np.arange(len(seen))[:, None] + taps).clip(0, len(seen) - 1)
+    return np.append(seen[rows].reshape(len(seen), -1), np.ones((len(seen), 1), np.float32), 1)
+
+
+def _median_error(net: VisemeNet, examples: list[EncodedExample]) -> F32:
+    """Return (5,) by how much the median of what `net` says falls short of the median of the real lips."""
+    with torch.inference_mode():
+        said = [net(torch.from_numpy(example.features).float()[None])[0].numpy() for example in examples]
+    lips = np.concatenate([example.lips for example in examples]) / viseme_net.UNIT
+    return np.asarray(np.median(lips, 0) - np.median(np.concatenate(said), 0), np.float32)
 
 
 def evaluate(net: Network, clip: RealClip) -> dict[str, float] | None:

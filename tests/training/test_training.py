@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from heygemd.render.audio import mel
 from heygemd.render.engines.mesh import mouth_interior, speech_encoder, viseme_net
@@ -203,3 +204,18 @@ def test_the_table_of_visemes_knows_closures_and_rounding() -> None:
     said = viseme_table.measure_visemes(viseme_net.load(), 8, seed=7)
     assert said["press"].closed > 0.7 > 0.3 > said["ah"].closed
     assert said["oo"].predicted[WIDTH] < -0.03 < 0.02 < said["ee"].predicted[WIDTH]
+
+
+def test_the_linear_part_is_found_again() -> None:
+    chance = np.random.default_rng(0)
+    features = chance.normal(size=(4, 400, 4)).astype(np.float32) @ chance.normal(size=(4, 512)).astype(np.float32)
+    lips = np.roll(features[:, :, :5], viseme_net.LINEAR_STEP, 1) * 0.01
+    made = [train_lips.EncodedExample(f.astype(np.float16), y) for f, y in zip(features, lips, strict=True)]
+    net = train_lips.fit_linear(networks.VisemeNet(), [made[:1], made[1:]])
+    with torch.no_grad():
+        said = net.linear(torch.from_numpy(features).transpose(1, 2)).transpose(1, 2).numpy() * viseme_net.UNIT
+    for k in range(5):
+        gain = float(train_lips.GAINS[k] * train_lips.LINEAR_SHARE)
+        slope, _ = np.polyfit(lips[:, 20:-20, k].ravel(), said[:, 20:-20, k].ravel(), 1)
+        assert slope == pytest.approx(gain, rel=0.25)
+        assert np.corrcoef(said[:, 20:-20, k].ravel(), lips[:, 20:-20, k].ravel())[0, 1] > 0.95

@@ -19,6 +19,8 @@ FILE = "lips.safetensors"
 FILES = (FILE, speech_encoder.FILE, vad.FILE)
 RATE_HZ = speech_encoder.RATE_HZ
 DILATIONS = (1, 2, 3)
+LINEAR_TAPS, LINEAR_STEP = 13, 2
+"""Frames that the linear part sees, and how far apart they are."""
 UNIT = 0.03
 """Eye distances in one unit of the network's output."""
 HOLD_S = 0.3
@@ -28,7 +30,10 @@ CLOSE_S, OPEN_S = 0.16, 0.10
 
 
 class VisemeNet:
-    """Maps encoded speech to the mouth: 0.26 s of sound on either side of a frame count."""
+    """Maps encoded speech to the mouth: 0.26 s of sound on either side of a frame count.
+
+    The sum of a network and of a linear map of the same features: on unseen speakers they err differently.
+    """
 
     def __init__(self, weights: Weights) -> None:
         self._weights = weights
@@ -41,7 +46,10 @@ class VisemeNet:
         x = conv1d(encoded, self._weights, "enter")
         for number, dilation in enumerate(DILATIONS):
             x = x + conv1d(gelu(x), self._weights, f"blocks.{number}", dilation=dilation)
-        return conv1d(gelu(x), self._weights, "leave")
+        reach = LINEAR_TAPS // 2 * LINEAR_STEP
+        longer = np.pad(encoded, ((reach, reach), (0, 0)), "edge")
+        linear = conv1d(longer, self._weights, "linear", dilation=LINEAR_STEP)[reach:-reach]
+        return conv1d(gelu(x), self._weights, "leave") + linear
 
 
 def load(weights: Weights | None = None) -> Network:
