@@ -86,8 +86,10 @@ def test_expected_lips_make_short_videos_certain(voice: NDArray[np.float32]) -> 
     assert helped.offset_confidence > max(alone.offset_confidence, av_offset.FAIL_CONFIDENCE)
     assert helped.control_shift_ms == pytest.approx(CONTROL_MS, abs=20)
     assert helped.reversed_confidence < av_offset.MIN_CONFIDENCE
-    foreign = voice[7 * 16_000 : 10 * 16_000]
-    assert av_offset.measure(seen, FPS, foreign, viseme_net.predict_visemes).offset_ms is None
+    starts = range(6 * 16_000, len(voice) - len(short), 8_000)
+    sure = [av_offset.measure(seen, FPS, voice[k : k + len(short)], viseme_net.predict_visemes) for k in starts]
+    assert sum(v.offset_ms is not None for v in sure) <= 1
+    assert max(v.offset_confidence for v in sure) < av_offset.FAIL_CONFIDENCE
 
 
 def test_nothing_to_measure(voice: NDArray[np.float32]) -> None:
