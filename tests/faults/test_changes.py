@@ -313,6 +313,26 @@ def test_a_picture_added_to_the_subfolder_that_the_others_came_from_is_made_too(
     faulty.check()
 
 
+def test_a_picture_added_to_one_part_of_a_batch_is_made_with_that_parts_voice(faulty, media, hold, picture):
+    dropped = faulty.drop("j")
+    for part in ("en", "zh"):
+        (dropped / part).mkdir()
+        (dropped / part / "voice.m4a").write_bytes(media.voice.read_bytes())
+        (dropped / part / "anna.png").write_bytes(picture.read_bytes())
+    faulty.ledger.note(dropped)
+    folder, go_on = hold("rendered")
+    (folder / "zh" / "zoe.png").write_bytes(picture.read_bytes())
+    faulty.ledger.note(folder)
+    go_on()
+    done = faulty.finished("j")
+    assert results(done / "en") == ["anna.mp4"]
+    assert results(done / "zh") == ["anna.mp4", "zoe.mp4"]
+    [added] = [v for v in faulty.records()[0]["videos"] if v["output"] == "zh/zoe.mp4"]
+    assert added["voice"]["name"].endswith("zh/voice.m4a")
+    assert rendered(faulty) == 3
+    faulty.check()
+
+
 def test_what_comes_into_a_subfolder_and_is_not_used_is_told(faulty, media, hold, picture):
     dropped = faulty.drop("j", voice__m4a=media.voice, anna__png=picture)
     (dropped / "more").mkdir()
