@@ -37,9 +37,15 @@ class Claimer:
         `settled`: only folders that need no rendering; `before`: only folders ordered before this key.
         """
         now, order_key = time.monotonic(), self.state.order_key
+        # Of these folders `confirm` has still to find out whether they were moved: they may lie in processing/.
+        claiming = {job.name for job in self.state.active if job.phase == "claiming"}
         if self.state.inbox_paused or now < self.state.claims_wait_until:
             return False
-        ready = [(folder, folder.job) for folder in self.state.ready() if folder.claim_after <= now and folder.job]
+        ready = [
+            (folder, folder.job)
+            for folder in self.state.ready()
+            if folder.claim_after <= now and folder.job and folder.name not in claiming
+        ]
         for folder, job in sorted(ready, key=lambda i: (self.state.suspected(i[1]), not i[1].settled, order_key(i[1]))):
             wanted = (job.settled or not settled) and (before is None or order_key(job) < before)
             if wanted and await self._claim(folder, job):
@@ -106,6 +112,7 @@ class Claimer:
         """Finish a claim that a crash or an outage interrupted: the folder's place tells whether it was moved."""
         call, root = self.share.thread.call, self.share.root
         if await call(was_moved, root, job):
+            self.state.pending.pop(job.name, None)
             await call(mark_owned, root / "processing" / job.folder, self.instance, self.share.group)
             self._claimed(job)
         else:

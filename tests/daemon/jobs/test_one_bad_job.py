@@ -3,6 +3,7 @@
 `tests/faults/test_one_bad_job.py` tries every place.
 """
 
+import asyncio
 import errno
 import time
 
@@ -11,10 +12,11 @@ from loguru import logger
 
 from heygemd import logging_setup
 from heygemd.config.schema import Log
+from heygemd.daemon.intake import claim
 from heygemd.daemon.jobs import fault_isolation
 from heygemd.daemon.queue_state import BackOff
 from heygemd.daemon.status.builder import SnapshotBuilder
-from heygemd.errors import NotReady
+from heygemd.errors import InfrastructureError, NotReady
 from tests import media_factory
 from tests.faults import one_bad_job
 from tests.faults.one_bad_job import Place
@@ -42,6 +44,33 @@ def test_the_others_finish_and_the_job_has_an_end_with_a_reason(tmp_path, call, 
     voice = media_factory.audio(tmp_path / "voice.wav", 0.2)
     with one_bad_job.short_pauses():
         assert not one_bad_job.try_place(tmp_path / "site", voice, Place(call, path), getattr(errno, error), 2)
+
+
+def test_a_folder_that_was_moved_before_its_claim_failed_is_not_claimed_again(tmp_path, monkeypatch):
+    """It was forgotten in processing/, because nothing of its name lay in the inbox any more."""
+
+    def full(*_):
+        raise InfrastructureError("share_full", path="x")
+
+    async def scenario():
+        queue = one_bad_job.Bench(tmp_path / "site", media_factory.audio(tmp_path / "voice.wav", 0.2))
+        assert await queue.share.check()
+        queue.ready("a", 0)
+        with monkeypatch.context() as patch:
+            patch.setattr(claim, "mark_owned", full)
+            with pytest.raises(InfrastructureError):
+                await queue.scheduler.claimer.claim_next()
+            queue.state.pending["a"].claim_after = queue.state.claims_wait_until = 0
+            assert not await queue.scheduler.claimer.claim_next()
+            (job,) = queue.state.active
+            with pytest.raises(InfrastructureError):
+                await queue.scheduler.claimer.confirm(job)
+        assert not queue.state.pending
+        await queue.scheduler.claimer.confirm(job)
+        assert (job.phase, job.folder) == ("claimed", "a")
+        queue.thread.close()
+
+    asyncio.run(scenario())
 
 
 def held_up(queue, job):
