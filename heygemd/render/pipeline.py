@@ -29,6 +29,7 @@ from .audio.mix import PlacedVoice, gains, mix_voices
 from .cache import Cache
 from .engines import file_engine_adapter
 from .engines.base import AnalysisData, Engine, FileEngine, FrameEngine
+from .engines.mesh import viseme_net
 from .engines.registry import create_engine
 from .face.mouth_params import OPEN
 from .face.registry import create_tracker
@@ -374,6 +375,8 @@ def _measure_output(request: RenderRequest, prepared: _Prepared, phases: Phases)
         for face, own in zip(tracks, heard, strict=True):
             chosen = face.boxes[prepared.timeline.source] if request.speakers or settings.face != "largest" else None
             found, one = av_offset.measure_video(made, own, prepared.tracker, request.scratch, phases.done, chosen)
+            if av_offset.is_out_of_sync(one, picture.fps, settings.max_offset_frames):  # it may be wrong: ask the lips
+                one = av_offset.measure(found, picture.fps, own, viseme_net.predict_visemes)
             lips.append(found)
             each.append(one)
     for measured in each:

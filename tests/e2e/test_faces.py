@@ -30,7 +30,7 @@ def test_the_report_shows_the_faces_and_how_to_choose(site: LedgerSite, media: S
         "In colour: who speaks (2).",
         '[videos."pair.mp4"]\nface = 1',
         "Face number 3 was asked for, but only 2 faces were found.",
-        "None of them speaks at this moment.",
+        "The faces are numbered from left to right.",
     ):
         assert words in page, words
     (job,) = [record for record in site.records() if record["folder"] == "panel"]

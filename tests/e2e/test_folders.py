@@ -106,7 +106,7 @@ def test_what_lies_in_the_wrong_place_gets_its_own_sentence(site: LedgerSite, me
     for words in (
         "A voice recording (voice.m4a) and videos (anna.mp4) were placed directly in inbox",
         "录音（voice.m4a）和视频（anna.mp4）直接放在了 inbox 中",
-        "Only a link or a shortcut was placed in inbox: linked.",
+        "A link or a shortcut was placed in inbox: linked.",
         "An archive was placed in inbox: promo.zip.",
         "inbox 中放入的是压缩包：promo.zip。",
     ):

@@ -2,7 +2,8 @@
 
 Two correlations are added at each lag within MAX_LAG_S: that of SyncNet's embeddings of mouth and voice, and that of
 the mouth with the lips expected of the voice. heygemd's own results are not measured by the network that made them: the
-second one is that of lip opening and loudness then, which share the rhythm of syllables (Chandrasekaran 2009).
+second one is that of lip opening and loudness then, which share the rhythm of syllables (Chandrasekaran 2009). Only
+where that would fail a video, the expected lips must agree.
 """
 
 from __future__ import annotations
@@ -179,6 +180,7 @@ def measure(params: F32, fps: Fraction, voice: NDArray[np.float32], expect: Expe
     """Return `estimate_offset` and its controls: with the sound CONTROL_MS earlier, and with the sound reversed."""
 
     def estimate(sound: NDArray[np.float32]) -> tuple[float | None, float]:
+        sound = sound[: round(float(len(params) / fps) * VOICE_RATE_HZ)]
         return estimate_offset(params, fps, sound, expect(sound) if expect else None)
 
     offset_ms, confidence = estimate(voice)
