@@ -50,7 +50,7 @@ def test_a_renderer_that_ends_without_a_result_is_tried_again(faulty, act):
 def test_a_renderer_without_memory_fails_only_its_video(faulty, media):
     """The address space is really limited: enough for the daemon, too little for a renderer."""
     faulty.configure(attempts={"max_attempts": 2, "retry_backoff_s": [0.1]})
-    faulty.prefix = ["prlimit", f"--as={600 << 20}"]
+    faulty.prefix = ["prlimit", f"--as={560 << 20}"]
     faulty.healthy("j")
     process = faulty.start()
     failed = faulty.finished("j", "failed")

@@ -342,6 +342,16 @@ def test_a_wrong_offset_is_no_delivery(
     assert not (bench.folder / "out.mp4").exists()
 
 
+def test_an_offset_that_only_one_measurement_finds_stops_nothing(
+    bench: Bench, anna: Path, voices: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def estimate(params: Any, fps: Any, voice: Any, lips: Any = None) -> tuple[float, float]:
+        return (200.0, 3.0) if lips is None else (0.0, 3.0)
+
+    monkeypatch.setattr("heygemd.render.sync.av_offset.estimate_offset", estimate)
+    assert bench.render(voices("v.wav"), anna).offset_ms == 0
+
+
 def speakers(voices: Sequence[Path], *faces: str | int, at_s: float = 0.0) -> tuple[Speaker, ...]:
     digests = [hashlib.blake2b(voice.read_bytes()).hexdigest() for voice in voices]
     times = [0.0, at_s, at_s]
