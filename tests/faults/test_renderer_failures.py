@@ -1,5 +1,6 @@
 """Renderers that hang, run out of memory or end without a result, and a daemon that is stopped at a bad moment."""
 
+import contextlib
 import signal
 
 import psutil
@@ -48,18 +49,22 @@ def test_a_renderer_that_ends_without_a_result_is_tried_again(faulty, act):
 
 @pytest.mark.fault("F9")
 def test_a_renderer_without_memory_fails_only_its_video(faulty, media):
-    """The address space is really limited: enough for the daemon, too little for a renderer."""
+    """The address space of each renderer is really limited, to what it has when it is seen."""
     faulty.configure(attempts={"max_attempts": 2, "retry_backoff_s": [0.1]})
-    faulty.prefix = ["prlimit", f"--as={560 << 20}"]
     faulty.healthy("j")
     process = faulty.start()
-    failed = faulty.finished("j", "failed")
+
+    def failed() -> bool:
+        for child in psutil.Process(process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.Error):
+                if "heygemd.render.worker" in child.cmdline():
+                    child.rlimit(psutil.RLIMIT_AS, (64 << 20, 64 << 20))
+        return faulty.place_of("j") == ["failed"]
+
+    wait_for(failed, "its end")
     assert process.poll() is None
-    assert (failed / "anna.mp4").read_bytes() == media.face.read_bytes()
-    process.terminate()
-    assert process.wait(20) == 0
-    faulty.prefix = []
-    faulty.start()
+    folder = faulty.finished("j", "failed")
+    assert (folder / "anna.mp4").read_bytes() == media.face.read_bytes()
     faulty.check(max_attempts=2)
 
 
