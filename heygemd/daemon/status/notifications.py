@@ -48,9 +48,10 @@ class Notifier:
         failed = [v for v in job.videos if v.state == "failed"]
         event = "failed" if failed or job.problem else "done"
         problems = [(job.problem, job.problem.fields)] if job.problem else [(v.problem, v.facts()) for v in failed]
+        place = f"processing/{job.folder}" if job.abandoned else job.folder  # or users took it away
         fields = {
             "job": printable(job.name),
-            "folder": printable(job.destination or f"processing/{job.folder}"),
+            "folder": printable(job.destination or place),
             "done": sum(v.state == "done" for v in job.videos),
             "total": len(job.videos),
             "problems": [{"code": p.code, "fields": facts} for p, facts in problems if p is not None],

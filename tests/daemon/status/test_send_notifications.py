@@ -123,6 +123,17 @@ def test_a_webhook_is_told_what_failed_and_why(tmp_path: Path, hook: Hook) -> No
     assert outbox(chosen) == []
 
 
+@pytest.mark.parametrize(("abandoned", "place"), [(False, "j"), (True, "processing/j")])
+def test_only_a_folder_that_could_not_be_moved_is_said_to_be_in_processing(
+    tmp_path: Path, abandoned: bool, place: str
+) -> None:
+    """Otherwise one without a destination was taken away."""
+    chosen = settings(tmp_path, "json://localhost")
+    gone = job(8).model_copy(update={"destination": "", "abandoned": abandoned, "problem": Problem(code="removed")})
+    Notifier(chosen, []).update([gone], None, MORNING - 7200)
+    assert [item["folder"] for item in outbox(chosen)] == [place]
+
+
 def test_a_folder_that_was_rejected_is_not_counted_in_videos(tmp_path: Path, hook: Hook) -> None:
     chosen = settings(tmp_path, hook.url)
     problem = Problem(code="shortcut", fields={"name": "anna.lnk"})
