@@ -5,7 +5,7 @@ Signals are (T, C) float32, a row for each moment. Weights have the names and sh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -52,6 +52,13 @@ def gelu(x: F32) -> F32:
         tail *= np.exp(-z * z)
         out[start : start + BLOCK] = np.maximum(part, 0) - np.float32(0.5) * away * tail
     return out.reshape(x.shape)
+
+
+def residual_layers(x: F32, weights: Weights, name: str, dilations: Sequence[int]) -> F32:
+    """Return (T, C) after the convolutions `name`.0, `name`.1 …, each with a GELU and its input added (He 2016)."""
+    for number, dilation in enumerate(dilations):
+        x = x + gelu(conv1d(x, weights, f"{name}.{number}", dilation=dilation))
+    return x
 
 
 def layer_norm(x: F32) -> F32:

@@ -37,10 +37,10 @@ class Claimer:
         `settled`: only folders that need no rendering; `before`: only folders ordered before this key.
         """
         now, order_key = time.monotonic(), self.state.order_key
-        # Of these folders `confirm` has still to find out whether they were moved: they may lie in processing/.
-        claiming = {job.name for job in self.state.active if job.phase == "claiming"}
         if self.state.inbox_paused or now < self.state.claims_wait_until:
             return False
+        # Of these folders `confirm` has still to find out whether they were moved: they may lie in processing/.
+        claiming = {job.name for job in self.state.active if job.phase == "claiming"}
         ready = [
             (folder, folder.job)
             for folder in self.state.ready()

@@ -47,11 +47,15 @@ def filter_bank_name(fft: int, bands: int, low_hz: float, high_hz: float) -> str
     return f"fft {fft}, {bands} bands, {low_hz:g} to {high_hz:g} Hz"
 
 
+def hann(length: int) -> F32:
+    """Return (length,) float32, a periodic Hann window."""
+    return (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)).astype(np.float32)
+
+
 @cache
 def _window() -> F32:
     """Return (FFT,) float32: a periodic Hann window of WINDOW samples in the middle of zeros."""
-    hann = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(WINDOW) / WINDOW)
-    return np.pad(hann, (FFT - WINDOW) // 2).astype(np.float32)
+    return np.pad(hann(WINDOW), (FFT - WINDOW) // 2)
 
 
 def log_mel(voice: NDArray[np.float32]) -> F32:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...weights.bundled import tensors
-from ..layers import Weights, conv1d, gelu, sigmoid
+from ..layers import Weights, conv1d, gelu, residual_layers, sigmoid
 from ..scene import F32, Finding, spans
 from . import mel as features
 from . import speaker_count
@@ -34,8 +34,7 @@ class VadNet:
     def __call__(self, mel: F32) -> F32:
         """Return (T,) log-odds of speech at RATE_HZ for (2T, BANDS) normalised log-mel at 100 Hz."""
         x = gelu(conv1d(mel, self._weights, "enter", stride=2))
-        for number, dilation in enumerate(DILATIONS):
-            x = x + gelu(conv1d(x, self._weights, f"blocks.{number}", dilation=dilation))
+        x = residual_layers(x, self._weights, "blocks", DILATIONS)
         return conv1d(x, self._weights, "leave")[:, 0]
 
 

@@ -6,9 +6,8 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from safetensors.numpy import load_file
 
-from ...weights.bundled import asset
+from ...weights.bundled import tensors
 from ..scene import F32
 from .mesh_indices import LEFT_EYE_OUTER, RIGHT_EYE_OUTER, RIGID
 
@@ -52,7 +51,7 @@ def face_shape() -> dict[str, F32]:
     mean   (468, 3) float32
     modes  (5, 468, 3) float32, displacement of every point for one unit of each mouth parameter (see mouth_params)
     """
-    return dict(load_file(asset("face_shape.safetensors")))
+    return tensors("face_shape.safetensors")
 
 
 def align(points: F32, mean: F32 | None = None) -> Pose:

@@ -178,14 +178,11 @@ def _lags() -> NDArray[np.intp]:
 
 def measure(params: F32, fps: Fraction, voice: NDArray[np.float32], expect: Expect | None = None) -> SyncMeasurement:
     """Return `estimate_offset` and its controls: with the sound CONTROL_MS earlier, and with the sound reversed."""
-
-    def estimate(sound: NDArray[np.float32]) -> tuple[float | None, float]:
-        sound = sound[: round(float(len(params) / fps) * VOICE_RATE_HZ)]
-        return estimate_offset(params, fps, sound, expect(sound) if expect else None)
-
-    offset_ms, confidence = estimate(voice)
-    shifted_ms, _ = estimate(voice[CONTROL_MS * VOICE_RATE_HZ // 1000 :])
-    _, reversed_confidence = estimate(voice[: int(len(params) / fps * VOICE_RATE_HZ)][::-1].copy())
+    count, shift = round(len(params) / fps * VOICE_RATE_HZ), CONTROL_MS * VOICE_RATE_HZ // 1000
+    sounds = voice[:count], voice[shift : shift + count], voice[:count][::-1].copy()
+    (offset_ms, confidence), (shifted_ms, _), (_, reversed_confidence) = (
+        estimate_offset(params, fps, sound, expect(sound) if expect else None) for sound in sounds
+    )
     return SyncMeasurement(
         fps=f"{fps.numerator}/{fps.denominator}",
         offset_ms=offset_ms,

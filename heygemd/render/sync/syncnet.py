@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ...weights.bundled import tensors
 from ..audio import mel as features
 from ..face.gaussian import gaussian_smooth
-from ..layers import Weights, conv1d, gelu
+from ..layers import Weights, conv1d, gelu, residual_layers
 from ..scene import F32
 
 RATE_HZ = 50
@@ -33,8 +33,7 @@ class SyncNet:
     def voice(self, mel: F32) -> F32:
         """Embed (2T, BANDS) normalised log-mel at 100 Hz."""
         x = gelu(conv1d(mel, self._weights, "voice_in", stride=2))
-        for number, dilation in enumerate(VOICE_DILATIONS):
-            x = x + gelu(conv1d(x, self._weights, f"voice_layers.{number}", dilation=dilation))
+        x = residual_layers(x, self._weights, "voice_layers", VOICE_DILATIONS)
         return _unit(conv1d(x, self._weights, "voice_out"))
 
     def mouth(self, moved: F32) -> F32:

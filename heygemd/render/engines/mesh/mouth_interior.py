@@ -12,9 +12,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from safetensors.numpy import load_file
 
-from ....weights.bundled import asset
+from ....weights.bundled import tensors
 from ...face.pose import Pose
 from ...scene import F32
 
@@ -65,7 +64,7 @@ class InteriorMesh(NamedTuple):
 @cache
 def mesh() -> InteriorMesh:
     """Read the shipped mesh."""
-    found = load_file(asset("mouth_interior.safetensors"))
+    found = tensors("mouth_interior.safetensors")
     points, jaw = (found[name].astype(np.float32) for name in ("points", "jaw"))
     return InteriorMesh(points, jaw, found["triangles"].astype(np.int32), found["kind"])
 

@@ -14,7 +14,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from ....weights.bundled import tensors
-from ...audio.mel import HOP, VOICE_RATE_HZ, mel_filters
+from ...audio.mel import HOP, VOICE_RATE_HZ, hann, mel_filters
 from ...layers import Network, Weights, conv1d, encoder_layer, gelu, layer_norm
 from ...scene import F32
 
@@ -98,8 +98,7 @@ def _windows(voice: NDArray[np.float32]) -> Iterator[tuple[F32, slice]]:
 def log_mel(sound: NDArray[np.float32]) -> F32:
     """Return (samples // HOP, BANDS) float32 log-mel as Whisper expects it: DEPTH decades below the peak are kept."""
     padded = np.pad(np.pad(sound, (0, max(0, FFT - len(sound)))), FFT // 2, "reflect")
-    hann = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FFT) / FFT)).astype(np.float32)
-    waves = np.fft.rfft(sliding_window_view(padded, FFT)[::HOP][: len(sound) // HOP] * hann)
+    waves = np.fft.rfft(sliding_window_view(padded, FFT)[::HOP][: len(sound) // HOP] * hann(FFT))
     power = np.square(np.abs(waves)).astype(np.float32) @ mel_filters(FFT, BANDS, 0, VOICE_RATE_HZ / 2).T
     mel = np.log10(np.maximum(power, np.float32(FLOOR)))
     return np.asarray((np.maximum(mel, mel.max() - np.float32(DEPTH)) + 4) / 4, np.float32)

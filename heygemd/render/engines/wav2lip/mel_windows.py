@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ...audio import vad
 from ...audio.mel import RATE_HZ as SPEECH_RATE_HZ
-from ...audio.mel import VOICE_RATE_HZ, mel_filters
+from ...audio.mel import VOICE_RATE_HZ, hann, mel_filters
 from ...face.gaussian import gaussian_smooth
 from ...scene import F32
 from .network import MEL_BANDS, MEL_FRAMES
@@ -37,8 +37,7 @@ def log_mel_windows(voice: NDArray[np.float32], starts: Starts) -> F32:
     span = FFT + (MEL_FRAMES - 1) * HOP
     sounds = np.stack([_emphasised(voice, int(start) * HOP - FFT // 2, span) for start in starts])
     frames = np.lib.stride_tricks.sliding_window_view(sounds, FFT, 1)[:, ::HOP]
-    hann = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FFT) / FFT)).astype(np.float32)
-    loud = np.abs(np.fft.rfft(frames * hann)).astype(np.float32) @ mel_filters(FFT, MEL_BANDS, LOW_HZ, HIGH_HZ).T
+    loud = np.abs(np.fft.rfft(frames * hann(FFT))).astype(np.float32) @ mel_filters(FFT, MEL_BANDS, LOW_HZ, HIGH_HZ).T
     # 20 log10 - 20 dB over a range of 100 dB, laid on -4..4
     scaled = 8 * (20 * np.log10(np.maximum(loud, FLOOR)) + 80) / 100 - 4
     return np.asarray(np.clip(scaled, SILENCE, 4).transpose(0, 2, 1), np.float32)
