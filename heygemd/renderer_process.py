@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
+from async_timeout import timeout
 from loguru import logger
 
 from .config.schema import Attempts
@@ -123,7 +124,8 @@ class Renderer:
         self._process.stdin.close()  # if it has ended already, its events say so
         deadline_s = self.settings.deadline_base_s + self.settings.deadline_per_audio_s * audio_s
         try:
-            return await asyncio.wait_for(self._await_result(report), deadline_s)
+            async with timeout(deadline_s):
+                return await self._await_result(report)
         except (TimeoutError, asyncio.TimeoutError):  # two classes until Python 3.11
             raise DeadlineExceeded("deadline_exceeded", seconds=round(deadline_s)) from None
 
@@ -148,7 +150,8 @@ class Renderer:
     async def _next_event(self, timeout_s: float) -> Event | None:
         assert self._events is not None
         try:
-            line = await asyncio.wait_for(self._events.readline(), max(0.01, timeout_s))
+            async with timeout(max(0.01, timeout_s)):
+                line = await self._events.readline()
         except (TimeoutError, asyncio.TimeoutError):
             raise DeadlineExceeded("stalled", seconds=round(self.settings.stall_s)) from None
         if not line.endswith(b"\n"):
@@ -159,7 +162,8 @@ class Renderer:
         """Return the error for a process that ended without Done or Failed."""
         assert self._process is not None
         try:
-            code = await asyncio.wait_for(self._process.wait(), 10)
+            async with timeout(10):
+                code = await self._process.wait()
         except (TimeoutError, asyncio.TimeoutError):
             return WorkerLost("worker_silent")
         if self._output is not None:
@@ -177,7 +181,8 @@ class Renderer:
         if process.returncode is None:
             _signal_group(process.pid, signal.SIGTERM)
             with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
-                await asyncio.wait_for(process.wait(), self.settings.stop_grace_s)
+                async with timeout(self.settings.stop_grace_s):
+                    await process.wait()
         _signal_group(process.pid, signal.SIGKILL)
         await process.wait()
         if self._output is not None:

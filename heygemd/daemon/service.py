@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from async_timeout import timeout
 from loguru import logger
 
 from .. import __version__, groups, logging_setup
@@ -149,6 +150,7 @@ class Service:
                 self._tick()
                 await _sleep_or(self.stopping, TICK_S)
         finally:
+            self.stopping.set()
             self.systemd.stopping()
             logger.info("stopping")
             for task in tasks:
@@ -272,7 +274,7 @@ class Service:
 
     async def _forever(self, part: Callable[[], Awaitable[None]]) -> None:
         """Repeat a part of the daemon, also after an unexpected error: no job may end the service."""
-        while True:
+        while not self.stopping.is_set():
             try:
                 await part()
             except (InfrastructureError, NotReady, OSError) as error:
@@ -344,7 +346,8 @@ class Service:
         if self.share.reachable and not self.thread.hung and self.scanned:
             snapshot = self.snapshots.build().model_copy(update={"state": "stopped"})
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(self._write_page(snapshot), LAST_PAGE_S)
+                async with timeout(LAST_PAGE_S):
+                    await self._write_page(snapshot)
 
     def _stop_once_done(self) -> None:
         """Stop when nothing is left to do, or when share or disk have been unavailable for ONCE_WAITS_S."""
@@ -384,7 +387,6 @@ def _instance(state: Path) -> str:
 
 async def _sleep_or(event: asyncio.Event, seconds: float) -> None:
     """Sleep until the event, but not longer than `seconds`."""
-    try:
-        await asyncio.wait_for(event.wait(), seconds)
-    except (TimeoutError, asyncio.TimeoutError):
-        return
+    with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
+        async with timeout(seconds):
+            await event.wait()

@@ -14,10 +14,11 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator
+from typing import Any
 
 import ray
+from async_timeout import timeout
 
 from .. import protocol
 from ..config.schema import GIB, Ray
@@ -32,8 +33,6 @@ VOICES_KEPT = 16
 RECHECK_S = 600.0
 """How long a node that differs is not used."""
 NODE_ID = "ray.io/node-id"
-
-T = TypeVar("T")
 
 
 class NodeLost(Exception):
@@ -167,7 +166,8 @@ class Driver:
             await _end(stream, grace_s)
             raise
         with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
-            await asyncio.wait_for(_drain(stream), grace_s)
+            async with timeout(grace_s):
+                await _drain(stream)
 
     async def _forward(
         self,
@@ -216,8 +216,10 @@ async def _items(stream: ray.ObjectRefGenerator, silent_s: float) -> AsyncIterat
     timeout_s = None
     while True:
         try:
-            ref = await asyncio.wait_for(stream.__anext__(), timeout_s)
-            item = await asyncio.wait_for(_content(ref), silent_s)
+            async with timeout(timeout_s):
+                ref = await stream.__anext__()
+            async with timeout(silent_s):
+                item = await ref
         except StopAsyncIteration:
             return
         except (TimeoutError, asyncio.TimeoutError):
@@ -232,17 +234,14 @@ async def _items(stream: ray.ObjectRefGenerator, silent_s: float) -> AsyncIterat
         yield item
 
 
-async def _content(ref: Awaitable[T]) -> T:
-    return await ref
-
-
 async def _end(stream: ray.ObjectRefGenerator, grace_s: float) -> None:
     """Cancel the task on its node, then kill it. Either way its renderer ends, in the second by the kernel."""
     for force in (False, True):
         with contextlib.suppress(ray.exceptions.RayError, ValueError, TypeError):
             ray.cancel(stream, force=force)
         with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
-            await asyncio.wait_for(_drain(stream), 2 * grace_s)
+            async with timeout(2 * grace_s):
+                await _drain(stream)
             return
 
 

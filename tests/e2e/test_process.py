@@ -153,7 +153,8 @@ def test_a_share_that_hangs_is_reported_and_no_second_thread_is_tried(site, monk
         await asyncio.sleep(block_s - 1)
         threads = share_threads() - before
         daemon[0].stopping.set()
-        await asyncio.wait_for(serving, 10)
+        await asyncio.wait({serving}, timeout=10)
+        assert serving.done()
         return threads
 
     threads = asyncio.run(story())

@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+from async_timeout import timeout
 from loguru import logger
 
 from ...config.schema import Config
@@ -64,7 +65,8 @@ class RayExecutor(Executor):
     async def renderer(self, _folder: Path, _cache: Path, job: Job) -> AsyncIterator[Task]:
         """Wait for the cluster. Raises InfrastructureError("cluster_unavailable")."""
         try:
-            await asyncio.wait_for(self._connected.wait(), CONNECT_S)
+            async with timeout(CONNECT_S):
+                await self._connected.wait()
         except (TimeoutError, asyncio.TimeoutError):
             raise InfrastructureError("cluster_unavailable", reason=self._reason) from None
         self._last_number += 1
@@ -123,7 +125,8 @@ class RayExecutor(Executor):
     async def _dispatch(self, messages: asyncio.StreamReader) -> None:
         while True:
             try:
-                line = await asyncio.wait_for(messages.readline(), SILENT_S)
+                async with timeout(SILENT_S):
+                    line = await messages.readline()
             except (TimeoutError, asyncio.TimeoutError):
                 self._reason = f"the driver was silent for {SILENT_S:g} s"
                 return
@@ -190,7 +193,8 @@ class RemoteTask:
             return
         self._executor.send(StopAttempt(number=self.number))
         with contextlib.suppress(TimeoutError, asyncio.TimeoutError):
-            await asyncio.wait_for(self._until_ended(), 4 * self._attempts.stop_grace_s + STOP_S)
+            async with timeout(4 * self._attempts.stop_grace_s + STOP_S):
+                await self._until_ended()
 
     async def _until_ended(self) -> None:
         while await self.events.get() is not None:
@@ -202,7 +206,8 @@ async def _end(process: asyncio.subprocess.Process, timeout_s: float) -> None:
     if process.stdin is not None:
         process.stdin.close()
     try:
-        await asyncio.wait_for(process.wait(), timeout_s)
+        async with timeout(timeout_s):
+            await process.wait()
     except (TimeoutError, asyncio.TimeoutError):
         process.kill()
         await process.wait()
