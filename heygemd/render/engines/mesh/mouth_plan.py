@@ -20,7 +20,7 @@ from . import mouth_calibration, texture_bank, viseme_net
 from .mouth_calibration import MouthMotion
 
 OWN_LIPS_BONUS = 0.6
-"""A frame keeps its own lips unless the texture bank's fit the target better by this (squared distance)."""
+"""A frame keeps its own lips unless those of the texture bank fit the target better by this (squared distance)."""
 TEXTURE_FADE_S = 0.06
 """A change of texture is spread over this long on either side."""
 SHARE_FADE_S = 0.05
@@ -30,6 +30,9 @@ INSIDE_FROM, INSIDE_FULL = 0.025, 0.045
 """A mouth open by less than the first, in eye distances, has no inside worth stretching; from the second on it has."""
 SHUT = 0.012
 """A mouth open by less, in eye distances, shows no inside."""
+SWITCH_COST = 1.5
+INSIDE_SEEN = 0.01
+"""Each further opening of this size, in eye distances, costs a change of the inside SWITCH_COST more."""
 INSIDE_FADE_S = 0.02
 WIDTH_SMOOTHING_S = 0.04
 """The corners of a mouth are slower than its lips, so the predicted width is smoothed by a Gaussian of this sigma."""
@@ -92,12 +95,16 @@ def plan_mouths(track: Track, timeline: Timeline, data: AnalysisData) -> MouthPl
     weight = track.effect_weight[source, None]
     target = own[source] + weight * (target - own[source])
     frames = data["texture_frames"]
+    own_cost = texture_bank.distances(target, own[source]) - OWN_LIPS_BONUS
     cost = _texture_cost(target - closed[source], own[frames] - closed[frames], motion, source, frames)
     breaks = np.concatenate([[True], motion.shot[source[1:]] != motion.shot[source[:-1]]])
-    choice = texture_bank.choose_textures(cost, breaks)
-    share = _texture_share(texture_bank.distances_paired(target, own[source]), cost, choice, fps)
-    opened = np.where(share > 0.5, own[frames, OPEN][choice], own[source, OPEN])
-    inside = real_inside(opened, target[:, OPEN], breaks)
+    change = change_costs(target[:, OPEN], breaks)
+    choice = texture_bank.cheapest_path(np.concatenate([cost, own_cost[:, None]], 1), change)
+    lent = choice < len(frames)
+    choice = nearest_textures(choice, lent)
+    share = gaussian_smooth(lent[:, None].astype(np.float32), SHARE_FADE_S * fps)[:, 0]
+    opened = np.where(lent, own[frames, OPEN][choice], own[source, OPEN])
+    inside = real_inside(opened, target[:, OPEN], change)
     inside = gaussian_smooth(inside[:, None], INSIDE_FADE_S * fps)[:, 0]
     return MouthPlan(target, own, closed, motion.pose, share, choice, max(1, round(TEXTURE_FADE_S * fps)), inside)
 
@@ -128,40 +135,48 @@ def _texture_cost(
     target: F32, entries: F32, motion: MouthMotion, source: NDArray[np.int32], frames: NDArray[np.int32]
 ) -> F32:
     """Return (N, K) float32: how badly each entry fits each target, by mouth, head pose and shot."""
-    cost = texture_bank.distances(target, entries)
+    cost = texture_bank.distances(target[:, None], entries[None])
     turn = (motion.angles_deg[source][:, None] - motion.angles_deg[frames][None]) / texture_bank.POSE_UNITS_DEG
     cost += np.nan_to_num((turn**2).sum(2), nan=0.0, posinf=0.0)
     cost += texture_bank.OTHER_SHOT_COST * (motion.shot[source][:, None] != motion.shot[frames][None])
     return cost
 
 
-def _texture_share(own_cost: F32, cost: F32, choice: NDArray[np.int16], fps: float) -> F32:
-    """Return (N,) float32 0..1, smoothed in time: 1 where the chosen texture fits better than the frame's own lips."""
-    chosen_cost = cost[np.arange(len(choice)), choice]
-    share = 0.5 + 0.5 * np.tanh(2 * (own_cost - chosen_cost - OWN_LIPS_BONUS))
-    return gaussian_smooth(share[:, None].astype(np.float32), SHARE_FADE_S * fps)[:, 0]
+def change_costs(opening: F32, breaks: NDArray[np.bool_]) -> F32:
+    """Return (N,) float32, what it costs to show another texture than in the frame before.
+
+    Another inside is not noticed where the mouth is shut or just opens or closes; with teeth in view it is a flash.
+
+    opening  (N,) to show, eye distances · breaks  (N,) bool, frames where changing is free (cuts)
+    """
+    before = np.concatenate([opening[:1], opening[:-1]])
+    cost = SWITCH_COST * (1 + np.clip(np.minimum(before, opening) - SHUT, 0, None) / INSIDE_SEEN)
+    return np.where(breaks, 0, cost).astype(np.float32)
 
 
-def real_inside(opened: F32, wanted: F32, breaks: NDArray[np.bool_]) -> F32:
+def nearest_textures(choice: NDArray[np.int16], lent: NDArray[np.bool_]) -> NDArray[np.int16]:
+    """Return (N,) int16 `choice`; where none is lent that of the nearest frame, from which or to which lips fade."""
+    known = np.flatnonzero(lent)
+    if not len(known):
+        return np.zeros_like(choice)
+    between = (known[1:] + known[:-1] + 1) // 2
+    return choice[known[np.searchsorted(between, np.arange(len(choice)), side="right")]]
+
+
+def real_inside(opened: F32, wanted: F32, change: F32) -> F32:
     """Return (N,) float32, 1 where a picture shows the inside of the mouth and 0 where it must be drawn.
 
-    A picture can show it where its own mouth is open enough. One inside is kept from one least opening to the next:
-    two of them blended would show teeth through teeth.
+    A picture can show it where its own mouth is open enough. One inside is kept while the mouth is open.
 
     opened  (N,) opening of the mouth in the picture · wanted  (N,) the opening to show, eye distances
-    breaks  (N,) bool, frames where a shot begins
+    change  (N,) of `change_costs`
     """
     reaches = (opened / np.maximum(wanted, SHUT) - REAL_FROM) / (REAL_FULL - REAL_FROM)
     # A mouth that closes shows what is left of its own inside, however little that is.
     shows = np.maximum((opened - INSIDE_FROM) / (INSIDE_FULL - INSIDE_FROM), 1 + (opened - wanted) / SHUT)
     real = np.clip(reaches, 0, 1) * np.clip(shows, 0, 1)
-    least = breaks.copy()
-    least[1:-1] |= (wanted[1:-1] <= wanted[:-2]) & (wanted[1:-1] < wanted[2:])
-    least[0] = True
-    begins = np.flatnonzero(least)
-    weight = np.maximum(wanted, 1e-3)
-    mean = np.add.reduceat(real * weight, begins) / np.add.reduceat(weight, begins)
-    return np.repeat(mean >= 0.5, np.diff(np.append(begins, len(wanted)))).astype(np.float32)
+    cost = np.stack([real, 1 - real], 1) * (wanted / (2 * INSIDE_FULL))[:, None]
+    return texture_bank.cheapest_path(cost, change).astype(np.float32)
 
 
 def scale_visemes(visemes: F32, gain: float, widest: float) -> F32:

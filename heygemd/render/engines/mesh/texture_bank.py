@@ -25,7 +25,8 @@ PADDING = 0.35
 MOUTH_UNITS = np.array([0.03, 0.05, 0.08, 0.05, 0.06], np.float32)
 """Difference of each mouth parameter that counts as one unit of distance."""
 POSE_UNITS_DEG = np.array([8.0, 8.0, 15.0], np.float32)
-SWITCH_COST = 3.0
+STRETCHED, CLOSED = 2.5, 0.5
+"""Weights of a difference in opening, of a texture that is less open than the target and of one that is wider."""
 OTHER_SHOT_COST = 6.0
 
 
@@ -105,32 +106,29 @@ def _mouth_square(points: F32) -> tuple[int, int, int]:
     return int(x), int(y), side
 
 
-def distances(target: F32, entries: F32) -> F32:
-    """Return (N, K) float32 squared distances of (N, 5) target mouths to (K, 5) entries, in MOUTH_UNITS."""
-    difference = target[:, None] / MOUTH_UNITS - entries[None] / MOUTH_UNITS
-    return np.asarray((difference**2).sum(2), np.float32)
+def distances(target: F32, lender: F32) -> F32:
+    """Return (...) float32 squared distances in MOUTH_UNITS of (..., 5) target mouths to (..., 5) that lend a texture.
+
+    A mouth that is open wider than the target lends it unstretched teeth; one that is less open has too few pixels.
+    """
+    difference = (target - lender) / MOUTH_UNITS
+    difference[..., OPEN] *= np.where(difference[..., OPEN] > 0, STRETCHED, CLOSED)
+    return np.asarray((difference**2).sum(-1), np.float32)
 
 
-def distances_paired(target: F32, own: F32) -> F32:
-    """Return (N,) float32 squared distances of (N, 5) target mouths to each frame's own, in MOUTH_UNITS."""
-    return np.asarray((((target - own) / MOUTH_UNITS) ** 2).sum(1), np.float32)
+def cheapest_path(cost: F32, change: F32) -> NDArray[np.int16]:
+    """Return (N,) int16, the cheapest sequence of choices (Viterbi).
 
-
-def choose_textures(cost: F32, breaks: NDArray[np.bool_]) -> NDArray[np.int16]:
-    """Return (N,) int16, the cheapest sequence of entries (Viterbi).
-
-    cost    (N, K) of each entry in each frame; every change of entry adds SWITCH_COST
-    breaks  (N,) bool, frames where changing is free (cuts)
+    cost  (N, K) of each choice in each frame · change  (N,) of another choice than in the frame before
     """
     total = cost[0].astype(np.float64)
     back = np.empty(cost.shape, np.int16)
     stay = np.arange(cost.shape[1])
     for n in range(1, len(cost)):
-        switch_cost = 0.0 if breaks[n] else SWITCH_COST
         best = int(np.argmin(total))
-        change = total[best] + switch_cost < total
-        back[n] = np.where(change, best, stay)
-        total = np.where(change, total[best] + switch_cost, total) + cost[n]
+        cheaper = total[best] + change[n] < total
+        back[n] = np.where(cheaper, best, stay)
+        total = np.where(cheaper, total[best] + change[n], total) + cost[n]
         total -= total.min()
     path = np.empty(len(cost), np.int16)
     path[-1] = int(np.argmin(total))

@@ -41,22 +41,42 @@ def test_a_smile_is_kept_and_speech_is_not() -> None:
     assert not offset[:, [k for k in range(len(MOUTH_PARAMS)) if k not in kept]].any()
 
 
-def test_one_inside_is_kept_from_one_least_opening_to_the_next() -> None:
+def real_inside(opened: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    change = mouth_plan.change_costs(wanted.astype(np.float32), np.zeros(len(wanted), bool))
+    return mouth_plan.real_inside(opened.astype(np.float32), wanted.astype(np.float32), change)
+
+
+def test_one_inside_is_kept_while_the_mouth_is_open() -> None:
     swing = 0.5 - 0.5 * np.cos(np.arange(80) * 2 * np.pi / 20)
-    wanted = (0.01 + 0.15 * swing).astype(np.float32)
+    wanted = 0.01 + 0.15 * swing
     opened = np.where(np.arange(80) < 40, 0.8, 0.5) * wanted
     opened[45:48] = wanted[45:48]  # for a moment the picture would do
-    real = mouth_plan.real_inside(opened.astype(np.float32), wanted, np.zeros(80, bool))
+    real = real_inside(opened, wanted)
     assert set(np.unique(real)) == {0.0, 1.0}
-    assert real[:40].all() and not real[42:].any()
+    assert real[:39].all() and not real[42:].any()
     changes = np.flatnonzero(np.diff(real))
     assert (wanted[changes] < 0.02).all()
 
 
+def test_an_inside_does_not_change_where_an_open_mouth_closes_half() -> None:
+    swing = 0.5 - 0.5 * np.cos(np.arange(20) * 2 * np.pi / 10)
+    wanted = 0.09 + np.where(np.arange(20) < 10, 0.11, 0.02) * swing
+    assert len(set(real_inside(np.full(20, 0.07), wanted))) == 1
+
+
 def test_a_picture_of_a_shut_mouth_has_no_inside_to_show() -> None:
-    wanted = np.full(10, 0.1, np.float32)
-    assert not mouth_plan.real_inside(np.full(10, 0.01, np.float32), wanted, np.zeros(10, bool)).any()
-    assert mouth_plan.real_inside(wanted, wanted, np.zeros(10, bool)).all()
+    wanted = np.full(10, 0.1)
+    assert not real_inside(np.full(10, 0.01), wanted).any()
+    assert real_inside(wanted, wanted).all()
+
+
+def test_own_lips_fade_from_the_nearest_texture() -> None:
+    assert not filled([2, 2, 2]).any()
+    assert filled([2, 0, 2, 2, 2, 1, 2]).tolist() == [0, 0, 0, 1, 1, 1, 1]
+
+
+def filled(choice: list[int]) -> np.ndarray:
+    return mouth_plan.nearest_textures(np.array(choice, np.int16), np.array(choice) < 2)
 
 
 @pytest.mark.parametrize("fps", [10, 24, 25, 29.97, 60])

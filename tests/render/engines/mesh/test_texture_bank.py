@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from heygemd.render.engines.mesh import texture_bank
+from heygemd.render.engines.mesh import mouth_plan, texture_bank
+from heygemd.render.face.mouth_params import OPEN, WIDTH
 from heygemd.render.scene import Image, Track
 
 from ... import presenter as people
@@ -14,8 +15,30 @@ def test_path_is_cheapest_and_does_not_flicker() -> None:
     cost = noise * 0.5
     cost[:30, 1] -= 1
     cost[30:, 2] -= 1
-    path = texture_bank.choose_textures(cost, np.zeros(60, bool))
+    path = texture_bank.cheapest_path(cost, np.full(60, 3, np.float32))
     assert (path[:29] == 1).all() and (path[31:] == 2).all()
+
+
+def test_the_inside_of_an_open_mouth_is_not_changed_for_one_that_fits_a_little_better() -> None:
+    swing = 0.5 - 0.5 * np.cos(np.arange(120) * 2 * np.pi / 15)  # the mouth is shut every 15 frames
+    target = np.zeros((120, 5), np.float32)
+    target[:, OPEN] = 0.005 + np.where(np.arange(120) < 60, 0.08, 0.2) * swing
+    lenders = np.zeros((8, 5), np.float32)
+    lenders[:, OPEN] = np.linspace(0, 0.28, 8)
+    lenders[:, WIDTH] = np.float32([0, 1, -1, 1, -1, 1, -1, 1]) * 0.01
+    brightness = np.float32([0.4, 0.9, 0.3, 0.8, 0.3, 0.9, 0.4, 0.8])
+    cost = texture_bank.distances(target[:, None], lenders[None])
+    path = texture_bank.cheapest_path(cost, mouth_plan.change_costs(target[:, OPEN], np.zeros(120, bool)))
+    in_view = np.minimum(target[1:, OPEN], target[:-1, OPEN]) > 0.04
+    assert not np.abs(np.diff(brightness[path]))[in_view].any()
+    assert np.abs(np.diff(brightness[cost.argmin(1)]))[in_view].mean() > 0.1  # as the best fit would flicker
+    assert lenders[path[68], OPEN] > lenders[path[8], OPEN]  # where the mouth is shut, it does change
+
+
+def test_a_texture_is_rather_closed_than_stretched() -> None:
+    target, wider, narrower = np.zeros((3, 5), np.float32)
+    target[OPEN], wider[OPEN], narrower[OPEN] = 0.1, 0.15, 0.07
+    assert texture_bank.distances(target, wider) < texture_bank.distances(target, narrower)
 
 
 def test_hand_before_the_mouth_is_no_texture(scene: tuple[list[Image], Track]) -> None:
