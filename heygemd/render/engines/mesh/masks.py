@@ -20,7 +20,7 @@ MATCH_PIXELS = 48
 GAIN_LIMIT = 1.5
 SHADOW = 0.035
 """How far the lips' shadow reaches into the mouth, eye distances."""
-RIM_LIGHT = 0.68
+RIM_LIGHT = 0.85
 """Share of the light that reaches the rim of the open mouth."""
 STILL_PIXELS = 0.05
 """A frame whose vertices all move by less is left unchanged."""
@@ -122,7 +122,7 @@ def mouth_shade(target: F32, field: WarpField, eye: float) -> F32:
     fall = np.array([[1, 0, 0], [0, 1, 0.5 * SHADOW * eye]], np.float32)
     under = cv2.warpAffine(gaussian_blur(sharp, 0.3 * SHADOW * eye), fall, sharp.shape[::-1])
     light = RIM_LIGHT + (1 - RIM_LIGHT) * np.clip(reach, 0, 1)
-    return np.asarray(light * (0.5 + 0.5 * under), np.float32)
+    return np.asarray(light * (0.75 + 0.25 * under), np.float32)
 
 
 def seal_lips(mouth: F32, target: F32, field: WarpField, shut: float) -> F32:

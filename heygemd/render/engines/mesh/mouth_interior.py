@@ -18,7 +18,7 @@ from ...face.pose import Pose
 from ...scene import F32
 
 SOCKET, GUMS, TEETH, TONGUE = range(4)
-ALBEDO_BGR = np.array([[0.19, 0.18, 0.47], [0.42, 0.42, 0.74], [0.66, 0.75, 0.82], [0.46, 0.44, 0.82]], np.float32)
+ALBEDO_BGR = np.array([[0.25, 0.24, 0.55], [0.42, 0.42, 0.74], [0.66, 0.78, 1.00], [0.46, 0.44, 0.82]], np.float32)
 """Of the socket, gums, teeth and tongue, where skin has brightness 1."""
 SKIN_BGR, HUES = np.array([0.62, 0.74, 1.0], np.float32), (0.5, 1.5)
 """Skin of brightness 1 in the light for which the colours are meant, and how far other skin may depart from it."""
@@ -30,14 +30,15 @@ FULL_JAW, JAW_SHARE = 0.363, 0.88
 """Gap between the lips for which the mesh's jaw is open all the way, and the jaw's share in a gap."""
 TONGUE_SHARE = 0.5
 """The tongue of one who speaks stays higher than the jaw carries it, by this share of its way."""
-LIPS_Z, HALF_WIDTH = -0.29, 0.2
-"""Depth and half width of the gap between the lips, eye distances."""
+LIPS_Z, TEETH_Z, HALF_WIDTH = -0.29, -0.2, 0.2
+"""Depth of the lips and of the front teeth, and half the width of the gap between the lips, eye distances."""
 SCATTER = 0.025
 """Half the height by which lips, which are translucent, let in more light than their gap."""
-BOUNCE, BOUNCE_DEPTH = 1.0, 0.45
-"""Light that arrives from all sides, and the depth behind the lips at which it has fallen to 1/e."""
-BOUNCE_BGR = np.array([0.8, 0.8, 1.0], np.float32)
-"""Its colour: it has been reflected by the mouth."""
+BOUNCE, BOUNCE_DEPTH_BGR = 1.0, np.array([0.25, 0.25, 0.35], np.float32)
+"""Light from all sides, and the depth behind the front teeth at which it has fallen to 1/e. It turns red: the deeper, the
+more often it was reflected by the mouth."""
+DARKEST_BGR = np.array([0.06, 0.07, 0.18], np.float32)
+"""What no light reaches is not black: cheeks and lips, through which it shines, are red."""
 WET, SHININESS = 0.1, 30
 STEP = 0.003
 """Openings are lit in steps of this many eye distances, less than a pixel for most faces."""
@@ -99,10 +100,10 @@ def _lit(steps: int) -> tuple[F32, F32]:
     area = np.pi * HALF_WIDTH * (open_by / 2 + SCATTER)
     facing = np.clip(0.4 + 0.6 * (normals * way).sum(1), 0, 1) * np.clip(-way[:, 2], 0, 1)
     direct = area * facing / (0.8 * np.pi * distance**2 + area)
-    depth = np.maximum(points[:, 2] - LIPS_Z, 0)
-    bounced = BOUNCE * np.exp(-depth / BOUNCE_DEPTH) * np.clip(0.65 - 0.35 * normals[:, 2], 0.2, 1)
-    bounced *= 0.55 + 0.45 * min(1.0, open_by / 0.12)
-    colours = ALBEDO_BGR[kind] * (0.5 * direct[:, None] + bounced[:, None] * BOUNCE_BGR)
+    depth = np.maximum(points[:, 2] - TEETH_Z, 0)
+    bounced = BOUNCE * (0.55 + 0.45 * min(1.0, open_by / 0.12)) * np.clip(0.65 - 0.35 * normals[:, 2], 0.2, 1)
+    light = 0.5 * direct[:, None] + bounced[:, None] * np.exp(-depth[:, None] / BOUNCE_DEPTH_BGR)
+    colours = DARKEST_BGR + (1 - DARKEST_BGR) * ALBEDO_BGR[kind] * light
     mirrored = np.clip(normals @ np.array([0, -0.35, -0.937]), 0, 1) ** SHININESS
     colours += (WET * direct * mirrored * (kind >= TEETH))[:, None]
     return np.asarray(points, np.float32), np.asarray(np.clip(colours, 0, 1), np.float32)
@@ -139,16 +140,16 @@ def draw(open_by: float, pose: Pose, line: float, corner: tuple[int, int], size:
     width, height = (max(2, round(n * over)) for n in size)
     seen = pose.vectors_to_picture(points[None])[0] + pose.translation[0] - np.array([*corner, 0], np.float32)
     seen *= np.array([width / size[0], height / size[1], over], np.float32)
-    drawn = rasterize(seen, mesh().triangles, colours, width, height)
+    drawn = rasterize(seen, mesh().triangles, colours, width, height, behind=DARKEST_BGR)
     soft = cv2.GaussianBlur(drawn, (0, 0), max(SOFTNESS * over * float(pose.scale[0]), 0.3))
     return np.asarray(cv2.resize(soft, size, interpolation=cv2.INTER_AREA), np.float32)
 
 
 def rasterize(
     points: F32, triangles: NDArray[np.int32], colours: F32, width: int, height: int,
-    shading: int = cv2.RASTERIZE_SHADING_SHADED,
+    shading: int = cv2.RASTERIZE_SHADING_SHADED, behind: float | F32 = 0.0,
 ) -> F32:  # fmt: skip
-    """Return (height, width, 3) float32, black where no triangle is.
+    """Return (height, width, 3) float32, `behind` where no triangle is.
 
     points   (n, 3) in pixels, z away from the viewer · triangles  (m, 3) int32 · colours  (n, 3) float32 0..1
     shading  whether OpenCV interpolates between a triangle's corners or gives it its first one's colour
@@ -161,7 +162,7 @@ def rasterize(
     settings.setShadingType(shading)
     settings.setCullingMode(cv2.RASTERIZE_CULLING_NONE)
     picture, _ = cv2.triangleRasterize(
-        vertices, triangles, colours, np.zeros((height, width, 3), np.float32),
+        vertices, triangles, colours, np.full((height, width, 3), behind, np.float32),
         np.full((height, width), far, np.float32), np.eye(4, dtype=np.float32),
         float(2 * np.arctan(height / 2 / away)), near, far, settings,
     )  # fmt: skip

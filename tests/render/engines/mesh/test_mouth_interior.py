@@ -58,6 +58,14 @@ def test_a_turned_head_shows_one_cheek_s_teeth_and_not_the_other_s() -> None:
     assert np.abs(left - right).mean() > 0.04
 
 
+@pytest.mark.parametrize("yaw_deg", [0, 25])
+def test_the_depth_of_a_mouth_is_dark_red_and_not_black(yaw_deg: float) -> None:
+    for open_by in (0.1, 0.2, 0.3):
+        pixels = draw(open_by, yaw_deg).reshape(-1, 3)
+        darkest = np.percentile(pixels, 5, axis=0)
+        assert 0.05 < darkest[0] < 0.6 * darkest[2] < 0.3, open_by
+
+
 @pytest.mark.parametrize("size", [(3, 2), (900, 500)])
 def test_any_region_can_be_drawn(size: tuple[int, int]) -> None:
     pose = Pose(np.float32([30]), np.eye(3, dtype=np.float32)[None], np.zeros((1, 3), np.float32))
