@@ -35,8 +35,8 @@ LIPS_Z, TEETH_Z, HALF_WIDTH = -0.29, -0.2, 0.2
 SCATTER = 0.025
 """Half the height by which lips, which are translucent, let in more light than their gap."""
 BOUNCE, BOUNCE_DEPTH_BGR = 1.0, np.array([0.25, 0.25, 0.35], np.float32)
-"""Light from all sides, and the depth behind the front teeth at which it has fallen to 1/e. It turns red: the deeper, the
-more often it was reflected by the mouth."""
+"""Light from all sides, and the depth behind the front teeth at which it has fallen to 1/e. It turns red: the
+deeper, the more often it was reflected by the mouth."""
 DARKEST_BGR = np.array([0.06, 0.07, 0.18], np.float32)
 """What no light reaches is not black: cheeks and lips, through which it shines, are red."""
 WET, SHININESS = 0.1, 30
