@@ -14,12 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....weights.bundled import tensors
-from ...face.pose import Pose
+from ...face.mesh_indices import INNER_LIPS, INNER_LOWER_LIP_MIDDLE, INNER_UPPER_LIP_MIDDLE
+from ...face.pose import Pose, eye_distance
 from ...scene import F32
 
 SOCKET, GUMS, TEETH, TONGUE = range(4)
-ALBEDO_BGR = np.array([[0.25, 0.24, 0.55], [0.42, 0.42, 0.74], [0.66, 0.78, 1.00], [0.46, 0.44, 0.82]], np.float32)
+Colour = tuple[float, float, float]
+"""BGR, where skin has brightness 1."""
+USUAL_TEETH: Colour = (0.66, 0.78, 1.0)
+ALBEDO_BGR = np.array([[0.25, 0.24, 0.55], [0.42, 0.42, 0.74], USUAL_TEETH, [0.46, 0.44, 0.82]], np.float32)
 """Of the socket, gums, teeth and tongue, where skin has brightness 1."""
+SEEN_GAP, SEEN_WHITENESS = 0.04, 0.63
+"""Gap between the lips, eye distances, from which they may show teeth; share of blue in their red, which lips lack."""
+CHEEKS = np.array([205, 425])
+"""Mesh points beside the mouth, which every texture shows."""
 SKIN_BGR, HUES = np.array([0.62, 0.74, 1.0], np.float32), (0.5, 1.5)
 """Skin of brightness 1 in the light for which the colours are meant, and how far other skin may depart from it."""
 TEETH_EDGE = 0.785
@@ -79,8 +87,28 @@ def light_colour(skin_bgr: NDArray[np.floating]) -> F32:
     return np.asarray(brightest * np.sqrt(np.clip(skin_bgr / brightest / SKIN_BGR, *HUES)), np.float32)
 
 
+def seen_teeth(textures: NDArray[np.uint8], points: F32) -> Colour:
+    """Return the colour of the teeth that textures show between the lips, the usual one where they show none.
+
+    textures  (K, side, side, 3) uint8 BGR · points  (K, 468, 2) float32 mesh points in them, pixels
+    """
+    found = []
+    for picture, corners in zip(textures, points, strict=True):
+        gap = corners[INNER_LOWER_LIP_MIDDLE, 1] - corners[INNER_UPPER_LIP_MIDDLE, 1]
+        if gap > SEEN_GAP * float(eye_distance(corners)):
+            mask = np.zeros(picture.shape[:2], np.uint8)
+            cv2.fillPoly(mask, [np.round(corners[INNER_LIPS]).astype(np.int32)], 1)
+            columns, rows = np.clip(corners[CHEEKS].astype(int), 0, len(picture) - 1).T
+            light = light_colour(np.median(picture[rows, columns], 0))
+            found.append(np.percentile(picture[mask > 0], 90, axis=0) / light)
+    if not found:
+        return USUAL_TEETH
+    blue, green, red = (float(value) for value in np.clip(np.median(found, 0), 0, 1))
+    return (blue, green, red) if blue > SEEN_WHITENESS * red else USUAL_TEETH
+
+
 @lru_cache(maxsize=64)
-def _lit(steps: int) -> tuple[F32, F32]:
+def _lit(steps: int, teeth: Colour) -> tuple[F32, F32]:
     """Return (n, 3) positions in the mean face's frame and (n, 3) BGR colours 0..1 for an opening of `steps`.
 
     Light comes through the gap between the lips, as through a disc (its form factor, to the nearest point of it).
@@ -103,7 +131,9 @@ def _lit(steps: int) -> tuple[F32, F32]:
     depth = np.maximum(points[:, 2] - TEETH_Z, 0)
     bounced = BOUNCE * (0.55 + 0.45 * min(1.0, open_by / 0.12)) * np.clip(0.65 - 0.35 * normals[:, 2], 0.2, 1)
     light = 0.5 * direct[:, None] + bounced[:, None] * np.exp(-depth[:, None] / BOUNCE_DEPTH_BGR)
-    colours = DARKEST_BGR + (1 - DARKEST_BGR) * ALBEDO_BGR[kind] * light
+    albedo = ALBEDO_BGR[kind]
+    albedo[kind == TEETH] = teeth
+    colours = DARKEST_BGR + (1 - DARKEST_BGR) * albedo * light
     mirrored = np.clip(normals @ np.array([0, -0.35, -0.937]), 0, 1) ** SHININESS
     colours += (WET * direct * mirrored * (kind >= TEETH))[:, None]
     return np.asarray(points, np.float32), np.asarray(np.clip(colours, 0, 1), np.float32)
@@ -126,15 +156,19 @@ def _normals(points: F32) -> F32:
     return np.asarray(summed / np.maximum(np.linalg.norm(summed, axis=1, keepdims=True), 1e-9), np.float32)
 
 
-def draw(open_by: float, pose: Pose, line: float, corner: tuple[int, int], size: tuple[int, int]) -> F32:
+def draw(
+    open_by: float, pose: Pose, line: float, corner: tuple[int, int], size: tuple[int, int],
+    teeth: Colour = USUAL_TEETH,
+) -> F32:  # fmt: skip
     """Return (h, w, 3) float32 BGR 0..1, the inside of a mouth where the head is and where skin has brightness 1.
 
     open_by  gap between the inner lips, eye distances
     pose     of one frame
     line     height of the closed mouth in the mean face's frame, eye distances
     corner   (x, y) of the region in pixels · size  its (width, height)
+    teeth    their colour, of `seen_teeth`
     """
-    points, colours = _lit(round(open_by / STEP))
+    points, colours = _lit(round(open_by / STEP), teeth)
     points = points + np.array([0, line + TEETH_SHOWN - TEETH_EDGE, 0], np.float32)
     over = min(MAX_SUPERSAMPLING, max(1.0, (RASTER_PIXELS / (size[0] * size[1])) ** 0.5))
     width, height = (max(2, round(n * over)) for n in size)

@@ -33,6 +33,7 @@ class FrameRenderer:
         self._textures = data["textures"]
         self._texture_points = data["texture_points"]
         self._plan = plan
+        self._teeth = mouth_interior.seen_teeth(self._textures, self._texture_points)
 
     def render(self, crop: Crop, points: F32) -> Patch:
         """Return the new pixels of one crop; `points` (468, 3) float32 is its mesh in full-size pixels."""
@@ -98,7 +99,8 @@ class FrameRenderer:
         part = field.cut(low - 2, high + 2)
         open_by = float(self._plan.target[crop.output, OPEN])
         line = float(self._plan.closed[crop.source, UPPER]) + LIP_HEIGHT
-        inside = mouth_interior.draw(open_by, pose, line, (part.x0, part.y0), (part.width, part.height))
+        size = (part.width, part.height)
+        inside = mouth_interior.draw(open_by, pose, line, (part.x0, part.y0), size, self._teeth)
         spots = np.clip(target[SKIN].astype(int), 0, (crop.image.shape[1] - 1, crop.image.shape[0] - 1))
         light = mouth_interior.light_colour(np.median(crop.image[spots[:, 1], spots[:, 0]], 0))
         shade = masks.mouth_shade(target, part, float(pose.scale[0]))

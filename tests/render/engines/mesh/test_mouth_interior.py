@@ -1,11 +1,13 @@
 """The drawn inside of the mouth: where its teeth are, and what reaches it of the light."""
 
+import cv2
 import numpy as np
 import pytest
 
 from heygemd.render.engines.mesh import mouth_interior
 from heygemd.render.engines.mesh.mouth_interior import TEETH_SHOWN
-from heygemd.render.face.pose import Pose
+from heygemd.render.face.mesh_indices import INNER_LIPS, INNER_LOWER_LIP, INNER_UPPER_LIP
+from heygemd.render.face.pose import Pose, face_shape
 
 EYE, LINE, WIDTH, HEIGHT = 400, 0.78, 240, 200
 """Pixels of an eye distance, the closed mouth's line in eye distances, the region's size."""
@@ -56,6 +58,23 @@ def test_a_turned_head_shows_one_cheek_s_teeth_and_not_the_other_s() -> None:
     left, right = (draw(0.15, yaw) for yaw in (-25, 25))
     assert np.abs(left - right[:, ::-1]).mean() < 0.02
     assert np.abs(left - right).mean() > 0.04
+
+
+def smile(teeth_bgr: tuple[int, int, int] | None) -> tuple[np.ndarray, np.ndarray]:
+    """A texture of plain skin, with teeth of that colour or a mouth that is shut, and its mesh."""
+    points = 100 + 120 * face_shape()["mean"][:, :2]
+    points[:, 1] += 40
+    points[INNER_LOWER_LIP, 1] = points[INNER_UPPER_LIP, 1] + (16 if teeth_bgr else 0)
+    picture = np.full((400, 400, 3), (124, 148, 200), np.uint8)
+    if teeth_bgr:
+        cv2.fillPoly(picture, [np.round(points[INNER_LIPS]).astype(np.int32)], teeth_bgr)
+    return picture[None], points[None].astype(np.float32)
+
+
+def test_drawn_teeth_have_the_colour_of_those_that_the_video_shows() -> None:
+    assert mouth_interior.seen_teeth(*smile((90, 120, 150))) == pytest.approx((0.45, 0.6, 0.75), abs=0.02)
+    for lips in (None, (70, 60, 160)):  # shut; open by so little that only the lips' own red is seen
+        assert mouth_interior.seen_teeth(*smile(lips)) == mouth_interior.USUAL_TEETH
 
 
 @pytest.mark.parametrize("yaw_deg", [0, 25])
