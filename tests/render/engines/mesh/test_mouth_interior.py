@@ -60,20 +60,20 @@ def test_a_turned_head_shows_one_cheek_s_teeth_and_not_the_other_s() -> None:
     assert np.abs(left - right).mean() > 0.04
 
 
-def smile(teeth_bgr: tuple[int, int, int] | None) -> tuple[np.ndarray, np.ndarray]:
-    """A texture of plain skin, with teeth of that colour or a mouth that is shut, and its mesh."""
+def smile(inside_bgr: tuple[int, int, int] | None) -> tuple[np.ndarray, np.ndarray]:
+    """A texture of plain skin with something of that colour between the lips, or a shut mouth; and its mesh."""
     points = 100 + 120 * face_shape()["mean"][:, :2]
     points[:, 1] += 40
-    points[INNER_LOWER_LIP, 1] = points[INNER_UPPER_LIP, 1] + (16 if teeth_bgr else 0)
+    points[INNER_LOWER_LIP, 1] = points[INNER_UPPER_LIP, 1] + (16 if inside_bgr else 0)
     picture = np.full((400, 400, 3), (124, 148, 200), np.uint8)
-    if teeth_bgr:
-        cv2.fillPoly(picture, [np.round(points[INNER_LIPS]).astype(np.int32)], teeth_bgr)
+    if inside_bgr:
+        cv2.fillPoly(picture, [np.round(points[INNER_LIPS]).astype(np.int32)], inside_bgr)
     return picture[None], points[None].astype(np.float32)
 
 
 def test_drawn_teeth_have_the_colour_of_those_that_the_video_shows() -> None:
-    assert mouth_interior.seen_teeth(*smile((90, 120, 150))) == pytest.approx((0.45, 0.6, 0.75), abs=0.02)
-    for lips in (None, (70, 60, 160)):  # shut; open by so little that only the lips' own red is seen
+    assert mouth_interior.seen_teeth(*smile((110, 130, 150))) == pytest.approx((0.55, 0.65, 0.75), abs=0.02)
+    for lips in (None, (70, 60, 160)):  # shut; only the red of the lips between them
         assert mouth_interior.seen_teeth(*smile(lips)) == mouth_interior.USUAL_TEETH
 
 
