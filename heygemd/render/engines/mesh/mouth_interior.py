@@ -21,8 +21,8 @@ from ...scene import F32
 SOCKET, GUMS, TEETH, TONGUE = range(4)
 Colour = tuple[float, float, float]
 """BGR, where skin has brightness 1."""
-USUAL_TEETH: Colour = (0.66, 0.78, 1.0)
-ALBEDO_BGR = np.array([[0.25, 0.24, 0.55], [0.42, 0.42, 0.74], USUAL_TEETH, [0.46, 0.44, 0.82]], np.float32)
+USUAL_TEETH: Colour = (0.65, 0.75, 1.0)
+ALBEDO_BGR = np.array([[0.14, 0.16, 0.38], [0.40, 0.43, 0.74], USUAL_TEETH, [0.42, 0.45, 0.82]], np.float32)
 """Of the socket, gums, teeth and tongue, where skin has brightness 1."""
 SEEN_GAP, SEEN_WHITENESS = 0.04, 0.63
 """Gap between the lips, eye distances, from which they may show teeth; share of blue in their red, which lips lack."""
@@ -32,7 +32,7 @@ SKIN_BGR, HUES = np.array([0.62, 0.74, 1.0], np.float32), (0.5, 1.5)
 """Skin of brightness 1 in the light for which the colours are meant, and how far other skin may depart from it."""
 TEETH_EDGE = 0.785
 """The lower edge of the mesh's upper teeth, eye distances below the eye line."""
-TEETH_SHOWN = 0.020
+TEETH_SHOWN = 0.035
 """How far it reaches below the closed mouth's line."""
 FULL_JAW, JAW_SHARE = 0.363, 0.88
 """Gap between the lips for which the mesh's jaw is open all the way, and the jaw's share in a gap."""

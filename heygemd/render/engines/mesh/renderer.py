@@ -5,7 +5,13 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from ...face.mesh_indices import INNER_LIPS, INNER_LOWER_LIP, INNER_UPPER_LIP
+from ...face.mesh_indices import (
+    INNER_LIPS,
+    INNER_LOWER_LIP,
+    INNER_UPPER_LIP,
+    INNER_UPPER_LIP_MIDDLE,
+    OUTER_UPPER_LIP_MIDDLE,
+)
 from ...face.mouth_params import OPEN, UPPER
 from ...face.pose import Pose, eye_distance, face_shape
 from ...scene import F32, Crop, Patch
@@ -19,8 +25,6 @@ OWN_PROFILE = 0.25
 """How far the presenter's own profile may depart from it, as a share of the gap."""
 OPAQUE = 0.9
 """From this share on the texture bank's lips hide those below."""
-LIP_HEIGHT = 0.095
-"""From the upper lip's outer edge to the closed mouth's line, eye distances."""
 SKIN = np.array([50, 280, 205, 425, 117, 346])
 """Mesh points on the cheeks where the colour of the light is measured."""
 
@@ -67,7 +71,8 @@ class FrameRenderer:
             mask[view] = np.maximum(mask[view], min(share * 4, 1) * soft)
         drawn = float(np.clip(opening / SHUT - 1, 0, 1)) * (1 - float(plan.real_inside[crop.output]))
         if drawn > 0.01:
-            mouth = self._with_drawn_inside(mouth, crop, pose, part, target, drawn * inside)
+            line = float(plan.closed[crop.source, UPPER]) + lip_height(pose.to_face(points[None])[0])
+            mouth = self._with_drawn_inside(mouth, crop, pose, line, part, target, drawn * inside)
         shut = float(np.clip(2 - opening / SHUT, 0, 1))
         image[view] = masks.seal_lips(mouth, target, part, shut) if shut else mouth
         return _patch(crop, field, image, mask)
@@ -92,13 +97,15 @@ class FrameRenderer:
         return masks.blend(lips(choice), lips(int(others[counts.argmax()])), masks.one_inside(float(share), inside))
 
     def _with_drawn_inside(
-        self, image: F32, crop: Crop, pose: Pose, field: warp.WarpField, target: F32, alpha: F32
+        self, image: F32, crop: Crop, pose: Pose, line: float, field: warp.WarpField, target: F32, alpha: F32
     ) -> F32:
-        """Return `image` (h, w, 3) with the drawn inside of the mouth over it, by `alpha` (h, w)."""
+        """Return `image` (h, w, 3) with the drawn inside of the mouth over it, by `alpha` (h, w).
+
+        line  height of the closed mouth in the mean face's frame, eye distances
+        """
         low, high = target[INNER_LIPS].min(0), target[INNER_LIPS].max(0)
         part = field.cut(low - 2, high + 2)
         open_by = float(self._plan.target[crop.output, OPEN])
-        line = float(self._plan.closed[crop.source, UPPER]) + LIP_HEIGHT
         size = (part.width, part.height)
         inside = mouth_interior.draw(open_by, pose, line, (part.x0, part.y0), size, self._teeth)
         spots = np.clip(target[SKIN].astype(int), 0, (crop.image.shape[1] - 1, crop.image.shape[0] - 1))
@@ -117,6 +124,15 @@ def _patch(crop: Crop, field: warp.WarpField, image: F32, mask: F32) -> Patch:
     out[area] = cv2.convertScaleAbs(np.maximum(image, 0))
     full_mask[area] = mask * masks.edge_fade(field, (w, h))
     return Patch(crop.output, out, full_mask)
+
+
+def lip_height(shape: F32) -> float:
+    """Return how far the upper lip's inner edge lies below its outer one, eye distances.
+
+    shape  (468, 3) mesh in the mean face's frame
+    """
+    y = shape[:, 1]
+    return float(y[INNER_UPPER_LIP_MIDDLE] - y[OUTER_UPPER_LIP_MIDDLE].mean())
 
 
 def retarget(points: F32, pose: Pose, change: F32, gap: float) -> F32:

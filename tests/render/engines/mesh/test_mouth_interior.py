@@ -11,6 +11,8 @@ from heygemd.render.face.pose import Pose, face_shape
 
 EYE, LINE, WIDTH, HEIGHT = 400, 0.78, 240, 200
 """Pixels of an eye distance, the closed mouth's line in eye distances, the region's size."""
+WHITE = 0.6
+"""Share of blue in the red of what is seen from which it is a tooth."""
 
 
 def draw(open_by: float, yaw_deg: float = 0.0) -> np.ndarray:
@@ -35,7 +37,7 @@ def test_upper_teeth_stay_with_the_skull_and_are_brighter_than_the_throat() -> N
         assert picture.min() >= 0 and picture.max() <= 1
         tooth = picture[edge - 12 : edge - 4, WIDTH // 2 - 20 : WIDTH // 2 - 8]
         below = picture[edge + 4 : edge + 12, WIDTH // 2 - 20 : WIDTH // 2 - 8]
-        assert whiteness(tooth).min() > 0.65 > whiteness(below).max(), open_by
+        assert whiteness(tooth).min() > WHITE > whiteness(below).max(), open_by
         assert tooth.mean() > 2 * below.mean()
 
 
@@ -43,7 +45,7 @@ def test_lower_teeth_go_with_the_jaw() -> None:
     def lower_edge(open_by: float) -> int:
         column = whiteness(draw(open_by))[:, WIDTH // 2 - 14]
         below = column[round(HEIGHT / 2 + TEETH_SHOWN * EYE) + 6 :]
-        return int(np.argmax(below > 0.65)) if (below > 0.65).any() else len(below)
+        return int(np.argmax(below > WHITE)) if (below > WHITE).any() else len(below)
 
     assert lower_edge(0.06) < lower_edge(0.12) < lower_edge(0.2)
 
