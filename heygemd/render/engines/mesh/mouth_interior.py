@@ -21,7 +21,7 @@ from ...scene import F32
 SOCKET, GUMS, TEETH, TONGUE = range(4)
 Colour = tuple[float, float, float]
 """BGR, where skin has brightness 1."""
-USUAL_TEETH: Colour = (0.65, 0.75, 1.0)
+USUAL_TEETH: Colour = (0.63, 0.74, 1.0)
 ALBEDO_BGR = np.array([[0.14, 0.16, 0.38], [0.40, 0.43, 0.74], USUAL_TEETH, [0.42, 0.45, 0.82]], np.float32)
 """Of the socket, gums, teeth and tongue, where skin has brightness 1."""
 SEEN_GAP, SEEN_WHITENESS = 0.04, 0.63
@@ -42,7 +42,7 @@ LIPS_Z, TEETH_Z, HALF_WIDTH = -0.29, -0.2, 0.2
 """Depth of the lips and of the front teeth, and half the width of the gap between the lips, eye distances."""
 SCATTER = 0.025
 """Half the height by which lips, which are translucent, let in more light than their gap."""
-BOUNCE, BOUNCE_DEPTH_BGR = 1.0, np.array([0.25, 0.25, 0.35], np.float32)
+BOUNCE, BOUNCE_DEPTH_BGR = 1.1, np.array([0.22, 0.22, 0.3], np.float32)
 """Light from all sides, and the depth behind the front teeth at which it has fallen to 1/e. It turns red: the
 deeper, the more often it was reflected by the mouth."""
 DARKEST_BGR = np.array([0.06, 0.07, 0.18], np.float32)
