@@ -53,6 +53,7 @@ STEP = 0.003
 SOFTNESS = 0.005
 """Sigma of the blur that takes away the edges that no camera sees so sharp, eye distances."""
 RASTER_PIXELS, MAX_SUPERSAMPLING = 16000, 2.0
+"""A larger picture is drawn in so many pixels and enlarged: it is soft, and more pixels take much longer."""
 CAMERA = 20
 """Distance of the camera over the picture's longer side: far, as the tracker's meshes have no perspective."""
 
@@ -170,13 +171,14 @@ def draw(
     """
     points, colours = _lit(round(open_by / STEP), teeth)
     points = points + np.array([0, line + TEETH_SHOWN - TEETH_EDGE, 0], np.float32)
-    over = min(MAX_SUPERSAMPLING, max(1.0, (RASTER_PIXELS / (size[0] * size[1])) ** 0.5))
+    over = min(MAX_SUPERSAMPLING, (RASTER_PIXELS / (size[0] * size[1])) ** 0.5)
     width, height = (max(2, round(n * over)) for n in size)
     seen = pose.vectors_to_picture(points[None])[0] + pose.translation[0] - np.array([*corner, 0], np.float32)
     seen *= np.array([width / size[0], height / size[1], over], np.float32)
     drawn = rasterize(seen, mesh().triangles, colours, width, height, behind=DARKEST_BGR)
     soft = cv2.GaussianBlur(drawn, (0, 0), max(SOFTNESS * over * float(pose.scale[0]), 0.3))
-    return np.asarray(cv2.resize(soft, size, interpolation=cv2.INTER_AREA), np.float32)
+    smooth = cv2.INTER_AREA if over > 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(soft, size, interpolation=smooth), np.float32)
 
 
 def rasterize(
