@@ -125,6 +125,7 @@ class Service:
         self.scanned = 0
         self.gave_up = False
         self._unavailable_since: float | None = None
+        self.reporter = status_file.Reporter()
         self._shown: Snapshot | None = None
         self._shown_at = 0.0
         self._metrics_at = -EVERY_S
@@ -244,7 +245,7 @@ class Service:
         self.best_effort.run("metrics_failing", lambda: self._write_metrics(snapshot))
         if self.observe is not None:
             self.observe(snapshot)
-        status_file.write(self.config, snapshot)
+        self.reporter.report(self.config, snapshot, time.monotonic())
 
     def _warnings(self) -> tuple[HeygemdError, ...]:
         """Return what fails without stopping any job."""
@@ -316,7 +317,7 @@ class Service:
         """Write the page on the share when the snapshot changed, and regularly to show that the daemon runs."""
         await self._look_for_moved()
         snapshot = self.snapshots.build()
-        timeless = snapshot.model_copy(update={"updated": ""})
+        timeless = snapshot.timeless()
         due = timeless != self._shown or time.monotonic() - self._shown_at > share_pages.HEARTBEAT_S
         if self.share.reachable and (self.scanned or self.share.problem is not None) and due:
             try:

@@ -52,6 +52,8 @@ OF_ONE_PATH = {
     errno.EISDIR,
 }
 
+KINDS: dict[int, Kind] = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "link"}
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -240,8 +242,7 @@ def lstat(path: Path) -> os.stat_result:
 
 def kind_of(mode: int) -> Kind:
     """Return what a `st_mode` of lstat stands for."""
-    kinds: dict[int, Kind] = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "link"}
-    return kinds.get(stat.S_IFMT(mode), "other")
+    return KINDS.get(stat.S_IFMT(mode), "other")
 
 
 def open_file(path: Path) -> BinaryIO:
@@ -273,7 +274,7 @@ def scan(root: Path, skip_dir: Callable[[str], bool]) -> tuple[list[Folder], lis
                 if not item.is_dir(follow_symlinks=False):
                     loose.append(_entry(item, item.name))
                 elif not skip_dir(item.name):
-                    folders.append(_folder(root / item.name, here, skip_dir))
+                    folders.append(_folder(root, item.name, here, skip_dir))
             except (FileNotFoundError, NotADirectoryError):
                 pass  # a user was faster
             except OSError:
@@ -281,20 +282,21 @@ def scan(root: Path, skip_dir: Callable[[str], bool]) -> tuple[list[Folder], lis
     return folders, loose
 
 
-def _folder(path: Path, outer: int, skip_dir: Callable[[str], bool]) -> Folder:
+def _folder(root: Path, name: str, outer: int, skip_dir: Callable[[str], bool]) -> Folder:
     """As `read_folder`, but any fault is the folder's error until it is known whether the share is at fault.
 
     outer  descriptor of the folder that holds it, because looking up whole paths would take most of a scan's time
     """
-    with contextlib.suppress(OSError), _opened(path.name, outer, os.O_RDONLY | os.O_DIRECTORY) as here:
-        return _contents(path.name, here, skip_dir)
+    with contextlib.suppress(OSError), _opened(name, outer, os.O_RDONLY | os.O_DIRECTORY) as here:
+        return _contents(name, here, skip_dir)
+    path = root / name
     try:
         return retry_stale(read_folder, path, skip_dir)
     except (FileNotFoundError, NotADirectoryError):
         raise
     except OSError as error:
         typed = translate(error, path)
-        return Folder(path.name, (), 0, typed if isinstance(typed, (NotReady, ShareError)) else _unusable(error, path))
+        return Folder(name, (), 0, typed if isinstance(typed, (NotReady, ShareError)) else _unusable(error, path))
 
 
 def _listing(folder: int) -> list[os.DirEntry[str]]:

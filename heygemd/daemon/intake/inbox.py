@@ -326,9 +326,9 @@ class Inbox:
             said = [(pending.reason.code, pending.reason.fields), *((n.code, n.fields) for n in pending.notices)]
             wanted = catalog.note_file(said, self.config.pages.languages)
         moot = wanted is None and (folder.note is not None or pending.state != "settling")
-        path = self.path / pending.name / filename_rules.WAITING_NOTE
         due = (moot and there) if wanted is None else wanted != folder.note
-        if not due or await notes.put(self.share, path, wanted):
+        path = self.path / pending.name
+        if not due or await notes.put(self.share, path / filename_rules.WAITING_NOTE, wanted):
             folder.note = wanted
 
 

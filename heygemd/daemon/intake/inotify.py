@@ -15,7 +15,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from loguru import logger
-from watchdog.events import FileClosedEvent, FileModifiedEvent, FileSystemEvent, FileSystemEventHandler
+from watchdog.events import (
+    DirCreatedEvent,
+    DirMovedEvent,
+    FileClosedEvent,
+    FileCreatedEvent,
+    FileDeletedEvent,
+    FileModifiedEvent,
+    FileMovedEvent,
+    FileSystemEvent,
+    FileSystemEventHandler,
+)  # fmt: skip
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 
@@ -26,6 +36,11 @@ logging.getLogger("watchdog").setLevel(logging.CRITICAL)
 """It warns of late events after a stop, and of lost ones, which scans make up for."""
 warnings.filterwarnings("ignore", category=RuntimeWarning, module="watchdog")  # of a folder moved in while it is listed
 
+EVENTS: list[type[FileSystemEvent]] = [
+    FileModifiedEvent, FileClosedEvent, FileDeletedEvent, FileCreatedEvent, DirCreatedEvent, FileMovedEvent,
+    DirMovedEvent,
+]  # fmt: skip
+"""Not what only reads: each scan opens every folder, and handling these events would cost more than the scan."""
 RETRY_S = 600.0
 """After how long file events are tried again where the system refused them."""
 FORGET_S = 120.0
@@ -55,7 +70,7 @@ class Watch(FileSystemEventHandler):
         observer = None
         try:
             observer = Observer()
-            observer.schedule(self, str(root), recursive=True)
+            observer.schedule(self, str(root), recursive=True, event_filter=EVENTS)
             observer.start()
         except OSError as error:
             if observer is not None:
@@ -82,8 +97,10 @@ class Watch(FileSystemEventHandler):
 
     def writing(self, folder: Path) -> bool:
         """Return whether a file below `folder` was modified and not closed since."""
-        prefix, now = f"{folder}{os.sep}", time.monotonic()
         with self._lock:
+            if not self._writing:
+                return False
+            prefix, now = f"{folder}{os.sep}", time.monotonic()
             self._writing = {p: t for p, t in self._writing.items() if now - t < FORGET_S}
             return any(path.startswith(prefix) for path in self._writing)
 

@@ -44,6 +44,8 @@ class SnapshotBuilder:
         self._started: dict[RunningVideo, tuple[float, float]] = {}
         self._views: dict[str, tuple[tuple[object, ...], JobView]] = {}
         """The view of each folder in the inbox, and what it was made of: a thousand take a tenth of a second."""
+        self._recent: dict[str, tuple[tuple[object, ...], JobView]] = {}
+        """The same of the latest finished jobs: a daemon with nothing to do would spend most of its time on them."""
 
     def build(self) -> Snapshot:
         """Return a snapshot of this moment."""
@@ -65,7 +67,7 @@ class SnapshotBuilder:
                 *self._misplaced(),
                 *(self._pending(p) for p in pending if p.job is None),
             ),
-            recent=tuple(self._job(job) for job in reversed(queue.finished[-RECENT:])),
+            recent=self._finished(queue.finished[-RECENT:]),
             health=self._health(),
             updated=_iso(time.time()),
         )
@@ -144,6 +146,18 @@ class SnapshotBuilder:
             videos=tuple(self._video(pending.job, v) for v in pending.job.videos) if pending.job else (),
             arrived=_iso(pending.arrived),
         )
+
+    def _finished(self, jobs: list[Job]) -> tuple[JobView, ...]:
+        """Return the views of these finished jobs, oldest first, the newest first.
+
+        A finished job's record does not change any more: only its folder may go.
+        """
+        known, self._recent = self._recent, {}
+        for job in reversed(jobs):
+            made_of = (job, self._there(job), self.config.pages.languages)
+            view = known.get(job.id)
+            self._recent[job.id] = view if view is not None and view[0] == made_of else (made_of, self._job(job))
+        return tuple(view for _, view in self._recent.values())
 
     def _job(self, job: Job) -> JobView:
         back_off = self.state.backing_off.get(job.id)

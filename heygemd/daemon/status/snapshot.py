@@ -126,6 +126,10 @@ class Snapshot(View):
         """All videos being rendered."""
         return [video for job in self.working for video in job.videos if video.state == "running"]
 
+    def timeless(self) -> Snapshot:
+        """Return the snapshot without its time: equal to another one if nothing happened between them."""
+        return self.model_copy(update={"updated": ""})
+
     def as_json(self) -> bytes:
         """Return the content of status.json."""
         return (self.model_dump_json() + "\n").encode("utf-8", "replace")

@@ -12,6 +12,24 @@ from ...storage import atomic
 from .snapshot import Snapshot, VideoView
 
 NAME = "status.json"
+EVERY_S = 5.0
+"""An unchanged file is written again after this long, because its age shows whether the daemon works."""
+
+
+class Reporter:
+    """Writes the file when something changed, and every EVERY_S: with a long queue, writing is most of an idle tick."""
+
+    def __init__(self) -> None:
+        """Nothing has been written."""
+        self._written: Snapshot | None = None
+        self._written_at = 0.0
+
+    def report(self, config: Config, snapshot: Snapshot, now: float) -> None:
+        """Write the file if it is due at `now` (monotonic). Raises LocalDiskError; then the next call tries again."""
+        timeless = snapshot.timeless()
+        if timeless != self._written or now - self._written_at >= EVERY_S:
+            write(config, snapshot)
+            self._written, self._written_at = timeless, now
 
 
 def write(config: Config, snapshot: Snapshot) -> None:

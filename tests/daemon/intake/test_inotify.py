@@ -5,8 +5,13 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
+
+from heygemd.daemon.intake.inotify import Watch
+from tests.e2e.harness import wait_for
 
 SCRIPT = """
 import json, os, sys, threading
@@ -46,3 +51,36 @@ def test_a_limit_of_the_system_costs_no_thread_and_no_descriptor_and_is_said_onc
     assert found["resources"] == [found["resources"][0]] * 5
     assert (found["problem"], found["running"]) == ("no_file_events", False)
     assert log.count("no file events") == 1
+
+
+class Recorded(Watch):
+    """A watch that remembers the names of what events were about."""
+
+    def __init__(self, wake):
+        super().__init__(wake)
+        self.names = []
+
+    def on_any_event(self, event):
+        self.names.append(Path(event.src_path).name)
+        super().on_any_event(event)
+
+
+def test_reading_raises_no_events_and_a_writer_is_seen_until_it_closes(tmp_path):
+    folder, created, closed = tmp_path / "j", threading.Event(), threading.Event()
+    folder.mkdir()
+    (folder / "old.mp4").write_bytes(b"x")
+    watch = Recorded(lambda: (closed if created.is_set() else created).set())
+    watch.start(tmp_path)
+    try:
+        (folder / "old.mp4").read_bytes()
+        os.listdir(folder)
+        with (folder / "new.mp4").open("wb", buffering=0) as file:
+            assert created.wait(30)
+            file.write(b"x")
+            wait_for(lambda: watch.writing(folder), "the writer", 30)
+            assert not watch.writing(tmp_path / "other")
+        assert closed.wait(30)
+        assert not watch.writing(folder)
+        assert set(watch.names) == {"new.mp4"}
+    finally:
+        watch.stop()

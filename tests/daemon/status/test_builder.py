@@ -48,3 +48,29 @@ def test_the_view_of_a_folder_is_made_anew_when_what_it_shows_has_changed(tmp_pa
     assert [view.state for view in builder.build().queue] == ["ready"]
     state.pending = {"anna": PendingFolder("anna", 2.0)}  # taken, and another one of that name dropped
     assert builder.build().waiting[0].arrived > first.arrived
+
+
+def test_the_view_of_a_finished_job_is_kept_until_its_folder_is_moved_away(tmp_path: Path) -> None:
+    video = Video(source=NOTHING, output="a.mp4", state="done")
+    jobs = [
+        Job(
+            id=name,
+            name=name,
+            folder=name,
+            arrived=1,
+            voice=NOTHING,
+            videos=[video],
+            destination=f"done/{name}",
+            phase="finished",
+        )
+        for name in ("first", "second")
+    ]
+    state = QueueState(finished=jobs[:1])
+    builder = SnapshotBuilder(config_in(tmp_path), state, SimpleNamespace(problem=None, mount=None))
+    (first,) = builder.build().recent
+    state.finished = jobs
+    newer, older = builder.build().recent
+    assert older is first and (newer.id, newer.folder) == ("second", "done/second")
+    builder.moved_away = frozenset({"first"})
+    again, moved = builder.build().recent
+    assert again is newer and (moved.id, moved.folder, moved.link) == ("first", "", "")
