@@ -46,7 +46,7 @@ class Costs:
     copy_mib_s: float = 165.0
     head_s: float = 0.030
     probe_s: float = 0.12
-    queued_s_per_s: float = 0.0868 / 1000
+    queued_s_per_s: float = 0.0205 / 1000
     page_kib: float = 202 / 500
     video_mib: float = 60.0
     result_mib: float = 40.0
