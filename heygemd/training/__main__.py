@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from .train_lips import EncodedExample
 
 SHIPPED = Path(__file__).parents[1] / "weights" / "assets" / "lips.safetensors"
-VARIANTS = 4
-"""Each clip is used as recorded and with three augmentations of its sound."""
+VARIANTS = 3
+"""Each clip is used as recorded and with two augmentations of its sound."""
 
 # Heavy modules are imported by the step that needs them, so that help and usage errors are printed at once.
 
@@ -94,17 +94,13 @@ def synthesise(a: argparse.Namespace) -> None:
 
 def train_lips(a: argparse.Namespace) -> None:
     """Train lips.safetensors on corpus files, talking videos or both."""
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import save_file
 
     from . import real_clips, train_lips
-    from .networks import VisemeNet
 
-    start = VisemeNet() if a.start else None
-    if start:
-        start.load_state_dict(start.state_dict() | load_file(a.start))  # a file without a linear part will do
     clips = dict(real_clips.load_folder(a.clips, a.cache)) if a.clips else {}
     synthetic, real = _lip_examples(a.corpus, clips)
-    save_file(train_lips.train(_sources(synthetic, real.values()), a.steps, a.seed, start).state_dict(), a.out)
+    save_file(train_lips.train(_sources(synthetic, real.values()), a.steps, a.seed).state_dict(), a.out)
 
 
 def _lip_examples(
@@ -262,7 +258,6 @@ def main() -> None:
     command = add("train", train_lips)
     command.add_argument("corpus", type=Path, nargs="*", help="synthesised speech")
     command.add_argument("--clips", type=Path, help="folder of talking videos, your own presenter's for example")
-    command.add_argument("--start", type=Path, help="weights to train on from")
     command.add_argument("--out", type=Path, default=Path("lips.safetensors"))
     command = add("evaluate", evaluate_lips)
     command.add_argument("clips", type=Path)
@@ -279,7 +274,7 @@ def main() -> None:
     for name in ("shape", "train", "evaluate", "sync", "sync-folds"):
         commands.choices[name].add_argument("--cache", type=Path, default=Path(".cache/tracks"))
     for name in ("train", "evaluate"):
-        commands.choices[name].add_argument("--steps", type=int, default=1800)
+        commands.choices[name].add_argument("--steps", type=int, default=1500)
     for name in ("synthesise", "train", "visemes", "sync", "vad"):
         commands.choices[name].add_argument("--seed", type=int, default=0)
     a = parser.parse_args()

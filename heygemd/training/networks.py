@@ -22,7 +22,27 @@ def weights(net: nn.Module) -> Weights:
 
 
 class VisemeNet(nn.Module):
-    """(N, T, speech_encoder.WIDTH) to (N, T, 5), see viseme_net.VisemeNet."""
+    """(N, T, speech_encoder.WIDTH) to (N, T, 5), the mean of `count` networks and a map; see viseme_net.VisemeNet."""
+
+    def __init__(self, count: int = 1) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(DilatedNet() for _ in range(count))
+        reach = viseme_net.LINEAR_TAPS // 2 * viseme_net.LINEAR_STEP
+        self.linear = nn.Conv1d(
+            speech_encoder.WIDTH, len(MOUTH_PARAMS), viseme_net.LINEAR_TAPS, 1, reach, viseme_net.LINEAR_STEP,
+            padding_mode="replicate",
+        )  # fmt: skip
+        self.drop = nn.Dropout(0.4)
+
+    def forward(self, encoded: Tensor) -> Tensor:
+        """Return departures from the closed mouth, in units of viseme_net.UNIT."""
+        seen = self.drop(encoded.transpose(1, 2))
+        out: Tensor = torch.stack([net(seen) for net in self.networks]).mean(0) + self.linear(seen)
+        return out.transpose(1, 2)
+
+
+class DilatedNet(nn.Module):
+    """One of the networks of a VisemeNet, (N, speech_encoder.WIDTH, T) to (N, 5, T)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,20 +51,14 @@ class VisemeNet(nn.Module):
         self.blocks = nn.ModuleList(nn.Conv1d(size, size, 5, padding=2 * d, dilation=d) for d in viseme_net.DILATIONS)
         self.leave = nn.Conv1d(size, len(MOUTH_PARAMS), 3, padding=1)
         self.drop = nn.Dropout(0.3)
-        reach = viseme_net.LINEAR_TAPS // 2 * viseme_net.LINEAR_STEP
-        self.linear = nn.Conv1d(
-            speech_encoder.WIDTH, len(MOUTH_PARAMS), viseme_net.LINEAR_TAPS, 1, reach, viseme_net.LINEAR_STEP,
-            padding_mode="replicate",
-        )  # fmt: skip
 
-    def forward(self, encoded: Tensor) -> Tensor:
-        """Return departures from the closed mouth, in units of viseme_net.UNIT."""
-        seen = encoded.transpose(1, 2)
-        x = self.enter(self.drop(seen))
+    def forward(self, seen: Tensor) -> Tensor:
+        """Return this network's departures from the closed mouth."""
+        x = self.enter(seen)
         for block in self.blocks:
             x = x + self.drop(block(nn.functional.gelu(x)))
-        out: Tensor = self.leave(nn.functional.gelu(x)) + self.linear(seen)
-        return out.transpose(1, 2)
+        out: Tensor = self.leave(nn.functional.gelu(x))
+        return out
 
 
 class VadNet(nn.Module):

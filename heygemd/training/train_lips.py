@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -25,22 +26,27 @@ CROP_FRAMES, MIN_FRAMES = 100, 20
 """Length of a training crop at 50 Hz, and of the shortest example."""
 WARM_STEPS = 50
 BATCH = 32
-RATE, START_RATE = 2e-3, 1e-3
-"""Learning rate from scratch, and from weights to train on from."""
-CLOSED_BELOW = 0.012
-CLOSED_WEIGHT = 7.0
+NETWORKS = 4
+"""How many networks are trained from different starts and averaged."""
+RATE = 2e-3
+SYNTHETIC_SHARE = 0.6
+"""Of a batch: more tells f and v better from p, b and m, less agrees better with real people."""
+CLOSED_BELOW, NARROW_BELOW = 0.012, 0.035
+CLOSED_WEIGHT, NARROW_WEIGHT = 9.0, 3.0
 NEAR_FRAMES, OPEN_ABOVE = 11, 0.03
-"""Closures within speech (with an opening above this nearby) are short and the most visible."""
+"""Closures and narrow openings within speech (with a larger opening nearby) are short and the most visible."""
 PARAM_WEIGHTS = torch.tensor([1.5, 1.2, 0.7, 2.0, 0.8])
-GAINS = torch.tensor([1.4, 1.9, 1.55, 1.8, 1.45])
+GAINS = torch.tensor([1.4, 1.9, 1.55, 2.1, 1.45])
 """The most likely movement is smaller than an actual one; these factors make it nearly as large as unseen speakers'."""
 MAX_LAG_S = 0.24
 COMPONENTS, RIDGE = 128, 0.3
-"""Of the linear part: how many leading components of the features it sees, and its penalty on weights as a share of the
+"""Of the linear map: how many leading components of the features it sees, and its penalty on weights as a share of the
 mean square of what they multiply."""
-REAL_SHARE, LINEAR_SHARE = 0.75, 0.2
-"""What share real people have in fitting the linear part, and that in the sum: the larger both are, the better lips
+REAL_SHARE, LINEAR_SHARE = 0.75, 0.15
+"""What share real people have in fitting the linear map, and that in the sum: the larger both are, the better lips
 agree with real people, and the worse with synthesised p b m, f v and "ee"."""
+OPENING_BIAS = -0.001
+"""Added to the opening, in eye distances: lips that nearly meet are to meet."""
 
 
 class EncodedExample(NamedTuple):
@@ -99,9 +105,13 @@ def loss(predicted: Tensor, lips: Tensor) -> Tensor:
 
 
 def closure_weight(opening: Tensor) -> Tensor:
-    """Return (N, T): CLOSED_WEIGHT in closures within speech, 1 elsewhere; from (N, T) openings in eye distances."""
-    near = torch.nn.functional.max_pool1d(opening[:, None], NEAR_FRAMES, 1, NEAR_FRAMES // 2)[:, 0]
-    return 1 + (CLOSED_WEIGHT - 1) * ((opening < CLOSED_BELOW) & (near > OPEN_ABOVE)).float()
+    """Return (N, T) from openings in eye distances: CLOSED_WEIGHT in closures within speech, 1 outside speech.
+
+    NARROW_WEIGHT counts for lips that nearly meet.
+    """
+    near = torch.nn.functional.max_pool1d(opening[:, None], NEAR_FRAMES, 1, NEAR_FRAMES // 2)[:, 0] > OPEN_ABOVE
+    narrow = torch.where(opening < CLOSED_BELOW, CLOSED_WEIGHT, NARROW_WEIGHT)
+    return torch.where(near & (opening < NARROW_BELOW), narrow, 1.0)
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float, step: int, steps: int) -> None:
@@ -110,37 +120,25 @@ def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float, step: int, 
         group["lr"] = rate * min(1.0, (step + 1) / WARM_STEPS) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def train(
-    sources: Sequence[list[EncodedExample]], steps: int, seed: int = 0, start: VisemeNet | None = None
-) -> VisemeNet:
-    """Return a trained network with its linear part.
+def train(sources: Sequence[list[EncodedExample]], steps: int, seed: int = 0, count: int = NETWORKS) -> VisemeNet:
+    """Return the mean of `count` networks trained from different starts, with its linear map.
 
     sources  synthesised speech first, then real people; or either alone
-    start    network to train on from; its linear part is fitted anew
     """
-    return fit_linear(train_network(sources, steps, seed, start), sources)
+    return fit_linear(merge([train_network(sources, steps, seed + k) for k in range(count)]), sources)
 
 
-def train_network(
-    sources: Sequence[list[EncodedExample]], steps: int, seed: int, start: VisemeNet | None = None
-) -> VisemeNet:
-    """Return a network whose linear part is zero.
-
-    The sources count equally; AdamW, weights averaged over the last two fifths.
-    """
+def train_network(sources: Sequence[list[EncodedExample]], steps: int, seed: int) -> VisemeNet:
+    """Return one network, trained together with a linear map. AdamW, weights averaged over the last two fifths."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    net, rate = (start, START_RATE) if start else (VisemeNet(), RATE)
-    if start:
-        _scale(net.leave, 1 / (GAINS * (1 - LINEAR_SHARE)))
-    net.train()
-    for tensor in net.linear.parameters():
-        tensor.requires_grad_(False).zero_()
+    net = VisemeNet().train()
     mean = torch.optim.swa_utils.AveragedModel(net)
-    adam = torch.optim.AdamW(net.parameters(), rate, weight_decay=0.05)
+    adam = torch.optim.AdamW(net.parameters(), RATE, weight_decay=0.05)
+    rows = [round(BATCH * share) for share in _shares(sources, 1 - SYNTHETIC_SHARE)]
     for step in range(steps):
-        set_learning_rate(adam, rate, step, steps)
-        parts = [sample_batch(examples, rng, BATCH // len(sources)) for examples in sources]
+        set_learning_rate(adam, RATE, step, steps)
+        parts = [sample_batch(examples, rng, count) for examples, count in zip(sources, rows, strict=True)]
         features, lips = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
         error = loss(net(features), lips / viseme_net.UNIT)
         adam.zero_grad()
@@ -150,8 +148,22 @@ def train_network(
         if step >= steps * 3 // 5:
             mean.update_parameters(net)
     net.load_state_dict(mean.module.state_dict())
-    _scale(net.leave, GAINS * (1 - LINEAR_SHARE))
     return net
+
+
+def _shares(sources: Sequence[list[EncodedExample]], real: float) -> tuple[float, ...]:
+    """Return what share each source has if real people have `real`."""
+    return (1 - real, real) if len(sources) == 2 else (1.0,)
+
+
+def merge(nets: Sequence[VisemeNet]) -> VisemeNet:
+    """Return the mean of networks as one: linear maps of the same features add up to one."""
+    merged = VisemeNet(len(nets)).eval()
+    merged.networks = torch.nn.ModuleList(chain.from_iterable(net.networks for net in nets))
+    with torch.no_grad():
+        for name, tensor in merged.linear.named_parameters():
+            tensor.copy_(torch.stack([net.linear.get_parameter(name) for net in nets]).mean(0))
+    return merged
 
 
 def _scale(layer: torch.nn.Module, factors: Tensor) -> None:
@@ -162,13 +174,13 @@ def _scale(layer: torch.nn.Module, factors: Tensor) -> None:
 
 
 def fit_linear(net: VisemeNet, sources: Sequence[list[EncodedExample]]) -> VisemeNet:
-    """Fit the linear part of `net` by ridge regression on the leading components of the features; return `net`.
+    """Add LINEAR_SHARE of a ridge regression on the leading components of the features to `net`, enlarge it; return it.
 
     sources  as for `train`; real people count REAL_SHARE
 
-    Its bias gives the lips their real median: the mean is more open, and lips enlarged from there would not close.
+    The bias gives the lips their real median: the mean is more open, and lips enlarged from there would not close.
     """
-    shares = (1 - REAL_SHARE, REAL_SHARE) if len(sources) == 2 else (1.0,)
+    shares = _shares(sources, REAL_SHARE)
     mean, axes = _components(sources)
     size = viseme_net.LINEAR_TAPS * COMPONENTS + 1
     squares, products = np.zeros((size, size)), np.zeros((size, len(MOUTH_PARAMS)))
@@ -183,11 +195,17 @@ def fit_linear(net: VisemeNet, sources: Sequence[list[EncodedExample]]) -> Visem
     penalty = np.full(size, RIDGE * np.trace(squares) / size)
     penalty[-1] = 0  # the bias is free
     solved = np.linalg.solve(squares + np.diag(penalty), products)[:-1].reshape(-1, COMPONENTS, len(MOUTH_PARAMS))
-    taps = torch.from_numpy(np.einsum("wc,tcp->pwt", axes, solved))
-    net.linear.load_state_dict({"weight": taps, "bias": torch.zeros(len(MOUTH_PARAMS))})
-    _scale(net.linear, GAINS * LINEAR_SHARE)
-    bias = torch.from_numpy(np.mean([_median_error(net.eval(), part) for part in sources], 0))
-    net.linear.load_state_dict({"weight": net.linear.weight, "bias": bias})
+    taps = torch.from_numpy(np.einsum("wc,tcp->pwt", axes, solved)).float()
+    with torch.no_grad():
+        net.linear.weight.lerp_(taps, LINEAR_SHARE)
+    for name, layer in net.named_modules():
+        if name.endswith("leave"):
+            _scale(layer, GAINS * (1 - LINEAR_SHARE))
+    _scale(net.linear, GAINS)
+    error = torch.from_numpy(np.mean([_median_error(net.eval(), part) for part in sources], 0))
+    error[OPEN] += OPENING_BIAS / viseme_net.UNIT
+    with torch.no_grad():
+        net.linear.get_parameter("bias").add_(error)
     return net
 
 

@@ -10,7 +10,7 @@ from heygemd.render.engines.mesh import speech_encoder, viseme_net
 from heygemd.render.layers import gelu
 from heygemd.render.scene import F32
 from heygemd.render.sync import syncnet
-from heygemd.training import networks, real_clips
+from heygemd.training import networks, real_clips, train_lips
 from heygemd.weights import bundled
 
 from .. import media_factory
@@ -58,9 +58,13 @@ def test_the_speech_encoder_is_pytorchs(frames: int) -> None:
     assert_same(speech_encoder.load()(mel), theirs(torch.from_numpy(mel.T.copy())[None])[0])
 
 
+def lips_in_torch() -> networks.VisemeNet:
+    return networks.VisemeNet(train_lips.NETWORKS)
+
+
 SYNC = "sync.safetensors"
 NETWORKS = {
-    "lips": (viseme_net.FILE, viseme_net.VisemeNet, networks.VisemeNet, lambda net, x: net(x.mT).mT, 512),
+    "lips": (viseme_net.FILE, viseme_net.VisemeNet, lips_in_torch, lambda net, x: net(x.mT).mT, 512),
     "speech": (
         vad.FILE,
         lambda w: lambda x: vad.VadNet(w)(x)[:, None],

@@ -1,7 +1,7 @@
 """Speech to visemes: how the five mouth parameters depart from the closed mouth while a voice speaks.
 
-A speech encoder that knows any language (speech_encoder.py), then a small dilated convolutional network (after WaveNet,
-van den Oord 2016), which `heygemd.training` trains; see models/lips.md.
+A speech encoder that knows any language (speech_encoder.py), then the mean of small dilated convolutional networks
+(after WaveNet, van den Oord 2016), which `heygemd.training` trains; see models/lips.md.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ RATE_HZ = speech_encoder.RATE_HZ
 DILATIONS = (1, 2, 3)
 LINEAR_TAPS, LINEAR_STEP = 13, 2
 """Frames that the linear part sees, and how far apart they are."""
+ENTRY = ".enter.weight"
+"""The end of the name of one tensor of each network."""
 UNIT = 0.03
 """Eye distances in one unit of the network's output."""
 HOLD_S = 0.3
@@ -32,24 +34,29 @@ CLOSE_S, OPEN_S = 0.16, 0.10
 class VisemeNet:
     """Maps encoded speech to the mouth: 0.26 s of sound on either side of a frame count.
 
-    The sum of a network and of a linear map of the same features: on unseen speakers they err differently.
+    The mean of several networks, trained alike from different starts, plus a linear map of the same features: on unseen
+    speakers they err differently (an ensemble, Hansen and Salamon 1990).
     """
 
     def __init__(self, weights: Weights) -> None:
         self._weights = weights
+        self._networks = [name.removesuffix(ENTRY) for name in weights if name.endswith(ENTRY)]
 
     def __call__(self, encoded: F32) -> F32:
         """Return (T, 5) float32 departures from the closed mouth at RATE_HZ, in units of UNIT.
 
         encoded  (T, speech_encoder.WIDTH) float32 at RATE_HZ
         """
-        x = conv1d(encoded, self._weights, "enter")
-        for number, dilation in enumerate(DILATIONS):
-            x = x + conv1d(gelu(x), self._weights, f"blocks.{number}", dilation=dilation)
         reach = LINEAR_TAPS // 2 * LINEAR_STEP
         longer = np.pad(encoded, ((reach, reach), (0, 0)), "edge")
         linear = conv1d(longer, self._weights, "linear", dilation=LINEAR_STEP)[reach:-reach]
-        return conv1d(gelu(x), self._weights, "leave") + linear
+        return np.mean([self._network(name, encoded) for name in self._networks], 0, np.float32) + linear
+
+    def _network(self, name: str, encoded: F32) -> F32:
+        x = conv1d(encoded, self._weights, f"{name}.enter")
+        for number, dilation in enumerate(DILATIONS):
+            x = x + conv1d(gelu(x), self._weights, f"{name}.blocks.{number}", dilation=dilation)
+        return conv1d(gelu(x), self._weights, f"{name}.leave")
 
 
 def load(weights: Weights | None = None) -> Network:
