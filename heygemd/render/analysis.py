@@ -25,6 +25,7 @@ from .face.face_choice import NumberedFaces, SeenFaces, Slots, choose_faces
 from .face.tracker import Tracker
 from .progress import Phases, Report
 from .scene import Crop, Finding, Image, Track
+from .stages import Prefetch
 from .video import compositing, decode
 from .video.decode import Decode, Picture
 from .video.jpeg import jpeg_base64
@@ -32,6 +33,8 @@ from .video.jpeg import jpeg_base64
 TRACK_VERSION = "8"
 """Part of the track's cache key: raise it when what is stored changes."""
 WINDOW_S = 60
+FRAMES_AHEAD = 8
+"""Small frames that may wait to be tracked: a pipe holds one or two, and a decoder that waits leaves a core idle."""
 MIN_DECODED_S = 1.0
 """A video of which less than this and less than half comes out of the decoder is unreadable."""
 MISSING_SHARE, MANY_ERRORS = 0.02, 50
@@ -86,9 +89,10 @@ def track_video(
 
     def make() -> list[Path]:
         images, decoder = decode.small_frames(picture, limit)
+        decoded = Prefetch(images, FRAMES_AHEAD)
         try:
             size = (picture.width, picture.height)
-            seen = _not_empty(images, decoder)
+            seen = _not_empty(iter(decoded), decoder)
             tracks, found = tracker.track_faces(
                 seen, size, picture.fps, folder / "points.f32", choose, phases.done, min_share
             )
@@ -97,6 +101,7 @@ def track_video(
                 raise
             raise InputError(OF_A_PHOTO.get(error.code, error.code), error.detail, **error.fields) from None
         finally:
+            decoded.close()
             decoder.close()
         found = [*found, *_damage(picture, decoder, len(tracks[0]), limit)]
         return [*_save(tracks, found, folder), *([shown] if shown.exists() else [])]

@@ -122,8 +122,10 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Prepare
         _report_findings(report, _differing_times(voice, voices[0].voice, picture))
     _report_findings(report, decode.findings(picture))
     limit = analysis.frames_to_track(picture, float(voice.duration_s), all_frames=settings.audio_shorter == "keep")
-    with ThreadPoolExecutor(1) as pool:  # speech is detected while tracking waits for frames
+    length_known = settings.audio_longer != "trim" and settings.audio_shorter != "keep"
+    with ThreadPoolExecutor(1) as pool:  # tracking leaves cores idle that the voice can use
         speech = pool.submit(_speech_findings, request, voices, cache)
+        ahead = pool.submit(_analyse_voices, request, voices, voice.duration_s, engine, cache) if length_known else None
         folder, faces = scratch / "track", [speaker.face for speaker in request.speakers] or [settings.face]
         tracked = analysis.track_video(
             picture, request.video_digest, limit, tracker, settings, faces, cache, folder, phases, report
@@ -140,18 +142,12 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Prepare
     _report_findings(report, subtitle_findings)
     delivered, loudness_lufs = _delivered(request, voice, picture, shown, sound_s, report)
     plan = encode_mux.EncodePlan(picture, delivered, settings, frames, sound_s, subtitles, burnt)
-    sounds = [_cut_or_padded(each, sound_s, scratch / f"padded-{n}.f32") for n, each in enumerate(voices)]
+    sounds, of_voices = ahead.result() if ahead else _analyse_voices(request, voices, sound_s, engine, cache)
     data: list[AnalysisData] = []
-    digests = [f"{speaker.digest} {speaker.at_s}" for speaker in request.speakers] or [
-        request.lips_digest if request.lips else request.voice_digest
-    ]
-    for face, (sound, digest) in enumerate(zip(sounds, digests, strict=True)):
-        if isinstance(engine, FrameEngine):
-            of_video = analysis.video_data(
-                picture, tracked, face, engine, cache, scratch / f"video_data-{face}", phases
-            )
-            of_voice = analysis.voice_data(sound, digest, engine, cache, scratch / f"voice_data-{face}")
-            data.append(of_video | of_voice)
+    if isinstance(engine, FrameEngine):
+        for face, of_voice in enumerate(of_voices):
+            folder = scratch / f"video_data-{face}"
+            data.append(analysis.video_data(picture, tracked, face, engine, cache, folder, phases) | of_voice)
     return _Prepared(picture, sounds, tracker, engine, tracked, data, voice.samples, shown, plan, loudness_lufs)
 
 
@@ -189,6 +185,23 @@ def _speech_findings(request: RenderRequest, voices: list[PlacedVoice], cache: C
         folder = request.scratch / f"speaker-{number}"
         found += speech_findings(each.voice, speaker.digest, cache, folder)
     return [finding for finding in found if finding.code != "no_speech_ranges"]
+
+
+def _analyse_voices(
+    request: RenderRequest, voices: list[PlacedVoice], sound_s: Fraction, engine: Engine, cache: Cache
+) -> tuple[list[NDArray[np.float32]], list[AnalysisData]]:
+    """Return the sound that drives each face's lips, `sound_s` long, and what a FrameEngine must know of it."""
+    scratch = request.scratch
+    sounds = [_cut_or_padded(each, sound_s, scratch / f"padded-{n}.f32") for n, each in enumerate(voices)]
+    if not isinstance(engine, FrameEngine):
+        return sounds, []
+    digests = [f"{speaker.digest} {speaker.at_s}" for speaker in request.speakers] or [
+        request.lips_digest if request.lips else request.voice_digest
+    ]
+    return sounds, [
+        analysis.voice_data(sound, digest, engine, cache, scratch / f"voice_data-{face}")
+        for face, (sound, digest) in enumerate(zip(sounds, digests, strict=True))
+    ]
 
 
 def _subtitles(request: RenderRequest, sound_s: Fraction) -> tuple[list[Track], Track | None, list[Finding]]:
