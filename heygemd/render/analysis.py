@@ -33,8 +33,6 @@ from .video.jpeg import jpeg_base64
 TRACK_VERSION = "8"
 """Part of the track's cache key: raise it when what is stored changes."""
 WINDOW_S = 60
-FRAMES_AHEAD = 8
-"""Small frames that may wait to be tracked: a pipe holds one or two, and a decoder that waits leaves a core idle."""
 MIN_DECODED_S = 1.0
 """A video of which less than this and less than half comes out of the decoder is unreadable."""
 MISSING_SHARE, MANY_ERRORS = 0.02, 50
@@ -89,7 +87,7 @@ def track_video(
 
     def make() -> list[Path]:
         images, decoder = decode.small_frames(picture, limit)
-        decoded = Prefetch(images, FRAMES_AHEAD)
+        decoded = Prefetch(images, decode.SMALL_FRAMES_AHEAD)
         try:
             size = (picture.width, picture.height)
             seen = _not_empty(iter(decoded), decoder)

@@ -36,4 +36,4 @@ def check_sync(request: SyncRequest, report: Report) -> SyncMeasurement:
     ahead_s = picture.stream.start_s if request.voice == request.video else 0.0
     samples = voice.samples[round(ahead_s * VOICE_RATE_HZ) :]
     expect = partial(viseme_net.predict_visemes, net=viseme_net.load())
-    return av_offset.measure_video(picture, samples, tracker, request.scratch, phases.done, expect=expect)[1]
+    return av_offset.measure_video(picture, lambda: samples, tracker, request.scratch, phases.done, expect=expect)[1]

@@ -376,20 +376,21 @@ def _measure_output(request: RenderRequest, prepared: _Prepared, phases: Phases)
     expected = ExpectedOutput(
         plan.frames, picture.fps, picture.width, picture.height, plan.sound_s, len(plan.subtitles)
     )
-    with blame_us():
+    with blame_us(), ThreadPoolExecutor(1) as pool:
         seen = check_output(request.output, expected, request.limits)
         made = decode.describe_own(request.output, seen.info, picture.fps)
-        delivered = decode_track(request.output, seen.info, request.limits, request.scratch / "delivered.f32")
-        heard: list[NDArray[np.float32]] = [delivered]
+        file = request.scratch / "delivered.f32"
+        delivered = pool.submit(decode_track, request.output, seen.info, request.limits, file)
+        heard: list[Callable[[], NDArray[np.float32]]] = [delivered.result]
         if request.lips or request.speakers or settings.original_sound == "keep":  # music would hide the voice
-            heard = prepared.sounds
-            _check_alignment(delivered, prepared)
+            heard = [partial(np.asarray, sound) for sound in prepared.sounds]
+            _check_alignment(delivered.result(), prepared)
         lips, each = [], []
-        for face, own in zip(tracks, heard, strict=True):
+        for face, hear in zip(tracks, heard, strict=True):
             chosen = face.boxes[prepared.timeline.source] if request.speakers or settings.face != "largest" else None
-            found, one = av_offset.measure_video(made, own, prepared.tracker, request.scratch, phases.done, chosen)
+            found, one = av_offset.measure_video(made, hear, prepared.tracker, request.scratch, phases.done, chosen)
             if av_offset.is_out_of_sync(one, picture.fps, settings.max_offset_frames):  # it may be wrong: ask the lips
-                one = av_offset.measure(found, picture.fps, own, viseme_net.predict_visemes)
+                one = av_offset.measure(found, picture.fps, hear(), viseme_net.predict_visemes)
             lips.append(found)
             each.append(one)
     for measured in each:
@@ -397,7 +398,8 @@ def _measure_output(request: RenderRequest, prepared: _Prepared, phases: Phases)
             request.output.unlink()
             raise EngineError("out_of_sync", offset_ms=measured.offset_ms, confidence=measured.offset_confidence)
     measured = max(each, key=lambda one: one.offset_confidence)
-    shown = preview.make_preview(picture, tracks, prepared.timeline, made, [mouth[:, OPEN] for mouth in lips], heard)
+    sounds = [hear() for hear in heard]
+    shown = preview.make_preview(picture, tracks, prepared.timeline, made, [mouth[:, OPEN] for mouth in lips], sounds)
     request.output.with_suffix(".json").write_text(shown.model_dump_json())
     phases.end()
     return Result(

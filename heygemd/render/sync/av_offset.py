@@ -25,6 +25,7 @@ from ..face.face_choice import Choose, in_boxes, largest
 from ..face.mouth_params import MOUTH_PARAMS, OPEN, measure_meshes
 from ..face.tracker import Tracker
 from ..scene import F32, Image
+from ..stages import Prefetch
 from ..video import decode as video
 from ..video.decode import Picture
 from . import syncnet
@@ -59,12 +60,13 @@ Expect = Callable[[NDArray[np.float32]], F32]
 
 
 def measure_video(
-    picture: Picture, voice: NDArray[np.float32], tracker: Tracker, scratch: Path,
+    picture: Picture, hear: Callable[[], NDArray[np.float32]], tracker: Tracker, scratch: Path,
     progress: Callable[[int], None], boxes: NDArray[np.int32] | None = None, expect: Expect | None = None,
 ) -> tuple[F32, SyncMeasurement]:  # fmt: skip
     """Measure a video's first STEP_S, and on until the offset is certain, SAMPLE_S at most.
 
-    voice     (samples,) float32 at 16 kHz
+    hear      returns the voice, (samples,) float32 at 16 kHz; called when the first STEP_S are tracked, so that it may
+              be decoded meanwhile
     progress  called with the number of frames seen
     boxes     (T, 4) x0 y0 x1 y1 of the face to measure in each frame, pixels; None: the largest face
     expect    for a video that was not made with these lips
@@ -74,17 +76,22 @@ def measure_video(
     images, decode = video.small_frames(picture, round(SAMPLE_S * picture.fps))
     step, size = round(STEP_S * picture.fps), (picture.width, picture.height)
     params = np.zeros((0, len(MOUTH_PARAMS)), np.float32)
-    voice = voice[: round((SAMPLE_S + MAX_LAG_S) * VOICE_RATE_HZ)]
-    lips = expect(voice) if expect else None
+    voice: NDArray[np.float32] | None = None
+    decoded = Prefetch(images, video.SMALL_FRAMES_AHEAD)
+    ahead = iter(decoded)
     try:
         while True:
             note = partial(lambda before, count: progress(before + count), len(params))
             choose = largest if boxes is None else partial(in_boxes, boxes=[_small(boxes[len(params) :], picture)])
-            part = _mouth_params(islice(images, step), tracker, size, picture.fps, scratch, choose, note)
+            part = _mouth_params(islice(ahead, step), tracker, size, picture.fps, scratch, choose, note)
             params = np.concatenate([params, part])
+            if voice is None:
+                voice = hear()[: round((SAMPLE_S + MAX_LAG_S) * VOICE_RATE_HZ)]
+                lips = expect(voice) if expect else None
             if len(part) < step or estimate_offset(params, picture.fps, voice, lips)[1] >= FAIL_CONFIDENCE:
                 return params, measure(params, picture.fps, voice, expect)
     finally:
+        decoded.close()
         decode.close()
 
 

@@ -28,6 +28,8 @@ Frame = NDArray[np.uint8]
 
 ANALYSIS_SIDE = 640
 """Longest side of a small frame, pixels."""
+SMALL_FRAMES_AHEAD = 8
+"""How many may wait to be tracked: a pipe holds one or two, and a decoder that waits leaves a core idle."""
 STANDARD_FPS = [Fraction(n) for n in (10, 12, 15, 20, 24, 25, 30, 48, 50, 60, 100, 120, 240)] + [
     Fraction(n * 1000, 1001) for n in (24, 30, 60, 120)
 ]

@@ -71,7 +71,7 @@ def test_it_looks_until_it_is_certain(
     clip = media_factory.video(tmp_path / "v.mp4", 22, size="64x36")
     tracker = create_tracker("auto", tmp_path)
     seen, measured = av_offset.measure_video(
-        decode.describe_video(clip, Limits()), twice, tracker, tmp_path, lambda n: None
+        decode.describe_video(clip, Limits()), lambda: twice, tracker, tmp_path, lambda n: None
     )
     assert len(seen) == looked_at_s * 25
     assert (measured.offset_confidence >= av_offset.FAIL_CONFIDENCE) != strange
@@ -116,8 +116,7 @@ def test_real_people_are_in_time_and_a_shift_is_seen(tmp_path: Path) -> None:
     clip = media_factory.CLIPS / "av" / "KwaiVGI_LivePortrait__examples_driving_d6_df80c6.mp4"
     voice = load_voice(clip, "d", Limits(), Cache(tmp_path / "cache", 0), tmp_path / "scratch")
     fps = decode.describe_video(clip, Limits()).fps
-    _, measured = av_offset.measure_video(
-        decode.describe_video(clip, Limits()), voice.samples, create_tracker("auto", tmp_path), tmp_path, lambda n: None
-    )
+    picture, tracker = decode.describe_video(clip, Limits()), create_tracker("auto", tmp_path)
+    _, measured = av_offset.measure_video(picture, lambda: voice.samples, tracker, tmp_path, lambda n: None)
     assert not av_offset.is_out_of_sync(measured, fps, 3)
     assert measured.control_shift_ms is None or measured.control_shift_ms == pytest.approx(CONTROL_MS, abs=40)
