@@ -55,13 +55,13 @@ class FrameRenderer:
         after = warp.vertices(target, depth, anchored=points[:, :2])
         height, width = crop.image.shape[:2]
         field = warp.rasterize(after, (width, height))
-        image = warp.sample(crop.image, field.coarser(), before - after)
         mask = masks.warp_mask(field, eye, float(np.abs(after - before).max()))
         part = masks.lip_region(target, field, eye)
         view = part.within(field)
         share = float(plan.texture_share[crop.output])
         # Lips move against each other: they need the fine cells, unless others are laid over them.
-        mouth = image[view] if share > OPAQUE else warp.sample(crop.image, part, before - after)
+        image = warp.sample(crop.image, field.coarser(), before - after, part if share <= OPAQUE else None)
+        mouth = image[view]
         inside = masks.mouth_mask(target, part, eye)
         if share > 0.01:
             soft, ring = masks.lip_masks(target, part, eye)

@@ -186,22 +186,32 @@ def displacements(field: WarpField, moves: F32) -> F32:
     return np.asarray(np.clip(shift, cells[:, 3], cells[:, 4], out=shift), np.float32)
 
 
-def sample(picture: NDArray[np.uint8], field: WarpField, moves: F32) -> F32:
-    """Return (height, width, 3) float32 what `picture` shows in the field's region; see `departures`.
+def sample(picture: NDArray[np.uint8], field: WarpField, moves: F32, fine: WarpField | None = None) -> F32:
+    """Return (height, width, 3) float32 what `picture` shows in the field's region; see `displacements`.
 
     Cubic and sharpened by where between pixels a sample lies, so that skin keeps its grain, steadily; values may
     overshoot 0..255 a little.
+
+    fine  a part of the region whose own cells count there; one pass over the pixels costs less than another over these
     """
-    shift = displacements(field, moves)
+    shifts = [(part, displacements(part, moves)) for part in (field, fine) if part is not None]
     corner, size = np.array([field.x0, field.y0]), np.array(picture.shape[1::-1])
-    low = np.floor(shift.min((1, 2))).astype(int) + corner - CUBIC_REACH
-    high = np.ceil(shift.max((1, 2))).astype(int) + corner + (field.width, field.height) + CUBIC_REACH
+    low = np.floor(np.min([shift.min((1, 2)) for _, shift in shifts], 0)).astype(int) + corner - CUBIC_REACH
+    high = np.ceil(np.max([shift.max((1, 2)) for _, shift in shifts], 0)).astype(int) + corner + CUBIC_REACH
     low = np.clip(low, 0, size - 1)
-    high = np.clip(high, low + 1, size)
-    part = picture[low[1] : high[1], low[0] : high[0]].astype(np.float32)  # OpenCV is faster on these
-    x, y = (field.enlarged(plane) for plane in shift + (corner - low).astype(np.float32)[:, None, None])
+    high = np.clip(high + np.array([field.width, field.height]), low + 1, size)
+    source = picture[low[1] : high[1], low[0] : high[0]].astype(np.float32)  # OpenCV is faster on these
+    maps: list[F32] = []
+    for part, shift in shifts:
+        between = shift - np.floor(shift)
+        more = SHARPEN / 2 * ((4 * between * (1 - between)) ** 2).sum(0)
+        planes = [part.enlarged(plane) for plane in (*(shift + (corner - low).astype(np.float32)[:, None, None]), more)]
+        if not maps:
+            maps = planes
+            continue
+        for whole, plane in zip(maps, planes, strict=True):
+            whole[part.within(field)] = plane
+    x, y, more = maps
     flags = cv2.INTER_CUBIC | cv2.WARP_RELATIVE_MAP
-    soft = cv2.remap(part, x, y, flags, borderMode=cv2.BORDER_REPLICATE)
-    between = shift - np.floor(shift)
-    more = field.enlarged(SHARPEN / 2 * ((4 * between * (1 - between)) ** 2).sum(0))
+    soft = cv2.remap(source, x, y, flags, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(cv2.blendLinear(soft, cv2.GaussianBlur(soft, (3, 3), 0), 1 + more, -more), np.float32)

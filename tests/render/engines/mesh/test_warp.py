@@ -50,6 +50,26 @@ def test_skin_keeps_its_grain_wherever_between_pixels_it_comes_to_lie(scene: tup
     assert all(0.7 < grain(x, y) / grain(0, 0) < 1.3 for x, y in ((0.25, 0.25), (0.5, 0.5), (0.5, 0.0)))
 
 
+def test_a_part_in_fine_cells_is_sampled_by_these_and_the_rest_as_without(scene: tuple[list[Image], Track]) -> None:
+    points, picture = scene[1].points(0, 1), scene[0][0]
+    target = retarget(points[0], align(points), np.array([0.2, 0, 0.2, 0, 0.1], np.float32), 0.25)
+    depth = warp.TOOTH_DEPTH * warp.gaps(target)
+    before = warp.vertices(points[0, :, :2], depth)
+    after = warp.vertices(target, depth, anchored=points[0, :, :2])
+    field = warp.rasterize(after, picture.shape[1::-1])
+    skin, lips = field._replace(scale=4, triangle=field.triangle[::4, ::4]), masks.lip_region(target, field, 60.0)
+    assert field.scale == 1
+    alone, coarse = (warp.sample(picture, part, before - after) for part in (lips, skin))
+    both = warp.sample(picture, skin, before - after, lips)
+    view = lips.within(field)
+    assert np.abs(alone - coarse[view]).max() > 5
+    inner = np.s_[1:-1, 1:-1]  # sharpening looks at the pixels beside
+    assert np.abs(both[view][inner] - alone[inner]).max() < 0.5
+    rest = np.ones(both.shape[:2], bool)
+    rest[max(0, view[0].start - 1) : view[0].stop + 1, max(0, view[1].start - 1) : view[1].stop + 1] = False
+    assert rest.any() and np.abs(both - coarse)[rest].max() < 0.5
+
+
 def test_what_is_round_the_face_stays_where_it_is(scene: tuple[list[Image], Track]) -> None:
     points = scene[1].points(0, 1)
     pose = align(points)
