@@ -36,19 +36,21 @@ class Claimer:
 
         `settled`: only folders that need no rendering; `before`: only folders ordered before this key.
         """
-        now, order_key = time.monotonic(), self.state.order_key
-        if self.state.inbox_paused or now < self.state.claims_wait_until:
+        now, state = time.monotonic(), self.state
+        if state.inbox_paused or now < state.claims_wait_until:
             return False
         # Of these folders `confirm` has still to find out whether they were moved: they may lie in processing/.
-        claiming = {job.name for job in self.state.active if job.phase == "claiming"}
-        ready = [
-            (folder, folder.job)
-            for folder in self.state.ready()
-            if folder.claim_after <= now and folder.job and folder.name not in claiming
-        ]
-        for folder, job in sorted(ready, key=lambda i: (self.state.suspected(i[1]), not i[1].settled, order_key(i[1]))):
-            wanted = (job.settled or not settled) and (before is None or order_key(job) < before)
-            if wanted and await self._claim(folder, job):
+        claiming = {job.name for job in state.active if job.phase == "claiming"}
+        wanted = []  # a thousand may be ready: only those asked for are sorted
+        for folder in state.pending.values():
+            job = folder.job
+            if job is None or folder.claim_after > now or folder.name in claiming or (settled and not job.settled):
+                continue
+            key = state.order_key(job)
+            if before is None or key < before:
+                wanted.append(((state.suspected(job), not job.settled, key, folder.arrived, folder.name), folder, job))
+        for _, folder, job in sorted(wanted, key=lambda each: each[0]):
+            if await self._claim(folder, job):
                 return True
         return False
 
