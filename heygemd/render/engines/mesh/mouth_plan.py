@@ -42,7 +42,8 @@ GAIN_FROM = 0.05
 """Smaller openings, in eye distances, are scaled by less: lips that the voice closes must not be held apart."""
 KNEE = 0.7
 """Openings are compressed above this share of the widest one, linear below."""
-EXPRESSION_SIGMA_S = 1.0
+EXPRESSION_SIGMA_S, TALKING_EXPRESSION_SIGMA_S = 1.0, 3.0
+"""A smile is kept as it comes and goes; of who talks in the video, words would otherwise be kept with it."""
 TALKING_SPREAD = 0.05
 """A presenter whose opening varies by less, in eye distances, does not talk in the video; by twice as much, certainly
 does."""
@@ -88,7 +89,7 @@ def plan_mouths(track: Track, timeline: Timeline, data: AnalysisData) -> MouthPl
     fps = float(timeline.fps)
     closed = mouth_calibration.closed_mouth(data["closed_mouth"], np.nan_to_num(motion.angles_deg))
     own = np.where(np.isfinite(motion.params), motion.params, closed)
-    base = closed + expression_offset(motion, closed, fps)
+    base = closed + expression_offset(motion, closed, fps, talking_share(data["closed_mouth"], motion))
     source = timeline.source
     visemes = sample_visemes(data["visemes"], timeline.times_s)
     target = base[source] + scale_visemes(visemes, *speaking_style(data["closed_mouth"], motion))
@@ -109,11 +110,27 @@ def plan_mouths(track: Track, timeline: Timeline, data: AnalysisData) -> MouthPl
     return MouthPlan(target, own, closed, motion.pose, share, choice, max(1, round(TEXTURE_FADE_S * fps)), inside)
 
 
-def expression_offset(motion: MouthMotion, closed: F32, fps: float) -> F32:
-    """Return (T, 5) float32 slow departures from `closed` to keep: a smile's width and raised lip, not speech."""
+def expression_offset(motion: MouthMotion, closed: F32, fps: float, talks: float) -> F32:
+    """Return (T, 5) float32 slow departures from `closed` to keep: a smile's width and raised lip, not speech.
+
+    talks  of `talking_share`
+    """
     extra = np.nan_to_num(motion.params - closed)
     extra[:, [k for k in range(len(MOUTH_PARAMS)) if k not in (WIDTH, UPPER)]] = 0
-    return gaussian_smooth(extra, EXPRESSION_SIGMA_S * fps)
+    silent, talking = (gaussian_smooth(extra, s * fps) for s in (EXPRESSION_SIGMA_S, TALKING_EXPRESSION_SIGMA_S))
+    return silent + np.float32(talks) * (talking - silent)
+
+
+def talking_share(coefficients: F32, motion: MouthMotion) -> float:
+    """Return 1 for a presenter who talks in the video, 0 for one who does not, between for one who may.
+
+    coefficients  (5, 6) of `mouth_calibration.fit_closed_mouth`
+    """
+    return float(np.clip(_opening_spread(coefficients, motion) / TALKING_SPREAD - 1, 0, 1))
+
+
+def _opening_spread(coefficients: F32, motion: MouthMotion) -> float:
+    return float(np.nanpercentile(motion.params[:, OPEN], 95)) - float(coefficients[OPEN, 5])
 
 
 def speaking_style(coefficients: F32, motion: MouthMotion) -> tuple[float, float]:
@@ -123,11 +140,9 @@ def speaking_style(coefficients: F32, motion: MouthMotion) -> tuple[float, float
 
     coefficients  (5, 6) of `mouth_calibration.fit_closed_mouth`
     """
-    opening = motion.params[:, OPEN]
-    spread = float(np.nanpercentile(opening, 95)) - float(coefficients[OPEN, 5])
-    talks = float(np.clip(spread / TALKING_SPREAD - 1, 0, 1))
+    spread, talks = _opening_spread(coefficients, motion), talking_share(coefficients, motion)
     gain = float(np.clip((spread / USUAL_SPREAD) ** 0.5, 0.8, 1.2)) if talks else SILENT_GAIN
-    widest = max(WIDEST_MARGIN * float(np.nanpercentile(opening, 99)), MIN_WIDEST)
+    widest = max(WIDEST_MARGIN * float(np.nanpercentile(motion.params[:, OPEN], 99)), MIN_WIDEST)
     return SILENT_GAIN + talks * (gain - SILENT_GAIN), USUAL_WIDEST + talks * (widest - USUAL_WIDEST)
 
 

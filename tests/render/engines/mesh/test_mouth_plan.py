@@ -33,12 +33,21 @@ def test_who_opens_wider_speaks_larger() -> None:
     assert small[0] < large[0] and mouth_plan.MIN_WIDEST <= small[1] < large[1]
 
 
-def test_a_smile_is_kept_and_speech_is_not() -> None:
+@pytest.mark.parametrize("talks", [0.0, 1.0])
+def test_a_smile_is_kept_and_speech_is_not(talks: float) -> None:
     closed = np.tile(np.float32([0, 0.5, 1.3, 0.6, 0.9]), (FRAMES, 1))
-    offset = mouth_plan.expression_offset(motion(np.full(FRAMES, 0.2)), closed, 25.0)
+    offset = mouth_plan.expression_offset(motion(np.full(FRAMES, 0.2)), closed, 25.0, talks)
     kept = [WIDTH, UPPER]
     assert np.allclose(offset[:, kept], 0.05, atol=1e-6)
     assert not offset[:, [k for k in range(len(MOUTH_PARAMS)) if k not in kept]].any()
+
+
+def test_the_words_of_a_talking_presenter_do_not_count_as_a_smile() -> None:
+    moved = motion(np.full(FRAMES, 0.2))
+    closed = moved.params.copy()
+    moved.params[:, WIDTH] += 0.05 * np.sin(np.arange(FRAMES) * 2 * np.pi / 15)  # a phrase in three seconds
+    silent, talking = (mouth_plan.expression_offset(moved, closed, 5.0, talks)[50:-50, WIDTH] for talks in (0.0, 1.0))
+    assert np.abs(talking).max() < 0.002 < 0.004 < np.abs(silent).max()
 
 
 def real_inside(opened: np.ndarray, wanted: np.ndarray) -> np.ndarray:
