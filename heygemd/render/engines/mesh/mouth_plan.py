@@ -118,7 +118,7 @@ def expression_offset(motion: MouthMotion, closed: F32, fps: float, talks: float
     extra = np.nan_to_num(motion.params - closed)
     extra[:, [k for k in range(len(MOUTH_PARAMS)) if k not in (WIDTH, UPPER)]] = 0
     silent, talking = (gaussian_smooth(extra, s * fps) for s in (EXPRESSION_SIGMA_S, TALKING_EXPRESSION_SIGMA_S))
-    return silent + np.float32(talks) * (talking - silent)
+    return np.asarray(silent + talks * (talking - silent), np.float32)
 
 
 def talking_share(coefficients: F32, motion: MouthMotion) -> float:
