@@ -178,7 +178,7 @@ def test_a_file_is_measured_against_its_pictures_clock(
     shown = tmp_path / "shown.mp4"
     make(speech, shown, *AAC)
     given: list[np.ndarray[Any, Any]] = []
-    monkeypatch.setattr(av_offset, "measure_video", lambda picture, voice, *_, **__: (None, given.append(voice)))
+    monkeypatch.setattr(av_offset, "measure_video", lambda picture, hear, *_, **__: (None, given.append(hear())))
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     asked = SyncRequest(
