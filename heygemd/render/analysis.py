@@ -25,9 +25,8 @@ from .face.face_choice import NumberedFaces, SeenFaces, Slots, choose_faces
 from .face.tracker import Tracker
 from .progress import Phases, Report
 from .scene import Crop, Finding, Image, Track
-from .stages import Prefetch
 from .video import compositing, decode
-from .video.decode import Decode, Picture
+from .video.decode import Picture, SmallFrames
 from .video.jpeg import jpeg_base64
 
 TRACK_VERSION = "8"
@@ -86,11 +85,10 @@ def track_video(
         return choose_faces(seen, faces, show)
 
     def make() -> list[Path]:
-        images, decoder = decode.small_frames(picture, limit)
-        decoded = Prefetch(images, decode.SMALL_FRAMES_AHEAD)
+        images = decode.small_frames(picture, limit)
         try:
             size = (picture.width, picture.height)
-            seen = _not_empty(iter(decoded), decoder)
+            seen = _not_empty(images)
             tracks, found = tracker.track_faces(
                 seen, size, picture.fps, folder / "points.f32", choose, phases.done, min_share
             )
@@ -99,9 +97,8 @@ def track_video(
                 raise
             raise InputError(OF_A_PHOTO.get(error.code, error.code), error.detail, **error.fields) from None
         finally:
-            decoded.close()
-            decoder.close()
-        found = [*found, *_damage(picture, decoder, len(tracks[0]), limit)]
+            images.close()
+        found = [*found, *_damage(picture, images, len(tracks[0]), limit)]
         return [*_save(tracks, found, folder), *([shown] if shown.exists() else [])]
 
     point("analyse")
@@ -113,20 +110,20 @@ def track_video(
     return TrackedVideo(*_load(folder), key)
 
 
-def _not_empty(images: Iterator[Image], decoder: Decode) -> Iterator[Image]:
+def _not_empty(images: SmallFrames) -> Iterator[Image]:
     first = next(images, None)
     if first is None:
-        raise InputError("no_picture", detail=decoder.ended.tail if decoder.ended else "")
+        raise InputError("no_picture", detail=images.ended.tail if images.ended else "")
     yield first
     yield from images
 
 
-def _damage(picture: Picture, decoder: Decode, frames: int, limit: int | None) -> list[Finding]:
+def _damage(picture: Picture, images: SmallFrames, frames: int, limit: int | None) -> list[Finding]:
     """Return what the decoder's errors cost, if it had any.
 
     Raises InputError("media_unreadable") when almost nothing was decoded.
     """
-    ended = decoder.ended
+    ended = images.ended
     promised = min(picture.expected_frames, limit or picture.expected_frames)
     if ended is None or (ended.status == 0 and not ended.lines):
         return []

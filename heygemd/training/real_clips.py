@@ -66,7 +66,7 @@ def load_clip(path: Path, cache: Path) -> RealClip:
     kept = cache / f"{path.name}.npz"
     if not kept.exists():
         picture = decode.describe_video(path, Limits())
-        frames, _ = decode.small_frames(picture)
+        frames = decode.small_frames(picture)
         cache.mkdir(parents=True, exist_ok=True)
         np.savez(kept, points=track_largest_face(frames), fps=float(picture.fps), voice=load_sound(path))
     with np.load(kept) as data:

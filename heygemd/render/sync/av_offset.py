@@ -25,8 +25,7 @@ from ..face.face_choice import Choose, in_boxes, largest
 from ..face.mouth_params import MOUTH_PARAMS, OPEN, measure_meshes
 from ..face.tracker import Tracker
 from ..scene import F32, Image
-from ..stages import Prefetch
-from ..video import decode as video
+from ..video import decode
 from ..video.decode import Picture
 from . import syncnet
 from .syncnet import SyncNet
@@ -73,17 +72,15 @@ def measure_video(
 
     Return (T, 5) float32 mouth parameters, NaN without a face, and their `measure`.
     """
-    images, decode = video.small_frames(picture, round(SAMPLE_S * picture.fps))
+    images = decode.small_frames(picture, round(SAMPLE_S * picture.fps))
     step, size = round(STEP_S * picture.fps), (picture.width, picture.height)
     params = np.zeros((0, len(MOUTH_PARAMS)), np.float32)
     voice: NDArray[np.float32] | None = None
-    decoded = Prefetch(images, video.SMALL_FRAMES_AHEAD)
-    ahead = iter(decoded)
     try:
         while True:
             note = partial(lambda before, count: progress(before + count), len(params))
             choose = largest if boxes is None else partial(in_boxes, boxes=[_small(boxes[len(params) :], picture)])
-            part = _mouth_params(islice(ahead, step), tracker, size, picture.fps, scratch, choose, note)
+            part = _mouth_params(islice(images, step), tracker, size, picture.fps, scratch, choose, note)
             params = np.concatenate([params, part])
             if voice is None:
                 voice = hear()[: round((SAMPLE_S + MAX_LAG_S) * VOICE_RATE_HZ)]
@@ -91,8 +88,7 @@ def measure_video(
             if len(part) < step or estimate_offset(params, picture.fps, voice, lips)[1] >= FAIL_CONFIDENCE:
                 return params, measure(params, picture.fps, voice, expect)
     finally:
-        decoded.close()
-        decode.close()
+        images.close()
 
 
 def _small(boxes: NDArray[np.int32], picture: Picture) -> F32:

@@ -22,6 +22,7 @@ from ...media import completeness, ffmpeg, packets, photo, probe
 from ...media.probe import MediaInfo, VideoStream
 from ...media.process import ProcessEnd, Reader
 from ..scene import Finding, Image
+from ..stages import Prefetch
 
 Frame = NDArray[np.uint8]
 """(width * height * 3 // 2,) uint8: the planes Y, U, V one after the other; `planes` returns views of them."""
@@ -389,8 +390,40 @@ def chosen_frames(picture: Picture, wanted: list[int]) -> Iterator[tuple[int, Fr
     yield from zip(wanted, Decode(ffmpeg.command(output, media_s=limit_s), picture.frame_bytes), strict=False)
 
 
-def small_frames(picture: Picture, limit: int | None = None) -> tuple[Iterator[Image], Decode]:
-    """Return an iterator over all frames (the first `limit`) as small BGR images, and the decoder behind it."""
+class SmallFrames(Iterator[Image]):
+    """Iterates over small BGR images; up to SMALL_FRAMES_AHEAD are decoded ahead, from the first one asked for on."""
+
+    def __init__(self, decode: Decode, size: tuple[int, int]) -> None:
+        """`decode` yields images of `size` (width, height)."""
+        self._decode, self._size = decode, size
+        self._ahead: Prefetch[Image] | None = None
+        self._images: Iterator[Image] = iter(())
+
+    @property
+    def ended(self) -> ProcessEnd | None:
+        """How ffmpeg ended, set after the last image."""
+        return self._decode.ended
+
+    def __next__(self) -> Image:
+        if self._ahead is None:
+            width, height = self._size
+            shaped = (buffer.reshape(height, width, 3) for buffer in self._decode)
+            self._ahead = Prefetch(shaped, SMALL_FRAMES_AHEAD)
+            self._images = iter(self._ahead)
+        return next(self._images)
+
+    def close(self) -> None:
+        """End the thread, and kill ffmpeg if it still runs."""
+        if self._ahead is not None:
+            self._ahead.close()
+        self._decode.close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def small_frames(picture: Picture, limit: int | None = None) -> SmallFrames:
+    """Return an iterator over all frames (the first `limit`) as small BGR images."""
     width, height = picture.small_size
     limit_s = _limit_s(picture, limit)
     stream = _constant_rate_stream(picture, limit_s)
@@ -404,7 +437,7 @@ def small_frames(picture: Picture, limit: int | None = None) -> tuple[Iterator[I
     stream = stream.filter("scale", width, height, flags="area", **colour).filter("format", "bgr24")
     output = ffmpeg.to_pipe(stream, format="rawvideo", **_first(limit))
     decode = Decode(ffmpeg.command(output, media_s=limit_s), width * height * 3)
-    return (buffer.reshape(height, width, 3) for buffer in decode), decode
+    return SmallFrames(decode, (width, height))
 
 
 def _first(limit: int | None) -> dict[str, int]:

@@ -102,7 +102,7 @@ def _stages(plan: Plan, size: tuple[int, int], folder: Path) -> Iterator[Row]:
     picture = decode.describe_video(video, Limits())
     frames, seconds = _timed(lambda: list(decode.frames(picture, count)))
     yield Row("decode", count / seconds, "fps")
-    small, seconds = _timed(lambda: list(decode.small_frames(picture, count)[0]))
+    small, seconds = _timed(lambda: list(decode.small_frames(picture, count)))
     yield Row("decode small frames for tracking", count / seconds, "fps")
     tracker = FaceMeshTracker(plan.models)
     (track, _), seconds = _timed(lambda: tracker.track(iter(small), size, picture.fps, folder / "points.f32"))

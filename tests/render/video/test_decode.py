@@ -2,10 +2,12 @@
 
 import itertools
 import struct
+import threading
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from heygemd.config.schema import Limits
@@ -41,8 +43,22 @@ def test_every_frame_comes_once(tmp_path: Path, rate: str, ext: str) -> None:
     picture = describe(numbered(tmp_path / f"v.{ext}", 50, rate))
     assert picture.fps == Fraction(rate)
     assert levels(video.frames(picture)) == list(range(50))
-    small, _ = video.small_frames(picture)
+    small = video.small_frames(picture)
+    assert small.ended is None
     assert sum(1 for _ in small) == 50
+    assert small.ended is not None
+    assert small.ended.status == 0
+
+
+def test_closing_small_frames_ends_their_thread_and_ffmpeg(tmp_path: Path) -> None:
+    picture = describe(numbered(tmp_path / "v.mp4", 500, "25"))
+    before = set(threading.enumerate())
+    small = video.small_frames(picture)
+    next(small)
+    assert set(threading.enumerate()) - before
+    small.close()
+    assert set(threading.enumerate()) == before
+    assert not psutil.Process().children()
 
 
 CODECS = {
@@ -136,7 +152,7 @@ def test_high_dynamic_range_is_tone_mapped(tmp_path: Path) -> None:
     assert (picture.matrix, picture.transfer) == ("bt709", "bt709")
     assert {f.code for f in video.findings(picture)} >= {"hdr_tone_mapped"}
     assert sum(1 for _ in video.frames(picture)) == 5
-    assert sum(1 for _ in video.small_frames(picture)[0]) == 5
+    assert sum(1 for _ in video.small_frames(picture)) == 5
 
 
 def hdr_greys(path: Path, transfer: str, signals: list[float]) -> list[float]:
@@ -185,7 +201,7 @@ def test_transparent_parts_become_white_and_that_is_told(tmp_path: Path, kind: s
     picture = describe(tmp_path / name)
     assert "transparent_on_white" in {f.code for f in video.findings(picture)}
     full = compositing.crop(next(video.frames(picture)), picture, (0, 0, 192, 64))
-    small = next(video.small_frames(picture)[0])
+    small = next(video.small_frames(picture))
     for image in (full, small):
         seen = [image[8:56, x + 16 : x + 48].mean((0, 1)) for x in (0, 64, 128)]
         assert np.abs(np.array(seen) - [[255, 255, 255], [127, 127, 255], [255, 0, 0]]).max() < 12
