@@ -48,6 +48,9 @@ deeper, the more often it was reflected by the mouth."""
 DARKEST_BGR = np.array([0.06, 0.07, 0.18], np.float32)
 """What no light reaches is not black: cheeks and lips, through which it shines, are red."""
 WET, SHININESS = 0.1, 30
+HUE_KEPT = 0.4
+"""Bright teeth whiten as their red is clipped; with all of it clipped they would be blue beside the skin, with none
+yellow."""
 STEP = 0.003
 """Openings are lit in steps of this many eye distances, less than a pixel for most faces."""
 SOFTNESS = 0.005
@@ -137,7 +140,9 @@ def _lit(steps: int, teeth: Colour) -> tuple[F32, F32]:
     colours = DARKEST_BGR + (1 - DARKEST_BGR) * albedo * light
     mirrored = np.clip(normals @ np.array([0, -0.35, -0.937]), 0, 1) ** SHININESS
     colours += (WET * direct * mirrored * (kind >= TEETH))[:, None]
-    return np.asarray(points, np.float32), np.asarray(np.clip(colours, 0, 1), np.float32)
+    clipped = np.clip(colours, 0, 1)
+    hue = colours / np.maximum(colours.max(1, keepdims=True), 1)
+    return np.asarray(points, np.float32), np.asarray(clipped + HUE_KEPT * (hue - clipped), np.float32)
 
 
 def jaw_share(open_by: float) -> float:

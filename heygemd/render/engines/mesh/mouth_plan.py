@@ -36,12 +36,15 @@ INSIDE_SEEN = 0.01
 INSIDE_FADE_S = 0.02
 WIDTH_SMOOTHING_S = 0.04
 """The corners of a mouth are slower than its lips, so the predicted width is smoothed by a Gaussian of this sigma."""
-VISEME_GAIN = 1.2
+VISEME_GAIN = 1.25
 """The network is cautious on real voices, and small openings hardly show."""
 GAIN_FROM = 0.05
 """Smaller openings, in eye distances, are scaled by less: lips that the voice closes must not be held apart."""
 KNEE = 0.7
-"""Openings are compressed above this share of the widest one, linear below."""
+"""Openings are compressed above this share of the widest one, linear below; so is the narrowing of rounded lips."""
+NARROWEST = 0.11
+"""How much narrower than the closed mouth rounded lips are at most, eye distances. Hardly one person in ten goes beyond
+it; for synthesised voices the network does."""
 EXPRESSION_SIGMA_S, TALKING_EXPRESSION_SIGMA_S = 1.0, 3.0
 """A smile is kept as it comes and goes; of who talks in the video, words would otherwise be kept with it."""
 TALKING_SPREAD = 0.05
@@ -89,10 +92,11 @@ def plan_mouths(track: Track, timeline: Timeline, data: AnalysisData) -> MouthPl
     fps = float(timeline.fps)
     closed = mouth_calibration.closed_mouth(data["closed_mouth"], np.nan_to_num(motion.angles_deg))
     own = np.where(np.isfinite(motion.params), motion.params, closed)
-    base = closed + expression_offset(motion, closed, fps, talking_share(data["closed_mouth"], motion))
+    spread = opening_spread(data["closed_mouth"], motion)
+    base = closed + expression_offset(motion, closed, fps, talking_share(spread))
     source = timeline.source
     visemes = sample_visemes(data["visemes"], timeline.times_s)
-    target = base[source] + scale_visemes(visemes, *speaking_style(data["closed_mouth"], motion))
+    target = base[source] + scale_visemes(visemes, *speaking_style(spread, motion))
     weight = track.effect_weight[source, None]
     target = own[source] + weight * (target - own[source])
     frames = data["texture_frames"]
@@ -117,31 +121,35 @@ def expression_offset(motion: MouthMotion, closed: F32, fps: float, talks: float
     """
     extra = np.nan_to_num(motion.params - closed)
     extra[:, [k for k in range(len(MOUTH_PARAMS)) if k not in (WIDTH, UPPER)]] = 0
-    silent, talking = (gaussian_smooth(extra, s * fps) for s in (EXPRESSION_SIGMA_S, TALKING_EXPRESSION_SIGMA_S))
-    return np.asarray(silent + talks * (talking - silent), np.float32)
+    sigma_s = EXPRESSION_SIGMA_S + talks * (TALKING_EXPRESSION_SIGMA_S - EXPRESSION_SIGMA_S)
+    return gaussian_smooth(extra, sigma_s * fps)
 
 
-def talking_share(coefficients: F32, motion: MouthMotion) -> float:
-    """Return 1 for a presenter who talks in the video, 0 for one who does not, between for one who may.
+def opening_spread(coefficients: F32, motion: MouthMotion) -> float:
+    """Return how far the presenter opens the mouth in the video, beyond the closed mouth, eye distances.
 
     coefficients  (5, 6) of `mouth_calibration.fit_closed_mouth`
     """
-    return float(np.clip(_opening_spread(coefficients, motion) / TALKING_SPREAD - 1, 0, 1))
-
-
-def _opening_spread(coefficients: F32, motion: MouthMotion) -> float:
     return float(np.nanpercentile(motion.params[:, OPEN], 95)) - float(coefficients[OPEN, 5])
 
 
-def speaking_style(coefficients: F32, motion: MouthMotion) -> tuple[float, float]:
+def talking_share(spread: float) -> float:
+    """Return 1 for a presenter who talks in the video, 0 for one who does not, between for one who may.
+
+    spread  of `opening_spread`
+    """
+    return float(np.clip(spread / TALKING_SPREAD - 1, 0, 1))
+
+
+def speaking_style(spread: float, motion: MouthMotion) -> tuple[float, float]:
     """Return the gain of the presenter's openings over the usual (1), and the widest opening to show, eye distances.
 
     People who hardly open their mouths keep doing so, within limits; of a silent person nothing is known.
 
-    coefficients  (5, 6) of `mouth_calibration.fit_closed_mouth`
+    spread  of `opening_spread`
     """
-    spread, talks = _opening_spread(coefficients, motion), talking_share(coefficients, motion)
-    gain = float(np.clip((spread / USUAL_SPREAD) ** 0.5, 0.8, 1.2)) if talks else SILENT_GAIN
+    talks = talking_share(spread)
+    gain = float(np.clip((max(spread, 0) / USUAL_SPREAD) ** 0.5, 0.8, 1.2))
     widest = max(WIDEST_MARGIN * float(np.nanpercentile(motion.params[:, OPEN], 99)), MIN_WIDEST)
     return SILENT_GAIN + talks * (gain - SILENT_GAIN), USUAL_WIDEST + talks * (widest - USUAL_WIDEST)
 
@@ -198,16 +206,15 @@ def scale_visemes(visemes: F32, gain: float, widest: float) -> F32:
     """Return (N, 5) visemes scaled to a speaking style, all but the width; openings saturate at `widest`."""
     gains = 1 + (gain * VISEME_GAIN - 1) * np.clip(visemes[:, OPEN] / GAIN_FROM, 0, 1)
     opening = np.maximum(visemes[:, OPEN] * gains, 1e-6)
-    limited = np.where(opening > KNEE * widest, _soft_limit(opening, widest), opening)
-    vertical = [k for k in range(visemes.shape[1]) if k != WIDTH]
-    out = visemes.copy()
-    out[:, vertical] *= (gains * limited / opening)[:, None]
+    out = visemes * (gains * _soft_limit(opening, widest) / opening)[:, None]
+    out[:, WIDTH] = -_soft_limit(-visemes[:, WIDTH], NARROWEST)
     return np.asarray(out, np.float32)
 
 
-def _soft_limit(opening: F32, widest: float) -> F32:
-    room = (1 - KNEE) * widest
-    return np.asarray(KNEE * widest + room * np.tanh((opening - KNEE * widest) / room), np.float32)
+def _soft_limit(values: F32, most: float) -> F32:
+    """Return (N,) float32 `values`, compressed above KNEE of `most`."""
+    knee, room = KNEE * most, (1 - KNEE) * most
+    return np.asarray(np.minimum(values, knee) + room * np.tanh(np.maximum(values - knee, 0) / room), np.float32)
 
 
 def sample_visemes(visemes: F32, times_s: NDArray[np.float64]) -> F32:

@@ -56,6 +56,13 @@ def test_a_wider_opening_lets_in_more_light() -> None:
     assert teeth[0] < 0.9 * teeth[1] and teeth[1] < teeth[2]
 
 
+def test_teeth_in_full_light_are_ivory_and_not_blue() -> None:
+    row = HEIGHT // 2 + round(TEETH_SHOWN * EYE) - 8
+    for open_by in (0.1, 0.2, 0.3):
+        blue, green, red = draw(open_by)[row, WIDTH // 2 - 18 : WIDTH // 2 - 8].mean(0)
+        assert 0.6 < blue / red < 0.85 and blue < green < 0.95 * red
+
+
 def test_a_turned_head_shows_one_cheek_s_teeth_and_not_the_other_s() -> None:
     left, right = (draw(0.15, yaw) for yaw in (-25, 25))
     assert np.abs(left - right[:, ::-1]).mean() < 0.02

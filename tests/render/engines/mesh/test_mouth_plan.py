@@ -21,15 +21,14 @@ def motion(opening: np.ndarray) -> MouthMotion:
 
 
 def test_of_a_silent_presenter_nothing_is_known() -> None:
-    style = mouth_plan.speaking_style(np.zeros((5, 6), np.float32), motion(np.full(FRAMES, 0.01)))
+    silent = motion(np.full(FRAMES, 0.01))
+    style = mouth_plan.speaking_style(mouth_plan.opening_spread(np.zeros((5, 6), np.float32), silent), silent)
     assert style == pytest.approx((mouth_plan.SILENT_GAIN, mouth_plan.USUAL_WIDEST))
 
 
 def test_who_opens_wider_speaks_larger() -> None:
     swing = 0.5 - 0.5 * np.cos(np.arange(FRAMES) / 3)
-    small, large = (
-        mouth_plan.speaking_style(np.zeros((5, 6), np.float32), motion(size * swing)) for size in (0.11, 0.3)
-    )
+    small, large = (mouth_plan.speaking_style(size, motion(size * swing)) for size in (0.11, 0.3))
     assert small[0] < large[0] and mouth_plan.MIN_WIDEST <= small[1] < large[1]
 
 
@@ -108,3 +107,12 @@ def test_lips_that_the_voice_closes_are_not_held_apart() -> None:
     assert closed[OPEN] < mouth_plan.SHUT
     assert opened[OPEN] == pytest.approx(0.1 * mouth_plan.SILENT_GAIN * mouth_plan.VISEME_GAIN)
     assert opened[WIDTH] == pytest.approx(0.02)
+
+
+def test_lips_round_no_further_than_people_round_them() -> None:
+    narrowed = np.float32([0.02, 0.07, 0.1, 0.2])
+    said = np.zeros((4, 5), np.float32)
+    said[:, WIDTH] = -narrowed
+    shown = -mouth_plan.scale_visemes(said, 1.0, mouth_plan.USUAL_WIDEST)[:, WIDTH]
+    assert shown[:2] == pytest.approx(narrowed[:2])
+    assert shown[1] < shown[2] < shown[3] <= mouth_plan.NARROWEST
