@@ -115,6 +115,11 @@ def to_pipe(*streams: Stream, **options: Any) -> Stream:
     return ffmpeg.output(*streams, "pipe:1", **_without_extras(options))
 
 
+def frames_to_pipe(stream: Stream, **options: Any) -> Stream:
+    """Return an output that writes raw frames to standard output. More threads would only pass copies around."""
+    return to_pipe(stream, format="rawvideo", threads=1, **options)
+
+
 def to_file(*streams: Stream, path: Path, max_bytes: int, **options: Any) -> Stream:
     """Return an output that writes `streams` to a local file; ffmpeg stops at `max_bytes`."""
     return ffmpeg.output(*streams, f"file:{path.absolute()}", fs=max_bytes, **_without_extras(options))

@@ -6,19 +6,17 @@ reads or writes it to the end.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
-import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import threading
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, Literal, TypeVar
 
 from ..errors import DeadlineExceeded, EngineError, HeygemdError, InfrastructureError, InputError, LocalDiskError
 
@@ -27,7 +25,8 @@ ADDRESS = re.compile(r"(?<=^\[)([^]]*) @ 0x[0-9a-f]+\]")
 NOT_WHITELISTED = re.compile(r"^\[(\w+)[^]]*\] Format not on whitelist", re.M)
 """ffmpeg knows the format of a file, but it is not among those that heygemd accepts."""
 LINE_CHARS = 400
-PIPE_BYTES = 1 << 20
+BUFFER_BYTES = 1 << 20
+"""Of a connection; the kernel may allow less. A frame has megabytes, and each transfer wakes two processes."""
 STALL_S = 300.0
 
 P = TypeVar("P", bound="Process")
@@ -45,11 +44,12 @@ class ProcessEnd:
 class Process:
     """A running ffmpeg or ffprobe whose stderr is drained. Leaving the context kills it if it still runs."""
 
-    def __init__(self, argv: Sequence[str], *, stdin: bool = False, stdout: bool = False) -> None:
-        pipe, null = subprocess.PIPE, subprocess.DEVNULL
-        self._child = subprocess.Popen(
-            argv, stdin=pipe if stdin else null, stdout=pipe if stdout else null, stderr=pipe, bufsize=0
-        )
+    def __init__(self, argv: Sequence[str], connected: Literal["stdin", "stdout"]) -> None:
+        """`connected`: the one of its standard streams whose other end is ours."""
+        self._end, theirs = _connection()
+        streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, connected: theirs}
+        with theirs:
+            self._child = subprocess.Popen(argv, stderr=subprocess.PIPE, bufsize=0, **streams)
         self._lines = 0
         self._last: deque[str] = deque(maxlen=STDERR_LINES)
         self._drain = threading.Thread(target=self._read_stderr, name="ffmpeg-stderr", daemon=True)
@@ -89,13 +89,13 @@ class Process:
         return "\n".join(tuple(self._last))
 
     def close(self) -> None:
-        """Kill the process if it still runs, reap it and close the pipes."""
+        """Kill the process if it still runs, reap it and close the connections to it."""
         self._child.kill()
         self._child.wait()
         self._drain.join(5)
-        for pipe in (self._child.stdin, self._child.stdout, self._child.stderr):
-            if pipe is not None:
-                pipe.close()
+        self._end.close()
+        assert self._child.stderr is not None
+        self._child.stderr.close()
 
     def __enter__(self: P) -> P:
         return self
@@ -105,9 +105,9 @@ class Process:
     ) -> None:
         self.close()
 
-    def _wait_for(self, fd: int, event: int) -> None:
+    def _wait_for(self, event: int) -> None:
         poller = select.poll()
-        poller.register(fd, event)
+        poller.register(self._end, event)
         if not poller.poll(STALL_S * 1000):
             raise DeadlineExceeded("ffmpeg_stalled", seconds=STALL_S, detail=self.tail)
 
@@ -116,17 +116,14 @@ class Reader(Process):
     """An ffmpeg process whose standard output is read."""
 
     def __init__(self, argv: Sequence[str]) -> None:
-        super().__init__(argv, stdout=True)
-        assert self._child.stdout is not None
-        self._fd = self._child.stdout.fileno()
-        _widen(self._fd)
+        super().__init__(argv, "stdout")
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill `buffer`; return the number of bytes, fewer only at the end."""
         done = 0
         while done < len(buffer):
-            self._wait_for(self._fd, select.POLLIN)
-            got = os.readv(self._fd, [buffer[done:]])
+            self._wait_for(select.POLLIN)
+            got = self._end.recv_into(buffer[done:])
             if got == 0:
                 break
             done += got
@@ -137,36 +134,34 @@ class Writer(Process):
     """An ffmpeg process whose standard input is written."""
 
     def __init__(self, argv: Sequence[str]) -> None:
-        super().__init__(argv, stdin=True)
-        assert self._child.stdin is not None
-        self._fd = self._child.stdin.fileno()
-        os.set_blocking(self._fd, False)
-        _widen(self._fd)
+        super().__init__(argv, "stdin")
+        self._end.setblocking(False)
 
     def write(self, data: memoryview) -> None:
         """Write all of `data`. Raises the error of a process that has died, see `error_from`."""
         while data:
-            self._wait_for(self._fd, select.POLLOUT)
+            self._wait_for(select.POLLOUT)
             try:
-                data = data[os.write(self._fd, data) :]
+                data = data[self._end.send(data) :]
             except BlockingIOError:
                 continue
-            except BrokenPipeError:
+            except ConnectionError:
                 raise error_from(self.wait(), reading=False) from None
 
     def finish(self) -> None:
         """Close the input and wait. Raises the error of a process that failed, see `error_from`."""
-        assert self._child.stdin is not None
-        self._child.stdin.close()
+        self._end.close()
         ended = self.wait()
         if ended.status != 0 or _disk_full(ended.tail):
             raise error_from(ended, reading=False)
 
 
-def _widen(fd: int) -> None:
-    """Ask for a larger pipe than 64 KiB, because a frame has megabytes; without it transfers are slower."""
-    with contextlib.suppress(OSError):
-        fcntl.fcntl(fd, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+def _connection() -> tuple[socket.socket, socket.socket]:
+    """Return our end and the process's of what is a pipe to it. A pipe of the kernel costs a third more CPU time."""
+    ends = socket.socketpair()
+    for end in ends:
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
+    return ends
 
 
 def run(argv: Sequence[str], timeout_s: float, *, reading: bool = True, stdin: int | None = None) -> bytes:

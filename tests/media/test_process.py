@@ -130,6 +130,22 @@ def test_a_pipe_that_never_ends_is_given_up(tmp_path: Path) -> None:
         process.run(ffmpeg.probe_command(fifo, "-show_format"), 0.5)
 
 
+def test_what_is_written_arrives_and_death_is_an_error(tmp_path: Path) -> None:
+    data = os.urandom(5_000_000)
+    with process.Writer(["sh", "-c", f"cat > {tmp_path}/copy"]) as writer:
+        writer.write(memoryview(data))
+        writer.finish()
+    assert (tmp_path / "copy").read_bytes() == data
+    with process.Reader(["cat", str(tmp_path / "copy")]) as reader:
+        buffer = bytearray(len(data) + 1)
+        assert reader.read_into(memoryview(buffer)) == len(data)
+        assert buffer[:-1] == data and reader.wait().status == 0
+    broken = ["sh", "-c", "head -c 1000 > /dev/null; echo no more >&2; exit 3"]
+    with process.Writer(broken) as writer, pytest.raises(EngineError) as caught:
+        writer.write(memoryview(data))
+    assert caught.value.code == "encode_failed" and caught.value.detail == "no more"
+
+
 def test_bad_ends_have_types() -> None:
     def error(status: int, tail: str = "", reading: bool = True) -> Exception:
         return process.error_from(process.ProcessEnd(status, 1, tail), reading=reading)

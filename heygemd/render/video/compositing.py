@@ -31,7 +31,7 @@ def crop(frame: Frame, picture: Picture, box: Box) -> Image:
 
 
 def blend(frame: Frame, picture: Picture, box: Box, before: Image, patch: Patch, weight: float) -> Frame:
-    """Return the frame with the patch blended into its box; the given frame is not changed.
+    """Return the frame with the patch blended into its box: the same one, but a copy where it is read-only.
 
     before  the box as returned by `crop`
     weight  factor of the patch's mask; above 1 it counts as 1
@@ -44,7 +44,7 @@ def blend(frame: Frame, picture: Picture, box: Box, before: Image, patch: Patch,
     difference = cv2.subtract(patch.image[rows, columns], before[rows, columns], dtype=cv2.CV_32F)
     mask = patch.mask[rows, columns] * np.float32(min(weight, 1.0))
     change = [cv2.multiply(cv2.transform(difference, row[None]), mask) for row in linear]
-    result: Frame = frame.copy()
+    result: Frame = frame if frame.flags.writeable else frame.copy()
     top, left = box[1] + rows.start, box[0] + columns.start
     height, width = mask.shape
     for plane, channel, step in zip(planes(result, picture.width, picture.height), change, (1, 2, 2), strict=True):

@@ -25,7 +25,8 @@ from ..scene import Finding, Image
 from ..stages import Prefetch
 
 Frame = NDArray[np.uint8]
-"""(width * height * 3 // 2,) uint8: the planes Y, U, V one after the other; `planes` returns views of them."""
+"""(width * height * 3 // 2,) uint8: the planes Y, U, V one after the other; `planes` returns views of them. One that
+is shown more than once is read-only; any other belongs to whoever it is passed to."""
 
 ANALYSIS_SIDE = 640
 """Longest side of a small frame, pixels."""
@@ -264,7 +265,7 @@ def _is_transparent(picture: Picture) -> bool:
     width, height = picture.small_size
     alpha = _source(picture, ALPHA_CHECKED_S)
     alpha = alpha.filter("format", "yuva444p").filter("alphaextract").filter("scale", width, height, flags="area")
-    output = ffmpeg.to_pipe(alpha, format="rawvideo", pix_fmt="gray")
+    output = ffmpeg.frames_to_pipe(alpha, pix_fmt="gray")
     return any(int(frame.min()) < OPAQUE for frame in Decode(ffmpeg.command(output), width * height))
 
 
@@ -370,7 +371,7 @@ def frames(picture: Picture, limit: int | None = None) -> Decode:
     """Return an iterator over all frames (the first `limit`) at full size."""
     limit_s = _limit_s(picture, limit)
     stream = _normalised(_constant_rate_stream(picture, limit_s), picture)
-    output = ffmpeg.to_pipe(stream, format="rawvideo", **_first(limit))
+    output = ffmpeg.frames_to_pipe(stream, **_first(limit))
     return Decode(ffmpeg.command(output, media_s=limit_s), picture.frame_bytes)
 
 
@@ -386,7 +387,7 @@ def chosen_frames(picture: Picture, wanted: list[int]) -> Iterator[tuple[int, Fr
     stream = _constant_rate_stream(picture, limit_s).filter("select", "+".join(f"eq(n,{number})" for number in wanted))
     # Close the gaps, or ffmpeg fills them with copies.
     stream = stream.filter("setpts", f"N*{picture.fps.denominator}/({picture.fps.numerator}*TB)")
-    output = ffmpeg.to_pipe(_normalised(stream, picture), format="rawvideo", vframes=len(wanted))
+    output = ffmpeg.frames_to_pipe(_normalised(stream, picture), vframes=len(wanted))
     yield from zip(wanted, Decode(ffmpeg.command(output, media_s=limit_s), picture.frame_bytes), strict=False)
 
 
@@ -435,7 +436,7 @@ def small_frames(picture: Picture, limit: int | None = None) -> SmallFrames:
     else:
         colour = {} if _is_rgb(picture.stream) else {"in_range": _source_colour(picture)["in_range"]}
     stream = stream.filter("scale", width, height, flags="area", **colour).filter("format", "bgr24")
-    output = ffmpeg.to_pipe(stream, format="rawvideo", **_first(limit))
+    output = ffmpeg.frames_to_pipe(stream, **_first(limit))
     decode = Decode(ffmpeg.command(output, media_s=limit_s), width * height * 3)
     return SmallFrames(decode, (width, height))
 

@@ -32,7 +32,7 @@ Run = tuple[int, int, int]
 def ordered_frames(picture: Picture, timeline: Timeline, scratch: Path, spare_bytes: int = 0) -> Iterator[Frame]:
     """Yield the source frame of each output frame. Closing the generator ends its decoders.
 
-    A frame may be yielded more than once: copy it before writing to it.
+    A frame that is yielded more than once is read-only: copy it before writing to it.
 
     spare_bytes  to leave free on the scratch disk
     Raises LocalDiskError("scratch_full"), EngineError("decode_changed") when frames seen before no longer come.
@@ -44,10 +44,14 @@ def ordered_frames(picture: Picture, timeline: Timeline, scratch: Path, spare_by
             if step == 0:
                 if number == 0 or start != timeline.source[_before(todo, number)]:
                     (frame,) = store.forward(start, 1, first=number == 0)
+                    frame.flags.writeable = False
                 yield from [frame] * count
                 continue
             played = store.backward(start, count) if step < 0 else store.forward(start, count, first=number == 0)
-            for frame in played:
+            held = number + 1 < len(todo) and todo[number + 1][2] == 0
+            for left, frame in zip(range(count - 1, -1, -1), played, strict=True):
+                if held and left == 0:
+                    frame.flags.writeable = False
                 yield frame
     finally:
         store.close()
@@ -132,6 +136,7 @@ class _FrameStore:
 
     def _store(self, number: int, frame: Frame) -> None:
         if self.memory is not None:
+            frame.flags.writeable = False
             self.memory[number] = frame
         elif self._on_disk and self.low <= number < self.high:
             if self._writer is None:
@@ -152,7 +157,7 @@ class _FrameStore:
     def _read(self, at: int) -> list[Frame]:
         path = self.scratch / f"back-{at:06d}.mkv"
         rate = f"{self.picture.fps.numerator}/{self.picture.fps.denominator}"
-        output = ffmpeg.to_pipe(ffmpeg.media(path, r=rate).video, format="rawvideo", pix_fmt="yuv420p")
+        output = ffmpeg.frames_to_pipe(ffmpeg.media(path, r=rate).video, pix_fmt="yuv420p")
         decoder = Decode(ffmpeg.command(output), self.picture.frame_bytes)
         chunk = list(decoder)
         expected = min(self.chunk, self.high - self.low - at * self.chunk)

@@ -61,7 +61,7 @@ class PhotoMotion:
         self._eyes: list[_Blink] | None = None
 
     def apply(self, frames: Iterator[Frame]) -> Iterator[Frame]:
-        """Yield the frames with the face in motion; the given frames are not changed."""
+        """Yield the frames with the face in motion; see Frame for which of them may be changed."""
         for number, frame in enumerate(frames):
             if self._eyes is None:
                 self._eyes = self._prepare_eyes(frame)

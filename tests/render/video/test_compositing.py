@@ -26,7 +26,12 @@ def picture(tmp_path_factory: pytest.TempPathFactory) -> decode.Picture:
 
 
 def noise(picture: decode.Picture) -> NDArray[np.uint8]:
-    return np.random.default_rng(1).integers(0, 256, picture.frame_bytes, np.uint8)
+    return shown_again(np.random.default_rng(1).integers(0, 256, picture.frame_bytes, np.uint8))
+
+
+def shown_again(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    frame.flags.writeable = False
+    return frame
 
 
 def full_mask(value: float) -> NDArray[np.float32]:
@@ -69,6 +74,17 @@ def test_an_unchanged_patch_changes_no_bit(picture: decode.Picture) -> None:
     assert np.array_equal(after, frame)
 
 
+def test_only_a_frame_that_is_shown_again_is_copied(picture: decode.Picture) -> None:
+    frame = noise(picture)
+    before = compositing.crop(frame, picture, BOX)
+    patch = Patch(0, 255 - before, full_mask(1))
+    own, kept = frame.copy(), frame.copy()
+    after = compositing.blend(frame, picture, BOX, before, patch, 1.0)
+    assert np.array_equal(frame, kept)
+    assert compositing.blend(own, picture, BOX, before, patch, 1.0) is own
+    assert np.array_equal(own, after) and not np.array_equal(own, kept)
+
+
 def test_nothing_outside_the_mask_changes(picture: decode.Picture) -> None:
     frame = noise(picture)
     before = compositing.crop(frame, picture, BOX)
@@ -86,7 +102,7 @@ def test_nothing_outside_the_mask_changes(picture: decode.Picture) -> None:
 
 
 def test_a_flat_patch_arrives_as_its_colour(picture: decode.Picture) -> None:
-    frame = np.full(picture.frame_bytes, 128, np.uint8)
+    frame = shown_again(np.full(picture.frame_bytes, 128, np.uint8))
     before = compositing.crop(frame, picture, BOX)
     wanted = np.full_like(before, (60, 90, 180))
     after = compositing.blend(frame, picture, BOX, before, Patch(0, wanted, full_mask(1)), 1.0)
@@ -111,7 +127,8 @@ def test_an_engine_that_moves_less_is_shown_sooner(picture: decode.Picture, tmp_
         picture.width, picture.height, picture.fps, np.tile(np.int32(BOX), (count, 1)), strengths,
         np.zeros(count, np.float32), np.arange(count) == 0, np.ones(count, np.uint8), tmp_path / "none",
     )  # fmt: skip
-    line, frame = Timeline(Fraction(25), np.arange(count, dtype=np.int32)), np.full(picture.frame_bytes, 128, np.uint8)
+    line = Timeline(Fraction(25), np.arange(count, dtype=np.int32))
+    frame = shown_again(np.full(picture.frame_bytes, 128, np.uint8))
 
     def shown(gain: float) -> list[float]:
         engine, made = Tint(tmp_path), []

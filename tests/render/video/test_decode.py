@@ -376,6 +376,34 @@ def test_order_is_exact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy:
     assert levels(frame_order.ordered_frames(picture, line, tmp_path)) == line.source.tolist()
 
 
+@pytest.mark.parametrize("chunk_frames", [4, 1000])
+@pytest.mark.parametrize(
+    ("source", "shared"),
+    [
+        ([0, 1, 2, 3], []),
+        ([0, 1, 2, 2, 2], [2, 3, 4]),
+        ([2, 2, 2], [0, 1, 2]),
+        ([*range(7), *range(5, -1, -1), 0, 0], [12, 13, 14]),
+    ],
+)
+def test_frames_that_are_shown_again_are_read_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: list[int], shared: list[int], chunk_frames: int
+) -> None:
+    picture = describe(numbered(tmp_path / "v.mp4", 10))
+    monkeypatch.setattr(frame_order, "CHUNK_BYTES", chunk_frames * picture.frame_bytes)
+    line = Timeline(picture.fps, np.array(source, np.int32))
+    read_only, seen = [], []
+    for number, frame in enumerate(frame_order.ordered_frames(picture, line, tmp_path)):
+        seen += levels([frame])
+        if frame.flags.writeable:
+            frame[:] = 0  # whoever gets it may write to it
+        else:
+            read_only.append(number)
+    assert seen == source
+    in_memory = len(frame_order.split_runs(line.source)) > 1 and max(source) < chunk_frames
+    assert read_only == (list(range(len(source))) if in_memory else shared)
+
+
 def test_backward_frames_are_the_forward_ones_to_the_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = media_factory.video(tmp_path / "v.mp4", 1, options=[*X264, "-pix_fmt", "yuvj420p"])
     picture = describe(path)

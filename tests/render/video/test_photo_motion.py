@@ -27,6 +27,7 @@ class Still:
 
         self.picture: Picture = decode.describe_photo(save(folder / "anna.png", png(image)), Limits(), folder)
         (self.frame,) = decode.frames(self.picture)
+        self.frame.flags.writeable = False
 
     def moved(self, digest: str = "a", frames: int = FRAMES, yaw_deg: float = 0.0) -> list[Frame]:
         motion = PhotoMotion(self.picture, self.points, yaw_deg, digest, frames)
