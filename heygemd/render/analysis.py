@@ -1,20 +1,23 @@
-"""What is computed before the first frame is rendered, and cached: a video's track and analysis data, which serve other
-voices, and a voice's analysis data, which serves other videos.
+"""What is computed before the first frame is rendered, and cached: a video's description, track and analysis data,
+which serve other voices, and a voice's analysis data, which serves other videos.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
-from ..config.schema import Face, Render
+from ..config.schema import Face, Limits, Render
 from ..errors import InputError
 from ..fault_points import point
 from ..protocol import FacesSeen
@@ -29,8 +32,8 @@ from .video import compositing, decode
 from .video.decode import Picture, SmallFrames
 from .video.jpeg import jpeg_base64
 
-TRACK_VERSION = "8"
-"""Part of the track's cache key: raise it when what is stored changes."""
+PICTURE_VERSION, TRACK_VERSION = "1", "8"
+"""Parts of the cache keys of a video's description and track: raise them when what is stored changes."""
 WINDOW_S = 60
 MIN_DECODED_S = 1.0
 """A video of which less than this and less than half comes out of the decoder is unreadable."""
@@ -48,6 +51,23 @@ class TrackedVideo(NamedTuple):
     tracks: list[Track]
     findings: list[Finding]
     key: str
+
+
+@functools.cache
+def _picture_type() -> TypeAdapter[Picture]:
+    return TypeAdapter(Picture)
+
+
+def describe_video(path: Path, digest: str, limits: Limits, cache: Cache, folder: Path) -> Picture:
+    """Return `decode.describe_video`, found out now or taken from the cache. Raises as it."""
+    file = folder / "picture.json"
+
+    def make() -> list[Path]:
+        file.write_bytes(_picture_type().dump_json(decode.describe_video(path, limits)))
+        return [file]
+
+    fetch_or_make(cache, "picture", f"{digest} {PICTURE_VERSION} {limits.model_dump_json()}", folder, make)
+    return replace(_picture_type().validate_json(file.read_bytes()), path=path)
 
 
 def frames_to_track(picture: Picture, voice_s: float, all_frames: bool) -> int | None:

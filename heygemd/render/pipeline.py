@@ -109,7 +109,9 @@ def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Prepare
         if is_photo(request.video):
             described = pool.submit(decode.describe_photo, request.video, limits, scratch)
         else:
-            described = pool.submit(decode.describe_video, request.video, limits)
+            described = pool.submit(
+                analysis.describe_video, request.video, request.video_digest, limits, cache, scratch / "picture"
+            )
         voices = _load_voices(request, cache)
         if request.speakers:
             voice = _mixed(request, voices, cache)
