@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import resource
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -36,7 +36,7 @@ from .face.registry import create_tracker
 from .face.tracker import Tracker
 from .frame_router import FrameRouter
 from .progress import Phases, Report
-from .scene import Finding, Timeline
+from .scene import F32, Finding, Timeline
 from .stages import BackgroundSink, Prefetch
 from .subtitles import burn
 from .subtitles.track import Track, load_tracks
@@ -378,7 +378,7 @@ def _measure_output(request: RenderRequest, prepared: _Prepared, phases: Phases)
     expected = ExpectedOutput(
         plan.frames, picture.fps, picture.width, picture.height, plan.sound_s, len(plan.subtitles)
     )
-    with blame_us(), ThreadPoolExecutor(1) as pool:
+    with blame_us(), ThreadPoolExecutor(2) as pool:
         seen = check_output(request.output, expected, request.limits)
         made = decode.describe_own(request.output, seen.info, picture.fps)
         file = request.scratch / "delivered.f32"
@@ -388,20 +388,32 @@ def _measure_output(request: RenderRequest, prepared: _Prepared, phases: Phases)
             heard = [partial(np.asarray, sound) for sound in prepared.sounds]
             _check_alignment(delivered.result(), prepared)
         lips, each = [], []
+        pictures: list[Future[preview.Pictures]] = []
+
+        def take_pictures(*seen: F32) -> None:
+            openings, voices = [mouth[:, OPEN] for mouth in seen], [hear() for hear in heard]
+            pictures.append(
+                pool.submit(preview.take_pictures, picture, tracks, prepared.timeline, made, openings, voices)
+            )
+
+        first = take_pictures if len(tracks) == 1 else None
         for face, hear in zip(tracks, heard, strict=True):
             chosen = face.boxes[prepared.timeline.source] if request.speakers or settings.face != "largest" else None
-            found, one = av_offset.measure_video(made, hear, prepared.tracker, request.scratch, phases.done, chosen)
+            found, one = av_offset.measure_video(
+                made, hear, prepared.tracker, request.scratch, phases.done, chosen, first=first
+            )
             if av_offset.is_out_of_sync(one, picture.fps, settings.max_offset_frames):  # it may be wrong: ask the lips
                 one = av_offset.measure(found, picture.fps, hear(), viseme_net.predict_visemes)
             lips.append(found)
             each.append(one)
+        if first is None:
+            take_pictures(*lips)
     for measured in each:
         if av_offset.is_out_of_sync(measured, picture.fps, settings.max_offset_frames):
             request.output.unlink()
             raise EngineError("out_of_sync", offset_ms=measured.offset_ms, confidence=measured.offset_confidence)
     measured = max(each, key=lambda one: one.offset_confidence)
-    sounds = [hear() for hear in heard]
-    shown = preview.make_preview(picture, tracks, prepared.timeline, made, [mouth[:, OPEN] for mouth in lips], sounds)
+    shown = preview.make_preview(pictures[0].result(), prepared.timeline.fps, lips[0][:, OPEN], heard[0]())
     request.output.with_suffix(".json").write_text(shown.model_dump_json())
     phases.end()
     return Result(

@@ -61,6 +61,7 @@ Expect = Callable[[NDArray[np.float32]], F32]
 def measure_video(
     picture: Picture, hear: Callable[[], NDArray[np.float32]], tracker: Tracker, scratch: Path,
     progress: Callable[[int], None], boxes: NDArray[np.int32] | None = None, expect: Expect | None = None,
+    first: Callable[[F32], None] | None = None,
 ) -> tuple[F32, SyncMeasurement]:  # fmt: skip
     """Measure a video's first STEP_S, and on until the offset is certain, SAMPLE_S at most.
 
@@ -69,6 +70,7 @@ def measure_video(
     progress  called with the number of frames seen
     boxes     (T, 4) x0 y0 x1 y1 of the face to measure in each frame, pixels; None: the largest face
     expect    for a video that was not made with these lips
+    first     called with the mouth parameters of the first STEP_S, before any more is tracked
 
     Return (T, 5) float32 mouth parameters, NaN without a face, and their `measure`.
     """
@@ -85,6 +87,8 @@ def measure_video(
             if voice is None:
                 voice = hear()[: round((SAMPLE_S + MAX_LAG_S) * VOICE_RATE_HZ)]
                 lips = expect(voice) if expect else None
+                if first:
+                    first(params)
             if len(part) < step or estimate_offset(params, picture.fps, voice, lips)[1] >= FAIL_CONFIDENCE:
                 return params, measure(params, picture.fps, voice, expect)
     finally:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -30,33 +32,49 @@ SIDE_IN_EYES = 1.3
 TOP_QUANTILE = 0.97
 
 
-def make_preview(
+class Pictures(NamedTuple):
+    """A preview's pictures: when the mouths of its strip are seen, the strip and the thumbnail as base64 JPEG."""
+
+    moments_s: tuple[float, ...]
+    strip: str
+    thumbnail: str
+
+
+def make_preview(pictures: Pictures, fps: Fraction, openings: F32, voice: NDArray[np.float32]) -> Preview:
+    """Return the preview of a finished video of `fps`; its curves show the first face that speaks.
+
+    openings  (T,) float32 opening of its lips in the first output frames, NaN without a face
+    voice     (samples,) float32 mono at VOICE_RATE_HZ
+    """
+    seconds = len(openings) / float(fps)
+    return Preview(
+        **pictures._asdict(),
+        curve_hz=CURVE_HZ,
+        lips=_scaled(_lips(openings, seconds, float(fps))),
+        voice=_scaled(loudness(voice, seconds, CURVE_HZ)),
+    )
+
+
+def take_pictures(
     source: Picture,
     tracks: Sequence[Track],
     timeline: Timeline,
     made: Picture,
     openings: Sequence[F32],
     voices: Sequence[NDArray[np.float32]],
-) -> Preview:
-    """Return the preview of the finished video `made`. The pictures show each face that speaks, the curves the first.
+) -> Pictures:
+    """Return the pictures of the finished video `made`, in which each face that speaks is seen.
 
     source    the source video
     tracks    its faces that speak
     timeline  which source frame each output frame shows
-    openings  of each face (T,) float32 opening of the lips in the first output frames, NaN without a face
+    openings  of each face (T,) float32 opening of the lips in the first output frames, NaN without a face; of a single
+              face WITHIN_S are enough
     voices    of each face (samples,) float32 mono at VOICE_RATE_HZ
     """
-    seconds = len(openings[0]) / float(timeline.fps)
     moments = _moments(openings, tracks, timeline, voices)
-    strip, thumbnail = _pictures(source, tracks, timeline, made, moments)
-    return Preview(
-        moments_s=tuple(round(moment / float(timeline.fps), 2) for moment in moments),
-        strip=strip,
-        thumbnail=thumbnail,
-        curve_hz=CURVE_HZ,
-        lips=_scaled(_lips(openings[0], seconds, float(timeline.fps))),
-        voice=_scaled(loudness(voices[0], seconds, CURVE_HZ)),
-    )
+    strip, thumbnail = _strip_and_thumbnail(source, tracks, timeline, made, moments)
+    return Pictures(tuple(round(moment / float(timeline.fps), 2) for moment in moments), strip, thumbnail)
 
 
 def _moments(
@@ -89,7 +107,7 @@ def _all_heard_s(voices: Sequence[NDArray[np.float32]]) -> float:
     return max(begun) / VOICE_RATE_HZ + WITHIN_S
 
 
-def _pictures(
+def _strip_and_thumbnail(
     source: Picture, tracks: Sequence[Track], timeline: Timeline, made: Picture, moments: dict[int, int]
 ) -> tuple[str, str]:
     """Return as base64 JPEG the strip of mouths (source above output), and the thumbnail of the first moment."""
