@@ -20,6 +20,8 @@ MATCH_PIXELS = 48
 GAIN_LIMIT = 1.5
 SHADOW = 0.035
 """How far the lips' shadow reaches into the mouth, eye distances."""
+RIM = 0.02
+"""Width of the rim of the lips that is smoothed around a drawn inside, eye distances to either side of the edge."""
 RIM_LIGHT = 0.85
 """Share of the light that reaches the rim of the open mouth."""
 STILL_PIXELS = 0.05
@@ -123,6 +125,20 @@ def mouth_shade(target: F32, field: WarpField, eye: float) -> F32:
     under = cv2.warpAffine(gaussian_blur(sharp, 0.3 * SHADOW * eye), fall, sharp.shape[::-1])
     light = RIM_LIGHT + (1 - RIM_LIGHT) * np.clip(reach, 0, 1)
     return np.asarray(light * (0.75 + 0.25 * under), np.float32)
+
+
+def smooth_rim(mouth: F32, target: F32, field: WarpField, eye: float, share: float) -> F32:
+    """Return `mouth` with the inner edge of its lips smoothed.
+
+    Where closed lips are drawn open, the line between them is stretched into a ragged edge, mostly at the corners.
+
+    mouth  (h, w, 3) float32 · target  (468, 2) mesh in the crop's pixels · share  0..1, how much of it to apply
+    """
+    corners = np.round((target[INNER_LIPS] - (field.x0, field.y0)) * (1 << SHIFT_BITS)).astype(np.int32)
+    rim = np.zeros(mouth.shape[:2], np.uint8)
+    cv2.polylines(rim, [corners], True, 255, max(1, round(2 * RIM * eye)), cv2.LINE_AA, SHIFT_BITS)
+    soft = gaussian_blur(rim * np.float32(share / 255), 0.5 * RIM * eye)
+    return blend(mouth, gaussian_blur(mouth, RIM * eye), soft)
 
 
 def seal_lips(mouth: F32, target: F32, field: WarpField, shut: float) -> F32:

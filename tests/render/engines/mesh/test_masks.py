@@ -6,7 +6,7 @@ import pytest
 
 from heygemd.render.engines.mesh import masks, warp
 from heygemd.render.engines.mesh.renderer import retarget
-from heygemd.render.face.mesh_indices import INNER_UPPER_LIP
+from heygemd.render.face.mesh_indices import CHIN, INNER_LIPS, INNER_UPPER_LIP
 from heygemd.render.face.pose import align
 from heygemd.render.scene import Image, Track
 
@@ -25,6 +25,20 @@ def test_where_lips_meet_no_line_of_teeth_is_left(scene: tuple[list[Image], Trac
     assert mouth[middle[1], middle[0], 0] == 240 and kept[middle[1], middle[0]].max() < 110
     assert (kept < 60).sum() == pytest.approx((mouth < 60).sum(), rel=0.6)
     assert np.abs(masks.seal_lips(mouth, target, field, 0.0) - mouth).max() < 0.01
+
+
+def test_a_ragged_inner_edge_of_the_lips_is_smoothed_and_their_skin_is_not(scene: tuple[list[Image], Track]) -> None:
+    points = scene[1].points(0, 1)
+    pose = align(points)
+    target = retarget(points[0], pose, np.zeros(5, np.float32), 0.15)
+    field = warp.rasterize(warp.vertices(target, np.zeros(11, np.float32)), (scene[1].width, scene[1].height))
+    mouth = np.random.default_rng(0).uniform(0, 255, (field.height, field.width, 3)).astype(np.float32)
+    smooth = masks.smooth_rim(mouth, target, field, float(pose.scale[0]), 1.0)
+    edge = np.round(target[INNER_LIPS] - (field.x0, field.y0)).astype(int)
+    chin = np.round(target[CHIN] - (field.x0, field.y0)).astype(int) - (0, 6)
+    assert smooth[edge[:, 1], edge[:, 0]].std() < 0.5 * mouth[edge[:, 1], edge[:, 0]].std()
+    assert np.abs(smooth - mouth)[chin[1] - 4 : chin[1] + 4, chin[0] - 4 : chin[0] + 4].max() < 0.01
+    assert np.abs(masks.smooth_rim(mouth, target, field, float(pose.scale[0]), 0.0) - mouth).max() < 0.01
 
 
 def test_lips_are_blended_and_of_two_insides_one_is_shown() -> None:
