@@ -134,11 +134,16 @@ def smooth_rim(mouth: F32, target: F32, field: WarpField, eye: float, share: flo
 
     mouth  (h, w, 3) float32 · target  (468, 2) mesh in the crop's pixels · share  0..1, how much of it to apply
     """
-    corners = np.round((target[INNER_LIPS] - (field.x0, field.y0)) * (1 << SHIFT_BITS)).astype(np.int32)
-    rim = np.zeros(mouth.shape[:2], np.uint8)
+    edge, reach = target[INNER_LIPS], 3 * RIM * eye
+    part = field.cut(edge.min(0) - reach, edge.max(0) + reach)
+    corners = np.round((edge - (part.x0, part.y0)) * (1 << SHIFT_BITS)).astype(np.int32)
+    rim = np.zeros((part.height, part.width), np.uint8)
     cv2.polylines(rim, [corners], True, 255, max(1, round(2 * RIM * eye)), cv2.LINE_AA, SHIFT_BITS)
     soft = gaussian_blur(rim * np.float32(share / 255), 0.5 * RIM * eye)
-    return blend(mouth, gaussian_blur(mouth, RIM * eye), soft)
+    view = part.within(field)
+    out: F32 = mouth.copy()
+    out[view] = blend(mouth[view], gaussian_blur(mouth[view], RIM * eye), soft)
+    return out
 
 
 def seal_lips(mouth: F32, target: F32, field: WarpField, shut: float) -> F32:
