@@ -10,6 +10,8 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .sentences import SENTENCES
+
 if TYPE_CHECKING:
     from .real_clips import RealClip
     from .train_lips import EncodedExample
@@ -163,7 +165,7 @@ def print_visemes(a: argparse.Namespace) -> None:
     from ..render.face.mouth_params import MOUTH_PARAMS
     from . import viseme_table
 
-    measured = viseme_table.measure_visemes(viseme_net.load(load_file(a.weights)), a.count, a.seed)
+    measured = viseme_table.measure_visemes(viseme_net.load(load_file(a.weights)), a.count, a.seed, a.language)
     print("| viseme | sounds |", " | ".join(MOUTH_PARAMS), "| closed |")
     print("| --- " * (len(MOUTH_PARAMS) + 3) + "|")
     for name, row in sorted(measured.items()):
@@ -270,6 +272,7 @@ def main() -> None:
     command = add("visemes", print_visemes)
     command.add_argument("--weights", type=Path, default=SHIPPED)
     command.add_argument("--count", type=int, default=80, help="synthesised utterances")
+    command.add_argument("--language", choices=list(SENTENCES), default="", help="only this one, spoken by espeak-ng")
     _add_sync_and_vad(add)
     for name in ("shape", "train", "evaluate", "sync", "sync-folds"):
         commands.choices[name].add_argument("--cache", type=Path, default=Path(".cache/tracks"))

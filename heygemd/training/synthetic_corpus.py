@@ -35,11 +35,11 @@ class Example(NamedTuple):
     lips: F32
 
 
-def random_utterance(chooser: random.Random) -> tuple[Utterance, bool]:
-    """Return a random utterance and whether its phones are IPA."""
-    by = chooser.choice(SYNTHESISERS)
+def random_utterance(chooser: random.Random, language: str = "") -> tuple[Utterance, bool]:
+    """Return a random utterance in a language of SENTENCES, "" for any, and whether its phones are IPA."""
+    by = "espeak" if language else chooser.choice(SYNTHESISERS)
     if by == "espeak":
-        language = chooser.choice(list(SENTENCES))
+        language = language or chooser.choice(list(SENTENCES))
         voice = language + chooser.choice(VARIANTS)
         speed, pitch, spread = chooser.randint(120, 230), chooser.randint(25, 75), chooser.randint(20, 80)
         return espeak(sentence(language, chooser), voice, speed, pitch, spread), True
@@ -50,9 +50,9 @@ def random_utterance(chooser: random.Random) -> tuple[Utterance, bool]:
     return festival(text, chooser.choice(FESTIVAL_VOICES), stretch), False
 
 
-def random_speech(chooser: random.Random) -> tuple[F32, list[tuple[float, float, str]], bool]:
-    """Return a random utterance at 16 kHz with silence around it, its phones, and whether these are IPA."""
-    spoken, ipa = random_utterance(chooser)
+def random_speech(chooser: random.Random, language: str = "") -> tuple[F32, list[tuple[float, float, str]], bool]:
+    """Return a `random_utterance` at 16 kHz with silence around it, its phones, and whether these are IPA."""
+    spoken, ipa = random_utterance(chooser, language)
     speed, pad = chooser.uniform(*SPEEDS), chooser.uniform(0.1, 0.6)
     sound = librosa.resample(spoken.sound, orig_sr=spoken.rate_hz * speed, target_sr=mel.VOICE_RATE_HZ)
     silence = np.zeros(int(pad * mel.VOICE_RATE_HZ), np.float32)

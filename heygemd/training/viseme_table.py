@@ -30,12 +30,15 @@ class SpokenClass(NamedTuple):
     closed: float
 
 
-def measure_visemes(net: Network, count: int, seed: int) -> dict[str, SpokenClass]:
-    """Return what `net` (see `viseme_net.load`) predicts in `count` random utterances, by the name of the viseme."""
+def measure_visemes(net: Network, count: int, seed: int, language: str = "") -> dict[str, SpokenClass]:
+    """Return what `net` (see `viseme_net.load`) predicts in `count` random utterances, by the name of the viseme.
+
+    language  of sentences.SENTENCES, spoken by espeak-ng; "" for all languages and synthesisers
+    """
     chooser = random.Random(seed)
     found: dict[str, list[tuple[F32, F32, bool]]] = {}
     for _ in range(count):
-        sound, phones, ipa = random_speech(chooser)
+        sound, phones, ipa = random_speech(chooser, language)
         predicted = viseme_net.predict_visemes(sound, net)
         expected = mouth_targets(phones, len(predicted) / viseme_net.RATE_HZ, viseme_net.RATE_HZ, ipa)
         times_s = (np.arange(len(predicted) * SHOWN_FPS // viseme_net.RATE_HZ) + 0.5) / SHOWN_FPS

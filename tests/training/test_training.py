@@ -206,6 +206,12 @@ def test_the_table_of_visemes_knows_closures_and_rounding() -> None:
     assert said["oo"].predicted[WIDTH] < -0.03 < 0.02 < said["ee"].predicted[WIDTH]
 
 
+@speakers
+def test_the_table_of_visemes_can_be_made_of_one_language() -> None:
+    said = viseme_table.measure_visemes(viseme_net.load(), 4, seed=7, language="cmn-latn-pinyin")
+    assert "ah" in said and "ae" not in said  # the a of "cat" is English
+
+
 def test_the_linear_part_is_found_again() -> None:
     chance = np.random.default_rng(0)
     features = chance.normal(size=(4, 400, 4)).astype(np.float32) @ chance.normal(size=(4, 512)).astype(np.float32)
