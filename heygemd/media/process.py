@@ -7,9 +7,9 @@ reads or writes it to the end.
 from __future__ import annotations
 
 import re
-import select
 import signal
 import socket
+import struct
 import subprocess
 import threading
 from collections import deque
@@ -105,11 +105,8 @@ class Process:
     ) -> None:
         self.close()
 
-    def _wait_for(self, event: int) -> None:
-        poller = select.poll()
-        poller.register(self._end, event)
-        if not poller.poll(STALL_S * 1000):
-            raise DeadlineExceeded("ffmpeg_stalled", seconds=STALL_S, detail=self.tail)
+    def _stalled(self) -> DeadlineExceeded:
+        return DeadlineExceeded("ffmpeg_stalled", seconds=STALL_S, detail=self.tail)
 
 
 class Reader(Process):
@@ -122,8 +119,10 @@ class Reader(Process):
         """Fill `buffer`; return the number of bytes, fewer only at the end."""
         done = 0
         while done < len(buffer):
-            self._wait_for(select.POLLIN)
-            got = self._end.recv_into(buffer[done:])
+            try:
+                got = self._end.recv_into(buffer[done:], 0, socket.MSG_WAITALL)
+            except BlockingIOError:
+                raise self._stalled() from None
             if got == 0:
                 break
             done += got
@@ -135,18 +134,15 @@ class Writer(Process):
 
     def __init__(self, argv: Sequence[str]) -> None:
         super().__init__(argv, "stdin")
-        self._end.setblocking(False)
 
     def write(self, data: memoryview) -> None:
         """Write all of `data`. Raises the error of a process that has died, see `error_from`."""
-        while data:
-            self._wait_for(select.POLLOUT)
-            try:
-                data = data[self._end.send(data) :]
-            except BlockingIOError:
-                continue
-            except ConnectionError:
-                raise error_from(self.wait(), reading=False) from None
+        try:
+            self._end.sendall(data)
+        except BlockingIOError:
+            raise self._stalled() from None
+        except ConnectionError:
+            raise error_from(self.wait(), reading=False) from None
 
     def finish(self) -> None:
         """Close the input and wait. Raises the error of a process that failed, see `error_from`."""
@@ -157,11 +153,16 @@ class Writer(Process):
 
 
 def _connection() -> tuple[socket.socket, socket.socket]:
-    """Return our end and the process's of what is a pipe to it. A pipe of the kernel costs a third more CPU time."""
-    ends = socket.socketpair()
-    for end in ends:
+    """Return our end and the process's of what is a pipe to it. A pipe of the kernel costs a third more CPU time.
+
+    The kernel also waits for a whole frame and for STALL_S: a thread that waits needs no turn in Python between.
+    """
+    ours, theirs = socket.socketpair()
+    for end in (ours, theirs):
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_BYTES)
-    return ends
+    for timeout in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+        ours.setsockopt(socket.SOL_SOCKET, timeout, struct.pack("@ll", *divmod(round(STALL_S * 1_000_000), 1_000_000)))
+    return ours, theirs
 
 
 def run(argv: Sequence[str], timeout_s: float, *, reading: bool = True, stdin: int | None = None) -> bytes:

@@ -146,6 +146,19 @@ def test_what_is_written_arrives_and_death_is_an_error(tmp_path: Path) -> None:
     assert caught.value.code == "encode_failed" and caught.value.detail == "no more"
 
 
+def test_a_process_that_stalls_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "STALL_S", 0.3)
+    buffer = memoryview(bytearray(1000))
+    with process.Reader(["sh", "-c", "sleep 60"]) as reader, pytest.raises(DeadlineExceeded, match="ffmpeg_stalled"):
+        reader.read_into(buffer)
+    endless = memoryview(bytes(10_000_000))
+    with process.Writer(["sh", "-c", "sleep 60"]) as writer, pytest.raises(DeadlineExceeded, match="ffmpeg_stalled"):
+        writer.write(endless)
+    dripping = ["sh", "-c", "for k in 1 2 3 4 5 6 7 8; do printf x; sleep 0.1; done"]
+    with process.Reader(dripping) as reader:
+        assert reader.read_into(buffer) == 8
+
+
 def test_bad_ends_have_types() -> None:
     def error(status: int, tail: str = "", reading: bool = True) -> Exception:
         return process.error_from(process.ProcessEnd(status, 1, tail), reading=reading)
