@@ -203,8 +203,17 @@ def _limited(media_s: float, max_bytes: int | None, gpu: bool) -> list[str]:
     if found["setpriv"]:
         argv += [found["setpriv"], "--pdeathsig", "KILL", "--no-new-privs", "--"]
     if found["nice"]:
-        argv += [found["nice"], "-n", str(NICE)]
+        argv += [found["nice"], "-n", str(_to_nice())]
     return argv
+
+
+def be_nice() -> None:
+    """Give this process the niceness of ffmpeg: whoever feeds the encoder must not take its turns."""
+    os.nice(_to_nice())
+
+
+def _to_nice() -> int:
+    return max(0, NICE - os.nice(0))
 
 
 def _allowed(name: str, value: int) -> int:

@@ -95,6 +95,9 @@ def _log_to(report: object) -> None:
 
 def _limit_threads() -> None:
     """Leave cores to ffmpeg, which decodes and encodes beside the engine; threads that feed it must not wait long."""
+    from ..media import ffmpeg
+
+    ffmpeg.be_nice()
     sys.setswitchinterval(SWITCH_S)
     cores = len(os.sched_getaffinity(0))
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores - 1)))

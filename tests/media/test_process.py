@@ -79,6 +79,21 @@ def test_limits_reach_the_process(tmp_path: Path) -> None:
     assert re.search(r"Max cpu time\s+600", limits)
 
 
+NICE = """
+import os
+from heygemd.media import ffmpeg
+for _ in range(2):
+    argv = ffmpeg.limited([], 1)
+    print(os.nice(0) + int(argv[argv.index("-n") + 1]), os.nice(0) == ffmpeg.NICE)
+    ffmpeg.be_nice()
+"""
+
+
+def test_ffmpeg_is_no_nicer_than_who_feeds_it() -> None:
+    argv = ["nice", "-n", str(max(0, 3 - os.nice(0))), sys.executable, "-c", NICE]
+    assert subprocess.run(argv, check=True, capture_output=True, text=True).stdout == "5 False\n5 True\n"
+
+
 PARENT = """
 import sys, time
 from fractions import Fraction
