@@ -48,8 +48,8 @@ MIN_CONFIDENCE, FAIL_CONFIDENCE = 1.0, 2.0
 """Confidence from which an offset is reported, and from which it can fail a video.
 
 On 132 clips of people and their own voice the median of the reported offsets is 0 ms. With another person's voice 0.8 %
-get a reported offset beyond 120 ms, and 0.13 % one that could fail (778 pairs). With expected
-lips 77 % of all answers are sure within three seconds where 44 % were, and no more are wrong; see models/sync.md."""
+get a reported offset beyond 120 ms, and 0.13 % one that could fail (778 pairs). With expected lips 77 % of all answers
+are sure within three seconds where 44 % were, and no more are wrong; see models/sync.md."""
 MIN_FRAME_MS = 40.0
 POINTS_FRAMES = 256
 
@@ -76,21 +76,23 @@ def measure_video(
     """
     images = decode.small_frames(picture, round(SAMPLE_S * picture.fps))
     step, size = round(STEP_S * picture.fps), (picture.width, picture.height)
-    params = np.zeros((0, len(MOUTH_PARAMS)), np.float32)
-    voice: NDArray[np.float32] | None = None
+
+    def track(before: int) -> F32:
+        choose = largest if boxes is None else partial(in_boxes, boxes=[_small(boxes[before:], picture)])
+        return _mouth_params(
+            islice(images, step), tracker, size, picture.fps, scratch, choose, lambda count: progress(before + count)
+        )
+
     try:
-        while True:
-            note = partial(lambda before, count: progress(before + count), len(params))
-            choose = largest if boxes is None else partial(in_boxes, boxes=[_small(boxes[len(params) :], picture)])
-            part = _mouth_params(islice(images, step), tracker, size, picture.fps, scratch, choose, note)
+        part = params = track(0)
+        voice = hear()[: round((SAMPLE_S + MAX_LAG_S) * VOICE_RATE_HZ)]
+        lips = expect(voice) if expect else None
+        if first:
+            first(params)
+        while len(part) == step and estimate_offset(params, picture.fps, voice, lips)[1] < FAIL_CONFIDENCE:
+            part = track(len(params))
             params = np.concatenate([params, part])
-            if voice is None:
-                voice = hear()[: round((SAMPLE_S + MAX_LAG_S) * VOICE_RATE_HZ)]
-                lips = expect(voice) if expect else None
-                if first:
-                    first(params)
-            if len(part) < step or estimate_offset(params, picture.fps, voice, lips)[1] >= FAIL_CONFIDENCE:
-                return params, measure(params, picture.fps, voice, expect)
+        return params, measure(params, picture.fps, voice, expect)
     finally:
         images.close()
 

@@ -6,6 +6,7 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ...face.mesh_indices import INNER_LIPS, INNER_UPPER_LIP, OUTER_LIPS
 from ...scene import F32
@@ -35,9 +36,20 @@ SHIFT_BITS = 4
 def polygon_mask(points: F32, field: WarpField) -> F32:
     """Return (height, width) float32 0/1 inside a polygon of (n, 2) picture points, edges anti-aliased."""
     mask = np.zeros((field.height, field.width), np.uint8)
-    cells = np.round((points - (field.x0, field.y0)) * (1 << SHIFT_BITS)).astype(np.int32)
-    cv2.fillPoly(mask, [cells], 255, cv2.LINE_AA, SHIFT_BITS)
+    cv2.fillPoly(mask, [_fixed_point(points, field)], 255, cv2.LINE_AA, SHIFT_BITS)
     return np.asarray(mask * np.float32(1 / 255), np.float32)
+
+
+def line_mask(points: F32, field: WarpField, width: int, closed: bool) -> F32:
+    """Return (height, width) float32 0/1 on a line through (n, 2) picture points, `width` pixels wide, anti-aliased."""
+    mask = np.zeros((field.height, field.width), np.uint8)
+    cv2.polylines(mask, [_fixed_point(points, field)], closed, 255, width, cv2.LINE_AA, SHIFT_BITS)
+    return np.asarray(mask * np.float32(1 / 255), np.float32)
+
+
+def _fixed_point(points: F32, field: WarpField) -> NDArray[np.int32]:
+    """Return (n, 2) int32 points in the region, in the unit that OpenCV draws in."""
+    return np.round((points - (field.x0, field.y0)) * (1 << SHIFT_BITS)).astype(np.int32)
 
 
 def expand_outline(points: F32, by: float) -> F32:
@@ -136,10 +148,8 @@ def smooth_rim(mouth: F32, target: F32, field: WarpField, eye: float, share: flo
     """
     edge, reach = target[INNER_LIPS], 3 * RIM * eye
     part = field.cut(edge.min(0) - reach, edge.max(0) + reach)
-    corners = np.round((edge - (part.x0, part.y0)) * (1 << SHIFT_BITS)).astype(np.int32)
-    rim = np.zeros((part.height, part.width), np.uint8)
-    cv2.polylines(rim, [corners], True, 255, max(1, round(2 * RIM * eye)), cv2.LINE_AA, SHIFT_BITS)
-    soft = gaussian_blur(rim * np.float32(share / 255), 0.5 * RIM * eye)
+    rim = line_mask(edge, part, max(1, round(2 * RIM * eye)), closed=True)
+    soft = gaussian_blur(share * rim, 0.5 * RIM * eye)
     view = part.within(field)
     out: F32 = mouth.copy()
     out[view] = blend(mouth[view], gaussian_blur(mouth[view], RIM * eye), soft)
@@ -153,10 +163,8 @@ def seal_lips(mouth: F32, target: F32, field: WarpField, shut: float) -> F32:
 
     mouth  (h, w, 3) float32 · target  (468, 2) mesh in the crop's pixels · shut  0..1, how much of it to apply
     """
-    cells = np.round((target[INNER_UPPER_LIP] - (field.x0, field.y0)) * (1 << SHIFT_BITS)).astype(np.int32)
-    line = np.zeros(mouth.shape[:2], np.uint8)
-    cv2.polylines(line, [cells], False, 255, 2 * field.scale + 1, cv2.LINE_AA, SHIFT_BITS)
-    soft = gaussian_blur(line * np.float32(shut / 255), 0.5 * field.scale)
+    line = line_mask(target[INNER_UPPER_LIP], field, 2 * field.scale + 1, closed=False)
+    soft = gaussian_blur(shut * line, 0.5 * field.scale)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * field.scale + 3,) * 2)
     return blend(mouth, np.asarray(cv2.morphologyEx(mouth, cv2.MORPH_OPEN, kernel), np.float32), soft)
 

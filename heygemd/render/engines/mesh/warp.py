@@ -194,24 +194,28 @@ def sample(picture: NDArray[np.uint8], field: WarpField, moves: F32, fine: WarpF
 
     fine  a part of the region whose own cells count there; one pass over the pixels costs less than another over these
     """
-    shifts = [(part, displacements(part, moves)) for part in (field, fine) if part is not None]
+    shifts = [displacements(field, moves)] + ([displacements(fine, moves)] if fine else [])
     corner, size = np.array([field.x0, field.y0]), np.array(picture.shape[1::-1])
-    low = np.floor(np.min([shift.min((1, 2)) for _, shift in shifts], 0)).astype(int) + corner - CUBIC_REACH
-    high = np.ceil(np.max([shift.max((1, 2)) for _, shift in shifts], 0)).astype(int) + corner + CUBIC_REACH
+    low = np.floor(np.min([shift.min((1, 2)) for shift in shifts], 0)).astype(int) + corner - CUBIC_REACH
+    high = np.ceil(np.max([shift.max((1, 2)) for shift in shifts], 0)).astype(int) + corner + CUBIC_REACH
     low = np.clip(low, 0, size - 1)
     high = np.clip(high + np.array([field.width, field.height]), low + 1, size)
     source = picture[low[1] : high[1], low[0] : high[0]].astype(np.float32)  # OpenCV is faster on these
-    maps: list[F32] = []
-    for part, shift in shifts:
-        between = shift - np.floor(shift)
-        more = SHARPEN / 2 * ((4 * between * (1 - between)) ** 2).sum(0)
-        planes = [part.enlarged(plane) for plane in (*(shift + (corner - low).astype(np.float32)[:, None, None]), more)]
-        if not maps:
-            maps = planes
-            continue
-        for whole, plane in zip(maps, planes, strict=True):
-            whole[part.within(field)] = plane
+    maps = _sampling_maps(field, shifts[0], corner - low)
+    if fine:
+        for whole, plane in zip(maps, _sampling_maps(fine, shifts[1], corner - low), strict=True):
+            whole[fine.within(field)] = plane
     x, y, more = maps
     flags = cv2.INTER_CUBIC | cv2.WARP_RELATIVE_MAP
     soft = cv2.remap(source, x, y, flags, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(cv2.blendLinear(soft, cv2.GaussianBlur(soft, (3, 3), 0), 1 + more, -more), np.float32)
+
+
+def _sampling_maps(field: WarpField, shift: F32, offset: NDArray[np.int64]) -> list[F32]:
+    """Return three (height, width) float32: how far away in x and y each pixel is sampled, how much it is sharpened.
+
+    shift  (2, h, w) of `displacements` · offset  (x, y) added to it, pixels
+    """
+    between = shift - np.floor(shift)
+    more = SHARPEN / 2 * ((4 * between * (1 - between)) ** 2).sum(0)
+    return [field.enlarged(plane) for plane in (*(shift + offset.astype(np.float32)[:, None, None]), more)]
