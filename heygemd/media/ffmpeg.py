@@ -34,6 +34,7 @@ ADDRESS_SPACE_BYTES = 12 << 30
 CPU_BASE_S = 600
 CPU_PER_MEDIA_S = 200
 NICE = 5
+MOVFLAGS = "+faststart"
 MIN_GAP_S = 0.015
 """Smaller steps in a sound's times are jitter of the recorder's clock. The shortest gap is a lost packet, 20 ms."""
 
@@ -104,6 +105,12 @@ def raw_video(width: int, height: int, fps: Fraction, **options: Any) -> Stream:
     return ffmpeg.input("pipe:0", format="rawvideo", pix_fmt="yuv420p", s=size, framerate=rate, **pipe, **options)
 
 
+def packets(**options: Any) -> Stream:
+    """Return standard input with the packets that `to_mp4_and_pipe` writes."""
+    pipe = {"protocol_whitelist": "pipe", "format_whitelist": "nut"}
+    return ffmpeg.input("pipe:0", format="nut", threads=THREADS, **pipe, **options)
+
+
 def srt(path: Path) -> Stream:
     """Return a SubRip file of ours as input."""
     limits = {"protocol_whitelist": "file", "format_whitelist": "srt"}
@@ -123,6 +130,19 @@ def frames_to_pipe(stream: Stream, **options: Any) -> Stream:
 def to_file(*streams: Stream, path: Path, max_bytes: int, **options: Any) -> Stream:
     """Return an output that writes `streams` to a local file; ffmpeg stops at `max_bytes`."""
     return ffmpeg.output(*streams, f"file:{path.absolute()}", fs=max_bytes, **_without_extras(options))
+
+
+def to_mp4(*streams: Stream, path: Path, max_bytes: int, **options: Any) -> Stream:
+    """Return an output that writes `streams` to an MP4 that can be played while it is loaded; else as `to_file`."""
+    return to_file(*streams, path=path, max_bytes=max_bytes, format="mp4", movflags=MOVFLAGS, **options)
+
+
+def to_mp4_and_pipe(*streams: Stream, path: Path, pipe: int, **options: Any) -> Stream:
+    """As `to_mp4` without a limit; the picture's packets also go to the descriptor `pipe` while anybody reads it."""
+    quoted = str(path.absolute()).replace("'", r"'\''")
+    file = f"[f=mp4:movflags={MOVFLAGS}:onfail=abort]'file:{quoted}'"  # to abort is the default, which ffmpeg 5 forgets
+    targets = f"{file}|[f=nut:select=v:onfail=ignore]pipe:{pipe}"
+    return ffmpeg.output(*streams, targets, format="tee", flags="+global_header", **_without_extras(options))
 
 
 def command(

@@ -41,6 +41,7 @@ from .stages import BackgroundSink, Prefetch
 from .subtitles import burn
 from .subtitles.track import Track, load_tracks
 from .sync import alignment, av_offset
+from .sync.judge import Judge
 from .video import decode, encode_mux, frame_order, preview, timeline
 from .video.decode import Frame, Picture
 from .video.live_view import LiveView
@@ -91,8 +92,12 @@ def render(request: RenderRequest, report: Report) -> Result:
     """
     phases = Phases(report)
     prepared = _prepare(request, phases, report)
-    _render(request, prepared, phases, report)
-    return _measure_output(request, prepared, phases)
+    with ExitStack() as stack:
+        judge = _judge(request, prepared)
+        if judge:
+            stack.enter_context(closing(judge))
+        _render(request, prepared, judge, phases, report)
+        return _measure_output(request, prepared, judge, phases)
 
 
 def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Prepared:
@@ -277,7 +282,28 @@ def choose_device(wanted: str) -> str:
     raise InfrastructureError("gpu_unavailable", device=wanted)
 
 
-def _render(request: RenderRequest, prepared: _Prepared, phases: Phases, report: Report) -> None:
+def _judge(request: RenderRequest, prepared: _Prepared) -> Judge | None:
+    """Return who tracks the lips while they are encoded; None: it must wait, for the other faces or for the engine."""
+    tracks, tracker = prepared.tracked.tracks, prepared.tracker
+    if len(tracks) > 1 or not tracker.light or isinstance(prepared.engine, FileEngine):
+        return None
+    return Judge(
+        prepared.picture,
+        prepared.plan.frames,
+        lambda made: av_offset.track_lips(
+            made, lambda: prepared.sounds[0], tracker, request.scratch, lambda _: None, _boxes(request, prepared, 0)
+        ),
+    )
+
+
+def _boxes(request: RenderRequest, prepared: _Prepared, face: int) -> NDArray[np.int32] | None:
+    """Return where a face is in each output frame, (T, 4) as of a Track; None for a video's largest face."""
+    if not request.speakers and request.settings.face == "largest":
+        return None
+    return prepared.tracked.tracks[face].boxes[prepared.timeline.source]
+
+
+def _render(request: RenderRequest, prepared: _Prepared, judge: Judge | None, phases: Phases, report: Report) -> None:
     """Decode, render and encode, each in its own thread, joined by short queues."""
     engine, picture, total = prepared.engine, prepared.picture, prepared.plan.frames
     size = max(2, min(8, QUEUE_BYTES // picture.frame_bytes))
@@ -287,7 +313,7 @@ def _render(request: RenderRequest, prepared: _Prepared, phases: Phases, report:
     engine_moves = isinstance(engine, FileEngine)  # it may turn the head: its frames are not ours to warp
 
     def encode_all(frames: Iterator[Frame]) -> None:
-        encoder = encode_mux.Encoder(prepared.plan, request.output)
+        encoder = encode_mux.Encoder(prepared.plan, request.output, packets=judge.packets if judge else None)
         view = LiveView(prepared.plan, request.scratch, request.picture_every_s, report)
         with closing(encoder), closing(view):
             for frame in motion.apply(frames) if motion and not engine_moves else frames:
@@ -366,7 +392,7 @@ def _check_alignment(delivered: NDArray[np.float32], prepared: _Prepared) -> Non
         raise EngineError("output_invalid", reason="sound_lag", detail=f"the voice is {late_ms} ms late")
 
 
-def _measure_output(request: RenderRequest, prepared: _Prepared, phases: Phases) -> Result:
+def _measure_output(request: RenderRequest, prepared: _Prepared, judge: Judge | None, phases: Phases) -> Result:
     """Check the finished file, measure its lip sync and write its preview beside it.
 
     Raises EngineError("output_invalid" | "out_of_sync").
@@ -391,17 +417,17 @@ def _measure_output(request: RenderRequest, prepared: _Prepared, phases: Phases)
         pictures: list[Future[preview.Pictures]] = []
 
         def take_pictures(*seen: F32) -> None:
-            openings, voices = [mouth[:, OPEN] for mouth in seen], [hear() for hear in heard]
+            openings = [mouth[:, OPEN] for mouth in seen]
             pictures.append(
-                pool.submit(preview.take_pictures, picture, tracks, prepared.timeline, made, openings, voices)
+                pool.submit(preview.take_pictures, picture, tracks, prepared.timeline, made, openings, prepared.sounds)
             )
 
         first = take_pictures if len(tracks) == 1 else None
-        for face, hear in zip(tracks, heard, strict=True):
-            chosen = face.boxes[prepared.timeline.source] if request.speakers or settings.face != "largest" else None
+        for face, (_, hear) in enumerate(zip(tracks, heard, strict=True)):
             found, one = av_offset.measure_video(
-                made, hear, prepared.tracker, request.scratch, phases.done, chosen, first=first
-            )
+                made, hear, prepared.tracker, request.scratch, phases.done, _boxes(request, prepared, face),
+                first=first, seen=judge.lips() if judge else None,
+            )  # fmt: skip
             if av_offset.is_out_of_sync(one, picture.fps, settings.max_offset_frames):  # it may be wrong: ask the lips
                 one = av_offset.measure(found, picture.fps, hear(), viseme_net.predict_visemes)
             lips.append(found)

@@ -15,10 +15,11 @@ import pytest
 
 from heygemd.config.schema import Limits, Render
 from heygemd.errors import EngineError, HeygemdError, InputError
-from heygemd.protocol import FacesSeen, Message, Notice, Progress, RenderRequest, Result, Speaker
+from heygemd.protocol import FacesSeen, Message, Notice, Progress, RenderRequest, Result, Speaker, SyncMeasurement
 from heygemd.render import frame_router, pipeline
 from heygemd.render.engines import registry
-from heygemd.render.scene import Crop, Patch
+from heygemd.render.scene import F32, Crop, Patch
+from heygemd.render.sync import av_offset
 from heygemd.render.video import decode, encode_mux
 
 from .. import media_factory
@@ -172,6 +173,24 @@ def test_a_longer_voice_trimmed(bench: Bench, anna: Path, voices: Callable[..., 
 def test_a_shorter_voice_kept(bench: Bench, anna: Path, voices: Callable[..., Path]) -> None:
     assert bench.render(voices("v.m4a"), anna, audio_shorter="keep").frames == 50
     assert float(shown(bench.folder / "out.mp4")["audio"]["duration"]) == pytest.approx(2, abs=0.05)
+
+
+def test_the_lips_are_tracked_while_they_are_encoded(
+    bench: Bench, anna: Path, voices: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is known when the file is finished is what the file itself shows."""
+    known: list[F32] = []
+    measure = av_offset.measure_video
+
+    def measured(made: decode.Picture, *given: Any, seen: F32, **options: Any) -> tuple[F32, SyncMeasurement]:
+        known.extend([seen, measure(made, *given, **options)[0]])
+        return measure(made, *given, seen=seen, **options)
+
+    monkeypatch.setattr(av_offset, "measure_video", measured)
+    assert bench.render(voices("v.wav", 2), anna).frames == 50
+    meanwhile, afterwards = known
+    assert np.isfinite(meanwhile).all() and meanwhile.shape == (50, 5)
+    np.testing.assert_array_equal(meanwhile, afterwards)
 
 
 def test_only_the_face_is_touched(

@@ -32,6 +32,8 @@ class Tracker(ABC):
     """Finds faces in every frame of a video."""
 
     name: ClassVar[str]
+    light: ClassVar[bool] = False
+    """Whether it may run beside an engine: on the CPU, in little memory."""
     version: str
     """Part of the track's cache key: raise it when the points change."""
 
@@ -134,6 +136,7 @@ class FaceMeshTracker(Tracker):
     """BlazeFace detects, Face Mesh tracks; shipped with the package, runs on one core."""
 
     name = "facemesh"
+    light = True
     version = "1"
 
     def check(self) -> None:

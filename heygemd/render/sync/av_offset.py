@@ -61,9 +61,22 @@ Expect = Callable[[NDArray[np.float32]], F32]
 def measure_video(
     picture: Picture, hear: Callable[[], NDArray[np.float32]], tracker: Tracker, scratch: Path,
     progress: Callable[[int], None], boxes: NDArray[np.int32] | None = None, expect: Expect | None = None,
-    first: Callable[[F32], None] | None = None,
+    first: Callable[[F32], None] | None = None, seen: F32 | None = None,
 ) -> tuple[F32, SyncMeasurement]:  # fmt: skip
-    """Measure a video's first STEP_S, and on until the offset is certain, SAMPLE_S at most.
+    """Measure a video's first STEP_S, and on until the offset is certain, SAMPLE_S at most; see `track_lips`.
+
+    Return (T, 5) float32 mouth parameters, NaN without a face, and their `measure`.
+    """
+    params = track_lips(picture, hear, tracker, scratch, progress, boxes, expect, first, seen)
+    return params, measure(params, picture.fps, hear(), expect)
+
+
+def track_lips(
+    picture: Picture, hear: Callable[[], NDArray[np.float32]], tracker: Tracker, scratch: Path,
+    progress: Callable[[int], None], boxes: NDArray[np.int32] | None = None, expect: Expect | None = None,
+    first: Callable[[F32], None] | None = None, seen: F32 | None = None,
+) -> F32:  # fmt: skip
+    """Return (T, 5) float32 mouth parameters, NaN without a face, of as much of a video as makes its offset certain.
 
     hear      returns the voice, (samples,) float32 at 16 kHz; called when the first STEP_S are tracked, so that it may
               be decoded meanwhile
@@ -71,28 +84,31 @@ def measure_video(
     boxes     (T, 4) x0 y0 x1 y1 of the face to measure in each frame, pixels; None: the largest face
     expect    for a video that was not made with these lips
     first     called with the mouth parameters of the first STEP_S, before any more is tracked
-
-    Return (T, 5) float32 mouth parameters, NaN without a face, and their `measure`.
+    seen      what this returned for the first frames before; None: nothing
     """
-    images = decode.small_frames(picture, round(SAMPLE_S * picture.fps))
+    limit = round(SAMPLE_S * picture.fps)
+    images = decode.small_frames(picture, limit)
+    unseen = islice(images, 0 if seen is None else len(seen), None)
     step, size = round(STEP_S * picture.fps), (picture.width, picture.height)
 
     def track(before: int) -> F32:
         choose = largest if boxes is None else partial(in_boxes, boxes=[_small(boxes[before:], picture)])
         return _mouth_params(
-            islice(images, step), tracker, size, picture.fps, scratch, choose, lambda count: progress(before + count)
+            islice(unseen, step), tracker, size, picture.fps, scratch, choose, lambda count: progress(before + count)
         )
 
     try:
-        part = params = track(0)
-        voice = hear()[: round((SAMPLE_S + MAX_LAG_S) * VOICE_RATE_HZ)]
-        lips = expect(voice) if expect else None
+        params = track(0) if seen is None else seen
         if first:
             first(params)
-        while len(part) == step and estimate_offset(params, picture.fps, voice, lips)[1] < FAIL_CONFIDENCE:
+        voice = hear()[: round((SAMPLE_S + MAX_LAG_S) * VOICE_RATE_HZ)]
+        lips = expect(voice) if expect else None
+        more = len(params) > 0 and len(params) % step == 0
+        while more and len(params) < limit and estimate_offset(params, picture.fps, voice, lips)[1] < FAIL_CONFIDENCE:
             part = track(len(params))
+            more = len(part) == step
             params = np.concatenate([params, part])
-        return params, measure(params, picture.fps, voice, expect)
+        return params
     finally:
         images.close()
 

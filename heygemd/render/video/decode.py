@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -102,6 +103,8 @@ class Picture:
     """Of a photograph, the one frame of which is shown all the time: its demuxer."""
     info: MediaInfo | None = None
     """What else is in a video that people gave: its own sound."""
+    pipe: int | None = None
+    """A descriptor with the packets of a video that is being encoded; they are not in the file yet."""
 
     @property
     def frame_bytes(self) -> int:
@@ -193,6 +196,21 @@ def describe_own(path: Path, info: MediaInfo, fps: Fraction) -> Picture:
     return _picture(path, info.video, fps, info.duration_s)
 
 
+def describe_encoded(picture: Picture, frames: int, pipe: int) -> Picture:
+    """Describe what is encoded of so many frames of `picture`, as `describe_own` does when it is finished.
+
+    pipe  has its packets, see `ffmpeg.to_mp4_and_pipe`
+    """
+    stream = VideoStream(
+        index=0, codec="h264", width=picture.width, height=picture.height, rotation=0, mirrored=False,
+        sample_aspect=Fraction(1), avg_fps=picture.fps, real_fps=picture.fps, start_s=0.0,
+        duration_s=float(frames / picture.fps), pix_fmt="yuv420p", bit_depth=8, matrix=picture.matrix,
+        primaries=picture.primaries, transfer=picture.transfer, range="pc" if picture.full_range else "tv",
+        interlaced=False,
+    )  # fmt: skip
+    return replace(_picture(picture.path, stream, picture.fps, stream.duration_s), pipe=pipe)
+
+
 def _picture(path: Path, stream: VideoStream, fps: Fraction, duration_s: float) -> Picture:
     width, height = _square_pixel_size(stream)
     tags = (stream.matrix, stream.primaries, stream.transfer)
@@ -275,13 +293,12 @@ def _source(picture: Picture, limit_s: float) -> ffmpeg.Stream:
     A size that changes midway would restart ffmpeg's filters and their clock; instead the first one scales.
     """
     stream = picture.stream
-    options = {"c:v": picture.alpha_decoder} if picture.alpha_decoder else {}
+    options: dict[str, Any] = {"c:v": picture.alpha_decoder} if picture.alpha_decoder else {}
     until_s = round(limit_s + stream.start_s, 3)
     if picture.photo:  # phones put more pictures behind the first one
         options, until_s = {"photo": picture.photo}, float(1 / (2 * PHOTO_FPS))
-    file = ffmpeg.media(
-        picture.path, max_pixels=picture.max_pixels, t=until_s, autorotate=0, reinit_filter=0, **options
-    )
+    options |= {"max_pixels": picture.max_pixels, "t": until_s, "autorotate": 0, "reinit_filter": 0}
+    file = ffmpeg.media(picture.path, **options) if picture.pipe is None else ffmpeg.packets(**options)
     return file[str(stream.index)].filter("scale", stream.width, stream.height, flags="bicubic")
 
 
@@ -341,8 +358,9 @@ class Decode(Iterator[NDArray[np.uint8]]):
     ffmpeg starts with the first buffer, in the thread that asks for it. `ended` is set after the last one.
     """
 
-    def __init__(self, argv: list[str], size: int) -> None:
-        self._argv, self._size = argv, size
+    def __init__(self, argv: list[str], size: int, stdin: int | None = None) -> None:
+        """`stdin`: a descriptor that ffmpeg reads."""
+        self._argv, self._size, self._stdin = argv, size, stdin
         self._reader: Reader | None = None
         self.ended: ProcessEnd | None = None
 
@@ -350,7 +368,7 @@ class Decode(Iterator[NDArray[np.uint8]]):
         if self.ended is not None:
             raise StopIteration
         if self._reader is None:
-            self._reader = Reader(self._argv)
+            self._reader = Reader(self._argv, self._stdin)
         buffer = np.empty(self._size, np.uint8)
         if self._reader.read_into(buffer.data) == self._size:
             return buffer
@@ -437,7 +455,7 @@ def small_frames(picture: Picture, limit: int | None = None) -> SmallFrames:
         colour = {} if _is_rgb(picture.stream) else {"in_range": _source_colour(picture)["in_range"]}
     stream = stream.filter("scale", width, height, flags="area", **colour).filter("format", "bgr24")
     output = ffmpeg.frames_to_pipe(stream, **_first(limit))
-    decode = Decode(ffmpeg.command(output, media_s=limit_s), width * height * 3)
+    decode = Decode(ffmpeg.command(output, media_s=limit_s), width * height * 3, picture.pipe)
     return SmallFrames(decode, (width, height))
 
 

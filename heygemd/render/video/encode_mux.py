@@ -6,6 +6,7 @@ import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from io import FileIO
 from pathlib import Path
 
 from ...config.schema import Render
@@ -75,9 +76,14 @@ class EncodePlan:
 class Encoder:
     """Encodes frames in order; `output` appears complete, by rename from a .part file beside it."""
 
-    def __init__(self, plan: EncodePlan, output: Path, shown_size: tuple[int, int] | None = None) -> None:
-        """`shown_size`: (width, height) to which frames are scaled; None: as they are."""
-        self._plan, self._output, self._shown_size = plan, output, shown_size
+    def __init__(
+        self, plan: EncodePlan, output: Path, shown_size: tuple[int, int] | None = None, packets: FileIO | None = None
+    ) -> None:
+        """`shown_size`: (width, height) to which frames are scaled; None: as they are.
+
+        packets  a pipe to which the picture's packets are written, too; it is closed here
+        """
+        self._plan, self._output, self._shown_size, self._packets = plan, output, shown_size, packets
         self._part = output.with_name(output.name + ".part")
         self._gpu = wants_nvenc(plan.settings, plan.picture)
         self._writer: Writer | None = None
@@ -86,7 +92,10 @@ class Encoder:
     def write(self, frame: Frame) -> None:
         """Encode the next frame; ffmpeg starts with the first one, in the calling thread."""
         if self._writer is None:
-            self._writer = Writer(_command(self._plan, self._part, self._gpu, self._shown_size))
+            pipe = None if self._packets is None else self._packets.fileno()
+            command = _command(self._plan, self._part, self._gpu, self._shown_size, pipe)
+            self._writer = Writer(command, [] if pipe is None else [pipe])
+            self._close_packets()  # whoever reads them must see their end
         self._writer.write(frame.data)
         self.written += 1
 
@@ -101,11 +110,18 @@ class Encoder:
         """Kill what still runs; a finished file is kept."""
         if self._writer is not None:
             self._writer.close()
+        self._close_packets()
         for path in (self._part, _drawing(self._part), *_clean_paths(self._plan.subtitles, self._part)):
             path.unlink(missing_ok=True)
 
+    def _close_packets(self) -> None:
+        if self._packets is not None:
+            self._packets.close()
 
-def _command(plan: EncodePlan, part: Path, gpu: bool, shown_size: tuple[int, int] | None) -> list[str]:
+
+def _command(
+    plan: EncodePlan, part: Path, gpu: bool, shown_size: tuple[int, int] | None, pipe: int | None
+) -> list[str]:
     picture, voice = plan.picture, plan.voice
     tagged = tags(picture)
     source = ffmpeg.raw_video(picture.width, picture.height, picture.fps, **tagged)
@@ -127,17 +143,12 @@ def _command(plan: EncodePlan, part: Path, gpu: bool, shown_size: tuple[int, int
     if plan.cut or plan.pad:
         options["t"] = float(plan.frames / picture.fps)
     options |= _subtitles(plan.subtitles)
-    output = ffmpeg.to_file(
-        source,
-        sound,
-        *_clean_files(plan.subtitles, part),
-        path=part,
-        max_bytes=MAX_FILE_BYTES,
-        format="mp4",
-        pix_fmt="yuv420p",
-        movflags="+faststart",
-        **options,
-    )
+    streams = source, sound, *_clean_files(plan.subtitles, part)
+    options["pix_fmt"] = "yuv420p"
+    if pipe is None:
+        output = ffmpeg.to_mp4(*streams, path=part, max_bytes=MAX_FILE_BYTES, **options)
+    else:
+        output = ffmpeg.to_mp4_and_pipe(*streams, path=part, pipe=pipe, **options)
     return ffmpeg.command(output, media_s=float(plan.frames / picture.fps), gpu=gpu)
 
 

@@ -80,6 +80,23 @@ def test_it_looks_until_it_is_certain(
     assert (measured.offset_confidence >= av_offset.FAIL_CONFIDENCE) != strange
 
 
+@pytest.mark.parametrize("strange", [False, True])
+def test_it_goes_on_after_what_was_seen_before(
+    strange: bool, voice: NDArray[np.float32], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound, second = np.roll(voice, 4 * 16_000) if strange else voice, round(25 * av_offset.STEP_S)
+    rows = mouth_of(sound)[: 11 * 25]
+    picture = decode.describe_video(media_factory.video(tmp_path / "v.mp4", 1, size="64x36"), Limits())
+    monkeypatch.setattr(decode, "small_frames", lambda *_: (row for row in rows))
+    monkeypatch.setattr(av_offset, "_mouth_params", lambda images, *_: np.array(list(images)).reshape(-1, 5))
+    tracker = create_tracker("auto", tmp_path)
+    seen, measured = av_offset.measure_video(
+        picture, lambda: voice, tracker, tmp_path, lambda n: None, seen=rows[:second]
+    )
+    np.testing.assert_array_equal(seen, rows if strange else rows[:second])
+    assert measured == av_offset.measure_video(picture, lambda: voice, tracker, tmp_path, lambda n: None)[1]
+
+
 def test_expected_lips_make_short_videos_certain(voice: NDArray[np.float32]) -> None:
     short = voice[3 * 16_000 : 6 * 16_000]
     seen = mouth_of(short, 120)
