@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from .downmix import choose_mix, choose_track
 from .mel import VOICE_RATE_HZ
 from .quality import QualityMeter, Samples
 
-VERSION = "8"
+VERSION = "9"
 BLOCK_S, CONTEXT_S = 20, 1
 MIN_VOICE_S = 0.2
 COPY_TOLERANCE_S, LOST_S = 0.1, 0.1
@@ -70,32 +70,30 @@ def load_voice(path: Path, digest: str, limits: Limits, cache: Cache, scratch: P
 
 
 def _load(path: Path, digest: str, limits: Limits, cache: Cache, folder: Path) -> Voice:
-    info = probe(path, limits)
-    usual = info.audio
-    if usual is None:
-        raise InputError("no_audio")
-
     def make() -> list[Path]:
-        stream = choose_track(path, usual, info.tracks)
+        info = probe(path, limits)
+        if info.audio is None:
+            raise InputError("no_audio")
+        stream = choose_track(path, info.audio, info.tracks)
         facts = _decode(path, info, stream, limits, folder / "voice.f32")
-        facts["track"] = info.tracks.index(stream)
+        facts |= {"container": info.container, "stream": asdict(stream)}
         facts["copyable"] = _is_copyable(path, info, stream, Fraction(*facts["duration_s"]), limits)
-        if stream != usual:
-            number, count = facts["track"] + 1, len(info.tracks)
+        if stream != info.audio:
+            number, count = info.tracks.index(stream) + 1, len(info.tracks)
             facts["findings"].append(Finding("voice_track", {"number": number, "count": count}))
         (folder / "voice.json").write_text(json.dumps(facts))
         return [folder / "voice.f32", folder / "voice.json"]
 
-    fetch_or_make(cache, "voice", f"{digest} {VERSION}", folder, make)
+    fetch_or_make(cache, "voice", f"{digest} {VERSION} {limits.model_dump_json()}", folder, make)
     facts: dict[str, Any] = json.loads((folder / "voice.json").read_text())
     samples: Samples = np.memmap(folder / "voice.f32", "<f4", "r")
-    stream = info.tracks[facts["track"]]
+    stream = AudioStream(**facts["stream"])
     findings = [Finding(code, fields) for code, fields in facts["findings"]]
     mix, duration_s = np.array(facts["mix"], np.float32), Fraction(*facts["duration_s"])
     if duration_s > limits.max_audio_s:  # it was decoded no further
         longest_s = max(float(duration_s), stream.duration_s)
         raise InputError("audio_too_long", duration_s=round(longest_s, 1), limit_s=limits.max_audio_s)
-    return Voice(path, info.container, stream, samples, mix, duration_s, facts["copyable"], findings)
+    return Voice(path, facts["container"], stream, samples, mix, duration_s, facts["copyable"], findings)
 
 
 def speech_findings(voice: Voice, digest: str, cache: Cache, scratch: Path) -> list[Finding]:

@@ -72,9 +72,15 @@ def test_too_short_and_no_sound(tmp_path: Path) -> None:
     assert caught.value.code == "no_audio" and caught.value.fields["of"] == "voice"
 
 
-def test_a_voice_is_decoded_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = media_factory.audio(tmp_path / "v.wav", 1)
-    first = np.array(load(path).samples)
-    shutil.rmtree(tmp_path / "scratch-v.wav")
-    monkeypatch.setattr(audio, "_decode", None)
-    assert np.array_equal(load(path).samples, first)
+@pytest.mark.parametrize("name", ["v.wav", "v.m4a"])
+def test_a_voice_is_probed_and_decoded_once(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = media_factory.audio(tmp_path / name, 1)
+    first = load(path)
+    samples = np.array(first.samples)
+    shutil.rmtree(tmp_path / f"scratch-{name}")
+    for function in ("probe", "_decode"):
+        monkeypatch.setattr(audio, function, None)
+    again = load(path)
+    assert np.array_equal(again.samples, samples) and np.array_equal(again.mix, first.mix)
+    for fact in ("container", "stream", "duration_s", "copyable", "findings"):
+        assert getattr(again, fact) == getattr(first, fact), fact
