@@ -36,7 +36,7 @@ from .face.registry import create_tracker
 from .face.tracker import Tracker
 from .frame_router import FrameRouter
 from .progress import Phases, Report
-from .scene import F32, Finding, Timeline
+from .scene import F32, Finding, Image, Timeline
 from .stages import BackgroundSink, Prefetch
 from .subtitles import burn
 from .subtitles.track import Track, load_tracks
@@ -60,6 +60,9 @@ MAX_SOUND_LAG_MS = 5.0
 """How far the voice may lie from where its recording has it."""
 QUEUE_BYTES = 24 << 20
 """Size of the queue of frames between two stages."""
+
+_Judge = Judge[dict[int, Image]]
+"""Also takes the preview's `source_mouths`."""
 
 
 @dataclass(frozen=True)
@@ -282,18 +285,32 @@ def choose_device(wanted: str) -> str:
     raise InfrastructureError("gpu_unavailable", device=wanted)
 
 
-def _judge(request: RenderRequest, prepared: _Prepared) -> Judge | None:
+def _judge(request: RenderRequest, prepared: _Prepared) -> _Judge | None:
     """Return who tracks the lips while they are encoded; None: it must wait, for the other faces or for the engine."""
-    tracks, tracker = prepared.tracked.tracks, prepared.tracker
-    if len(tracks) > 1 or not tracker.light or isinstance(prepared.engine, FileEngine):
+    if len(prepared.tracked.tracks) > 1 or not prepared.tracker.light or isinstance(prepared.engine, FileEngine):
         return None
-    return Judge(
-        prepared.picture,
-        prepared.plan.frames,
-        lambda made: av_offset.track_lips(
-            made, lambda: prepared.sounds[0], tracker, request.scratch, lambda _: None, _boxes(request, prepared, 0)
-        ),
-    )
+
+    def track(made: Picture) -> F32:
+        boxes = _boxes(request, prepared, 0)
+        return av_offset.track_lips(
+            made, lambda: prepared.sounds[0], prepared.tracker, request.scratch, lambda _: None, boxes
+        )
+
+    def then(lips: F32) -> dict[int, Image]:
+        return preview.source_mouths(
+            prepared.picture, prepared.tracked.tracks, prepared.timeline, _moments(prepared, lips)
+        )
+
+    return Judge(_made(request, prepared), track, then)
+
+
+def _made(request: RenderRequest, prepared: _Prepared) -> Picture:
+    return decode.describe_encoded(prepared.picture, prepared.plan.frames, request.output)
+
+
+def _moments(prepared: _Prepared, *lips: F32) -> preview.Moments:
+    openings = [each[:, OPEN] for each in lips]
+    return preview.choose_moments(openings, prepared.tracked.tracks, prepared.timeline, prepared.sounds)
 
 
 def _boxes(request: RenderRequest, prepared: _Prepared, face: int) -> NDArray[np.int32] | None:
@@ -303,7 +320,7 @@ def _boxes(request: RenderRequest, prepared: _Prepared, face: int) -> NDArray[np
     return prepared.tracked.tracks[face].boxes[prepared.timeline.source]
 
 
-def _render(request: RenderRequest, prepared: _Prepared, judge: Judge | None, phases: Phases, report: Report) -> None:
+def _render(request: RenderRequest, prepared: _Prepared, judge: _Judge | None, phases: Phases, report: Report) -> None:
     """Decode, render and encode, each in its own thread, joined by short queues."""
     engine, picture, total = prepared.engine, prepared.picture, prepared.plan.frames
     size = max(2, min(8, QUEUE_BYTES // picture.frame_bytes))
@@ -316,6 +333,8 @@ def _render(request: RenderRequest, prepared: _Prepared, judge: Judge | None, ph
         encoder = encode_mux.Encoder(prepared.plan, request.output, packets=judge.packets if judge else None)
         view = LiveView(prepared.plan, request.scratch, request.picture_every_s, report)
         with closing(encoder), closing(view):
+            if isinstance(engine, FrameEngine):  # a FileEngine's first frame comes much later
+                encoder.start()
             for frame in motion.apply(frames) if motion and not engine_moves else frames:
                 encoder.write(frame)
                 view.see(frame)
@@ -392,7 +411,7 @@ def _check_alignment(delivered: NDArray[np.float32], prepared: _Prepared) -> Non
         raise EngineError("output_invalid", reason="sound_lag", detail=f"the voice is {late_ms} ms late")
 
 
-def _measure_output(request: RenderRequest, prepared: _Prepared, judge: Judge | None, phases: Phases) -> Result:
+def _measure_output(request: RenderRequest, prepared: _Prepared, judge: _Judge | None, phases: Phases) -> Result:
     """Check the finished file, measure its lip sync and write its preview beside it.
 
     Raises EngineError("output_invalid" | "out_of_sync").
@@ -404,9 +423,18 @@ def _measure_output(request: RenderRequest, prepared: _Prepared, judge: Judge | 
     expected = ExpectedOutput(
         plan.frames, picture.fps, picture.width, picture.height, plan.sound_s, len(plan.subtitles)
     )
-    with blame_us(), ThreadPoolExecutor(2) as pool:
+    with blame_us(), ThreadPoolExecutor(3) as pool:
+        made, judged = _made(request, prepared), judge.result() if judge else None
+        pictures: list[Future[preview.Pictures]] = []
+
+        def take_pictures(*lips: F32) -> None:
+            of = tracks, prepared.timeline, _moments(prepared, *lips)
+            before = (lambda: judged[1]) if judged else pool.submit(preview.source_mouths, picture, *of).result
+            pictures.append(pool.submit(preview.take_pictures, made, *of, before))
+
+        if judged:
+            take_pictures(judged[0])
         seen = check_output(request.output, expected, request.limits)
-        made = decode.describe_own(request.output, seen.info, picture.fps)
         file = request.scratch / "delivered.f32"
         delivered = pool.submit(decode_track, request.output, seen.info, request.limits, file)
         heard: list[Callable[[], NDArray[np.float32]]] = [delivered.result]
@@ -414,25 +442,17 @@ def _measure_output(request: RenderRequest, prepared: _Prepared, judge: Judge | 
             heard = [partial(np.asarray, sound) for sound in prepared.sounds]
             _check_alignment(delivered.result(), prepared)
         lips, each = [], []
-        pictures: list[Future[preview.Pictures]] = []
-
-        def take_pictures(*seen: F32) -> None:
-            openings = [mouth[:, OPEN] for mouth in seen]
-            pictures.append(
-                pool.submit(preview.take_pictures, picture, tracks, prepared.timeline, made, openings, prepared.sounds)
-            )
-
-        first = take_pictures if len(tracks) == 1 else None
+        first = take_pictures if len(tracks) == 1 and not judged else None
         for face, (_, hear) in enumerate(zip(tracks, heard, strict=True)):
             found, one = av_offset.measure_video(
                 made, hear, prepared.tracker, request.scratch, phases.done, _boxes(request, prepared, face),
-                first=first, seen=judge.lips() if judge else None,
+                first=first, seen=judged[0] if judged else None,
             )  # fmt: skip
             if av_offset.is_out_of_sync(one, picture.fps, settings.max_offset_frames):  # it may be wrong: ask the lips
                 one = av_offset.measure(found, picture.fps, hear(), viseme_net.predict_visemes)
             lips.append(found)
             each.append(one)
-        if first is None:
+        if not pictures:
             take_pictures(*lips)
     for measured in each:
         if av_offset.is_out_of_sync(measured, picture.fps, settings.max_offset_frames):

@@ -189,26 +189,16 @@ def _within(width: int, height: int, pixels: int) -> tuple[int, int]:
     return tuple(max(2, int(side * shrink) // 2 * 2) for side in (width, height))  # type: ignore[return-value]
 
 
-def describe_own(path: Path, info: MediaInfo, fps: Fraction) -> Picture:
-    """Describe a file that we made, whose rate is known. Raises InputError("no_video")."""
-    if info.video is None:
-        raise InputError("no_video")
-    return _picture(path, info.video, fps, info.duration_s)
-
-
-def describe_encoded(picture: Picture, frames: int, pipe: int) -> Picture:
-    """Describe what is encoded of so many frames of `picture`, as `describe_own` does when it is finished.
-
-    pipe  has its packets, see `ffmpeg.to_mp4_and_pipe`
-    """
+def describe_encoded(picture: Picture, frames: int, path: Path) -> Picture:
+    """Describe the file that we make of so many frames of `picture`, whether it is finished or not."""
     stream = VideoStream(
         index=0, codec="h264", width=picture.width, height=picture.height, rotation=0, mirrored=False,
         sample_aspect=Fraction(1), avg_fps=picture.fps, real_fps=picture.fps, start_s=0.0,
-        duration_s=float(frames / picture.fps), pix_fmt="yuv420p", bit_depth=8, matrix=picture.matrix,
-        primaries=picture.primaries, transfer=picture.transfer, range="pc" if picture.full_range else "tv",
-        interlaced=False,
+        duration_s=float(frames / picture.fps), pix_fmt="yuvj420p" if picture.full_range else "yuv420p", bit_depth=8,
+        matrix=picture.matrix, primaries=picture.primaries, transfer=picture.transfer,
+        range="pc" if picture.full_range else "tv", interlaced=False,
     )  # fmt: skip
-    return replace(_picture(picture.path, stream, picture.fps, stream.duration_s), pipe=pipe)
+    return _picture(path, stream, picture.fps, stream.duration_s)
 
 
 def _picture(path: Path, stream: VideoStream, fps: Fraction, duration_s: float) -> Picture:

@@ -91,14 +91,18 @@ class Encoder:
         self._writer: Writer | None = None
         self.written = 0
 
-    def write(self, frame: Frame) -> None:
-        """Encode the next frame; ffmpeg starts with the first one, in the calling thread."""
+    def start(self) -> Writer:
+        """Start ffmpeg in the calling thread, that of `write`, unless it runs: it takes a tenth of a second."""
         if self._writer is None:
             pipe = None if self._packets is None else self._packets.fileno()
             command = _command(self._plan, self._part, self._gpu, self._shown_size, pipe)
             self._writer = Writer(command, [] if pipe is None else [pipe])
             self._close_packets()  # whoever reads them must see their end
-        self._writer.write(frame.data)
+        return self._writer
+
+    def write(self, frame: Frame) -> None:
+        """Encode the next frame."""
+        self.start().write(frame.data)
         self.written += 1
 
     def finish(self) -> None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -31,6 +30,9 @@ SIDE_IN_EYES = 1.3
 """Side of the square around the mouth, in eye distances."""
 TOP_QUANTILE = 0.97
 
+Moments = dict[int, int]
+"""Output frames, ascending as the decoder delivers them, and the number of the face that speaks there."""
+
 
 class Pictures(NamedTuple):
     """A preview's pictures: when the mouths of its strip are seen, the strip and the thumbnail as base64 JPEG."""
@@ -56,33 +58,51 @@ def make_preview(pictures: Pictures, fps: Fraction, openings: F32, voice: NDArra
 
 
 def take_pictures(
-    source: Picture,
+    made: Picture,
     tracks: Sequence[Track],
     timeline: Timeline,
-    made: Picture,
-    openings: Sequence[F32],
-    voices: Sequence[NDArray[np.float32]],
+    moments: Moments,
+    before: Callable[[], dict[int, Image]],
 ) -> Pictures:
     """Return the pictures of the finished video `made`, in which each face that speaks is seen.
 
-    source    the source video
-    tracks    its faces that speak
+    tracks    the faces that speak, in the source video
     timeline  which source frame each output frame shows
-    openings  of each face (T,) float32 opening of the lips in the first output frames, NaN without a face; of a single
-              face WITHIN_S are enough
-    voices    of each face (samples,) float32 mono at VOICE_RATE_HZ
+    moments   of `choose_moments`
+    before    returns the `source_mouths`; called last, so that they may be taken meanwhile
     """
-    moments = _moments(openings, tracks, timeline, voices)
-    strip, thumbnail = _strip_and_thumbnail(source, tracks, timeline, made, moments)
+    after: dict[int, Image] = {}
+    thumbnail = ""
+    boxes = _boxes(tracks, timeline, moments)
+    for moment, frame in decode.chosen_frames(made, list(moments) or [0]):
+        thumbnail = thumbnail or jpeg_base64(_small(compositing.crop(frame, made, (0, 0, made.width, made.height))))
+        if moments:
+            after[moment] = _mouth(compositing.crop(frame, made, boxes[moment]))
+    source = before()
+    pairs = [np.vstack([source[moment], mouth]) for moment, mouth in after.items() if moment in source]
+    strip = jpeg_base64(np.hstack(pairs)) if pairs else ""
     return Pictures(tuple(round(moment / float(timeline.fps), 2) for moment in moments), strip, thumbnail)
 
 
-def _moments(
+def source_mouths(source: Picture, tracks: Sequence[Track], timeline: Timeline, moments: Moments) -> dict[int, Image]:
+    """Return the mouth that the source video shows at each moment; several moments may show one source frame."""
+    shown = {moment: int(timeline.source[moment]) for moment in moments}
+    boxes = _boxes(tracks, timeline, moments)
+    return {
+        moment: _mouth(compositing.crop(frame, source, boxes[moment]))
+        for number, frame in decode.chosen_frames(source, sorted(set(shown.values())))
+        for moment in (m for m, n in shown.items() if n == number)
+    }
+
+
+def choose_moments(
     openings: Sequence[F32], tracks: Sequence[Track], timeline: Timeline, voices: Sequence[NDArray[np.float32]]
-) -> dict[int, int]:
+) -> Moments:
     """Return up to MOMENTS output frames from the start, and the face that speaks there, lips open and closed in turn.
 
-    Ascending, as the decoder delivers them.
+    openings  of each face (T,) float32 opening of the lips in the first output frames, NaN without a face; of a single
+              face WITHIN_S are enough
+    voices    of each face (samples,) float32 mono at VOICE_RATE_HZ
     """
     samples = VOICE_RATE_HZ / float(timeline.fps)
     count = min(round(_all_heard_s(voices) * timeline.fps), max(map(len, openings)))
@@ -107,32 +127,9 @@ def _all_heard_s(voices: Sequence[NDArray[np.float32]]) -> float:
     return max(begun) / VOICE_RATE_HZ + WITHIN_S
 
 
-def _strip_and_thumbnail(
-    source: Picture, tracks: Sequence[Track], timeline: Timeline, made: Picture, moments: dict[int, int]
-) -> tuple[str, str]:
-    """Return as base64 JPEG the strip of mouths (source above output), and the thumbnail of the first moment."""
-    shown = {moment: int(timeline.source[moment]) for moment in moments}
-    boxes = {moment: _around_mouth(tracks[face], shown[moment]) for moment, face in moments.items()}
-    after: dict[int, Image] = {}
-    thumbnail = ""
-    with ThreadPoolExecutor(1) as pool:
-        before_mouths = pool.submit(_before, source, shown, boxes)
-        for moment, frame in decode.chosen_frames(made, list(moments) or [0]):
-            thumbnail = thumbnail or jpeg_base64(_small(compositing.crop(frame, made, (0, 0, made.width, made.height))))
-            if moments:
-                after[moment] = _mouth(compositing.crop(frame, made, boxes[moment]))
-        before = before_mouths.result()
-    pairs = [np.vstack([before[moment], mouth]) for moment, mouth in after.items() if moment in before]
-    return jpeg_base64(np.hstack(pairs)) if pairs else "", thumbnail
-
-
-def _before(source: Picture, shown: dict[int, int], boxes: dict[int, compositing.Box]) -> dict[int, Image]:
-    """Return the mouth in the source of each moment; several moments may show one source frame."""
-    return {
-        moment: _mouth(compositing.crop(frame, source, boxes[moment]))
-        for number, frame in decode.chosen_frames(source, sorted(set(shown.values())))
-        for moment in (m for m, n in shown.items() if n == number)
-    }
+def _boxes(tracks: Sequence[Track], timeline: Timeline, moments: Moments) -> dict[int, compositing.Box]:
+    """Return where the mouth is at each moment."""
+    return {moment: _around_mouth(tracks[face], int(timeline.source[moment])) for moment, face in moments.items()}
 
 
 def _around_mouth(track: Track, number: int) -> compositing.Box:

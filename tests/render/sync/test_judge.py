@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ import pytest
 
 from heygemd.config.schema import Limits, Render
 from heygemd.errors import LocalDiskError
-from heygemd.media import probe
 from heygemd.protocol import SubtitleFile
 from heygemd.render.audio.load import load_voice
 from heygemd.render.cache import Cache
@@ -49,9 +49,11 @@ def encode(plan: EncodePlan, output: Path, track: Track | None = None) -> F32 | 
     if track is None:
         _encode(Encoder(plan, output), plan)
         return None
-    with closing(Judge(plan.picture, plan.frames, track)) as judge:
+    with closing(Judge(decode.describe_encoded(plan.picture, plan.frames, output), track, len)) as judge:
         _encode(Encoder(plan, output, packets=judge.packets), plan)
-        return judge.lips()
+        result = judge.result()
+        assert result is None or result[1] == len(result[0])
+        return result and result[0]
 
 
 def _encode(encoder: Encoder, plan: EncodePlan) -> None:
@@ -76,13 +78,23 @@ def one_frame(made: Picture) -> F32:
         return np.asarray(next(images), np.float32)
 
 
+NTSC = {"matrix": "smpte170m", "primaries": "smpte170m", "transfer": "smpte170m"}
+
+
+@pytest.mark.parametrize("tags", [{}, {**NTSC, "full_range": True}, NTSC])
 @pytest.mark.parametrize("name", ["out.mp4", "it's a | [f=avi] test\\.mp4"])
-def test_the_judge_sees_the_finished_files_frames(name: str, source: Picture, tmp_path: Path) -> None:
+def test_the_judge_sees_the_finished_files_frames(
+    name: str, tags: dict[str, Any], source: Picture, tmp_path: Path
+) -> None:
+    source = replace(source, **tags)
     planned, out = plan(source, tmp_path), tmp_path / name
     seen = encode(planned, out, pixels)
-    made = decode.describe_own(out, probe.probe(out, Limits()), source.fps)
+    made = decode.describe_video(out, Limits())
     assert seen is not None and len(seen) == FRAMES
     np.testing.assert_array_equal(seen, pixels(made))
+    described = decode.describe_encoded(source, FRAMES, out)
+    stream = replace(made.stream, range=made.stream.range or "tv")
+    assert replace(described, cut_short=made.cut_short, info=made.info) == replace(made, stream=stream)
 
 
 @pytest.mark.parametrize("track", [pixels, one_frame, give_up])
@@ -114,7 +126,8 @@ def test_a_judge_who_gives_up_leaves_it_to_the_finished_file(source: Picture, tm
 @pytest.mark.parametrize("frames", [0, 5])
 def test_an_encode_that_fails_ends_the_judge(frames: int, source: Picture, tmp_path: Path) -> None:
     planned, out = plan(source, tmp_path), tmp_path / "out.mp4"
-    with closing(Judge(source, FRAMES, pixels)) as judge, closing(Encoder(planned, out, packets=judge.packets)) as one:
+    judge = Judge(decode.describe_encoded(source, FRAMES, out), pixels, len)
+    with closing(judge), closing(Encoder(planned, out, packets=judge.packets)) as one:
         for frame in decode.frames(source, frames):
             one.write(frame)
     assert not list(tmp_path.glob("out*"))

@@ -21,7 +21,7 @@ def test_the_moments_of_one_face_are_known_when_its_first_seconds_are(tmp_path: 
     line = Timeline(fps, np.arange(count, dtype=np.int32))
     openings = random.random(count).astype(np.float32)
     voice = random.normal(size=20 * VOICE_RATE_HZ).astype(np.float32)
-    whole = preview._moments([openings], [track], line, [voice])
-    first = preview._moments([openings[: int(av_offset.STEP_S * fps)]], [track], line, [voice])
+    whole = preview.choose_moments([openings], [track], line, [voice])
+    first = preview.choose_moments([openings[: int(av_offset.STEP_S * fps)]], [track], line, [voice])
     assert first == whole
     assert len(first) == preview.MOMENTS and max(first) < preview.WITHIN_S * fps
