@@ -34,6 +34,11 @@ SWITCH_COST = 1.5
 INSIDE_SEEN = 0.01
 """Each further opening of this size, in eye distances, costs a change of the inside SWITCH_COST more."""
 INSIDE_FADE_S = 0.02
+REAL_OVER_REPORTED = np.array([1, 1 / 0.6, 1 / 0.66, 1 / 0.85, 1], np.float32)
+"""How far a mouth parameter must change for Face Mesh to report a change of 1: it takes faces for more usual than they
+are, rounded lips for wider, and a lowered chin for higher. Measured by fitting it to rendered frames again."""
+STEADY_S = 0.06
+"""Sigma of the Gaussian that keeps the noise of the source frames' mouths out of what exceeds a reported change."""
 WIDTH_SMOOTHING_S = 0.04
 """The corners of a mouth are slower than its lips, so the predicted width is smoothed by a Gaussian of this sigma."""
 VISEME_GAIN = 1.25
@@ -63,7 +68,7 @@ class MouthPlan(NamedTuple):
     """One row for each output frame (N), source frame (T) or entry of the texture bank (K).
 
     target          (N, 5) float32 mouth parameters to show, eye distances (see face.mouth_params)
-    own             (T, 5) float32 mouth parameters of the source frames
+    change          (N, 5) float32 by which to change the mouth of the source frame's mesh for that, see `mesh_changes`
     closed          (T, 5) float32 the presenter's closed mouth at each frame's head pose
     pose            of T frames
     texture_share   (N,) float32 0..1, how much of the texture bank's lips to show over the frame's own
@@ -74,7 +79,7 @@ class MouthPlan(NamedTuple):
     """
 
     target: F32
-    own: F32
+    change: F32
     closed: F32
     pose: Pose
     texture_share: F32
@@ -98,20 +103,33 @@ def plan_mouths(track: Track, timeline: Timeline, data: AnalysisData) -> MouthPl
     visemes = sample_visemes(data["visemes"], timeline.times_s)
     target = base[source] + scale_visemes(visemes, *speaking_style(spread, motion))
     weight = track.effect_weight[source, None]
+    change = weight * mesh_changes(target, own, motion.shot, source, STEADY_S * fps)
     target = own[source] + weight * (target - own[source])
     frames = data["texture_frames"]
     own_cost = texture_bank.distances(target, own[source]) - OWN_LIPS_BONUS
     cost = _texture_cost(target - closed[source], own[frames] - closed[frames], motion, source, frames)
     breaks = np.concatenate([[True], motion.shot[source[1:]] != motion.shot[source[:-1]]])
-    change = change_costs(target[:, OPEN], breaks)
-    choice = texture_bank.cheapest_path(np.concatenate([cost, own_cost[:, None]], 1), change)
+    costs = change_costs(target[:, OPEN], breaks)
+    choice = texture_bank.cheapest_path(np.concatenate([cost, own_cost[:, None]], 1), costs)
     lent = choice < len(frames)
     choice = nearest_textures(choice, lent)
     share = gaussian_smooth(lent[:, None].astype(np.float32), SHARE_FADE_S * fps)[:, 0]
     opened = np.where(lent, own[frames, OPEN][choice], own[source, OPEN])
-    inside = real_inside(opened, target[:, OPEN], change)
+    inside = real_inside(opened, target[:, OPEN], costs)
     inside = gaussian_smooth(inside[:, None], INSIDE_FADE_S * fps)[:, 0]
-    return MouthPlan(target, own, closed, motion.pose, share, choice, max(1, round(TEXTURE_FADE_S * fps)), inside)
+    fade = max(1, round(TEXTURE_FADE_S * fps))
+    return MouthPlan(target, change, closed, motion.pose, share, choice, fade, inside)
+
+
+def mesh_changes(target: F32, own: F32, shot: NDArray[np.int32], source: NDArray[np.int32], sigma: float) -> F32:
+    """Return (N, 5) float32 by how much to change the mouths of the source frames' meshes to show `target`.
+
+    target  (N, 5) · own  (T, 5) mouth parameters of the source frames · shot  (T,) their shots · source  (N,) of them
+    sigma   see STEADY_S, frames
+    """
+    cuts = np.flatnonzero(np.diff(shot)) + 1
+    steady = np.concatenate([gaussian_smooth(part, sigma) for part in np.split(own, cuts)])
+    return np.asarray(target - own[source] + (REAL_OVER_REPORTED - 1) * (target - steady[source]), np.float32)
 
 
 def expression_offset(motion: MouthMotion, closed: F32, fps: float, talks: float) -> F32:

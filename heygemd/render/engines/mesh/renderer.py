@@ -23,9 +23,6 @@ GAP_PROFILE = np.array([0, 0.3, 0.6, 0.82, 0.95, 1, 0.95, 0.82, 0.6, 0.3, 0], np
 """Gap of each column of the inner lips over the middle one's."""
 OWN_PROFILE = 0.25
 """How far the presenter's own profile may depart from it, as a share of the gap."""
-REAL_OVER_REPORTED = np.array([1, 1 / 0.6, 1, 1, 1], np.float32)
-"""How far a mouth parameter must change for Face Mesh to report a change of 1. It takes rounded lips for wider, and
-spread ones for narrower, than they are; measured by fitting it to rendered frames again."""
 OPAQUE = 0.9
 """From this share on the texture bank's lips hide those below."""
 SKIN = np.array([50, 280, 205, 425, 117, 346])
@@ -52,8 +49,7 @@ class FrameRenderer:
         eye = float(pose.scale[0])
         wanted = plan.target[crop.output]
         opening = float(wanted[OPEN])
-        change = (wanted - plan.own[crop.source]) * REAL_OVER_REPORTED
-        target = retarget(points, pose, change, max(opening, 0.0))
+        target = retarget(points, pose, plan.change[crop.output], max(opening, 0.0))
         depth = warp.TOOTH_DEPTH * warp.gaps(target)
         before = warp.vertices(points[:, :2], depth)
         after = warp.vertices(target, depth, anchored=points[:, :2])

@@ -116,3 +116,17 @@ def test_lips_round_no_further_than_people_round_them() -> None:
     shown = -mouth_plan.scale_visemes(said, 1.0, mouth_plan.USUAL_WIDEST)[:, WIDTH]
     assert shown[:2] == pytest.approx(narrowed[:2])
     assert shown[1] < shown[2] < shown[3] <= mouth_plan.NARROWEST
+
+
+def test_what_exceeds_a_reported_change_has_no_noise_of_the_source() -> None:
+    still = np.full((40, 5), 0.1, np.float32)
+    shot, source = np.repeat([0, 1], 20).astype(np.int32), np.arange(40, dtype=np.int32)
+    asked = np.float32([0.05, -0.04, 0.06, 0.01, 0.02])
+    changes = mouth_plan.mesh_changes(still + asked, still, shot, source, 2.0)
+    assert np.allclose(changes, asked * mouth_plan.REAL_OVER_REPORTED, atol=1e-6)
+    noise = np.where(np.arange(40) % 2, 0.01, -0.01)[:, None].astype(np.float32)
+    noisy = mouth_plan.mesh_changes(still + asked, still + noise, shot, source, 2.0)
+    assert np.allclose((noisy - changes)[8:12], -noise[8:12], atol=1e-3)  # it is undone once, not enlarged
+    other = np.where(shot[:, None] == 1, 0.3, 0.1) * np.ones((1, 5), np.float32)
+    across = mouth_plan.mesh_changes(other.astype(np.float32), other.astype(np.float32), shot, source, 2.0)
+    assert np.allclose(across, 0, atol=1e-6)  # a cut is no movement
