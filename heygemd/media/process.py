@@ -114,7 +114,7 @@ class Reader(Process):
 
     def __init__(self, argv: Sequence[str], stdin: int | None = None) -> None:
         """`stdin`: a descriptor, None for nothing."""
-        super().__init__(argv, "stdout", **({} if stdin is None else {"stdin": stdin}))
+        super().__init__(argv, "stdout", stdin=subprocess.DEVNULL if stdin is None else stdin)
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill `buffer`; return the number of bytes, fewer only at the end."""
