@@ -34,9 +34,15 @@ TEETH_EDGE = 0.785
 """The lower edge of the mesh's upper teeth, eye distances below the eye line."""
 TEETH_SHOWN = 0.035
 """How far it reaches below the closed mouth's line."""
-FULL_JAW, JAW_SHARE = 0.363, 0.88
-"""Gap between the lips for which the mesh's jaw is open all the way, and the jaw's share in a gap."""
-TONGUE_SHARE = 0.5
+FULL_JAW, LOWER_EDGE = 0.363, 0.022
+"""How far the mesh's lower teeth go down when the jaw is open all the way, and how far their edge lies below the closed
+mouth's line with the jaw closed, eye distances."""
+SHOWN_FROM, SHOWN_SHARE, MOST_SHOWN = 0.04, 0.4, 0.05
+"""A lower lip that is lowered by more than the first, eye distances, uncovers lower teeth by this share of the rest, at
+most by the third: as people do who talk."""
+LOWER_TEETH_Z = -0.14
+"""Their depth while the jaw is half open: seen from above or below they move against the lips."""
+TONGUE_SHARE = 0.8
 """The tongue of one who speaks stays higher than the jaw carries it, by this share of its way."""
 LIPS_Z, TEETH_Z, HALF_WIDTH = -0.29, -0.2, 0.2
 """Depth of the lips and of the front teeth, and half the width of the gap between the lips, eye distances."""
@@ -52,7 +58,7 @@ HUE_KEPT = 0.4
 """Bright teeth whiten as their red is clipped; with all of it clipped they would be blue beside the skin, with none
 yellow."""
 STEP = 0.003
-"""Openings are lit in steps of this many eye distances, less than a pixel for most faces."""
+"""The inside is lit in steps of this many eye distances, less than a pixel for most faces."""
 SOFTNESS = 0.005
 """Sigma of the blur that takes away the edges that no camera sees so sharp, eye distances."""
 RASTER_PIXELS, MAX_SUPERSAMPLING = 16000, 2.0
@@ -113,27 +119,30 @@ def seen_teeth(textures: NDArray[np.uint8], points: F32) -> Colour:
 
 @lru_cache(maxsize=64)
 def _lit(steps: int, teeth: Colour) -> tuple[F32, F32]:
-    """Return (n, 3) positions in the mean face's frame and (n, 3) BGR colours 0..1 for an opening of `steps`.
+    """Return (n, 3) positions in the mean face's frame and (n, 3) BGR colours 0..1 of a mouth.
+
+    steps  by which the lower lip is lowered, each of STEP · teeth  their colour
+
 
     Light comes through the gap between the lips, as through a disc (its form factor, to the nearest point of it).
     """
-    open_by, kind = steps * STEP, mesh().kind
-    jaw = jaw_share(open_by)
+    lowered, kind = steps * STEP, mesh().kind
+    jaw = jaw_share(lowered)
     carried = np.where(kind == TONGUE, TONGUE_SHARE * jaw, jaw).astype(np.float32)
     points = mesh().points + carried[:, None] * mesh().jaw
     normals = _normals(points)
-    gap = np.array([HALF_WIDTH, max(open_by / 2, 0.004)])
-    centre = np.array([0, TEETH_EDGE - TEETH_SHOWN + open_by / 2, LIPS_Z])
+    gap = np.array([HALF_WIDTH, max(lowered / 2, 0.004)])
+    centre = np.array([0, TEETH_EDGE - TEETH_SHOWN + lowered / 2, LIPS_Z])
     aside = (points - centre)[:, :2] / (0.8 * gap)
     aside *= 0.8 * gap / np.maximum(np.linalg.norm(aside, axis=1, keepdims=True), 1)
     way = centre + np.pad(aside, ((0, 0), (0, 1))) - points
     distance = np.linalg.norm(way, axis=1)
     way /= distance[:, None]
-    area = np.pi * HALF_WIDTH * (open_by / 2 + SCATTER)
+    area = np.pi * HALF_WIDTH * (lowered / 2 + SCATTER)
     facing = np.clip(0.4 + 0.6 * (normals * way).sum(1), 0, 1) * np.clip(-way[:, 2], 0, 1)
     direct = area * facing / (0.8 * np.pi * distance**2 + area)
     depth = np.maximum(points[:, 2] - TEETH_Z, 0)
-    bounced = BOUNCE * (0.55 + 0.45 * min(1.0, open_by / 0.12)) * np.clip(0.65 - 0.35 * normals[:, 2], 0.2, 1)
+    bounced = BOUNCE * (0.55 + 0.45 * min(1.0, lowered / 0.12)) * np.clip(0.65 - 0.35 * normals[:, 2], 0.2, 1)
     light = 0.5 * direct[:, None] + bounced[:, None] * np.exp(-depth[:, None] / BOUNCE_DEPTH_BGR)
     albedo = ALBEDO_BGR[kind]
     albedo[kind == TEETH] = teeth
@@ -145,9 +154,10 @@ def _lit(steps: int, teeth: Colour) -> tuple[F32, F32]:
     return np.asarray(points, np.float32), np.asarray(clipped + HUE_KEPT * (hue - clipped), np.float32)
 
 
-def jaw_share(open_by: float) -> float:
-    """Return how far the mesh's jaw is open, 1 all the way, when the gap between the lips is `open_by`."""
-    return min(JAW_SHARE * open_by / FULL_JAW, 1.2)
+def jaw_share(lowered: float) -> float:
+    """Return how far the mesh's jaw is open, 1 all the way; `lowered` as for `draw`."""
+    uncovered = np.clip(SHOWN_SHARE * (lowered - SHOWN_FROM), 0, MOST_SHOWN)
+    return float(np.clip((lowered - uncovered - LOWER_EDGE) / FULL_JAW, 0, 1.2))
 
 
 def _normals(points: F32) -> F32:
@@ -162,19 +172,28 @@ def _normals(points: F32) -> F32:
     return np.asarray(summed / np.maximum(np.linalg.norm(summed, axis=1, keepdims=True), 1e-9), np.float32)
 
 
+def lowered_by(lip: F32, pose: Pose, line: float) -> float:
+    """Return how far a lower lip lies below the closed mouth's line, eye distances, as seen against the lower teeth.
+
+    lip  (2,) pixels, the middle of its inner edge · pose, line  as for `draw`
+    """
+    start, down = pose.vectors_to_picture(np.array([[[0, line, LOWER_TEETH_Z], [0, 1, 0]]], np.float32))[0, :, :2]
+    return max(0.0, float((lip - start - pose.translation[0, :2]) @ down / (down @ down)))
+
+
 def draw(
-    open_by: float, pose: Pose, line: float, corner: tuple[int, int], size: tuple[int, int],
+    lowered: float, pose: Pose, line: float, corner: tuple[int, int], size: tuple[int, int],
     teeth: Colour = USUAL_TEETH,
 ) -> F32:  # fmt: skip
     """Return (h, w, 3) float32 BGR 0..1, the inside of a mouth where the head is and where skin has brightness 1.
 
-    open_by  gap between the inner lips, eye distances
+    lowered  of `lowered_by`
     pose     of one frame
     line     height of the closed mouth in the mean face's frame, eye distances
     corner   (x, y) of the region in pixels · size  its (width, height)
     teeth    their colour, of `seen_teeth`
     """
-    points, colours = _lit(round(open_by / STEP), teeth)
+    points, colours = _lit(round(lowered / STEP), teeth)
     points = points + np.array([0, line + TEETH_SHOWN - TEETH_EDGE, 0], np.float32)
     over = min(MAX_SUPERSAMPLING, (RASTER_PIXELS / (size[0] * size[1])) ** 0.5)
     width, height = (max(2, round(n * over)) for n in size)

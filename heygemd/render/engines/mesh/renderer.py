@@ -8,6 +8,7 @@ import numpy as np
 from ...face.mesh_indices import (
     INNER_LIPS,
     INNER_LOWER_LIP,
+    INNER_LOWER_LIP_MIDDLE,
     INNER_UPPER_LIP,
     INNER_UPPER_LIP_MIDDLE,
     OUTER_UPPER_LIP_MIDDLE,
@@ -106,9 +107,9 @@ class FrameRenderer:
         """
         low, high = target[INNER_LIPS].min(0), target[INNER_LIPS].max(0)
         part = field.cut(low - 2, high + 2)
-        open_by = float(self._plan.target[crop.output, OPEN])
+        lowered = mouth_interior.lowered_by(target[INNER_LOWER_LIP_MIDDLE], pose, line)
         size = (part.width, part.height)
-        inside = mouth_interior.draw(open_by, pose, line, (part.x0, part.y0), size, self._teeth)
+        inside = mouth_interior.draw(lowered, pose, line, (part.x0, part.y0), size, self._teeth)
         spots = np.clip(target[SKIN].astype(int), 0, (crop.image.shape[1] - 1, crop.image.shape[0] - 1))
         light = mouth_interior.light_colour(np.median(crop.image[spots[:, 1], spots[:, 0]], 0))
         shade = masks.mouth_shade(target, part, float(pose.scale[0]))

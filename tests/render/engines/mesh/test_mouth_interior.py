@@ -5,23 +5,24 @@ import numpy as np
 import pytest
 
 from heygemd.render.engines.mesh import mouth_interior
-from heygemd.render.engines.mesh.mouth_interior import TEETH_SHOWN
+from heygemd.render.engines.mesh.mouth_interior import LOWER_TEETH_Z, TEETH_SHOWN
 from heygemd.render.face.mesh_indices import INNER_LIPS, INNER_LOWER_LIP, INNER_UPPER_LIP
 from heygemd.render.face.pose import Pose, face_shape
 
 EYE, LINE, WIDTH, HEIGHT = 400, 0.78, 240, 200
 """Pixels of an eye distance, the closed mouth's line in eye distances, the region's size."""
-WHITE = 0.6
-"""Share of blue in the red of what is seen from which it is a tooth."""
+WHITE, LOWER_WHITE = 0.6, 0.53
+"""Share of blue in the red of what is seen from which it is a tooth; lower ones are lit by the tongue and the lip."""
 
 
-def draw(open_by: float, yaw_deg: float = 0.0) -> np.ndarray:
+def draw(lowered: float, yaw_deg: float = 0.0, pitch_deg: float = 0.0) -> np.ndarray:
     """Draw with the middle of the closed mouth's line in the region's middle."""
     c, s = np.cos(np.radians(yaw_deg)), np.sin(np.radians(yaw_deg))
     turn = np.float32([[c, 0, s], [0, 1, 0], [-s, 0, c]])
-    shift = np.float32([WIDTH / 2, HEIGHT / 2, 0]) - EYE * turn @ np.float32([0, LINE, -0.22])
+    turn = turn @ cv2.Rodrigues(np.float64([np.radians(pitch_deg), 0, 0]))[0].astype(np.float32)
+    shift = np.float32([WIDTH / 2, HEIGHT / 2, 0]) - EYE * turn @ np.float32([0, LINE, LOWER_TEETH_Z])
     pose = Pose(np.float32([EYE]), turn[None], shift[None])
-    return mouth_interior.draw(open_by, pose, LINE, (0, 0), (WIDTH, HEIGHT))
+    return mouth_interior.draw(lowered, pose, LINE, (0, 0), (WIDTH, HEIGHT))
 
 
 def whiteness(picture: np.ndarray) -> np.ndarray:
@@ -31,35 +32,52 @@ def whiteness(picture: np.ndarray) -> np.ndarray:
 
 def test_upper_teeth_stay_with_the_skull_and_are_brighter_than_the_throat() -> None:
     edge = round(HEIGHT / 2 + TEETH_SHOWN * EYE)
-    for open_by in (0.1, 0.2, 0.3):
-        picture = draw(open_by)
+    for lowered in (0.1, 0.2, 0.3):
+        picture = draw(lowered)
         assert picture.shape == (HEIGHT, WIDTH, 3) and picture.dtype == np.float32
         assert picture.min() >= 0 and picture.max() <= 1
         tooth = picture[edge - 12 : edge - 4, WIDTH // 2 - 20 : WIDTH // 2 - 8]
         below = picture[edge + 4 : edge + 12, WIDTH // 2 - 20 : WIDTH // 2 - 8]
-        assert whiteness(tooth).min() > WHITE > whiteness(below).max(), open_by
+        assert whiteness(tooth).min() > WHITE > whiteness(below).max(), lowered
         assert tooth.mean() > 2 * below.mean()
 
 
 def test_lower_teeth_go_with_the_jaw() -> None:
-    def lower_edge(open_by: float) -> int:
-        column = whiteness(draw(open_by))[:, WIDTH // 2 - 14]
+    def lower_edge(lowered: float) -> int:
+        column = whiteness(draw(lowered))[:, WIDTH // 2 - 14]
         below = column[round(HEIGHT / 2 + TEETH_SHOWN * EYE) + 6 :]
         return int(np.argmax(below > WHITE)) if (below > WHITE).any() else len(below)
 
     assert lower_edge(0.06) < lower_edge(0.12) < lower_edge(0.2)
 
 
+def test_how_far_a_lip_is_lowered_is_measured_down_the_face() -> None:
+    turn = cv2.Rodrigues(np.float64([0.2, 0.3, 0.1]))[0].astype(np.float32)
+    pose = Pose(np.float32([EYE]), turn[None], np.float32([[70, 50, 0]]))
+    lip = (EYE * turn @ np.float32([0, LINE + 0.15, LOWER_TEETH_Z]))[:2] + np.float32([70, 50])
+    assert mouth_interior.lowered_by(lip, pose, LINE) == pytest.approx(0.15, abs=1e-4)
+    assert mouth_interior.lowered_by(lip - [0, 100], pose, LINE) == 0
+
+
+@pytest.mark.parametrize("pitch_deg", [-10, 0, 10])
+def test_a_lowered_lip_uncovers_lower_teeth_and_never_the_gums_below_them(pitch_deg: float) -> None:
+    for lowered in (0.12, 0.16, 0.2, 0.25):
+        lip, column = round(HEIGHT / 2 + lowered * EYE), WIDTH // 2 - 14
+        white = whiteness(draw(lowered, pitch_deg=pitch_deg))[lip - round(0.1 * EYE) : lip - 4, column] > LOWER_WHITE
+        shown = np.count_nonzero(white) / EYE
+        assert white[-1] and 0.01 < shown < 0.09, (lowered, shown)
+
+
 def test_a_wider_opening_lets_in_more_light() -> None:
     row = HEIGHT // 2 + round(TEETH_SHOWN * EYE) - 8
-    teeth = [float(draw(open_by)[row, WIDTH // 2 - 18 : WIDTH // 2 - 8].mean()) for open_by in (0.03, 0.1, 0.2)]
+    teeth = [float(draw(lowered)[row, WIDTH // 2 - 18 : WIDTH // 2 - 8].mean()) for lowered in (0.03, 0.1, 0.2)]
     assert teeth[0] < 0.9 * teeth[1] and teeth[1] < teeth[2]
 
 
 def test_teeth_in_full_light_are_ivory_and_not_blue() -> None:
     row = HEIGHT // 2 + round(TEETH_SHOWN * EYE) - 8
-    for open_by in (0.1, 0.2, 0.3):
-        blue, green, red = draw(open_by)[row, WIDTH // 2 - 18 : WIDTH // 2 - 8].mean(0)
+    for lowered in (0.1, 0.2, 0.3):
+        blue, green, red = draw(lowered)[row, WIDTH // 2 - 18 : WIDTH // 2 - 8].mean(0)
         assert 0.6 < blue / red < 0.85 and blue < green < 0.95 * red
 
 
@@ -88,10 +106,10 @@ def test_drawn_teeth_have_the_colour_of_those_that_the_video_shows() -> None:
 
 @pytest.mark.parametrize("yaw_deg", [0, 25])
 def test_the_depth_of_a_mouth_is_dark_red_and_not_black(yaw_deg: float) -> None:
-    for open_by in (0.1, 0.2, 0.3):
-        pixels = draw(open_by, yaw_deg).reshape(-1, 3)
+    for lowered in (0.1, 0.2, 0.3):
+        pixels = draw(lowered, yaw_deg).reshape(-1, 3)
         darkest = np.percentile(pixels, 5, axis=0)
-        assert 0.05 < darkest[0] < 0.6 * darkest[2] < 0.3, open_by
+        assert 0.05 < darkest[0] < 0.6 * darkest[2] < 0.3, lowered
 
 
 @pytest.mark.parametrize("size", [(3, 2), (900, 500)])
