@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..render.face.mesh_indices import CHIN, FOREHEAD_TOP, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
+from ..render.face.mesh_indices import CHIN, FOREHEAD_TOP, INNER_LIPS, LEFT_EYE_OUTER, OUTER_LIPS, RIGHT_EYE_OUTER
 from ..render.face.mouth_params import MOUTH_PARAMS, measure_mouth
 from ..render.face.pose import align
 from ..render.scene import F32
@@ -74,3 +74,20 @@ def modes(clips: Iterable[F32], mean: F32) -> F32:
     fit = (fit + fit[:, mirror(mean)] * [-1, 1, 1]) / 2
     free = np.clip((mean[:, 1] - FREE_ABOVE) / (FREE_BELOW - FREE_ABOVE), 0, 1)
     return np.asarray(fit * (free * free * (3 - 2 * free))[None, :, None], np.float32)
+
+
+def explained(clips: Iterable[F32], mean: F32, modes: F32) -> float:
+    """Return the share of the lips' variance within a clip that the mouth parameters explain, the median over clips.
+
+    All lips shifted sideways or in depth are an error of the head's pose and do not count.
+    """
+    lips, shares = np.concatenate([OUTER_LIPS, INNER_LIPS]), []
+    for clip in clips:
+        shapes = frontal(clip, mean)
+        if len(shapes) > 10:
+            params = measure_mouth(shapes)
+            moves = shapes[:, lips] - shapes[:, lips].mean(0)
+            left = moves - np.tensordot(params - params.mean(0), modes[:, lips], 1)
+            energy = [((part - part.mean(1, keepdims=True) * [1, 0, 1]) ** 2).sum() for part in (left, moves)]
+            shares.append(1 - energy[0] / energy[1])
+    return float(np.median(shares))

@@ -156,6 +156,10 @@ def test_mean_face_is_found_again() -> None:
     again = fit_face_shape.modes(clips, found)
     assert np.abs(again[OPEN, [13, 14], 1] - modes[OPEN, [13, 14], 1]).max() < 0.1
 
+    assert fit_face_shape.explained(clips, mean, modes) > 0.99
+    noisy = [clip + chance.normal(0, 0.45, clip.shape).astype(np.float32) for clip in clips]
+    assert fit_face_shape.explained(noisy, mean, modes) < 0.95
+
 
 def test_help_needs_nothing_heavy() -> None:
     code = (
