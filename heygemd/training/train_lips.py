@@ -26,7 +26,7 @@ CROP_FRAMES, MIN_FRAMES = 100, 20
 """Length of a training crop at 50 Hz, and of the shortest example."""
 WARM_STEPS = 50
 BATCH = 32
-NETWORKS = 4
+NETWORKS = 8
 """How many networks are trained from different starts and averaged."""
 RATE = 2e-3
 SYNTHETIC_SHARE = 0.6
@@ -36,16 +36,16 @@ CLOSED_WEIGHT, NARROW_WEIGHT = 9.0, 3.0
 NEAR_FRAMES, OPEN_ABOVE = 11, 0.03
 """Closures and narrow openings within speech (with a larger opening nearby) are short and the most visible."""
 PARAM_WEIGHTS = torch.tensor([1.5, 1.2, 0.7, 2.0, 0.8])
-GAINS = torch.tensor([1.4, 1.9, 1.55, 2.1, 1.45])
+GAINS = torch.tensor([1.55, 2.05, 1.6, 2.2, 1.5])
 """The most likely movement is smaller than an actual one; these factors make it nearly as large as unseen speakers'."""
 MAX_LAG_S = 0.24
-COMPONENTS, RIDGE = 128, 0.3
+COMPONENTS, RIDGE = 200, 0.3
 """Of the linear map: how many leading components of the features it sees, and its penalty on weights as a share of the
 mean square of what they multiply."""
-REAL_SHARE, LINEAR_SHARE = 0.75, 0.15
+REAL_SHARE, LINEAR_SHARE = 0.75, 0.25
 """What share real people have in fitting the linear map, and that in the sum: the larger both are, the better lips
 agree with real people, and the worse with synthesised p b m, f v and "ee"."""
-OPENING_BIAS = -0.001
+OPENING_BIAS = -0.0015
 """Added to the opening, in eye distances: lips that nearly meet are to meet."""
 
 
