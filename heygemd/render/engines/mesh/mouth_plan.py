@@ -74,6 +74,7 @@ class MouthPlan(NamedTuple):
     texture_share   (N,) float32 0..1, how much of the texture bank's lips to show over the frame's own
     texture_choice  (N,) int16 entry of the texture bank
     texture_fade    output frames on either side over which a change of texture is spread
+    shot            (N,) int32 of the source frame: no texture is faded into the next shot
     real_inside     (N,) float32 0..1, how far a picture, the frame's own or the entry's, shows the inside of the mouth;
                     the rest is drawn
     """
@@ -85,6 +86,7 @@ class MouthPlan(NamedTuple):
     texture_share: F32
     texture_choice: NDArray[np.int16]
     texture_fade: int
+    shot: NDArray[np.int32]
     real_inside: F32
 
 
@@ -108,17 +110,18 @@ def plan_mouths(track: Track, timeline: Timeline, data: AnalysisData) -> MouthPl
     frames = data["texture_frames"]
     own_cost = texture_bank.distances(target, own[source]) - OWN_LIPS_BONUS
     cost = _texture_cost(target - closed[source], own[frames] - closed[frames], motion, source, frames)
-    breaks = np.concatenate([[True], motion.shot[source[1:]] != motion.shot[source[:-1]]])
+    shot = motion.shot[source]
+    breaks = np.concatenate([[True], shot[1:] != shot[:-1]])
     costs = change_costs(target[:, OPEN], breaks)
     choice = texture_bank.cheapest_path(np.concatenate([cost, own_cost[:, None]], 1), costs)
     lent = choice < len(frames)
-    choice = nearest_textures(choice, lent)
-    share = gaussian_smooth(lent[:, None].astype(np.float32), SHARE_FADE_S * fps)[:, 0]
+    choice = nearest_textures(choice, lent, shot)
+    share = _smooth_shots(lent[:, None].astype(np.float32), shot, SHARE_FADE_S * fps)[:, 0]
     opened = np.where(lent, own[frames, OPEN][choice], own[source, OPEN])
     inside = real_inside(opened, target[:, OPEN], costs)
-    inside = gaussian_smooth(inside[:, None], INSIDE_FADE_S * fps)[:, 0]
+    inside = _smooth_shots(inside[:, None], shot, INSIDE_FADE_S * fps)[:, 0]
     fade = max(1, round(TEXTURE_FADE_S * fps))
-    return MouthPlan(target, change, closed, motion.pose, share, choice, fade, inside)
+    return MouthPlan(target, change, closed, motion.pose, share, choice, fade, shot, inside)
 
 
 def mesh_changes(target: F32, own: F32, shot: NDArray[np.int32], source: NDArray[np.int32], sigma: float) -> F32:
@@ -127,8 +130,7 @@ def mesh_changes(target: F32, own: F32, shot: NDArray[np.int32], source: NDArray
     target  (N, 5) · own  (T, 5) mouth parameters of the source frames · shot  (T,) their shots · source  (N,) of them
     sigma   see STEADY_S, frames
     """
-    cuts = np.flatnonzero(np.diff(shot)) + 1
-    steady = np.concatenate([gaussian_smooth(part, sigma) for part in np.split(own, cuts)])
+    steady = _smooth_shots(own, shot, sigma)
     return np.asarray(target - own[source] + (REAL_OVER_REPORTED - 1) * (target - steady[source]), np.float32)
 
 
@@ -140,7 +142,17 @@ def expression_offset(motion: MouthMotion, closed: F32, fps: float, talks: float
     extra = np.nan_to_num(motion.params - closed)
     extra[:, [k for k in range(len(MOUTH_PARAMS)) if k not in (WIDTH, UPPER)]] = 0
     sigma_s = EXPRESSION_SIGMA_S + talks * (TALKING_EXPRESSION_SIGMA_S - EXPRESSION_SIGMA_S)
-    return gaussian_smooth(extra, sigma_s * fps)
+    return _smooth_shots(extra, motion.shot, sigma_s * fps)
+
+
+def _smooth_shots(values: F32, shot: NDArray[np.int32], sigma: float) -> F32:
+    """Return (T, n) float32 `values`, each shot smoothed by itself."""
+    return np.concatenate([gaussian_smooth(part, sigma) for part in np.split(values, _cuts(shot))])
+
+
+def _cuts(shot: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return the first row of each shot but the first one."""
+    return np.flatnonzero(np.diff(shot)) + 1
 
 
 def opening_spread(coefficients: F32, motion: MouthMotion) -> float:
@@ -195,13 +207,15 @@ def change_costs(opening: F32, breaks: NDArray[np.bool_]) -> F32:
     return np.where(breaks, 0, cost).astype(np.float32)
 
 
-def nearest_textures(choice: NDArray[np.int16], lent: NDArray[np.bool_]) -> NDArray[np.int16]:
-    """Return (N,) int16 `choice`; where none is lent that of the nearest frame, from which or to which lips fade."""
-    known = np.flatnonzero(lent)
-    if not len(known):
-        return np.zeros_like(choice)
-    between = (known[1:] + known[:-1] + 1) // 2
-    return choice[known[np.searchsorted(between, np.arange(len(choice)), side="right")]]
+def nearest_textures(choice: NDArray[np.int16], lent: NDArray[np.bool_], shot: NDArray[np.int32]) -> NDArray[np.int16]:
+    """Return (N,) int16 `choice`; where none is lent that of the shot's nearest frame, from or to which lips fade."""
+    out = np.zeros_like(choice)
+    for rows in np.split(np.arange(len(choice)), _cuts(shot)):
+        known = rows[lent[rows]]
+        if len(known):
+            between = (known[1:] + known[:-1] + 1) // 2
+            out[rows] = choice[known[np.searchsorted(between, rows, side="right")]]
+    return out
 
 
 def real_inside(opened: F32, wanted: F32, change: F32) -> F32:

@@ -91,7 +91,8 @@ class FrameRenderer:
             return warp.sample(self._textures[entry], field, moves)
 
         plan, choice = self._plan, int(self._plan.texture_choice[output])
-        span = plan.texture_choice[max(0, output - plan.texture_fade) : output + plan.texture_fade + 1]
+        near = slice(max(0, output - plan.texture_fade), output + plan.texture_fade + 1)
+        span = plan.texture_choice[near][plan.shot[near] == plan.shot[output]]
         others, counts = np.unique(span[span != choice], return_counts=True)
         if not len(others):
             return lips(choice)

@@ -49,6 +49,16 @@ def test_the_words_of_a_talking_presenter_do_not_count_as_a_smile() -> None:
     assert np.abs(talking).max() < 0.002 < 0.004 < np.abs(silent).max()
 
 
+def test_a_smile_ends_at_a_cut() -> None:
+    moved = motion(np.full(FRAMES, 0.2))
+    half = FRAMES // 2
+    moved.shot[half:] += 1
+    closed = moved.params.copy()
+    moved.params[:half, WIDTH] += 0.05
+    offset = mouth_plan.expression_offset(moved, closed, 25.0, 0.0)[:, WIDTH]
+    assert np.allclose(offset, np.where(np.arange(FRAMES) < half, 0.05, 0), atol=1e-6)
+
+
 def real_inside(opened: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     change = mouth_plan.change_costs(wanted.astype(np.float32), np.zeros(len(wanted), bool))
     return mouth_plan.real_inside(opened.astype(np.float32), wanted.astype(np.float32), change)
@@ -81,10 +91,12 @@ def test_a_picture_of_a_shut_mouth_has_no_inside_to_show() -> None:
 def test_own_lips_fade_from_the_nearest_texture() -> None:
     assert not filled([2, 2, 2]).any()
     assert filled([2, 0, 2, 2, 2, 1, 2]).tolist() == [0, 0, 0, 1, 1, 1, 1]
+    assert filled([1, 2, 2, 0, 2, 1], [0, 0, 0, 1, 1, 1]).tolist() == [1, 1, 1, 0, 1, 1]
 
 
-def filled(choice: list[int]) -> np.ndarray:
-    return mouth_plan.nearest_textures(np.array(choice, np.int16), np.array(choice) < 2)
+def filled(choice: list[int], shot: list[int] | None = None) -> np.ndarray:
+    shot = np.zeros(len(choice), np.int32) if shot is None else np.array(shot, np.int32)
+    return mouth_plan.nearest_textures(np.array(choice, np.int16), np.array(choice) < 2, shot)
 
 
 @pytest.mark.parametrize("fps", [10, 24, 25, 29.97, 60])

@@ -1,12 +1,14 @@
 """Rendered mouths, measured by tracking them again."""
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-from heygemd.render.engines.mesh import MeshEngine
-from heygemd.render.engines.mesh.renderer import retarget
+from heygemd.render.engines.mesh import MeshEngine, mouth_plan
+from heygemd.render.engines.mesh.renderer import FrameRenderer, retarget
 from heygemd.render.face.mouth_params import JAW, MOUTH_PARAMS, OPEN, WIDTH, measure_mouth
 from heygemd.render.face.pose import align
 from heygemd.render.scene import Crop, Image, Patch, Timeline, Track
@@ -95,3 +97,22 @@ def test_retarget_sets_each_quantity(scene: tuple[list[Image], Track]) -> None:
     assert np.allclose(got - own, change, atol=0.02)
     still = [6, 33, 263, 10, 127, 356]
     assert np.abs(moved[0, still] - points[0, still]).max() < 0.1
+
+
+@pytest.mark.parametrize("cut", [True, False])
+def test_lips_fade_into_others_but_not_across_a_cut(scene: tuple[list[Image], Track], cut: bool) -> None:
+    frames, track = scene
+    engine, half = MeshEngine(Path("/nonexistent")), FRAMES // 2
+    track = dataclasses.replace(track, cuts=(np.arange(FRAMES) == half) & cut)
+    bright, other = engine.frames_to_analyse(track)[:2]
+    data = engine.analyse_video(people.crops(frames, track, [bright, other]), track)
+    data["textures"][1] //= 3
+    spoken = data | {"visemes": constant(open=0.1, jaw=0.07, lower=0.09)}
+    plan = mouth_plan.plan_mouths(track, Timeline(people.FPS, np.arange(FRAMES, dtype=np.int32)), spoken)
+    alone = plan._replace(texture_share=np.ones(FRAMES, np.float32), texture_choice=np.zeros(FRAMES, np.int16))
+    both = alone._replace(texture_choice=(np.arange(FRAMES) >= half).astype(np.int16))
+    (crop,) = people.crops(frames, track, [half - 1])
+    before, after = (
+        FrameRenderer(data, one).render(crop, track.points(half - 1, half)[0]).image for one in (alone, both)
+    )
+    assert (np.abs(before.astype(int) - after).max() < 2) == cut
