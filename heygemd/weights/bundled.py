@@ -21,7 +21,7 @@ SHA256 = {
     "mel_filters.safetensors": "6adbcf5244bc14ec59684e9d29e84490140c491549b1bb7c8d77f347858b685d",
     "face_shape.safetensors": "f7a22db494aafde5f295692794540ae0e5818815aa5cdf97e80738ea9689251b",
     "lower_face.safetensors": "48c80c32802edddff94faa313bbe3db09b90467e79550a683ba9417b03e8a562",
-    "mouth_interior.safetensors": "7925340b3ccace4491acd6ff794d975880e35804798390da74fc93b11f56752e",
+    "mouth_interior.safetensors": "fb27bacc878fefa6e9de6b6aaf4d64bd5c875c9601e33a92f6bcf0f4039eaa5c",
     "face_detection_short_range.tflite": "bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
     "face_landmark.tflite": "1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814",
 }

@@ -34,14 +34,15 @@ TEETH_EDGE = 0.785
 """The lower edge of the mesh's upper teeth, eye distances below the eye line."""
 TEETH_SHOWN = 0.035
 """How far it reaches below the closed mouth's line."""
-FULL_JAW, LOWER_EDGE = 0.363, 0.022
+FULL_JAW, LOWER_EDGE = 0.38, 0.022
 """How far the mesh's lower teeth go down when the jaw is open all the way, and how far their edge lies below the closed
 mouth's line with the jaw closed, eye distances."""
 SHOWN_FROM, SHOWN_SHARE, MOST_SHOWN = 0.04, 0.4, 0.05
 """A lower lip that is lowered by more than the first, eye distances, uncovers lower teeth by this share of the rest, at
 most by the third: as people do who talk."""
-LOWER_TEETH_Z = -0.14
-"""Their depth while the jaw is half open: seen from above or below they move against the lips."""
+LOWER_TEETH_Z, JAW_BACK = -0.19, 0.65
+"""Their depth, and how far the opening jaw takes them back, as a share of how far down: to a camera above or below they
+move against the lips."""
 TONGUE_SHARE = 0.8
 """The tongue of one who speaks stays higher than the jaw carries it, by this share of its way."""
 LIPS_Z, TEETH_Z, HALF_WIDTH = -0.29, -0.2, 0.2
@@ -141,7 +142,8 @@ def _lit(steps: int, teeth: Colour) -> tuple[F32, F32]:
     area = np.pi * HALF_WIDTH * (lowered / 2 + SCATTER)
     facing = np.clip(0.4 + 0.6 * (normals * way).sum(1), 0, 1) * np.clip(-way[:, 2], 0, 1)
     direct = area * facing / (0.8 * np.pi * distance**2 + area)
-    depth = np.maximum(points[:, 2] - TEETH_Z, 0)
+    still = (points[:, 2] + mesh().points[:, 2]) / 2  # the lower lip goes back with the jaw, but less
+    depth = np.maximum(still - TEETH_Z, 0)
     bounced = BOUNCE * (0.55 + 0.45 * min(1.0, lowered / 0.12)) * np.clip(0.65 - 0.35 * normals[:, 2], 0.2, 1)
     light = 0.5 * direct[:, None] + bounced[:, None] * np.exp(-depth[:, None] / BOUNCE_DEPTH_BGR)
     albedo = ALBEDO_BGR[kind]
@@ -156,8 +158,12 @@ def _lit(steps: int, teeth: Colour) -> tuple[F32, F32]:
 
 def jaw_share(lowered: float) -> float:
     """Return how far the mesh's jaw is open, 1 all the way; `lowered` as for `draw`."""
-    uncovered = np.clip(SHOWN_SHARE * (lowered - SHOWN_FROM), 0, MOST_SHOWN)
-    return float(np.clip((lowered - uncovered - LOWER_EDGE) / FULL_JAW, 0, 1.2))
+    return float(np.clip((lowered - _lowered_with_jaw_shut(lowered)) / FULL_JAW, 0, 1.2))
+
+
+def _lowered_with_jaw_shut(lowered: float) -> float:
+    """Return by how much a lower lip would be lowered that shows as much of the lower teeth, but with the jaw shut."""
+    return LOWER_EDGE + float(np.clip(SHOWN_SHARE * (lowered - SHOWN_FROM), 0, MOST_SHOWN))
 
 
 def _normals(points: F32) -> F32:
@@ -177,8 +183,11 @@ def lowered_by(lip: F32, pose: Pose, line: float) -> float:
 
     lip  (2,) pixels, the middle of its inner edge · pose, line  as for `draw`
     """
-    start, down = pose.vectors_to_picture(np.array([[[0, line, LOWER_TEETH_Z], [0, 1, 0]]], np.float32))[0, :, :2]
-    return max(0.0, float((lip - start - pose.translation[0, :2]) @ down / (down @ down)))
+    axes = np.array([[[0, line, LOWER_TEETH_Z], [0, 1, 0], [0, 0, 1]]], np.float32)
+    start, down, back = pose.vectors_to_picture(axes)[0, :, :2]
+    lowered = float((lip - start - pose.translation[0, :2]) @ down / (down @ down))
+    by_jaw = lowered - (shut := _lowered_with_jaw_shut(lowered))
+    return max(0.0, shut + by_jaw / (1 + JAW_BACK * float(back @ down / (down @ down))))
 
 
 def draw(
