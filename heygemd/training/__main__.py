@@ -98,13 +98,16 @@ def synthesise(a: argparse.Namespace) -> None:
 
 def train_lips(a: argparse.Namespace) -> None:
     """Train lips.safetensors on corpus files, talking videos or both."""
-    from safetensors.torch import save_file
+    from safetensors.numpy import load_file, save_file
 
-    from . import real_clips, train_lips
+    from . import networks, real_clips, train_lips
 
     clips = dict(real_clips.load_folder(a.clips, a.cache)) if a.clips else {}
     synthetic, real = _lip_examples(a.corpus, clips)
-    save_file(train_lips.train(_sources(synthetic, real.values()), a.steps, a.seed).state_dict(), a.out)
+    net = networks.weights(train_lips.train(_sources(synthetic, real.values()), a.steps, a.seed))
+    # No video shows the tongue: without synthesised speech the shipped file's is kept.
+    shipped = {name: tensor for name, tensor in load_file(SHIPPED).items() if name.startswith("tongue.")}
+    save_file(net | (train_lips.fit_tongue(synthetic) if synthetic else shipped), a.out)
 
 
 def _lip_examples(

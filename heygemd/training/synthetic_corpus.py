@@ -15,7 +15,7 @@ from ..render.engines.mesh import viseme_net
 from ..render.scene import F32
 from .sentences import SENTENCES, sentence
 from .synthetic_speech import FESTIVAL_VOICES, FLITE_VOICES, Utterance, espeak, festival, flite
-from .visemes import mouth_targets
+from .visemes import mouth_targets, tongue_targets
 
 VARIANTS = ["", "+f1", "+f2", "+f3", "+f4", "+f5", "+m1", "+m2", "+m3", "+m4", "+m5", "+m6", "+m7", "+m8", "+klatt2"]
 VARIANTS += ["+Annie", "+Andy", "+linda", "+adam", "+steph", "+grandpa", "+klatt4", "+belinda", "+paul"]
@@ -27,12 +27,14 @@ SPEEDS = (0.84, 1.2)
 class Example(NamedTuple):
     """An excerpt of speech.
 
-    sound  (samples,) float32 at 16 kHz
-    lips   (T, 5) float32 mouth parameters at 50 Hz, as departures from the closed mouth
+    sound   (samples,) float32 at 16 kHz
+    lips    (T, 5) float32 mouth parameters at 50 Hz, as departures from the closed mouth
+    tongue  (T,) float32 0..1, how far its tip is raised; None of filmed people, whose tongues nobody sees
     """
 
     sound: F32
     lips: F32
+    tongue: F32 | None = None
 
 
 def random_utterance(chooser: random.Random, language: str = "") -> tuple[Utterance, bool]:
@@ -67,8 +69,9 @@ def examples(count: int, seed: int, variants: int = 2) -> list[Example]:
     last = np.zeros(1, np.float32)
     for _ in range(count):
         sound, phones, ipa = random_speech(chooser)
-        moved = mouth_targets(phones, len(sound) / mel.VOICE_RATE_HZ, viseme_net.RATE_HZ, ipa)
-        made += (Example(augment(sound, rng, last), moved) for _ in range(variants))
+        spoken = phones, len(sound) / mel.VOICE_RATE_HZ, viseme_net.RATE_HZ, ipa
+        moved, raised = mouth_targets(*spoken), tongue_targets(*spoken)
+        made += (Example(augment(sound, rng, last), moved, raised) for _ in range(variants))
         last = sound
     return made
 
@@ -109,14 +112,17 @@ def _coloured(
 
 def save(made: list[Example], path: Path) -> None:
     """Write examples to one compressed file, the sound in 16 bits."""
-    ends = np.cumsum([[len(part) for part in example] for example in made], 0)
+    ends = np.cumsum([[len(example.sound), len(example.lips)] for example in made], 0)
     sound, lips = (np.concatenate([example[k] for example in made]) for k in range(2))
-    np.savez_compressed(path, sound=np.round(sound.clip(-1, 1) * 32_767).astype(np.int16), lips=lips, ends=ends)
+    tongue = np.concatenate([example.tongue for example in made if example.tongue is not None])
+    pcm = np.round(sound.clip(-1, 1) * 32_767).astype(np.int16)
+    np.savez_compressed(path, sound=pcm, lips=lips, tongue=tongue, ends=ends)
 
 
 def read(path: Path) -> list[Example]:
     """Read what `save` wrote."""
     with np.load(path) as data:
-        sound, lips, ends = data["sound"].astype(np.float32) / 32_767, data["lips"], data["ends"]
+        sound, lips, tongue, ends = data["sound"], data["lips"], data["tongue"], data["ends"]
+    sound = sound.astype(np.float32) / 32_767
     starts = np.concatenate([[[0, 0]], ends[:-1]])
-    return [Example(sound[a:b], lips[c:d]) for (a, c), (b, d) in zip(starts, ends, strict=True)]
+    return [Example(sound[a:b], lips[c:d], tongue[c:d]) for (a, c), (b, d) in zip(starts, ends, strict=True)]

@@ -16,7 +16,7 @@ from ..render.audio import mel as features
 from ..render.engines.mesh import speech_encoder, viseme_net
 from ..render.face.mouth_params import MOUTH_PARAMS, OPEN, WIDTH, measure_mouth
 from ..render.face.pose import align
-from ..render.layers import Network
+from ..render.layers import Network, Weights
 from ..render.scene import F32
 from .networks import VisemeNet
 from .real_clips import RealClip
@@ -47,6 +47,8 @@ REAL_SHARE, LINEAR_SHARE = 0.75, 0.25
 agree with real people, and the worse with synthesised p b m, f v and "ee"."""
 OPENING_BIAS = -0.0015
 """Added to the opening, in eye distances: lips that nearly meet are to meet."""
+TONGUE_STEPS, TONGUE_RIDGE = 60, 0.01
+"""Of the tongue's logistic regression: steps of L-BFGS, and the penalty on the weights' squares."""
 
 
 class EncodedExample(NamedTuple):
@@ -54,17 +56,23 @@ class EncodedExample(NamedTuple):
 
     features  (T, speech_encoder.WIDTH) float16
     lips      (T, 5) float32, see Example
+    tongue    (T,) float32 or None, see Example
     """
 
     features: NDArray[np.float16]
     lips: F32
+    tongue: F32 | None = None
 
 
 def encode(examples: Iterable[Example], encoder: Network) -> list[EncodedExample]:
     """Return the examples with the encoder's features in place of their sound; short ones are left out."""
-    encoded = ((speech_encoder.encode(encoder, e.sound).astype(np.float16), e.lips) for e in examples)
-    pairs = ((features[: len(lips)], lips[: len(features)]) for features, lips in encoded)
-    return [EncodedExample(features, lips) for features, lips in pairs if len(lips) > MIN_FRAMES]
+    made = []
+    for example in examples:
+        encoded = speech_encoder.encode(encoder, example.sound).astype(np.float16)
+        count = min(len(encoded), len(example.lips))
+        tongue = None if example.tongue is None else example.tongue[:count]
+        made.append(EncodedExample(encoded[:count], example.lips[:count], tongue))
+    return [example for example in made if len(example.lips) > MIN_FRAMES]
 
 
 def sample_batch(examples: list[EncodedExample], rng: np.random.Generator, rows: int) -> tuple[Tensor, Tensor]:
@@ -207,6 +215,36 @@ def fit_linear(net: VisemeNet, sources: Sequence[list[EncodedExample]]) -> Visem
     with torch.no_grad():
         net.linear.get_parameter("bias").add_(error)
     return net
+
+
+def fit_tongue(examples: list[EncodedExample]) -> Weights:
+    """Return "tongue.weight" (1, WIDTH, LINEAR_TAPS) and "tongue.bias" (1,) float32 of a raised tip's log-odds.
+
+    A logistic regression on what the linear map sees.
+
+    examples  of synthesised speech; of filmed people nobody knows the tongue
+    """
+    taps, step = viseme_net.LINEAR_TAPS, viseme_net.LINEAR_STEP
+    reach = taps // 2 * step
+    known = [(example.features, example.tongue) for example in examples if example.tongue is not None]
+    rows = np.concatenate([np.pad(features, ((reach, reach), (0, 0)), "edge") for features, _ in known])
+    inside = np.concatenate([np.pad(np.ones(len(tongue), np.bool_), reach) for _, tongue in known])[reach:-reach]
+    seen, wanted = torch.from_numpy(rows).float(), torch.from_numpy(np.concatenate([tongue for _, tongue in known]))
+    weight = torch.zeros(speech_encoder.WIDTH, taps, requires_grad=True)
+    bias = torch.zeros(1, requires_grad=True)
+    search = torch.optim.LBFGS([weight, bias], max_iter=TONGUE_STEPS, line_search_fn="strong_wolfe")
+
+    def error() -> Tensor:
+        search.zero_grad()
+        each = seen @ weight
+        odds = bias + torch.stack([each[k * step :][: len(inside), k] for k in range(taps)]).sum(0)
+        found = torch.nn.functional.binary_cross_entropy_with_logits(odds[inside], wanted)
+        found = found + TONGUE_RIDGE * weight.square().sum()
+        torch.autograd.backward(found)
+        return found
+
+    search.step(error)  # type: ignore[no-untyped-call]
+    return {"tongue.weight": weight.detach().numpy()[None], "tongue.bias": bias.detach().numpy()}
 
 
 def _components(sources: Sequence[list[EncodedExample]]) -> tuple[F32, F32]:

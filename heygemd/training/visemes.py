@@ -90,6 +90,13 @@ ARPABET = {
     "breath": "hh hv",
     "y": "y",
 }
+TIP_IPA = frozenset(["t", "d", "n", "l", "θ", "ð", "ɾ", "ɫ", "ʈ", "ɖ", "ɳ", "ɭ"])
+TIP_ARPABET = frozenset(["t", "d", "n", "l", "th", "dh", "dx", "en", "el", "nx"])
+"""Sounds for which the tip of the tongue rises to the upper teeth or the ridge behind them. A trilled r does, too, but
+espeak-ng writes the German one so, which is made in the throat."""
+TIP_MOVES_S = 0.02
+"""How long the tip moves before and after such a sound. Longer, as lips take, the vowels beside it cannot be told from
+it by their sound."""
 _BY_IPA = {symbol: name for name, symbols in IPA.items() for symbol in symbols.split()}
 _BY_ARPABET = {symbol: name for name, symbols in ARPABET.items() for symbol in symbols.split()}
 GLIDES = {"ay": ("ah", "ih"), "aw": ("ah", "oo"), "ey": ("eh", "ee"), "oy": ("aw", "ih"), "ow": ("oh", "oo")}
@@ -132,6 +139,26 @@ def mouth_targets(phones: list[tuple[float, float, str]], seconds: float, rate_h
             value += each * np.array(viseme[:5])
             weight += each
     return np.asarray(value / weight, np.float32)
+
+
+def raises_tip(phone: str, ipa: bool) -> bool:
+    """Return whether a phone raises the tip of the tongue; `ipa` as for `viseme_classes`."""
+    if not ipa:
+        return phone.lower() in TIP_ARPABET
+    # An affricate such as tʃ is made behind the tip, and n is written in Mandarin's ŋ, too.
+    consonants = [symbol for symbol in phone.replace("nɡ", "ŋ") if symbol in _BY_IPA]
+    return not phone.startswith(("(", *AFFRICATES)) and any(symbol in TIP_IPA for symbol in consonants)
+
+
+def tongue_targets(phones: list[tuple[float, float, str]], seconds: float, rate_hz: int, ipa: bool) -> F32:
+    """Return (T,) float32 0..1 at `rate_hz`, how far the tip of the tongue is raised; arguments as `mouth_targets`."""
+    times = (np.arange(int(seconds * rate_hz)) + 0.5) / rate_hz
+    raised = np.zeros(len(times))
+    for start, end, phone in phones:
+        if raises_tip(phone, ipa):
+            away = np.maximum(start - times, times - end)
+            raised = np.maximum(raised, 1 - np.clip(away / TIP_MOVES_S, 0, 1))
+    return np.asarray(raised, np.float32)
 
 
 def _dominance(times: np.ndarray[tuple[int], np.dtype[np.float64]], start: float, end: float, sound: bool) -> F32:

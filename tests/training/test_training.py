@@ -25,7 +25,16 @@ from heygemd.training import (
     whisper_import,
 )
 from heygemd.training.sentences import SENTENCES
-from heygemd.training.visemes import ARPABET, IPA, VISEMES, mouth_targets, viseme_classes
+from heygemd.training.visemes import (
+    ARPABET,
+    IPA,
+    TIP_ARPABET,
+    TIP_IPA,
+    VISEMES,
+    mouth_targets,
+    tongue_targets,
+    viseme_classes,
+)
 from heygemd.weights import bundled
 
 from .. import media_factory
@@ -58,6 +67,16 @@ def test_targets_close_on_m_and_open_on_a() -> None:
     assert np.abs(said[:8]).max() < 0.01 and np.abs(said[-8:]).max() < 0.01
 
 
+def test_the_tip_of_the_tongue_rises_for_t_d_n_l_and_th_only() -> None:
+    assert set(IPA["tongue"].split()) > TIP_IPA and set(ARPABET["tongue"].split()) == TIP_ARPABET
+    phones = [(0.1, 0.2, "n"), (0.2, 0.4, "ɑː"), (0.4, 0.5, "tʃ"), (0.5, 0.6, "onɡ"), (0.6, 0.7, "tʰ")]
+    raised = tongue_targets(phones, 1.0, 50, True)
+    assert raised.shape == (50,) and raised.dtype == np.float32
+    assert (raised[5:10] == 1).all() and (raised[30:35] == 1).all()
+    assert not raised[:4].any() and not raised[12:28].any() and not raised[37:].any()
+    assert (tongue_targets([(0.0, 0.1, "dh"), (0.1, 0.2, "eh1")], 0.2, 50, False)[[2, 8]] == [1, 0]).all()
+
+
 @speakers
 def test_corpus_keeps_sound_and_lips_together(tmp_path: Path) -> None:
     made = synthetic_corpus.examples(2, seed=5)
@@ -65,6 +84,7 @@ def test_corpus_keeps_sound_and_lips_together(tmp_path: Path) -> None:
     synthetic_corpus.save(made, tmp_path / "c.npz")
     back = synthetic_corpus.read(tmp_path / "c.npz")
     assert all(np.array_equal(a.lips, b.lips) for a, b in zip(made, back, strict=True))
+    assert all(np.array_equal(a.tongue, b.tongue) for a, b in zip(made, back, strict=True))
     assert all(np.allclose(a.sound.clip(-1, 1), b.sound, atol=1e-4) for a, b in zip(made, back, strict=True))
     mouth = train_lips.train([train_lips.encode(back, speech_encoder.load())], steps=4)
     assert viseme_net.predict_visemes(made[0].sound, viseme_net.load(networks.weights(mouth))).shape[1] == 5
@@ -232,6 +252,21 @@ def test_the_linear_part_is_found_again() -> None:
         slope, _ = np.polyfit(lips[:, 20:-20, k].ravel(), said[:, 20:-20, k].ravel(), 1)
         assert slope == pytest.approx(gain, rel=0.25)
         assert np.corrcoef(said[:, 20:-20, k].ravel(), lips[:, 20:-20, k].ravel())[0, 1] > 0.95
+
+
+def test_the_tongue_is_found_again() -> None:
+    chance = np.random.default_rng(0)
+    features = chance.normal(size=(4, 400, 4)).astype(np.float32) @ chance.normal(size=(4, 512)).astype(np.float32)
+    raised = (np.roll(features[:, :, 0], viseme_net.LINEAR_STEP, 1) > 1.5).astype(np.float32)
+    made = [
+        train_lips.EncodedExample(seen.astype(np.float16), np.zeros((400, 5), np.float32), tongue)
+        for seen, tongue in zip(features, raised, strict=True)
+    ]
+    filmed = train_lips.EncodedExample(made[0].features, made[0].lips)
+    net = viseme_net.VisemeNet(train_lips.fit_tongue([*made, filmed]))
+    said = np.stack([net.tongue(seen)[:, 0] for seen in features])[:, 20:-20]
+    assert 0.1 < raised.mean() < 0.5
+    assert ((said > 0.5) == (raised[:, 20:-20] > 0)).mean() > 0.97
 
 
 def test_merged_networks_give_the_mean_of_what_each_gives() -> None:

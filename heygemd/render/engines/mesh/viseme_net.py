@@ -1,7 +1,7 @@
-"""Speech to visemes: how the five mouth parameters depart from the closed mouth while a voice speaks.
+"""Speech to visemes: how the five mouth parameters depart from the closed mouth while a voice speaks, and its tongue.
 
 A speech encoder that knows any language (speech_encoder.py), then the mean of small dilated convolutional networks
-(after WaveNet, van den Oord 2016), which `heygemd.training` trains; see models/lips.md.
+(after WaveNet, van den Oord 2016) and linear maps, which `heygemd.training` trains; see models/lips.md.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FILES = (FILE, speech_encoder.FILE, vad.FILE)
 RATE_HZ = speech_encoder.RATE_HZ
 DILATIONS = (1, 2, 3)
 LINEAR_TAPS, LINEAR_STEP = 13, 2
-"""Frames that the linear part sees, and how far apart they are."""
+"""Frames that the linear maps see, and how far apart they are."""
 ENTRY = ".enter.weight"
 """The end of the name of one tensor of each network."""
 UNIT = 0.03
@@ -47,10 +47,17 @@ class VisemeNet:
 
         encoded  (T, speech_encoder.WIDTH) float32 at RATE_HZ
         """
+        linear = self._linear("linear", encoded)
+        return np.mean([self._network(name, encoded) for name in self._networks], 0, np.float32) + linear
+
+    def tongue(self, encoded: F32) -> F32:
+        """Return (T, 1) float32 0..1, how likely the tip of the tongue is raised; `encoded` as for a call."""
+        return np.asarray(1 / (1 + np.exp(-self._linear("tongue", encoded))), np.float32)
+
+    def _linear(self, name: str, encoded: F32) -> F32:
         reach = LINEAR_TAPS // 2 * LINEAR_STEP
         longer = np.pad(encoded, ((reach, reach), (0, 0)), "edge")
-        linear = conv1d(longer, self._weights, "linear", dilation=LINEAR_STEP)[reach:-reach]
-        return np.mean([self._network(name, encoded) for name in self._networks], 0, np.float32) + linear
+        return conv1d(longer, self._weights, name, dilation=LINEAR_STEP)[reach:-reach]
 
     def _network(self, name: str, encoded: F32) -> F32:
         x = conv1d(encoded, self._weights, f"{name}.enter")
@@ -76,9 +83,28 @@ def predict_visemes(voice: NDArray[np.float32], net: Network | None = None) -> F
 
     voice  (samples,) float32 at 16 kHz
     """
-    visemes = speech_encoder.encode(net or load(), voice) * UNIT
-    speaks = vad.detect_speech(voice)[: 2 * len(visemes)]
-    return np.asarray(visemes * speech_weight(speaks)[::2, None], np.float32)
+    return _in_speech(speech_encoder.encode(net or load(), voice) * UNIT, voice)
+
+
+def predict_mouth(voice: NDArray[np.float32]) -> tuple[F32, F32]:
+    """Return what `predict_visemes` does and (T,) float32 0..1, how likely the tip of the tongue is raised.
+
+    voice  (samples,) float32 at 16 kHz
+    """
+    encoder, net = speech_encoder.load(), VisemeNet(tensors(FILE))
+
+    def lips_and_tongue(mel: F32) -> F32:
+        encoded = encoder(mel)
+        return np.concatenate([net(encoded) * UNIT, net.tongue(encoded)], 1)
+
+    rows = _in_speech(speech_encoder.encode(lips_and_tongue, voice), voice)
+    return rows[:, :-1], rows[:, -1]
+
+
+def _in_speech(rows: F32, voice: NDArray[np.float32]) -> F32:
+    """Return (T, C) float32 `rows` at RATE_HZ, 0 in the pauses of the voice."""
+    speaks = vad.detect_speech(voice)[: 2 * len(rows)]
+    return np.asarray(rows * speech_weight(speaks)[::2, None], np.float32)
 
 
 def speech_weight(speaks: NDArray[np.bool_]) -> F32:

@@ -68,6 +68,15 @@ def test_silence_and_nothing_give_a_closed_mouth() -> None:
     assert viseme_net.predict_visemes(np.zeros(10, np.float32)).shape == (0, 5)
 
 
+def test_the_tongue_is_heard_with_the_lips() -> None:
+    voice = real_clips.load_sound(media_factory.VOICE)[: 16_000 * 3]
+    visemes, tongue = viseme_net.predict_mouth(voice)
+    assert np.array_equal(visemes, viseme_net.predict_visemes(voice))
+    assert tongue.shape == (150,) and tongue.dtype == np.float32 and 0 <= tongue.min() < 0.1 < 0.5 < tongue.max() <= 1
+    assert not viseme_net.predict_mouth(np.zeros(16_000, np.float32))[1].any()
+    assert viseme_net.predict_mouth(np.zeros(10, np.float32))[1].shape == (0,)
+
+
 def test_windows_join(monkeypatch: pytest.MonkeyPatch) -> None:
     voice = real_clips.load_sound(media_factory.VOICE)[: 16_000 * 9]
     net = viseme_net.load()
