@@ -21,7 +21,7 @@ class MeshEngine(FrameEngine):
 
     name = "mesh"
     effect_gain = 4.0
-    version = " ".join(["8", *(SHA256[file] for file in viseme_net.FILES)])
+    version = " ".join(["9", *(SHA256[file] for file in viseme_net.FILES)])
 
     def check(self) -> None:
         """Raise NotInstalled if a shipped file is missing or damaged."""
@@ -43,8 +43,9 @@ class MeshEngine(FrameEngine):
         return data
 
     def analyse_voice(self, voice: NDArray[np.float32]) -> AnalysisData:
-        """Return "visemes": (T, 5) float32 of `viseme_net.predict_visemes`."""
-        return {"visemes": viseme_net.predict_visemes(voice)}
+        """Return "visemes": (T, 5) float32 and "tongue": (T,) float32, both of `viseme_net.predict_mouth`."""
+        visemes, tongue = viseme_net.predict_mouth(voice)
+        return {"visemes": visemes, "tongue": tongue}
 
     def render(
         self, crops: Iterator[Crop], track: Track, timeline: Timeline, voice: NDArray[np.float32], data: AnalysisData

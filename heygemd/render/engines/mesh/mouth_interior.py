@@ -45,6 +45,10 @@ LOWER_TEETH_Z, JAW_BACK = -0.19, 0.65
 move against the lips."""
 TONGUE_SHARE = 0.8
 """The tongue of one who speaks stays higher than the jaw carries it, by this share of its way."""
+TIP_RAISED = np.array([0, 0.78, -0.165], np.float32)
+"""The tip of the tongue in t, d, n, l and th, whatever the jaw does: behind the edge of the upper incisors."""
+TIP_LENGTH, TIP_REACH = 0.08, 0.25
+"""How far behind and below its tip the tongue rises as far as it, and from where on it stays, eye distances."""
 LIPS_Z, TEETH_Z, HALF_WIDTH = -0.29, -0.2, 0.2
 """Depth of the lips and of the front teeth, and half the width of the gap between the lips, eye distances."""
 SCATTER = 0.025
@@ -123,15 +127,23 @@ def _lit(steps: int, teeth: Colour) -> tuple[F32, F32]:
     """Return (n, 3) positions in the mean face's frame and (n, 3) BGR colours 0..1 of a mouth.
 
     steps  by which the lower lip is lowered, each of STEP · teeth  their colour
-
-
-    Light comes through the gap between the lips, as through a disc (its form factor, to the nearest point of it).
     """
     lowered, kind = steps * STEP, mesh().kind
     jaw = jaw_share(lowered)
     carried = np.where(kind == TONGUE, TONGUE_SHARE * jaw, jaw).astype(np.float32)
     points = mesh().points + carried[:, None] * mesh().jaw
-    normals = _normals(points)
+    albedo = ALBEDO_BGR[kind]
+    albedo[kind == TEETH] = teeth
+    normals = _normals(points, mesh().triangles)
+    normals[kind == SOCKET] *= -1
+    return np.asarray(points, np.float32), _shade(points, normals, albedo, kind >= TEETH, lowered)
+
+
+def _shade(points: F32, normals: F32, albedo: F32, wet: NDArray[np.bool_] | np.bool_, lowered: float) -> F32:
+    """Return (k, 3) float32 BGR colours 0..1 of (k, 3) points; `wet` ones shine.
+
+    Light comes through the gap between the lips, as through a disc (its form factor, to the nearest point of it).
+    """
     gap = np.array([HALF_WIDTH, max(lowered / 2, 0.004)])
     centre = np.array([0, TEETH_EDGE - TEETH_SHOWN + lowered / 2, LIPS_Z])
     aside = (points - centre)[:, :2] / (0.8 * gap)
@@ -146,14 +158,52 @@ def _lit(steps: int, teeth: Colour) -> tuple[F32, F32]:
     depth = np.maximum(still - TEETH_Z, 0)
     bounced = BOUNCE * (0.55 + 0.45 * min(1.0, lowered / 0.12)) * np.clip(0.65 - 0.35 * normals[:, 2], 0.2, 1)
     light = 0.5 * direct[:, None] + bounced[:, None] * np.exp(-depth[:, None] / BOUNCE_DEPTH_BGR)
-    albedo = ALBEDO_BGR[kind]
-    albedo[kind == TEETH] = teeth
     colours = DARKEST_BGR + (1 - DARKEST_BGR) * albedo * light
     mirrored = np.clip(normals @ np.array([0, -0.35, -0.937]), 0, 1) ** SHININESS
-    colours += (WET * direct * mirrored * (kind >= TEETH))[:, None]
+    colours += (WET * direct * mirrored * wet)[:, None]
     clipped = np.clip(colours, 0, 1)
     hue = colours / np.maximum(colours.max(1, keepdims=True), 1)
-    return np.asarray(points, np.float32), np.asarray(clipped + HUE_KEPT * (hue - clipped), np.float32)
+    return np.asarray(clipped + HUE_KEPT * (hue - clipped), np.float32)
+
+
+class TonguePart(NamedTuple):
+    """The part of the mesh that rises with the tip of the tongue.
+
+    vertices   (l,) int64 of the mesh, the tip first; the last ones lie around the part and stay
+    share      (k, 1) float32, how far each of the others rises with the tip, 1..0
+    triangles  (j, 3) int32 of `vertices`
+    """
+
+    vertices: NDArray[np.int64]
+    share: F32
+    triangles: NDArray[np.int32]
+
+
+@cache
+def _tongue() -> TonguePart:
+    tongue = np.flatnonzero(mesh().kind == TONGUE)
+    shape = mesh().points[tongue]
+    below, behind = (shape - shape[shape[:, 2].argmin()])[:, 1:].T
+    away = np.hypot(behind, np.maximum(below, 0))
+    order = np.argsort(away)[: int((away < TIP_REACH).sum())]
+    near = np.clip((TIP_REACH - away[order, None]) / (TIP_REACH - TIP_LENGTH), 0, 1)
+    triangles = mesh().triangles[np.isin(mesh().triangles, tongue[order]).any(1)]
+    vertices = np.concatenate([tongue[order], np.setdiff1d(triangles, tongue[order])])
+    local = np.zeros(len(mesh().points), np.int32)
+    local[vertices] = np.arange(len(vertices))
+    return TonguePart(vertices, np.asarray(near * near * (3 - 2 * near), np.float32), local[triangles])
+
+
+def raise_tongue(points: F32, colours: F32, share: float, lowered: float) -> tuple[F32, F32]:
+    """Return `_lit`'s (n, 3) positions and colours with the tip of the tongue raised by `share`, 0..1."""
+    part = _tongue()
+    raised, around = part.vertices[: len(part.share)], points[part.vertices]
+    around[: len(raised)] += share * part.share * (TIP_RAISED - around[0])
+    normals = _normals(around, part.triangles)[: len(raised)]
+    points, colours = points.copy(), colours.copy()
+    points[raised] = around[: len(raised)]
+    colours[raised] = _shade(points[raised], normals, ALBEDO_BGR[TONGUE], np.True_, lowered)
+    return points, colours
 
 
 def jaw_share(lowered: float) -> float:
@@ -166,15 +216,14 @@ def _lowered_with_jaw_shut(lowered: float) -> float:
     return LOWER_EDGE + float(np.clip(SHOWN_SHARE * (lowered - SHOWN_FROM), 0, MOST_SHOWN))
 
 
-def _normals(points: F32) -> F32:
-    """Return (n, 3) unit normals of the mesh, outwards of what is solid."""
-    columns = mesh().triangles.T
+def _normals(points: F32, triangles: NDArray[np.int32]) -> F32:
+    """Return (n, 3) unit normals of (m, 3) triangles at their (n, 3) points, outwards of what is solid."""
+    columns = triangles.T
     first, second, third = points[columns]
     across = np.cross(second - first, third - first)
     summed = np.zeros_like(points)
     for column in columns:
         np.add.at(summed, column, across)
-    summed[mesh().kind == SOCKET] *= -1
     return np.asarray(summed / np.maximum(np.linalg.norm(summed, axis=1, keepdims=True), 1e-9), np.float32)
 
 
@@ -192,7 +241,7 @@ def lowered_by(lip: F32, pose: Pose, line: float) -> float:
 
 def draw(
     lowered: float, pose: Pose, line: float, corner: tuple[int, int], size: tuple[int, int],
-    teeth: Colour = USUAL_TEETH,
+    teeth: Colour = USUAL_TEETH, tongue: float = 0.0,
 ) -> F32:  # fmt: skip
     """Return (h, w, 3) float32 BGR 0..1, the inside of a mouth where the head is and where skin has brightness 1.
 
@@ -201,8 +250,12 @@ def draw(
     line     height of the closed mouth in the mean face's frame, eye distances
     corner   (x, y) of the region in pixels · size  its (width, height)
     teeth    their colour, of `seen_teeth`
+    tongue   how far its tip is raised, 0..1
     """
-    points, colours = _lit(round(lowered / STEP), teeth)
+    steps = round(lowered / STEP)
+    points, colours = _lit(steps, teeth)
+    if tongue > 0.01:
+        points, colours = raise_tongue(points, colours, tongue, steps * STEP)
     points = points + np.array([0, line + TEETH_SHOWN - TEETH_EDGE, 0], np.float32)
     over = min(MAX_SUPERSAMPLING, (RASTER_PIXELS / (size[0] * size[1])) ** 0.5)
     width, height = (max(2, round(n * over)) for n in size)

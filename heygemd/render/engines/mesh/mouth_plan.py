@@ -62,6 +62,10 @@ SILENT_GAIN = 1.25
 WIDEST_MARGIN = 1.3
 MIN_WIDEST = 0.17
 """How much wider than in the video a mouth may open, and how wide in any case: beyond it no texture fits."""
+TIP_FROM, TIP_FULL = 0.15, 0.45
+"""From how likely it is raised the tip of the tongue starts to rise, and from where on it is all the way up."""
+TIP_SMOOTHING_S = 0.015
+"""Sigma of the Gaussian that keeps the tip from trembling: what the voice says is judged frame by frame."""
 
 
 class MouthPlan(NamedTuple):
@@ -77,6 +81,7 @@ class MouthPlan(NamedTuple):
     shot            (N,) int32 of the source frame: no texture is faded into the next shot
     real_inside     (N,) float32 0..1, how far a picture, the frame's own or the entry's, shows the inside of the mouth;
                     the rest is drawn
+    tongue          (N,) float32 0..1, how far the tip of a drawn tongue is raised
     """
 
     target: F32
@@ -88,6 +93,7 @@ class MouthPlan(NamedTuple):
     texture_fade: int
     shot: NDArray[np.int32]
     real_inside: F32
+    tongue: F32
 
 
 def plan_mouths(track: Track, timeline: Timeline, data: AnalysisData) -> MouthPlan:
@@ -121,7 +127,8 @@ def plan_mouths(track: Track, timeline: Timeline, data: AnalysisData) -> MouthPl
     inside = real_inside(opened, target[:, OPEN], costs)
     inside = _smooth_shots(inside[:, None], shot, INSIDE_FADE_S * fps)[:, 0]
     fade = max(1, round(TEXTURE_FADE_S * fps))
-    return MouthPlan(target, change, closed, motion.pose, share, choice, fade, shot, inside)
+    tongue = raised_tongue(data["tongue"], timeline.times_s)
+    return MouthPlan(target, change, closed, motion.pose, share, choice, fade, shot, inside, tongue)
 
 
 def mesh_changes(target: F32, own: F32, shot: NDArray[np.int32], source: NDArray[np.int32], sigma: float) -> F32:
@@ -268,3 +275,16 @@ def sample_visemes(visemes: F32, times_s: NDArray[np.float64]) -> F32:
     smaller = opening[least] < sampled[frames, OPEN]
     sampled[frames[smaller]] = visemes[least[smaller]]
     return sampled
+
+
+def raised_tongue(likely: F32, times_s: NDArray[np.float64]) -> F32:
+    """Return (N,) float32 0..1, how far the tip of the tongue is raised at the times.
+
+    likely  (T,) float32 0..1 at viseme_net.RATE_HZ, see `viseme_net.predict_mouth`
+    """
+    if not len(likely):
+        return np.zeros(len(times_s), np.float32)
+    grid = (np.arange(len(likely)) + 0.5) / viseme_net.RATE_HZ
+    smooth = gaussian_smooth(likely[:, None], TIP_SMOOTHING_S * viseme_net.RATE_HZ)[:, 0]
+    rise = np.clip((np.interp(times_s, grid, smooth) - TIP_FROM) / (TIP_FULL - TIP_FROM), 0, 1)
+    return np.asarray(rise * rise * (3 - 2 * rise), np.float32)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from heygemd.render.engines.mesh import mouth_interior
-from heygemd.render.engines.mesh.mouth_interior import LIPS_Z, TEETH_SHOWN
+from heygemd.render.engines.mesh.mouth_interior import LIPS_Z, TEETH, TEETH_SHOWN, TONGUE
 from heygemd.render.face.mesh_indices import INNER_LIPS, INNER_LOWER_LIP, INNER_UPPER_LIP
 from heygemd.render.face.pose import Pose, face_shape
 
@@ -24,8 +24,8 @@ def pose_of(yaw_deg: float = 0.0, pitch_deg: float = 0.0) -> Pose:
     return Pose(np.float32([EYE]), turn[None], shift[None])
 
 
-def draw(lowered: float, yaw_deg: float = 0.0) -> np.ndarray:
-    return mouth_interior.draw(lowered, pose_of(yaw_deg), LINE, (0, 0), (WIDTH, HEIGHT))
+def draw(lowered: float, yaw_deg: float = 0.0, **more: float) -> np.ndarray:
+    return mouth_interior.draw(lowered, pose_of(yaw_deg), LINE, (0, 0), (WIDTH, HEIGHT), **more)
 
 
 def whiteness(picture: np.ndarray) -> np.ndarray:
@@ -114,3 +114,34 @@ def test_the_depth_of_a_mouth_is_dark_red_and_not_black(yaw_deg: float) -> None:
 def test_any_region_can_be_drawn(size: tuple[int, int]) -> None:
     pose = Pose(np.float32([30]), np.eye(3, dtype=np.float32)[None], np.zeros((1, 3), np.float32))
     assert mouth_interior.draw(0.0, pose, LINE, (5, 5), size).shape == (size[1], size[0], 3)
+
+
+@pytest.mark.parametrize("lowered", [0.06, 0.2])
+def test_a_raised_tongue_touches_the_upper_incisors_whatever_the_jaw_does(lowered: float) -> None:
+    shape = mouth_interior.mesh()
+    jaw = mouth_interior.jaw_share(lowered)
+    low = shape.points + jaw * shape.jaw
+    upper = shape.points[(shape.kind == TEETH) & (np.linalg.norm(shape.jaw, axis=1) < 0.05)]
+    incisors = upper[np.abs(upper[:, 0]) < 0.1]
+    colours = np.full_like(low, 0.5)
+    gaps, tongue = [], shape.kind == TONGUE
+    for share in (0.0, 0.5, 1.0):
+        points, lit = mouth_interior.raise_tongue(low, colours, share, lowered)
+        assert np.array_equal(points[~tongue], low[~tongue]) and np.array_equal(lit[~tongue], colours[~tongue])
+        if not share:
+            assert np.array_equal(points, low)
+        tip = points[tongue][low[tongue, 2].argmin()]
+        gaps.append(np.linalg.norm(incisors - tip, axis=1).min())
+        # Behind the teeth: no part of the tongue is further out than the incisors' inner edge.
+        assert points[tongue, 2].min() > incisors[:, 2].min() + 0.04
+    assert gaps[0] > gaps[1] > gaps[2] and gaps[2] < 0.05
+
+
+def test_a_raised_tongue_is_seen_below_the_teeth_and_not_in_front_of_them() -> None:
+    edge = round(HEIGHT / 2 + TEETH_SHOWN * EYE)
+    low, high = draw(0.16), draw(0.16, tongue=1.0)
+    middle = np.s_[edge + 4 : edge + 14, WIDTH // 2 - 10 : WIDTH // 2 + 10]
+    assert high[middle].mean() > 1.2 * low[middle].mean()
+    tooth = np.s_[edge - 14 : edge - 6, WIDTH // 2 - 20 : WIDTH // 2 - 8]
+    assert np.abs(high[tooth] - low[tooth]).max() < 0.02
+    assert np.array_equal(draw(0.16, tongue=0.0), low)

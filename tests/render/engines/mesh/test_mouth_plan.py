@@ -142,3 +142,12 @@ def test_what_exceeds_a_reported_change_has_no_noise_of_the_source() -> None:
     other = np.where(shot[:, None] == 1, 0.3, 0.1) * np.ones((1, 5), np.float32)
     across = mouth_plan.mesh_changes(other.astype(np.float32), other.astype(np.float32), shot, source, 2.0)
     assert np.allclose(across, 0, atol=1e-6)  # a cut is no movement
+
+
+def test_the_tongue_rises_with_what_the_voice_says_and_does_not_tremble() -> None:
+    likely = np.zeros(100, np.float32)
+    likely[40:46], likely[70:90:2] = 0.9, 0.2
+    share = mouth_plan.raised_tongue(likely, (np.arange(50) + 0.5) / 25)
+    assert share.dtype == np.float32 and share.shape == (50,)
+    assert share[21] == 1 and not share[:18].any() and share[35:45].max() < 0.1
+    assert not mouth_plan.raised_tongue(np.zeros(0, np.float32), np.arange(3) / 25).any()

@@ -22,7 +22,8 @@ def render(scene: tuple[list[Image], Track], spoken: np.ndarray) -> list[Patch]:
     frames, track = scene
     engine = MeshEngine(Path("/nonexistent"))
     wanted = engine.frames_to_analyse(track)
-    data = engine.analyse_video(people.crops(frames, track, wanted), track) | {"visemes": spoken}
+    data = engine.analyse_video(people.crops(frames, track, wanted), track)
+    data |= {"visemes": spoken, "tongue": np.zeros(len(spoken), np.float32)}
     assert sum(a.nbytes for a in data.values()) < 64e6 and all(a.dtype != object for a in data.values())
     timeline = Timeline(people.FPS, np.arange(len(track), dtype=np.int32))
     voice = np.zeros(len(track) * 640, np.float32)

@@ -9,7 +9,7 @@ from heygemd.config.schema import Limits
 from heygemd.render.audio.load import load_voice
 from heygemd.render.audio.mel import VOICE_RATE_HZ
 from heygemd.render.cache import Cache
-from heygemd.render.engines.mesh import MeshEngine
+from heygemd.render.engines.mesh import MeshEngine, mouth_plan, viseme_net
 from heygemd.render.face.mesh_indices import MOUTH_CORNERS
 from heygemd.render.face.mouth_params import OPEN, WIDTH, measure_mouth
 from heygemd.render.face.pose import align
@@ -24,6 +24,11 @@ SAID_S = {
     "see": {"vowel": [(0.51, 0.69), (0.78, 0.96), (1.06, 1.39)]},
 }
 """Where the sounds lie, from espeak-ng; the first and last m of mama mama border on silence and prove nothing."""
+TONGUE_S = {
+    "raised": [(0.40, 0.49), (0.63, 0.76), (1.31, 1.42), (1.60, 1.75), (2.56, 2.73), (3.30, 3.34)],
+    "low": [(0.54, 0.59), (0.81, 1.00), (1.47, 1.53), (1.80, 2.00), (2.43, 2.51), (2.78, 3.00), (3.42, 3.70)],
+}
+"""In "la la, no no, that tea, do": l, l, n, n, t and d, and the middles of the vowels after them and after th."""
 
 
 def spoken(name: str, folder: Path) -> np.ndarray:
@@ -98,3 +103,24 @@ def test_each_m_closes_the_lips(said: dict[str, tuple[np.ndarray, np.ndarray]]) 
 def test_see_is_wider_than_mama(said: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
     width = {name: np.concatenate(during(said[name][0], SAID_S[name]["vowel"]))[:, WIDTH].mean() for name in SAID_S}
     assert width["see"] > width["mama"] + 0.015
+
+
+def raised(name: str, folder: Path) -> np.ndarray:
+    """How far the tip of the tongue is raised, 0..1 at viseme_net.RATE_HZ."""
+    tongue = MeshEngine(folder).analyse_voice(spoken(name, folder))["tongue"]
+    assert tongue.dtype == np.float32 and tongue.ndim == 1
+    return mouth_plan.raised_tongue(tongue, (np.arange(len(tongue)) + 0.5) / viseme_net.RATE_HZ)
+
+
+def test_the_tip_of_the_tongue_rises_for_l_n_t_and_d_and_not_for_vowels(tmp_path: Path) -> None:
+    share = raised("lala", tmp_path)
+    for name, high in (("raised", True), ("low", False)):
+        for start, stop in TONGUE_S[name]:
+            span = share[int(start * viseme_net.RATE_HZ) : int(stop * viseme_net.RATE_HZ) + 1]
+            assert (span.max() > 0.6) == high and (high or span.max() < 0.1), (name, start)
+    assert not share[:15].any() and not share[-10:].any()  # silence
+
+
+@pytest.mark.parametrize("name", list(SAID_S))
+def test_the_tip_of_the_tongue_stays_low_for_m_and_s(name: str, tmp_path: Path) -> None:
+    assert raised(name, tmp_path).max() < 0.1
