@@ -148,7 +148,9 @@ def _shade(points: F32, normals: F32, albedo: F32, wet: NDArray[np.bool_] | np.b
     centre = np.array([0, TEETH_EDGE - TEETH_SHOWN + lowered / 2, LIPS_Z])
     aside = (points - centre)[:, :2] / (0.8 * gap)
     aside *= 0.8 * gap / np.maximum(np.linalg.norm(aside, axis=1, keepdims=True), 1)
-    way = centre + np.pad(aside, ((0, 0), (0, 1))) - points
+    way = np.tile(centre, (len(points), 1))
+    way[:, :2] += aside
+    way -= points
     distance = np.linalg.norm(way, axis=1)
     way /= distance[:, None]
     area = np.pi * HALF_WIDTH * (lowered / 2 + SCATTER)
