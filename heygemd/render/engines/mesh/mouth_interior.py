@@ -131,16 +131,20 @@ def _lit(steps: int, teeth: Colour) -> tuple[F32, F32]:
     lowered, kind = steps * STEP, mesh().kind
     jaw = jaw_share(lowered)
     carried = np.where(kind == TONGUE, TONGUE_SHARE * jaw, jaw).astype(np.float32)
-    points = mesh().points + carried[:, None] * mesh().jaw
+    points = np.asarray(mesh().points + carried[:, None] * mesh().jaw, np.float32)
     albedo = ALBEDO_BGR[kind]
     albedo[kind == TEETH] = teeth
     normals = _normals(points, mesh().triangles)
     normals[kind == SOCKET] *= -1
-    return np.asarray(points, np.float32), _shade(points, normals, albedo, kind >= TEETH, lowered)
+    # The lower lip goes back with the jaw, but less.
+    back = np.asarray((mesh().points[:, 2] + points[:, 2]) / 2, np.float32)
+    return points, _shade(points, normals, back, albedo, kind >= TEETH, lowered)
 
 
-def _shade(points: F32, normals: F32, albedo: F32, wet: NDArray[np.bool_] | np.bool_, lowered: float) -> F32:
+def _shade(points: F32, normals: F32, back: F32, albedo: F32, wet: NDArray[np.bool_] | np.bool_, lowered: float) -> F32:
     """Return (k, 3) float32 BGR colours 0..1 of (k, 3) points; `wet` ones shine.
+
+    back  (k,) their depth as seen from the lips, eye distances
 
     Light comes through the gap between the lips, as through a disc (its form factor, to the nearest point of it).
     """
@@ -156,8 +160,7 @@ def _shade(points: F32, normals: F32, albedo: F32, wet: NDArray[np.bool_] | np.b
     area = np.pi * HALF_WIDTH * (lowered / 2 + SCATTER)
     facing = np.clip(0.4 + 0.6 * (normals * way).sum(1), 0, 1) * np.clip(-way[:, 2], 0, 1)
     direct = area * facing / (0.8 * np.pi * distance**2 + area)
-    still = (points[:, 2] + mesh().points[:, 2]) / 2  # the lower lip goes back with the jaw, but less
-    depth = np.maximum(still - TEETH_Z, 0)
+    depth = np.maximum(back - TEETH_Z, 0)
     bounced = BOUNCE * (0.55 + 0.45 * min(1.0, lowered / 0.12)) * np.clip(0.65 - 0.35 * normals[:, 2], 0.2, 1)
     light = 0.5 * direct[:, None] + bounced[:, None] * np.exp(-depth[:, None] / BOUNCE_DEPTH_BGR)
     colours = DARKEST_BGR + (1 - DARKEST_BGR) * albedo * light
@@ -204,7 +207,7 @@ def raise_tongue(points: F32, colours: F32, share: float, lowered: float) -> tup
     normals = _normals(around, part.triangles)[: len(raised)]
     points, colours = points.copy(), colours.copy()
     points[raised] = around[: len(raised)]
-    colours[raised] = _shade(points[raised], normals, ALBEDO_BGR[TONGUE], np.True_, lowered)
+    colours[raised] = _shade(points[raised], normals, points[raised, 2], ALBEDO_BGR[TONGUE], np.True_, lowered)
     return points, colours
 
 

@@ -108,7 +108,8 @@ def test_lips_fade_into_others_but_not_across_a_cut(scene: tuple[list[Image], Tr
     bright, other = engine.frames_to_analyse(track)[:2]
     data = engine.analyse_video(people.crops(frames, track, [bright, other]), track)
     data["textures"][1] //= 3
-    spoken = data | {"visemes": constant(open=0.1, jaw=0.07, lower=0.09)}
+    silent = np.zeros(2 * FRAMES, np.float32)
+    spoken = data | {"visemes": constant(open=0.1, jaw=0.07, lower=0.09), "tongue": silent}
     plan = mouth_plan.plan_mouths(track, Timeline(people.FPS, np.arange(FRAMES, dtype=np.int32)), spoken)
     alone = plan._replace(texture_share=np.ones(FRAMES, np.float32), texture_choice=np.zeros(FRAMES, np.int16))
     both = alone._replace(texture_choice=(np.arange(FRAMES) >= half).astype(np.int16))
