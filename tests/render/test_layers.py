@@ -58,13 +58,25 @@ def test_the_speech_encoder_is_pytorchs(frames: int) -> None:
     assert_same(speech_encoder.load()(mel), theirs(torch.from_numpy(mel.T.copy())[None])[0])
 
 
-def lips_in_torch() -> networks.VisemeNet:
-    return networks.VisemeNet(train_lips.NETWORKS)
+class Mouth(networks.VisemeNet):
+    """With the tongue's logistic regression, which is fitted apart."""
+
+    def __init__(self) -> None:
+        super().__init__(train_lips.NETWORKS)
+        taps, step, width = viseme_net.LINEAR_TAPS, viseme_net.LINEAR_STEP, speech_encoder.WIDTH
+        self.tongue = nn.Conv1d(width, 1, taps, padding=taps // 2 * step, dilation=step, padding_mode="replicate")
 
 
 SYNC = "sync.safetensors"
 NETWORKS = {
-    "lips": (viseme_net.FILE, viseme_net.VisemeNet, lips_in_torch, lambda net, x: net(x.mT).mT, 512),
+    "lips": (viseme_net.FILE, viseme_net.VisemeNet, Mouth, lambda net, x: net(x.mT).mT, 512),
+    "tongue": (
+        viseme_net.FILE,
+        lambda w: viseme_net.VisemeNet(w).tongue,
+        Mouth,
+        lambda net, x: net.tongue(x).sigmoid(),
+        512,
+    ),
     "speech": (
         vad.FILE,
         lambda w: lambda x: vad.VadNet(w)(x)[:, None],
