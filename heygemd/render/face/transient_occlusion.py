@@ -24,6 +24,8 @@ BELOW_EYES, AWAY_FROM_LIPS = 0.42, 0.03
 """Vertices are sampled this far below the eye line and from the lips, in eye distances."""
 SAMPLES_AN_EYE_DISTANCE = 12
 """A vertex's colour is the mean over an eye distance divided by this."""
+COMPARED = 4
+"""Among fewer frames than these none can be told from the others."""
 REFERENCE_FRAMES, NEIGHBOURS, MIN_FRAMES = 96, 4, 48
 OUTLIER_TIMES_USUAL, MIN_OUTLIER = 1.6, 0.06
 """A frame is an outlier if its distance to its nearest neighbours is larger than both of these allow.
@@ -63,13 +65,20 @@ def skin_samples(image: Image, points: F32) -> NDArray[np.uint8]:
 
 def typical(samples: SkinSamples) -> NDArray[np.bool_]:
     """Return (T,) bool, which of a few dozen frames resemble others; all of them if there are hardly any."""
-    if len(samples) < 4:
+    if len(samples) < COMPARED:
         return np.ones(len(samples), bool)
     distances = _pairwise_distances(normalised(samples))
     neighbours = max(3, len(samples) // 4)
     mean = np.sort(distances, 1)[:, 1 : neighbours + 1].mean(1)
     # An occluder never looks the same twice, so the quartile holds even if half of the frames are occluded.
     return np.asarray(mean <= max(OUTLIER_TIMES_USUAL * float(np.percentile(mean, 25)), MIN_OUTLIER), bool)
+
+
+def differences(samples: SkinSamples) -> F32:
+    """Return (T, T) float32 how much the skin of two frames differs, as a share of its brightness; tint counts."""
+    seen = samples.astype(np.float32)
+    brightness = np.maximum(np.median(seen, (1, 2), keepdims=True), 1)
+    return _pairwise_distances(np.asarray(seen / brightness, np.float32))
 
 
 def occluded(samples: SkinSamples, min_frames: int) -> NDArray[np.bool_]:

@@ -117,6 +117,8 @@ def plan_mouths(track: Track, timeline: Timeline, data: AnalysisData) -> MouthPl
     own_cost = texture_bank.distances(target, own[source]) - OWN_LIPS_BONUS
     cost = _texture_cost(target - closed[source], own[frames] - closed[frames], motion, source, frames)
     shot = motion.shot[source]
+    other = texture_bank.other_faces(data["textures"], data["texture_points"], motion.shot[frames], shot)
+    cost += texture_bank.OTHER_FACE_COST * other
     breaks = np.concatenate([[True], shot[1:] != shot[:-1]])
     costs = change_costs(target[:, OPEN], breaks)
     choice = texture_bank.cheapest_path(np.concatenate([cost, own_cost[:, None]], 1), costs)

@@ -1,10 +1,12 @@
 """Which frames lend their texture, and when."""
 
+import dataclasses
+
 import numpy as np
 
-from heygemd.render.engines.mesh import mouth_plan, texture_bank
+from heygemd.render.engines.mesh import mouth_calibration, mouth_plan, texture_bank
 from heygemd.render.face.mouth_params import OPEN, WIDTH
-from heygemd.render.scene import Image, Track
+from heygemd.render.scene import Image, Timeline, Track
 
 from ... import presenter as people
 from .conftest import FRAMES
@@ -49,3 +51,29 @@ def test_hand_before_the_mouth_is_no_texture(scene: tuple[list[Image], Track]) -
     spoiled[8][y - 20 : y + 30, x - 40 : x + 20] = (60, 90, 150)
     data = texture_bank.extract_textures(people.crops(spoiled, track, wanted), track)
     assert 8 not in data["texture_frames"] and len(data["texture_frames"]) >= len(wanted) - 2
+
+
+def test_lips_are_lent_from_another_shot_of_the_same_face_only(scene: tuple[list[Image], Track]) -> None:
+    frames, track = scene
+    half = FRAMES // 2
+    track = dataclasses.replace(track, cuts=np.arange(FRAMES) == half)
+    shade = np.linspace(0.4, 1, frames[0].shape[1])[:, None] * [1.0, 0.8, 0.6]  # of other skin in other light
+    both = frames[:half] + [np.asarray(frame * shade, np.uint8) for frame in frames[half:]]
+    wanted = list(range(0, half, 2)) + list(range(half, FRAMES, 4))
+    shot = mouth_calibration.measure_motion(track).shot
+    timeline = Timeline(people.FPS, np.arange(FRAMES, dtype=np.int32))
+    spoken = {
+        "visemes": np.tile(np.float32([0.1, 0, 0.07, 0, 0.09]), (2 * FRAMES, 1)),
+        "tongue": np.zeros(2 * FRAMES, np.float32),
+    }
+    for pictures, lends in ((frames, True), (both, False)):
+        data = texture_bank.extract_textures(people.crops(pictures, track, wanted), track)
+        lent = shot[data["texture_frames"]]
+        assert set(lent) == {0, 1}
+        other = texture_bank.other_faces(data["textures"], data["texture_points"], lent, np.append(shot, 2))
+        assert not other[-1].any()  # nothing is known of a shot that lends nothing
+        assert (other[:-1] == ((shot[:, None] != lent) & (not lends))).all()
+        closed = mouth_calibration.fit_closed_mouth(mouth_calibration.measure_motion(track))
+        plan = mouth_plan.plan_mouths(track, timeline, data | spoken | {"closed_mouth": closed})
+        shown = plan.texture_share > 0.01
+        assert lends or (lent[plan.texture_choice[shown]] == shot[shown]).all()
