@@ -288,5 +288,5 @@ def raised_tongue(likely: F32, times_s: NDArray[np.float64]) -> F32:
         return np.zeros(len(times_s), np.float32)
     grid = (np.arange(len(likely)) + 0.5) / viseme_net.RATE_HZ
     smooth = gaussian_smooth(likely[:, None], TIP_SMOOTHING_S * viseme_net.RATE_HZ)[:, 0]
-    rise = np.clip((np.interp(times_s, grid, smooth) - TIP_FROM) / (TIP_FULL - TIP_FROM), 0, 1)
-    return np.asarray(rise * rise * (3 - 2 * rise), np.float32)
+    rise = (np.interp(times_s, grid, smooth) - TIP_FROM) / (TIP_FULL - TIP_FROM)
+    return viseme_net.smoothstep(rise).astype(np.float32)

@@ -118,10 +118,11 @@ def speech_weight(speaks: NDArray[np.bool_]) -> F32:
         frames = np.arange(a, b)
         after = (frames - a + 1) / (CLOSE_S * rate) if a > 0 else np.ones(b - a)
         before = (b - frames) / (OPEN_S * rate) if b < len(speaks) else np.ones(b - a)
-        weight[a:b] = 1 - _smoothstep(np.minimum(after, before))
+        weight[a:b] = 1 - smoothstep(np.minimum(after, before))
     return weight
 
 
-def _smoothstep(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def smoothstep(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return float64 of the same shape: 0 below 0, 1 above 1, eased between."""
     x = np.clip(x, 0, 1)
     return np.asarray(x * x * (3 - 2 * x), np.float64)
