@@ -11,7 +11,7 @@ from ....weights.bundled import SHA256
 from ...face.pose import face_shape
 from ...scene import Crop, Patch, Timeline, Track
 from ..base import AnalysisData, FrameEngine
-from . import mouth_calibration, texture_bank, viseme_net
+from . import face_groups, mouth_calibration, texture_bank, viseme_net
 from .mouth_plan import plan_mouths
 from .renderer import FrameRenderer
 
@@ -21,7 +21,7 @@ class MeshEngine(FrameEngine):
 
     name = "mesh"
     effect_gain = 4.0
-    version = " ".join(["10", *(SHA256[file] for file in viseme_net.FILES)])
+    version = " ".join(["11", *(SHA256[file] for file in viseme_net.FILES)])
 
     def check(self) -> None:
         """Raise NotInstalled if a shipped file is missing or damaged."""
@@ -33,13 +33,17 @@ class MeshEngine(FrameEngine):
         return texture_bank.select_frames(track, mouth_calibration.measure_motion(track))
 
     def analyse_video(self, crops: Iterator[Crop], track: Track) -> AnalysisData:
-        """Return the texture bank and the calibration of this presenter's closed mouth.
+        """Return the texture bank and the closed mouth of each face that the shots show.
 
         "textures", "texture_points" and "texture_frames" as in `texture_bank.extract_textures`;
-        "closed_mouth" (5, 6) float32 as in `mouth_calibration.fit_closed_mouth`.
+        "face" (T,) int16 as in `face_groups.group_shots`;
+        "closed_mouth" (F, 5, 6) float32, of each face as in `mouth_calibration.fit_closed_mouth`.
         """
         data: AnalysisData = dict(texture_bank.extract_textures(crops, track))
-        data["closed_mouth"] = mouth_calibration.fit_closed_mouth(mouth_calibration.measure_motion(track))
+        motion = mouth_calibration.measure_motion(track)
+        face = data["face"] = face_groups.group_shots(track, motion, data)
+        of_each = [motion.part(face == one) for one in range(int(face.max()) + 1)]
+        data["closed_mouth"] = np.stack([mouth_calibration.fit_closed_mouth(part) for part in of_each])
         return data
 
     def analyse_voice(self, voice: NDArray[np.float32]) -> AnalysisData:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...face.mouth_params import MOUTH_PARAMS, OPEN, measure_mouth
 from ...face.pose import Pose, align
@@ -33,6 +34,10 @@ class MouthMotion(NamedTuple):
     def angles_deg(self) -> F32:
         """(T, 3) float32 yaw, pitch, roll."""
         return self.pose.angles_deg()
+
+    def part(self, rows: NDArray[np.bool_]) -> MouthMotion:
+        """Return that of the frames for which (T,) `rows` is true."""
+        return MouthMotion(self.params[rows], Pose(*(each[rows] for each in self.pose)), self.shot[rows])
 
 
 def measure_motion(track: Track) -> MouthMotion:

@@ -103,13 +103,18 @@ def plan_mouths(track: Track, timeline: Timeline, data: AnalysisData) -> MouthPl
     """
     motion = mouth_calibration.measure_motion(track)
     fps = float(timeline.fps)
-    closed = mouth_calibration.closed_mouth(data["closed_mouth"], np.nan_to_num(motion.angles_deg))
-    own = np.where(np.isfinite(motion.params), motion.params, closed)
-    spread = opening_spread(data["closed_mouth"], motion)
-    base = closed + expression_offset(motion, closed, fps, talking_share(spread))
+    closed, base = np.zeros((2, *motion.params.shape), np.float32)
     source = timeline.source
     visemes = sample_visemes(data["visemes"], timeline.times_s)
-    target = base[source] + scale_visemes(visemes, *speaking_style(spread, motion))
+    for face, coefficients in enumerate(data["closed_mouth"]):
+        rows = data["face"] == face
+        part = motion.part(rows)
+        closed[rows] = mouth_calibration.closed_mouth(coefficients, np.nan_to_num(part.angles_deg))
+        spread = opening_spread(coefficients, part)
+        base[rows] = closed[rows] + expression_offset(part, closed[rows], fps, talking_share(spread))
+        visemes[rows[source]] = scale_visemes(visemes[rows[source]], *speaking_style(spread, part))
+    own = np.where(np.isfinite(motion.params), motion.params, closed)
+    target = base[source] + visemes
     weight = track.effect_weight[source, None]
     change = weight * mesh_changes(target, own, motion.shot, source, STEADY_S * fps)
     target = own[source] + weight * (target - own[source])
@@ -118,6 +123,7 @@ def plan_mouths(track: Track, timeline: Timeline, data: AnalysisData) -> MouthPl
     cost = _texture_cost(target - closed[source], own[frames] - closed[frames], motion, source, frames)
     shot = motion.shot[source]
     other = texture_bank.other_faces(data["textures"], data["texture_points"], motion.shot[frames], shot)
+    other |= data["face"][source][:, None] != data["face"][frames]
     cost += texture_bank.OTHER_FACE_COST * other
     breaks = np.concatenate([[True], shot[1:] != shot[:-1]])
     costs = change_costs(target[:, OPEN], breaks)

@@ -38,7 +38,12 @@ class FrameRenderer:
         self._textures = data["textures"]
         self._texture_points = data["texture_points"]
         self._plan = plan
-        self._teeth = mouth_interior.seen_teeth(self._textures, self._texture_points)
+        self._face = data["face"]
+        lent = self._face[data["texture_frames"]]
+        self._teeth = [
+            mouth_interior.seen_teeth(self._textures[lent == face], self._texture_points[lent == face])
+            for face in range(len(data["closed_mouth"]))
+        ]
 
     def render(self, crop: Crop, points: F32) -> Patch:
         """Return the new pixels of one crop; `points` (468, 3) float32 is its mesh in full-size pixels."""
@@ -110,8 +115,8 @@ class FrameRenderer:
         part = field.cut(low - 2, high + 2)
         lowered = mouth_interior.lowered_by(target[INNER_LOWER_LIP_MIDDLE], pose, line)
         size = (part.width, part.height)
-        tongue = float(self._plan.tongue[crop.output])
-        inside = mouth_interior.draw(lowered, pose, line, (part.x0, part.y0), size, self._teeth, tongue)
+        teeth, tongue = self._teeth[self._face[crop.source]], float(self._plan.tongue[crop.output])
+        inside = mouth_interior.draw(lowered, pose, line, (part.x0, part.y0), size, teeth, tongue)
         spots = np.clip(target[SKIN].astype(int), 0, (crop.image.shape[1] - 1, crop.image.shape[0] - 1))
         light = mouth_interior.light_colour(np.median(crop.image[spots[:, 1], spots[:, 0]], 0))
         shade = masks.mouth_shade(target, part, float(pose.scale[0]))

@@ -25,6 +25,8 @@ PADDING = 0.35
 MOUTH_UNITS = np.array([0.03, 0.05, 0.08, 0.05, 0.06], np.float32)
 """Difference of each mouth parameter that counts as one unit of distance."""
 POSE_UNITS_DEG = np.array([8.0, 8.0, 15.0], np.float32)
+OTHER_SHOT_DISTANCE = 4.0
+"""The squared distance of two frames that differ in their shot alone."""
 STRETCHED, CLOSED = 2.5, 0.5
 """Weights of a difference in opening, of a texture that is less open than the target and of one that is wider."""
 OTHER_SHOT_COST, OTHER_FACE_COST = 6.0, 1000.0
@@ -37,6 +39,7 @@ def select_frames(track: Track, motion: MouthMotion) -> list[int]:
     """Return at most MAX_ENTRIES ascending frames that differ from each other in mouth and pose as much as possible.
 
     Farthest-point sampling (Gonzalez 1985) from the most closed mouth; extremes are left out as likely tracking faults.
+    Frames of two shots, which may show two people, differ in any case.
     """
     fit = (track.effect_weight >= MIN_EFFECT_WEIGHT) & np.isfinite(motion.params[:, 0])
     fit &= ~(np.abs(np.nan_to_num(track.yaw_deg)) > MAX_YAW_DEG)
@@ -47,10 +50,12 @@ def select_frames(track: Track, motion: MouthMotion) -> list[int]:
     low, high = np.percentile(position, [0.5, 99.5], axis=0)
     usual = ((position >= low - 1e-3) & (position <= high + 1e-3)).all(1)
     frames, position = (frames[usual], position[usual]) if usual.sum() > MAX_ENTRIES else (frames, position)
+    shot = motion.shot[frames]
     chosen = [int(np.argmin(motion.params[frames, OPEN]))]
     distance = np.full(len(frames), np.inf)
     while len(chosen) < min(MAX_ENTRIES, len(frames)):
-        distance = np.minimum(distance, ((position - position[chosen[-1]]) ** 2).sum(1))
+        away = ((position - position[chosen[-1]]) ** 2).sum(1)
+        distance = np.minimum(distance, away + OTHER_SHOT_DISTANCE * (shot != shot[chosen[-1]]))
         if distance.max() < 0.05:
             break
         chosen.append(int(np.argmax(distance)))
@@ -88,7 +93,7 @@ def extract_textures(crops: Iterable[Crop], track: Track) -> dict[str, NDArray[n
     samples, shot = _skin(cuts, kept), np.cumsum(track.cuts)[np.asarray(frames, int)]
     bare = transient_occlusion.typical(samples)
     for one in np.unique(shot):  # which may show another person
-        if (within := shot == one).sum() >= transient_occlusion.COMPARED:
+        if (within := shot == one).sum() >= transient_occlusion.COMPARED or not bare[within].any():
             bare[within] |= transient_occlusion.typical(samples[within])
     uncovered = np.flatnonzero(bare)
     cuts, kept, frames = [cuts[k] for k in uncovered], [kept[k] for k in uncovered], [frames[k] for k in uncovered]
@@ -109,6 +114,14 @@ def _skin(textures: Iterable[Image], points: Iterable[F32]) -> transient_occlusi
     return np.asarray(samples, np.uint8).reshape(len(samples), len(transient_occlusion.skin()), 3)
 
 
+def picture_differences(textures: NDArray[np.uint8], points: F32) -> F32:
+    """Return (K, K) float32 how much the skin of two textures differs, as a share of its brightness.
+
+    textures, points  as "textures" and "texture_points" of `extract_textures`
+    """
+    return transient_occlusion.differences(_skin(textures, points))
+
+
 def other_faces(
     textures: NDArray[np.uint8], points: F32, lent: NDArray[np.int32], shown: NDArray[np.int32]
 ) -> NDArray[np.bool_]:
@@ -121,7 +134,7 @@ def other_faces(
     """
     other = np.zeros((len(shown), len(lent)), bool)
     if len(shots := np.unique(lent)) > 1:
-        apart = transient_occlusion.differences(_skin(textures, points))
+        apart = picture_differences(textures, points)
         for shot in shots:
             other[shown == shot] = apart[:, lent == shot].min(1) > OTHER_FACE
     return other

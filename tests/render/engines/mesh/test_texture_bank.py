@@ -53,6 +53,20 @@ def test_hand_before_the_mouth_is_no_texture(scene: tuple[list[Image], Track]) -
     assert 8 not in data["texture_frames"] and len(data["texture_frames"]) >= len(wanted) - 2
 
 
+def test_every_shot_lends_lips(scene: tuple[list[Image], Track]) -> None:
+    frames, track = scene
+    track = dataclasses.replace(track, cuts=np.isin(np.arange(FRAMES), [16, 19, 22]))
+    motion = mouth_calibration.measure_motion(track)
+    motion.params[:16, OPEN] += np.linspace(0, 0.3, 16)  # the first shot has the most to show
+    motion.params[22:, OPEN] += np.linspace(0, 0.3, FRAMES - 22)
+    wanted = texture_bank.select_frames(track, motion)
+    assert set(motion.shot[wanted]) == {0, 1, 2, 3}
+    shade = np.linspace(0.4, 1, frames[0].shape[1])[:, None] * [1.0, 0.8, 0.6]
+    pictures = [np.asarray(frame * shade, np.uint8) if 16 <= k < 19 else frame for k, frame in enumerate(frames)]
+    data = texture_bank.extract_textures(people.crops(pictures, track, [2, 5, 8, 11, 16, 17, 23, 27, 31]), track)
+    assert {16, 17} <= set(data["texture_frames"])  # another face, and no hand before the first one
+
+
 def test_lips_are_lent_from_another_shot_of_the_same_face_only(scene: tuple[list[Image], Track]) -> None:
     frames, track = scene
     half = FRAMES // 2
@@ -73,7 +87,8 @@ def test_lips_are_lent_from_another_shot_of_the_same_face_only(scene: tuple[list
         other = texture_bank.other_faces(data["textures"], data["texture_points"], lent, np.append(shot, 2))
         assert not other[-1].any()  # nothing is known of a shot that lends nothing
         assert (other[:-1] == ((shot[:, None] != lent) & (not lends))).all()
-        closed = mouth_calibration.fit_closed_mouth(mouth_calibration.measure_motion(track))
-        plan = mouth_plan.plan_mouths(track, timeline, data | spoken | {"closed_mouth": closed})
+        closed = mouth_calibration.fit_closed_mouth(mouth_calibration.measure_motion(track))[None]
+        one = {"closed_mouth": closed, "face": np.zeros(FRAMES, np.int16)}
+        plan = mouth_plan.plan_mouths(track, timeline, data | spoken | one)
         shown = plan.texture_share > 0.01
         assert lends or (lent[plan.texture_choice[shown]] == shot[shown]).all()
