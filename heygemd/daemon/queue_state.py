@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Literal
 
 from ..errors import HeygemdError, InfrastructureError
@@ -12,12 +13,13 @@ from ..protocol import FirstSeconds, LivePicture, Notice, Progress
 
 FolderState = Literal["held", "copying", "settling", "waiting", "ready", "rejected"]
 OrderKey = tuple[int, float]
+FolderOrder = tuple[bool, int, float, str]
 
 SIZE_PENALTY_S = 60.0
 """By how much later each video lets its folder count as arrived, where several are rendered at once."""
 
 
-@dataclass
+@dataclass(slots=True)
 class PendingFolder:
     """One folder in the inbox.
 
@@ -28,6 +30,8 @@ class PendingFolder:
     partial         going by the names it lacks a voice or a video
     belongs_to      id of the claimed job of the same name that its files are added to
     claim_failures  how often it could not be moved; not tried again before `claim_after` (monotonic)
+    order           of one with a job: those without rendering first, then by priority and arrival; kept, because a
+                    thousand are sorted for every snapshot
     """
 
     name: str
@@ -40,6 +44,12 @@ class PendingFolder:
     belongs_to: str = ""
     claim_failures: int = 0
     claim_after: float = 0.0
+    order: FolderOrder | None = None
+
+    def offer(self, job: Job, state: FolderState, reason: HeygemdError | None = None) -> None:
+        """Note that the folder can be claimed: as this job, or rejected because of `reason`."""
+        self.state, self.reason, self.job = state, reason, job
+        self.order = (not job.settled, -job.priority, self.arrived, self.name)
 
     def wait(self, reason: HeygemdError, state: FolderState = "waiting") -> None:
         """Note why the folder is not ready; the next scan looks again."""
@@ -166,9 +176,9 @@ class QueueState:
         return self.successes > self.suspects.get(job.id, self.successes)
 
     def ready(self) -> list[PendingFolder]:
-        """Return the folders that can be claimed: those without rendering first, then by priority and arrival."""
-        ready = [(p, p.job) for p in self.pending.values() if p.job is not None]
-        return [p for p, _ in sorted(ready, key=lambda r: (not r[1].settled, -r[1].priority, r[0].arrived, r[0].name))]
+        """Return the folders that can be claimed, in their order."""
+        ready = [(p.order, p) for p in self.pending.values() if p.job is not None and p.order is not None]
+        return [p for _, p in sorted(ready, key=itemgetter(0))]
 
     def running_of(self, job: Job) -> list[RunningVideo]:
         """Return the videos of a job that are being rendered."""

@@ -125,7 +125,8 @@ class Bench(Queue):
         self.store.forget(job)
         (self.config.paths.share / "processing" / name).rename(self.config.paths.share / "inbox" / name)
         job.phase = "claiming"
-        folder = PendingFolder(name, arrived, "ready", job=job)
+        folder = PendingFolder(name, arrived)
+        folder.offer(job, "ready")
         self.state.pending[name] = folder
 
     async def work(self, done: Callable[[], Any]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def busy(percent: float = 10, age_s: float = 0, name: str = "spring 春") -> Sna
 def finished() -> tuple[JobView, ...]:
     good = VideoView(name="a.mp4", state="done", link="done/a%20b/a.mp4", thumbnail="done/a%20b/.heygemd/a.mp4.jpg")
     bad = VideoView(name="b.mp4", state="failed", text=message("media_unreadable", name="b.mp4"))
-    half = (good.model_copy(update={"thumbnail": ""}), bad)
+    half = (replace(good, thumbnail=""), bad)
     return (
         JobView(id="8", name="a b", state="done", link="done/a%20b/report.html", videos=(good,), finished=stamp()),
         JobView(id="7", name="half", state="done", link="done/half/report.html", videos=half, finished=stamp()),
@@ -215,8 +216,8 @@ def test_what_is_being_made_can_be_seen(
         snapshot = busy(10 + number)
         videos = list(snapshot.current.videos)
         live = {"picture": f"status-picture-1.jpg?{number}", "clip": "status-first-seconds-1.mp4?1"}
-        videos[1] = videos[1].model_copy(update=live)
-        return snapshot.model_copy(update={"current": snapshot.current.model_copy(update={"videos": tuple(videos)})})
+        videos[1] = replace(videos[1], **live)
+        return snapshot.model_copy(update={"current": replace(snapshot.current, videos=tuple(videos))})
 
     cv2.imwrite(str(tmp_path / "status-picture-1.jpg"), np.full((480, 270, 3), 80, np.uint8))
     page = open_page(write(showing(1)), language, width=width)

@@ -62,6 +62,8 @@ CONTROL_FILE_BYTES = 64 << 10
 INCOMPLETE = ("needs_audio", "needs_video")
 FINAL = ("needs_", "too_many_", "copy_stopped", "slow_to_read", "held", "folder_", "no_permission", "unexpected_error")
 """What a folder waits for that only a user can change, as beginnings of message codes."""
+NO_SETTINGS = JobSettings()
+"""Shared, because of a long queue most folders have none."""
 PROBES = 2
 """How often ffprobe may be run on a file: once more when the duration is missing."""
 
@@ -196,21 +198,21 @@ class Inbox:
             if parts := batch.parts(members, classified, earlier):
                 patience_s = self.config.inbox.waiting_note_after_s
                 batch.wait_for_parts(parts, members, folder.unchanged_s(now), patience_s)
-                pending.job = batch.compose(
+                job = batch.compose(
                     members, classified, parts, settings, render, earlier, arrived, texts, self.config.limits
                 )
             else:
-                pending.job = job_record.compose(members, classified, settings, render, earlier, arrived, texts)
-            pending.state, pending.reason = "ready", None
+                job = job_record.compose(members, classified, settings, render, earlier, arrived, texts)
+            pending.offer(job, "ready")
             point("settle")
-            logger.bind(job=pending.name).info("ready: {} videos", len(pending.job.videos))
+            logger.bind(job=pending.name).info("ready: {} videos", len(job.videos))
         except InputError as error:
             self._reject(folder, error)
         except NotReady as error:
             reason = job_record.explained(error, pending.notices)
-            job = self.state.being_made(pending.name) if error.code in INCOMPLETE else None
-            pending.belongs_to = job.id if job is not None else ""
-            if job is not None:
+            claimed = self.state.being_made(pending.name) if error.code in INCOMPLETE else None
+            pending.belongs_to = claimed.id if claimed is not None else ""
+            if claimed is not None:
                 reason = NotReady("belongs_to_job", name=pending.name)
             elif error.code in INCOMPLETE and filename_rules.looks_like_pause(pending.name):
                 reason = NotReady("pause_misplaced", name=pending.name)
@@ -228,8 +230,8 @@ class Inbox:
         pending = folder.pending
         assert folder.members is not None
         problem = Problem(code=error.code, fields=error.fields, detail=error.detail)
-        pending.job = job_record.rejected(folder.members, problem, pending.notices, pending.arrived)
-        pending.state, pending.reason = "rejected", error
+        job = job_record.rejected(folder.members, problem, pending.notices, pending.arrived)
+        pending.offer(job, "rejected", error)
         logger.bind(job=pending.name).error("rejected: {}", describe(error))
 
     async def _control_files(self, pending: PendingFolder, members: Members) -> dict[str, bytes]:
@@ -243,7 +245,7 @@ class Inbox:
     async def _job_settings(self, texts: dict[str, bytes], known: list[str]) -> JobSettings:
         """Return what job.toml says; it is parsed beside the event loop, as it may be anything."""
         if JOB_TOML not in texts:
-            return JobSettings()
+            return NO_SETTINGS
         return await self.share.thread.call(load_job, texts[JOB_TOML], self.config.render.command, known)
 
     async def _presenters(

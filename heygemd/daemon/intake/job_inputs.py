@@ -22,7 +22,7 @@ KNOWN_SHOWN = 8
 PRESENTERS_OF: tuple[MediaKind, ...] = ("video", "photo")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Classified:
     """A file and its kind by content.
 

@@ -37,7 +37,8 @@ def compose(
     `texts`: what was read from its job.toml and presenters.txt.
     """
     chosen = job_inputs.choose(classified, earlier, settings.photos, settings.speakers)
-    settings = settings.model_copy(update={"speakers": chosen.speakers})
+    if chosen.speakers != settings.speakers:
+        settings = settings.model_copy(update={"speakers": chosen.speakers})
     require_named(settings, [media_of(video.entry).title for video in chosen.videos])
     subtitles = job_inputs.choose_subtitles(members, settings.apply(render))
     shared = [each.entry for each in (*chosen.voices, chosen.lips) if each] + subtitles[0]

@@ -30,7 +30,7 @@ def incomplete_wait_s(settings: InboxSettings, members: Members, name: str) -> f
     return 0 if ready else min(longest_s, settings.waiting_note_after_s)
 
 
-@dataclass
+@dataclass(slots=True)
 class WatchedFolder:
     """What scans have seen of a pending folder. All times are monotonic.
 

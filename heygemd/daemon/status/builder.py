@@ -219,8 +219,7 @@ class SnapshotBuilder:
         phase = progress.phase if progress else "copy-in"
         fps = progress.fps if progress else 0.0
         picture, clip = live_view.links(self.state.running, run)
-        view = VideoView(name=name, state="running", phase=phase, percent=percent, fps=fps, eta_s=eta_s)
-        return view.model_copy(update={"picture": picture, "clip": clip})
+        return VideoView(name, "running", phase, percent, fps, eta_s, picture=picture, clip=clip)
 
 
 def _early_link(job: Job, video: Video) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from pydantic import ValidationError
 
@@ -48,7 +49,7 @@ def age_s(config: Config) -> float:
 def outdated(config: Config, snapshot: Snapshot, code: str, fields: dict[str, object]) -> Snapshot:
     """Return the last report of a daemon that does not work any more: what was being rendered is next."""
     why = catalog.texts(code, fields, config.pages.languages)
-    waiting = [job.model_copy(update={"videos": tuple(map(_stopped, job.videos))}) for job in snapshot.working]
+    waiting = [replace(job, videos=tuple(map(_stopped, job.videos))) for job in snapshot.working]
     queue = (*waiting, *snapshot.queue)
     return snapshot.model_copy(
         update={"state": "stopped", "detail": why, "current": None, "beside": (), "queue": queue}

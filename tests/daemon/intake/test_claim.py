@@ -17,8 +17,9 @@ def add(state: QueueState, name: str, arrived: float, done: bool = False) -> Pen
     """A folder that is ready; a name that begins with "!" is urgent."""
     video = Video(source=FILE, output="a.mp4", state="done" if done else "waiting")
     job = Job(id=name, name=name, arrived=arrived, folder=name, voice=FILE, videos=[video])
-    state.pending[name] = PendingFolder(name, arrived, "ready", job=job)
-    return state.pending[name]
+    state.pending[name] = folder = PendingFolder(name, arrived)
+    folder.offer(job, "ready")
+    return folder
 
 
 def tried(monkeypatch: pytest.MonkeyPatch, state: QueueState, **wanted: Any) -> list[str]:

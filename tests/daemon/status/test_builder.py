@@ -43,8 +43,7 @@ def test_the_view_of_a_folder_is_made_anew_when_what_it_shows_has_changed(tmp_pa
     pending.wait(NotReady("needs_audio"))
     (second,) = builder.build().waiting
     assert second.state == "waiting" and "voice" in second.text["en"]
-    pending.job = Job(id="1", name="anna", folder="anna", arrived=1, voice=NOTHING, videos=[])
-    pending.state, pending.reason = "ready", None
+    pending.offer(Job(id="1", name="anna", folder="anna", arrived=1, voice=NOTHING, videos=[]), "ready")
     assert [view.state for view in builder.build().queue] == ["ready"]
     state.pending = {"anna": PendingFolder("anna", 2.0)}  # taken, and another one of that name dropped
     assert builder.build().waiting[0].arrived > first.arrived
