@@ -211,7 +211,7 @@ def test_vad_learns_from_speech_over_noise() -> None:
 
 
 def test_what_nobody_sees_is_left_out_of_the_mouth() -> None:
-    shipped = mouth_interior.mesh()
+    shipped = mouth_interior.shipped_mesh()
     label = np.array([mouth_mesh.SOURCE_SOCKET, mouth_mesh.SOURCE_SOFT, mouth_mesh.SOURCE_TEETH, 1])[shipped.kind]
     behind = shipped.points[:3] + np.float32([0, 0, 5])
     points, jaw = np.concatenate([shipped.points, behind]), np.concatenate([shipped.jaw, np.zeros((3, 3), np.float32)])

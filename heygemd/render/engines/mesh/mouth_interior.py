@@ -45,6 +45,11 @@ LOWER_TEETH_Z, JAW_BACK = -0.19, 0.65
 move against the lips."""
 TONGUE_SHARE = 0.8
 """The tongue of one who speaks stays higher than the jaw carries it, by this share of its way."""
+TIP_FORWARD, TIP_WIDENED = 0.07, 1.8
+"""How much further forward, eye distances, and how many times as wide the tip of the tongue is than the shipped mesh's.
+That one lies back in the mouth, and behind it the inner sides of the molars are seen when the head turns."""
+TONGUE_ROOT_Z, TONGUE_HALF_WIDTH = 0.35, 0.2
+"""From this depth on the tongue is the mesh's; it is made no wider than the arch of the teeth."""
 TIP_RAISED = np.array([0, 0.78, -0.165], np.float32)
 """The tip of the tongue in t, d, n, l and th, whatever the jaw does: behind the edge of the upper incisors."""
 TIP_LENGTH, TIP_REACH = 0.08, 0.25
@@ -73,7 +78,7 @@ CAMERA = 20
 
 
 class InteriorMesh(NamedTuple):
-    """The shipped mesh, in the mean face's frame.
+    """The mesh, in the mean face's frame.
 
     points     (n, 3) float32, the mouth closed · jaw  (n, 3) float32, displacements with the jaw open all the way
     triangles  (m, 3) int32 · kind  (n,) uint8, SOCKET, GUMS, TEETH or TONGUE
@@ -87,6 +92,18 @@ class InteriorMesh(NamedTuple):
 
 @cache
 def mesh() -> InteriorMesh:
+    """Return the shipped mesh with the tongue of one who talks: it fills the arch of the lower teeth."""
+    shipped = shipped_mesh()
+    points, tongue = shipped.points.copy(), shipped.kind == TONGUE
+    x, _, z = points[tongue].T
+    share = np.clip((TONGUE_ROOT_Z - z) / (TONGUE_ROOT_Z - z.min()), 0, 1)
+    wide = np.minimum(np.abs(x) * (1 + (TIP_WIDENED - 1) * share), TONGUE_HALF_WIDTH)
+    points[tongue, 0] = np.copysign(np.maximum(np.abs(x), wide), x)
+    points[tongue, 2] -= TIP_FORWARD * share
+    return shipped._replace(points=points)
+
+
+def shipped_mesh() -> InteriorMesh:
     """Read the shipped mesh."""
     found = tensors("mouth_interior.safetensors")
     points, jaw = (found[name].astype(np.float32) for name in ("points", "jaw"))

@@ -85,6 +85,22 @@ def test_a_turned_head_shows_one_cheek_s_teeth_and_not_the_other_s() -> None:
     assert np.abs(left - right).mean() > 0.04
 
 
+@pytest.mark.parametrize("yaw_deg", [-25, 25])
+def test_the_tongue_of_a_turned_head_hides_the_molars_behind_it(yaw_deg: float) -> None:
+    shape = mouth_interior.mesh()
+    pose = pose_of(yaw_deg)
+    for lowered in (0.1, 0.16):
+        points, _ = mouth_interior._lit(round(lowered / mouth_interior.STEP), mouth_interior.USUAL_TEETH)
+        points = points + np.float32([0, LINE + TEETH_SHOWN - mouth_interior.TEETH_EDGE, 0])
+        seen = pose.vectors_to_picture(points[None])[0] + pose.translation[0]
+        molars = (shape.kind == TEETH) & (shape.jaw[:, 1] > 0.05) & (shape.points[:, 2] > 0.05)
+        white = np.repeat(molars[:, None], 3, 1).astype(np.float32)
+        flat = cv2.RASTERIZE_SHADING_FLAT
+        picture = mouth_interior.rasterize(seen, shape.triangles, white, WIDTH, HEIGHT, flat)[..., 0]
+        inside = np.s_[HEIGHT // 2 : HEIGHT // 2 + round(lowered * EYE), WIDTH // 2 - 60 : WIDTH // 2 + 60]
+        assert (picture[inside] > 0.9).mean() < 0.04
+
+
 def smile(inside_bgr: tuple[int, int, int] | None) -> tuple[np.ndarray, np.ndarray]:
     """A texture of plain skin with something of that colour between the lips, or a shut mouth; and its mesh."""
     points = 100 + 120 * face_shape()["mean"][:, :2]
