@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from .train_lips import EncodedExample
 
 SHIPPED = Path(__file__).parents[1] / "weights" / "assets" / "lips.safetensors"
-VARIANTS = 3
-"""Each clip is used as recorded and with two augmentations of its sound."""
+VARIANTS, WORD_VARIANTS = 3, 2
+"""Each clip is used as recorded and with two augmentations of its sound, each single word with one."""
 
 # Heavy modules are imported by the step that needs them, so that help and usage errors are printed at once.
 
@@ -103,8 +103,10 @@ def train_lips(a: argparse.Namespace) -> None:
     from . import networks, real_clips, train_lips
 
     clips = dict(real_clips.load_folder(a.clips, a.cache)) if a.clips else {}
-    synthetic, real = _lip_examples(a.corpus, clips)
-    net = networks.weights(train_lips.train(_sources(synthetic, real.values()), a.steps, a.seed))
+    synthetic, talking = _lip_examples(a.corpus, clips)
+    words = _word_examples([clip for _, clip in real_clips.load_folder(a.words, a.cache)]) if a.words else []
+    sources = train_lips.Sources(synthetic, list(chain(*talking.values())), words)
+    net = networks.weights(train_lips.train(sources, a.steps, a.seed))
     # No video shows the tongue: without synthesised speech the shipped file's is kept.
     shipped = {name: tensor for name, tensor in load_file(SHIPPED).items() if name.startswith("tongue.")}
     save_file(net | (train_lips.fit_tongue(synthetic) if synthetic else shipped), a.out)
@@ -128,8 +130,14 @@ def _lip_examples(
     return synthetic, real
 
 
-def _sources(synthetic: list[EncodedExample], real: Iterable[list[EncodedExample]]) -> list[list[EncodedExample]]:
-    return [part for part in (synthetic, list(chain(*real))) if part]
+def _word_examples(clips: list[RealClip]) -> list[EncodedExample]:
+    import numpy as np
+
+    from ..render.engines.mesh import speech_encoder, viseme_net
+    from . import real_lessons, train_lips
+
+    words = real_lessons.word_examples(clips, viseme_net.load(), WORD_VARIANTS, np.random.default_rng(0))
+    return train_lips.encode(words, speech_encoder.load(), closures=False)
 
 
 def evaluate_lips(a: argparse.Namespace) -> None:
@@ -152,7 +160,8 @@ def evaluate_lips(a: argparse.Namespace) -> None:
         rows = {name: train_lips.evaluate(net, clip) for name, clip in clips.items()}
     for fold in range(a.folds):
         held = [name for name in clips if _fold(a.speakers.get(name, name), a.folds) == fold]
-        sources = _sources(synthetic, (real[name] for name in clips if name not in held))
+        talking = list(chain(*(real[name] for name in clips if name not in held)))
+        sources = train_lips.Sources(synthetic, talking, [])
         net = viseme_net.load(networks.weights(train_lips.train(sources, a.steps, fold)))
         rows |= {name: train_lips.evaluate(net, clips[name]) for name in held}
     for name, row in rows.items():
@@ -265,6 +274,7 @@ def main() -> None:
     command = add("train", train_lips)
     command.add_argument("corpus", type=Path, nargs="*", help="synthesised speech")
     command.add_argument("--clips", type=Path, help="folder of talking videos, your own presenter's for example")
+    command.add_argument("--words", type=Path, help="folder of videos of single words, recorded and cut alike")
     command.add_argument("--out", type=Path, default=Path("lips.safetensors"))
     command = add("evaluate", evaluate_lips)
     command.add_argument("clips", type=Path)

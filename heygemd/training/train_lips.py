@@ -29,8 +29,9 @@ BATCH = 32
 NETWORKS = 8
 """How many networks are trained from different starts and averaged."""
 RATE = 2e-3
-SYNTHETIC_SHARE = 0.6
-"""Of a batch: more tells f and v better from p, b and m, less agrees better with real people."""
+BATCH_SHARES = (0.5, 0.19, 0.31)
+"""Of a batch: synthesised speech, talking people, their single words. More of the first tells f and v better from p, b
+and m, less agrees better with real people."""
 CLOSED_BELOW, NARROW_BELOW = 0.012, 0.035
 CLOSED_WEIGHT, NARROW_WEIGHT = 9.0, 3.0
 NEAR_FRAMES, OPEN_ABOVE = 11, 0.03
@@ -42,9 +43,9 @@ MAX_LAG_S = 0.24
 COMPONENTS, RIDGE = 200, 0.3
 """Of the linear map: how many leading components of the features it sees, and its penalty on weights as a share of the
 mean square of what they multiply."""
-REAL_SHARE, LINEAR_SHARE = 0.75, 0.25
-"""What share real people have in fitting the linear map, and that in the sum: the larger both are, the better lips
-agree with real people, and the worse with synthesised p b m, f v and "ee"."""
+FIT_SHARES, LINEAR_SHARE = (0.15, 0.45, 0.4), 0.25
+"""What shares the three have in fitting the linear map, and that in the sum: the larger both are, the better lips agree
+with real people, and the worse with synthesised p b m, f v and "ee"."""
 OPENING_BIAS = -0.0015
 """Added to the opening, in eye distances: lips that nearly meet are to meet."""
 TONGUE_STEPS, TONGUE_RIDGE = 60, 0.01
@@ -57,38 +58,58 @@ class EncodedExample(NamedTuple):
     features  (T, speech_encoder.WIDTH) float16
     lips      (T, 5) float32, see Example
     tongue    (T,) float32 or None, see Example
+    closures  whether lips that are shut here are known to be shut
     """
 
     features: NDArray[np.float16]
     lips: F32
     tongue: F32 | None = None
+    closures: bool = True
 
 
-def encode(examples: Iterable[Example], encoder: Network) -> list[EncodedExample]:
+class Sources(NamedTuple):
+    """What is learnt from, in the order of BATCH_SHARES and FIT_SHARES; any may be empty.
+
+    synthetic  synthesised speech
+    talking    people talking
+    words      single words, of whose speakers the closed mouth is not known; see real_lessons.word_examples
+    """
+
+    synthetic: list[EncodedExample]
+    talking: list[EncodedExample]
+    words: list[EncodedExample]
+
+
+def encode(examples: Iterable[Example], encoder: Network, *, closures: bool = True) -> list[EncodedExample]:
     """Return the examples with the encoder's features in place of their sound; short ones are left out."""
     made = []
     for example in examples:
         encoded = speech_encoder.encode(encoder, example.sound).astype(np.float16)
         count = min(len(encoded), len(example.lips))
         tongue = None if example.tongue is None else example.tongue[:count]
-        made.append(EncodedExample(encoded[:count], example.lips[:count], tongue))
+        made.append(EncodedExample(encoded[:count], example.lips[:count], tongue, closures))
     return [example for example in made if len(example.lips) > MIN_FRAMES]
 
 
-def sample_batch(examples: list[EncodedExample], rng: np.random.Generator, rows: int) -> tuple[Tensor, Tensor]:
-    """Return random crops, ((rows, T, speech_encoder.WIDTH), (rows, T, 5)); short examples share a row."""
+def sample_batch(examples: list[EncodedExample], rng: np.random.Generator, rows: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return random crops; short examples share a row.
+
+    They are (rows, T, speech_encoder.WIDTH) features, (rows, T, 5) lips and the (rows, T) weight of their openings.
+    """
     features = np.zeros((rows, CROP_FRAMES, speech_encoder.WIDTH), np.float32)
     lips = np.zeros((rows, CROP_FRAMES, len(MOUTH_PARAMS)), np.float32)
+    weight = np.ones((rows, CROP_FRAMES), np.float32)
     for row in range(rows):
         filled = 0
         while filled < CROP_FRAMES:
             example = examples[rng.integers(len(examples))]
             start = int(rng.integers(max(1, len(example.lips) - CROP_FRAMES // 2)))
             count = min(CROP_FRAMES - filled, len(example.lips) - start)
-            features[row, filled : filled + count] = example.features[start : start + count]
-            lips[row, filled : filled + count] = example.lips[start : start + count]
+            here, there = slice(filled, filled + count), slice(start, start + count)
+            features[row, here], lips[row, here] = example.features[there], example.lips[there]
+            weight[row, here] = _opening_weight(example)[there]
             filled += count
-    return torch.from_numpy(features), torch.from_numpy(lips)
+    return torch.from_numpy(features), torch.from_numpy(lips), torch.from_numpy(weight)
 
 
 def augment_mel(mel: F32, rng: np.random.Generator) -> None:
@@ -103,10 +124,13 @@ def augment_mel(mel: F32, rng: np.random.Generator) -> None:
     mel += rng.normal(0, 0.1, mel.shape).astype(np.float32)
 
 
-def loss(predicted: Tensor, lips: Tensor) -> Tensor:
-    """Return the weighted L1 error of values and speeds, of (N, T, 5) each in units of viseme_net.UNIT."""
-    closed = (closure_weight(lips[..., OPEN] * viseme_net.UNIT) - 1)[..., None]
-    weight = PARAM_WEIGHTS * (1 + closed * torch.eye(len(MOUTH_PARAMS))[OPEN])
+def loss(predicted: Tensor, lips: Tensor, opening_weight: Tensor) -> Tensor:
+    """Return the weighted L1 error of values and speeds.
+
+    predicted, lips  (N, T, 5) in units of viseme_net.UNIT
+    opening_weight   (N, T), how much an error of the opening counts
+    """
+    weight = PARAM_WEIGHTS * (1 + (opening_weight - 1)[..., None] * torch.eye(len(MOUTH_PARAMS))[OPEN])
     value = (weight * (predicted - lips).abs()).mean()
     speed = (PARAM_WEIGHTS * (predicted.diff(dim=1) - lips.diff(dim=1)).abs()).mean()
     return value + 0.5 * speed
@@ -122,33 +146,37 @@ def closure_weight(opening: Tensor) -> Tensor:
     return torch.where(near & (opening < NARROW_BELOW), narrow, 1.0)
 
 
+def _opening_weight(example: EncodedExample) -> F32:
+    """Return (T,) how much an error of an example's opening counts."""
+    if not example.closures:
+        return np.ones(len(example.lips), np.float32)
+    return np.asarray(closure_weight(torch.from_numpy(example.lips[None, :, OPEN]))[0].numpy(), np.float32)
+
+
 def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float, step: int, steps: int) -> None:
     """Set the rate of this step: linear warm-up, then cosine decay."""
     for group in optimiser.param_groups:
         group["lr"] = rate * min(1.0, (step + 1) / WARM_STEPS) * 0.5 * (1 + math.cos(math.pi * step / steps))
 
 
-def train(sources: Sequence[list[EncodedExample]], steps: int, seed: int = 0, count: int = NETWORKS) -> VisemeNet:
-    """Return the mean of `count` networks trained from different starts, with its linear map.
-
-    sources  synthesised speech first, then real people; or either alone
-    """
+def train(sources: Sources, steps: int, seed: int = 0, count: int = NETWORKS) -> VisemeNet:
+    """Return the mean of `count` networks trained from different starts, with its linear map."""
     return fit_linear(merge([train_network(sources, steps, seed + k) for k in range(count)]), sources)
 
 
-def train_network(sources: Sequence[list[EncodedExample]], steps: int, seed: int) -> VisemeNet:
+def train_network(sources: Sources, steps: int, seed: int) -> VisemeNet:
     """Return one network, trained together with a linear map. AdamW, weights averaged over the last two fifths."""
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     net = VisemeNet().train()
     mean = torch.optim.swa_utils.AveragedModel(net)
     adam = torch.optim.AdamW(net.parameters(), RATE, weight_decay=0.05)
-    rows = [round(BATCH * share) for share in _shares(sources, 1 - SYNTHETIC_SHARE)]
+    rows = [round(BATCH * share) for share in _shares(sources, BATCH_SHARES)]
     for step in range(steps):
         set_learning_rate(adam, RATE, step, steps)
         parts = [sample_batch(examples, rng, count) for examples, count in zip(sources, rows, strict=True)]
-        features, lips = torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
-        error = loss(net(features), lips / viseme_net.UNIT)
+        features, lips, weight = (torch.cat(each) for each in zip(*parts, strict=True))
+        error = loss(net(features), lips / viseme_net.UNIT, weight)
         adam.zero_grad()
         torch.autograd.backward(error)
         torch.nn.utils.clip_grad_norm_(net.parameters(), 1.0)
@@ -159,9 +187,10 @@ def train_network(sources: Sequence[list[EncodedExample]], steps: int, seed: int
     return net
 
 
-def _shares(sources: Sequence[list[EncodedExample]], real: float) -> tuple[float, ...]:
-    """Return what share each source has if real people have `real`."""
-    return (1 - real, real) if len(sources) == 2 else (1.0,)
+def _shares(sources: Sources, wanted: Sequence[float]) -> list[float]:
+    """Return the share of each source: as wanted, but nothing for an empty one."""
+    there = [share if source else 0.0 for source, share in zip(sources, wanted, strict=True)]
+    return [share / sum(there) for share in there]
 
 
 def merge(nets: Sequence[VisemeNet]) -> VisemeNet:
@@ -181,19 +210,17 @@ def _scale(layer: torch.nn.Module, factors: Tensor) -> None:
             tensor.mul_(factors.view(-1, *[1] * (tensor.ndim - 1)))
 
 
-def fit_linear(net: VisemeNet, sources: Sequence[list[EncodedExample]]) -> VisemeNet:
+def fit_linear(net: VisemeNet, sources: Sources) -> VisemeNet:
     """Add LINEAR_SHARE of a ridge regression on the leading components of the features to `net`, enlarge it; return it.
-
-    sources  as for `train`; real people count REAL_SHARE
 
     The bias gives the lips their real median: the mean is more open, and lips enlarged from there would not close.
     """
-    shares = _shares(sources, REAL_SHARE)
-    mean, axes = _components(sources)
+    shares = _shares(sources, FIT_SHARES)
+    mean, axes = _components([source for source in sources if source])
     size = viseme_net.LINEAR_TAPS * COMPONENTS + 1
     squares, products = np.zeros((size, size)), np.zeros((size, len(MOUTH_PARAMS)))
     for share, examples in zip(shares, sources, strict=True):
-        weights = [closure_weight(torch.from_numpy(e.lips[None, :, OPEN]))[0].numpy() for e in examples]
+        weights = [_opening_weight(example) for example in examples]
         total = sum(float(weight.sum()) for weight in weights)
         for example, weight in zip(examples, weights, strict=True):
             seen = _stack_taps(np.asarray((example.features - mean) @ axes, np.float32))
@@ -210,7 +237,8 @@ def fit_linear(net: VisemeNet, sources: Sequence[list[EncodedExample]]) -> Visem
         if name.endswith("leave"):
             _scale(layer, GAINS * (1 - LINEAR_SHARE))
     _scale(net.linear, GAINS)
-    error = torch.from_numpy(np.mean([_median_error(net.eval(), part) for part in sources], 0))
+    known = [source for source in (sources.synthetic, sources.talking) if source]  # words have no median of their own
+    error = torch.from_numpy(np.mean([_median_error(net.eval(), part) for part in known or sources], 0))
     error[OPEN] += OPENING_BIAS / viseme_net.UNIT
     with torch.no_grad():
         net.linear.get_parameter("bias").add_(error)

@@ -86,7 +86,7 @@ def test_corpus_keeps_sound_and_lips_together(tmp_path: Path) -> None:
     assert all(np.array_equal(a.lips, b.lips) for a, b in zip(made, back, strict=True))
     assert all(np.array_equal(a.tongue, b.tongue) for a, b in zip(made, back, strict=True))
     assert all(np.allclose(a.sound.clip(-1, 1), b.sound, atol=1e-4) for a, b in zip(made, back, strict=True))
-    mouth = train_lips.train([train_lips.encode(back, speech_encoder.load())], steps=4)
+    mouth = train_lips.train(train_lips.Sources(train_lips.encode(back, speech_encoder.load()), [], []), steps=4)
     assert viseme_net.predict_visemes(made[0].sound, viseme_net.load(networks.weights(mouth))).shape[1] == 5
 
 
@@ -157,9 +157,44 @@ def test_examples_of_a_talking_person_are_in_sync_even_if_the_clip_is_not(late_s
     assert np.percentile(example.lips[:, OPEN], 95) == pytest.approx(0.1, rel=0.1)
 
 
+def test_single_words_share_one_lag_and_one_size_and_keep_the_level_of_the_first_model() -> None:
+    net, voice = viseme_net.load(), real_clips.load_sound(media_factory.VOICE)
+    late, said = talker(voice, 0.12), viseme_net.predict_visemes(voice)
+    starts = np.flatnonzero(said[:, OPEN] > 0.05)[::15] / 50
+    words = []
+    for start_s in starts[(starts > 0.5) & (starts < len(voice) / 16_000 - 1)]:
+        first = int((start_s - 0.5) * 25)
+        points = late.points[first : first + 30] + 5  # pixels: the words are cut to the face
+        words.append(real_clips.RealClip(points, 25.0, voice[first * 640 : (first + 30) * 640]))
+    made = real_lessons.word_examples(words, net, 2, np.random.default_rng(0))
+    assert len(made) == 2 * len(words) >= 8
+    for word, (recorded, augmented) in zip(words, zip(made[::2], made[1::2], strict=True), strict=True):
+        assert len(recorded.sound) == len(augmented.sound) == 320 * len(recorded.lips)
+        assert np.array_equal(recorded.sound, word.voice[: len(recorded.sound)])  # the lips are brought forward
+        assert 4 <= len(word.voice) // 320 - len(recorded.lips) <= 8
+        assert np.array_equal(recorded.lips, augmented.lips)
+    heard = [
+        viseme_net.predict_visemes(word.voice)[: len(one.lips)] for word, one in zip(words, made[::2], strict=True)
+    ]
+    both = np.concatenate(heard)[:, OPEN], np.concatenate([one.lips for one in made[::2]])[:, OPEN]
+    assert np.corrcoef(*both)[0, 1] > 0.8
+    assert both[1].std() == pytest.approx(both[0].std(), rel=0.15)
+
+
+def test_of_single_words_no_closure_is_known() -> None:
+    shut = np.zeros((60, 5), np.float32)
+    shut[:25, OPEN] = shut[35:, OPEN] = 0.05
+    example = train_lips.EncodedExample(np.zeros((60, 512), np.float16), shut)
+    rng = np.random.default_rng(0)
+    weight = train_lips.sample_batch([example], rng, 4)[2]
+    assert weight.min() == 1 and weight.max() == train_lips.CLOSED_WEIGHT
+    assert (train_lips.sample_batch([example._replace(closures=False)], rng, 4)[2] == 1).all()
+
+
 def test_a_clip_without_a_face_gives_no_examples() -> None:
     nobody = real_clips.RealClip(np.full((100, 468, 3), np.nan, np.float32), 25.0, np.zeros(64_000, np.float32))
     assert real_lessons.examples(nobody, viseme_net.load(), 2, np.random.default_rng(0)) == []
+    assert real_lessons.word_examples([nobody], viseme_net.load(), 2, np.random.default_rng(0)) == []
 
 
 def test_every_language_has_words() -> None:
@@ -244,7 +279,7 @@ def test_the_linear_part_is_found_again() -> None:
     net = networks.VisemeNet()
     with torch.no_grad():
         net.linear.weight.zero_()
-    net = train_lips.fit_linear(net, [made[:1], made[1:]])
+    net = train_lips.fit_linear(net, train_lips.Sources(made[:1], made[1:3], made[3:]))
     with torch.no_grad():
         said = net.linear(torch.from_numpy(features).transpose(1, 2)).transpose(1, 2).numpy() * viseme_net.UNIT
     for k in range(5):
