@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import resource
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -36,7 +36,7 @@ from .face.registry import create_tracker
 from .face.tracker import Tracker
 from .frame_router import FrameRouter
 from .progress import Phases, Report
-from .scene import F32, Finding, Image, Timeline
+from .scene import F32, Finding, Timeline
 from .stages import BackgroundSink, Prefetch
 from .subtitles import burn
 from .subtitles.track import Track, load_tracks
@@ -47,6 +47,7 @@ from .video.decode import Frame, Picture
 from .video.live_view import LiveView
 from .video.output_check import ExpectedOutput, blame_us, check_output
 from .video.photo_motion import PhotoMotion
+from .video.preview import MouthPictures
 
 LEFT_TO_RIGHT: dict[str | int, float] = {
     **{n: n for n in range(1, MAX_FACES + 1)},
@@ -60,9 +61,6 @@ MAX_SOUND_LAG_MS = 5.0
 """How far the voice may lie from where its recording has it."""
 QUEUE_BYTES = 24 << 20
 """Size of the queue of frames between two stages."""
-
-_Judge = Judge[dict[int, Image]]
-"""Also takes the preview's `source_mouths`."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +97,9 @@ def render(request: RenderRequest, report: Report) -> Result:
         judge = _judge(request, prepared)
         if judge:
             stack.enter_context(closing(judge))
-        _render(request, prepared, judge, phases, report)
-        return _measure_output(request, prepared, judge, phases)
+        mouths = MouthPictures(prepared.picture, prepared.tracked.tracks, prepared.timeline, prepared.sounds)
+        _render(request, prepared, judge, mouths, phases, report)
+        return _measure_output(request, prepared, judge, mouths, phases)
 
 
 def _prepare(request: RenderRequest, phases: Phases, report: Report) -> _Prepared:
@@ -285,7 +284,7 @@ def choose_device(wanted: str) -> str:
     raise InfrastructureError("gpu_unavailable", device=wanted)
 
 
-def _judge(request: RenderRequest, prepared: _Prepared) -> _Judge | None:
+def _judge(request: RenderRequest, prepared: _Prepared) -> Judge | None:
     """Return who tracks the lips while they are encoded; None: it must wait, for the other faces or for the engine."""
     if len(prepared.tracked.tracks) > 1 or not prepared.tracker.light or isinstance(prepared.engine, FileEngine):
         return None
@@ -296,21 +295,11 @@ def _judge(request: RenderRequest, prepared: _Prepared) -> _Judge | None:
             made, lambda: prepared.sounds[0], prepared.tracker, request.scratch, lambda _: None, boxes
         )
 
-    def then(lips: F32) -> dict[int, Image]:
-        return preview.source_mouths(
-            prepared.picture, prepared.tracked.tracks, prepared.timeline, _moments(prepared, lips)
-        )
-
-    return Judge(_made(request, prepared), track, then)
+    return Judge(_made(request, prepared), track)
 
 
 def _made(request: RenderRequest, prepared: _Prepared) -> Picture:
     return decode.describe_encoded(prepared.picture, prepared.plan.frames, request.output)
-
-
-def _moments(prepared: _Prepared, *lips: F32) -> preview.Moments:
-    openings = [each[:, OPEN] for each in lips]
-    return preview.choose_moments(openings, prepared.tracked.tracks, prepared.timeline, prepared.sounds)
 
 
 def _boxes(request: RenderRequest, prepared: _Prepared, face: int) -> NDArray[np.int32] | None:
@@ -320,7 +309,10 @@ def _boxes(request: RenderRequest, prepared: _Prepared, face: int) -> NDArray[np
     return prepared.tracked.tracks[face].boxes[prepared.timeline.source]
 
 
-def _render(request: RenderRequest, prepared: _Prepared, judge: _Judge | None, phases: Phases, report: Report) -> None:
+def _render(
+    request: RenderRequest, prepared: _Prepared, judge: Judge | None, mouths: MouthPictures, phases: Phases,
+    report: Report,
+) -> None:  # fmt: skip
     """Decode, render and encode, each in its own thread, joined by short queues."""
     engine, picture, total = prepared.engine, prepared.picture, prepared.plan.frames
     size = max(2, min(8, QUEUE_BYTES // picture.frame_bytes))
@@ -336,6 +328,7 @@ def _render(request: RenderRequest, prepared: _Prepared, judge: _Judge | None, p
             if isinstance(engine, FrameEngine):  # a FileEngine's first frame comes much later
                 encoder.start()
             for frame in motion.apply(frames) if motion and not engine_moves else frames:
+                mouths.see_result(encoder.written, frame)
                 encoder.write(frame)
                 view.see(frame)
                 phases.done(done_before + encoder.written)
@@ -349,6 +342,7 @@ def _render(request: RenderRequest, prepared: _Prepared, judge: _Judge | None, p
     source = frame_order.ordered_frames(picture, prepared.timeline, request.scratch, spare)
     if motion and engine_moves:
         source = motion.apply(source)
+    source = mouths.see_source(source)
     with closing(BackgroundSink(encode_all, size)) as encoding, closing(Prefetch(source, size)) as decoded:
         if isinstance(engine, FileEngine):
             rendered = file_engine_adapter.run(
@@ -411,7 +405,9 @@ def _check_alignment(delivered: NDArray[np.float32], prepared: _Prepared) -> Non
         raise EngineError("output_invalid", reason="sound_lag", detail=f"the voice is {late_ms} ms late")
 
 
-def _measure_output(request: RenderRequest, prepared: _Prepared, judge: _Judge | None, phases: Phases) -> Result:
+def _measure_output(
+    request: RenderRequest, prepared: _Prepared, judge: Judge | None, mouths: MouthPictures, phases: Phases
+) -> Result:
     """Check the finished file, measure its lip sync and write its preview beside it.
 
     Raises EngineError("output_invalid" | "out_of_sync").
@@ -423,17 +419,7 @@ def _measure_output(request: RenderRequest, prepared: _Prepared, judge: _Judge |
     expected = ExpectedOutput(
         plan.frames, picture.fps, picture.width, picture.height, plan.sound_s, len(plan.subtitles)
     )
-    with blame_us(), ThreadPoolExecutor(3) as pool:
-        made, judged = _made(request, prepared), judge.result() if judge else None
-        pictures: list[Future[preview.Pictures]] = []
-
-        def take_pictures(*lips: F32) -> None:
-            of = tracks, prepared.timeline, _moments(prepared, *lips)
-            before = (lambda: judged[1]) if judged else pool.submit(preview.source_mouths, picture, *of).result
-            pictures.append(pool.submit(preview.take_pictures, made, *of, before))
-
-        if judged:
-            take_pictures(judged[0])
+    with blame_us(), ThreadPoolExecutor(1) as pool:
         seen = check_output(request.output, expected, request.limits)
         file = request.scratch / "delivered.f32"
         delivered = pool.submit(decode_track, request.output, seen.info, request.limits, file)
@@ -441,25 +427,24 @@ def _measure_output(request: RenderRequest, prepared: _Prepared, judge: _Judge |
         if request.lips or request.speakers or settings.original_sound == "keep":  # music would hide the voice
             heard = [partial(np.asarray, sound) for sound in prepared.sounds]
             _check_alignment(delivered.result(), prepared)
+        made, judged = _made(request, prepared), judge.result() if judge else None
         lips, each = [], []
-        first = take_pictures if len(tracks) == 1 and not judged else None
         for face, (_, hear) in enumerate(zip(tracks, heard, strict=True)):
             found, one = av_offset.measure_video(
                 made, hear, prepared.tracker, request.scratch, phases.done, _boxes(request, prepared, face),
-                first=first, seen=judged[0] if judged else None,
+                seen=judged,
             )  # fmt: skip
             if av_offset.is_out_of_sync(one, picture.fps, settings.max_offset_frames):  # it may be wrong: ask the lips
                 one = av_offset.measure(found, picture.fps, hear(), viseme_net.predict_visemes)
             lips.append(found)
             each.append(one)
-        if not pictures:
-            take_pictures(*lips)
     for measured in each:
         if av_offset.is_out_of_sync(measured, picture.fps, settings.max_offset_frames):
             request.output.unlink()
             raise EngineError("out_of_sync", offset_ms=measured.offset_ms, confidence=measured.offset_confidence)
     measured = max(each, key=lambda one: one.offset_confidence)
-    shown = preview.make_preview(pictures[0].result(), prepared.timeline.fps, lips[0][:, OPEN], heard[0]())
+    openings = [found[:, OPEN] for found in lips]
+    shown = preview.make_preview(mouths.chosen(openings), prepared.timeline.fps, openings[0], heard[0]())
     request.output.with_suffix(".json").write_text(shown.model_dump_json())
     phases.end()
     return Result(

@@ -61,20 +61,20 @@ Expect = Callable[[NDArray[np.float32]], F32]
 def measure_video(
     picture: Picture, hear: Callable[[], NDArray[np.float32]], tracker: Tracker, scratch: Path,
     progress: Callable[[int], None], boxes: NDArray[np.int32] | None = None, expect: Expect | None = None,
-    first: Callable[[F32], None] | None = None, seen: F32 | None = None,
+    seen: F32 | None = None,
 ) -> tuple[F32, SyncMeasurement]:  # fmt: skip
     """Measure a video's first STEP_S, and on until the offset is certain, SAMPLE_S at most; see `track_lips`.
 
     Return (T, 5) float32 mouth parameters, NaN without a face, and their `measure`.
     """
-    params = track_lips(picture, hear, tracker, scratch, progress, boxes, expect, first, seen)
+    params = track_lips(picture, hear, tracker, scratch, progress, boxes, expect, seen)
     return params, measure(params, picture.fps, hear(), expect)
 
 
 def track_lips(
     picture: Picture, hear: Callable[[], NDArray[np.float32]], tracker: Tracker, scratch: Path,
     progress: Callable[[int], None], boxes: NDArray[np.int32] | None = None, expect: Expect | None = None,
-    first: Callable[[F32], None] | None = None, seen: F32 | None = None,
+    seen: F32 | None = None,
 ) -> F32:  # fmt: skip
     """Return (T, 5) float32 mouth parameters, NaN without a face, of as much of a video as makes its offset certain.
 
@@ -83,7 +83,6 @@ def track_lips(
     progress  called with the number of frames seen
     boxes     (T, 4) x0 y0 x1 y1 of the face to measure in each frame, pixels; None: the largest face
     expect    for a video that was not made with these lips
-    first     called with the mouth parameters of the first STEP_S, before any more is tracked
     seen      what this returned for the first frames before; None: nothing
     """
     limit = round(SAMPLE_S * picture.fps)
@@ -99,8 +98,6 @@ def track_lips(
 
     try:
         params = track(0) if seen is None else seen
-        if first:
-            first(params)
         voice = hear()[: round((SAMPLE_S + MAX_LAG_S) * VOICE_RATE_HZ)]
         lips = expect(voice) if expect else None
         more = len(params) > 0 and len(params) % step == 0

@@ -7,39 +7,33 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from io import FileIO
-from typing import Generic, TypeVar
 
 from loguru import logger
 
 from ..scene import F32
 from ..video.decode import Picture
 
-T = TypeVar("T")
 
-
-class Judge(Generic[T]):
+class Judge:
     """Reads the packets that go into the file, in a thread of its own.
 
     packets  a pipe for the encoder, who closes it; when nothing more is to be tracked, nobody reads it
     """
 
-    def __init__(self, made: Picture, track: Callable[[Picture], F32], then: Callable[[F32], T]) -> None:
-        """`made`: of `decode.describe_encoded`; `track` as `av_offset.track_lips`; `then` is called with its result."""
+    def __init__(self, made: Picture, track: Callable[[Picture], F32]) -> None:
+        """`made`: of `decode.describe_encoded`; `track` as `av_offset.track_lips`."""
         reading, writing = os.pipe()
         self.packets = FileIO(writing, "w")
         self._pool = ThreadPoolExecutor(1)
-        self._work = self._pool.submit(self._run, FileIO(reading), replace(made, pipe=reading), track, then)
+        self._work = self._pool.submit(self._run, FileIO(reading), replace(made, pipe=reading), track)
 
     @staticmethod
-    def _run(
-        reading: FileIO, made: Picture, track: Callable[[Picture], F32], then: Callable[[F32], T]
-    ) -> tuple[F32, T]:
+    def _run(reading: FileIO, made: Picture, track: Callable[[Picture], F32]) -> F32:
         with reading:  # closed, it no longer holds the encoder up
-            lips = track(made)
-        return lips, then(lips)
+            return track(made)
 
-    def result(self) -> tuple[F32, T] | None:
-        """Wait for what `track` and `then` return; None if they failed, as where an engine is too slow for them."""
+    def result(self) -> F32 | None:
+        """Wait for what `track` returns; None if it failed, as where an engine is too slow for it."""
         try:
             return self._work.result()
         except Exception as error:

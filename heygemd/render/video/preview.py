@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -16,22 +16,21 @@ from ..audio.mel import VOICE_RATE_HZ
 from ..face.mesh_indices import INNER_LIPS
 from ..face.pose import eye_distance
 from ..scene import F32, Image, Timeline, Track
-from . import compositing, decode
-from .decode import Picture
+from . import compositing
+from .decode import Frame, Picture
 from .jpeg import jpeg_base64
 
 CURVE_HZ = 25
 MOMENTS, WITHIN_S = 6, 3.0
-"""Number of mouths shown, and the part of the video, from its start, that they come from: decoding more costs time."""
+"""Number of mouths shown, and the part of the video, from its start, that they come from."""
+MAX_CANDIDATES = 120
+"""How many frames of that part may show a mouth; two mouths of 61 KiB are kept of each."""
 LATEST_S, HEARD = 20, 0.1
 """Up to where a voice is waited for, and what part of its peak counts as its beginning."""
 MOUTH_SIDE, THUMBNAIL_HEIGHT = 144, 180
 SIDE_IN_EYES = 1.3
 """Side of the square around the mouth, in eye distances."""
 TOP_QUANTILE = 0.97
-
-Moments = dict[int, int]
-"""Output frames, ascending as the decoder delivers them, and the number of the face that speaks there."""
 
 
 class Pictures(NamedTuple):
@@ -57,64 +56,92 @@ def make_preview(pictures: Pictures, fps: Fraction, openings: F32, voice: NDArra
     )
 
 
-def take_pictures(
-    made: Picture,
-    tracks: Sequence[Track],
-    timeline: Timeline,
-    moments: Moments,
-    before: Callable[[], dict[int, Image]],
-) -> Pictures:
-    """Return the pictures of the finished video `made`, in which each face that speaks is seen.
+class MouthPictures:
+    """Keeps the mouths of the frames that a preview may show: nothing is decoded for it, the frames pass by anyway.
 
-    tracks    the faces that speak, in the source video
-    timeline  which source frame each output frame shows
-    moments   of `choose_moments`
-    before    returns the `source_mouths`; called last, so that they may be taken meanwhile
+    Which of them it shows is known when the lips have been measured in the finished video.
     """
-    after: dict[int, Image] = {}
-    thumbnail = ""
-    boxes = _boxes(tracks, timeline, moments)
-    for moment, frame in decode.chosen_frames(made, list(moments) or [0]):
-        thumbnail = thumbnail or jpeg_base64(_small(compositing.crop(frame, made, (0, 0, made.width, made.height))))
-        if moments:
-            after[moment] = _mouth(compositing.crop(frame, made, boxes[moment]))
-    source = before()
-    pairs = [np.vstack([source[moment], mouth]) for moment, mouth in after.items() if moment in source]
-    strip = jpeg_base64(np.hstack(pairs)) if pairs else ""
-    return Pictures(tuple(round(moment / float(timeline.fps), 2) for moment in moments), strip, thumbnail)
+
+    def __init__(
+        self, picture: Picture, tracks: Sequence[Track], timeline: Timeline, voices: Sequence[NDArray[np.float32]]
+    ) -> None:
+        """`tracks`, `voices`: as for `candidates`; `timeline`: which source frame each output frame shows."""
+        self._picture, self._timeline = picture, timeline
+        self._parts = candidates(tracks, timeline, voices)
+        self._boxes = {
+            number: _around_mouth(tracks[face], int(timeline.source[number]))
+            for face, numbers in self._parts
+            for number in numbers
+        }
+        self._source: dict[int, Image] = {}
+        self._result: dict[int, Image] = {}
+        numbers = list(self._boxes)
+        self._shown_whole = numbers[len(numbers) // 2] if numbers else 0
+        self._thumbnail = ""
+
+    def see_source(self, frames: Iterator[Frame]) -> Iterator[Frame]:
+        """Yield the source's frames, which are in the order of the output."""
+        for number, frame in enumerate(frames):
+            if number in self._boxes:
+                self._source[number] = self._mouth(number, frame)
+            yield frame
+
+    def see_result(self, number: int, frame: Frame) -> None:
+        """See a finished output frame before it is encoded."""
+        if number in self._boxes:
+            self._result[number] = self._mouth(number, frame)
+        if number == self._shown_whole:
+            whole = (0, 0, self._picture.width, self._picture.height)
+            self._thumbnail = jpeg_base64(_small(compositing.crop(frame, self._picture, whole)))
+
+    def _mouth(self, number: int, frame: Frame) -> Image:
+        mouth = compositing.crop(frame, self._picture, self._boxes[number])
+        return cv2.resize(mouth, (MOUTH_SIDE, MOUTH_SIDE), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
+
+    def chosen(self, openings: Sequence[F32]) -> Pictures:
+        """Return the pictures of a video in which these `openings` were measured, see `choose_moments`."""
+        moments = choose_moments(openings, self._parts)
+        pairs = [np.vstack([self._source[moment], self._result[moment]]) for moment in moments]
+        strip = jpeg_base64(np.hstack(pairs)) if pairs else ""
+        times_s = tuple(round(moment / float(self._timeline.fps), 2) for moment in moments)
+        return Pictures(times_s, strip, self._thumbnail)
 
 
-def source_mouths(source: Picture, tracks: Sequence[Track], timeline: Timeline, moments: Moments) -> dict[int, Image]:
-    """Return the mouth that the source video shows at each moment; several moments may show one source frame."""
-    shown = {moment: int(timeline.source[moment]) for moment in moments}
-    boxes = _boxes(tracks, timeline, moments)
-    return {
-        moment: _mouth(compositing.crop(frame, source, boxes[moment]))
-        for number, frame in decode.chosen_frames(source, sorted(set(shown.values())))
-        for moment in (m for m, n in shown.items() if n == number)
-    }
+def candidates(
+    tracks: Sequence[Track], timeline: Timeline, voices: Sequence[NDArray[np.float32]]
+) -> list[tuple[int, list[int]]]:
+    """Return for MOMENTS parts of the start the face that speaks, and the output frames that may show its mouth.
+
+    tracks  the faces that speak, in the source video
+    voices  of each face (samples,) float32 mono at VOICE_RATE_HZ
+    """
+    samples = VOICE_RATE_HZ / float(timeline.fps)
+    count = min(round(_all_heard_s(voices) * timeline.fps), len(timeline.source))
+    step = -(-count // MAX_CANDIDATES)
+    found = []
+    for part in np.array_split(np.arange(count), MOMENTS):
+        heard = slice(int(part[0] * samples), int((part[-1] + 1) * samples)) if len(part) else slice(0)
+        face = int(np.argmax([np.square(voice[heard]).sum() for voice in voices]))
+        seen = part[tracks[face].effect_weight[timeline.source[part]] > 0]
+        found.append((face, [int(number) for number in seen if number % step == 0]))
+    return found
 
 
-def choose_moments(
-    openings: Sequence[F32], tracks: Sequence[Track], timeline: Timeline, voices: Sequence[NDArray[np.float32]]
-) -> Moments:
-    """Return up to MOMENTS output frames from the start, and the face that speaks there, lips open and closed in turn.
+def choose_moments(openings: Sequence[F32], parts: Sequence[tuple[int, list[int]]]) -> list[int]:
+    """Return an ascending output frame of each part, lips open and closed in turn.
 
     openings  of each face (T,) float32 opening of the lips in the first output frames, NaN without a face; of a single
               face WITHIN_S are enough
-    voices    of each face (samples,) float32 mono at VOICE_RATE_HZ
+    parts     of `candidates`
     """
-    samples = VOICE_RATE_HZ / float(timeline.fps)
-    count = min(round(_all_heard_s(voices) * timeline.fps), max(map(len, openings)))
-    found = {}
-    for number, part in enumerate(np.array_split(np.arange(count), MOMENTS)):
-        heard = slice(int(part[0] * samples), int((part[-1] + 1) * samples)) if len(part) else slice(0)
-        face = int(np.argmax([np.square(voice[heard]).sum() for voice in voices]))
-        part = part[part < len(openings[face])]  # the lips that are certain sooner are measured less far
-        part = part[np.isfinite(openings[face][part]) & (tracks[face].effect_weight[timeline.source[part]] > 0)]
-        if len(part):
+    found = []
+    for number, (face, frames) in enumerate(parts):
+        lips = openings[face]
+        # The lips that are certain sooner are measured less far.
+        measured = [frame for frame in frames if frame < len(lips) and np.isfinite(lips[frame])]
+        if measured:
             pick = np.argmin if number % 2 else np.argmax
-            found[int(part[pick(openings[face][part])])] = face
+            found.append(measured[int(pick(lips[measured]))])
     return found
 
 
@@ -127,11 +154,6 @@ def _all_heard_s(voices: Sequence[NDArray[np.float32]]) -> float:
     return max(begun) / VOICE_RATE_HZ + WITHIN_S
 
 
-def _boxes(tracks: Sequence[Track], timeline: Timeline, moments: Moments) -> dict[int, compositing.Box]:
-    """Return where the mouth is at each moment."""
-    return {moment: _around_mouth(tracks[face], int(timeline.source[moment])) for moment, face in moments.items()}
-
-
 def _around_mouth(track: Track, number: int) -> compositing.Box:
     """Return an even square around the mouth within the frame."""
     points = track.points(number, number + 1)[0, :, :2]
@@ -142,10 +164,6 @@ def _around_mouth(track: Track, number: int) -> compositing.Box:
         int(np.clip(m, 0, limit - side)) // 2 * 2 for m, limit in zip(middle, (track.width, track.height), strict=True)
     )
     return x0, y0, x0 + side, y0 + side
-
-
-def _mouth(image: Image) -> Image:
-    return cv2.resize(image, (MOUTH_SIDE, MOUTH_SIDE), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
 def _small(image: Image) -> Image:

@@ -70,13 +70,10 @@ def test_it_looks_until_it_is_certain(
     )
     clip = media_factory.video(tmp_path / "v.mp4", 22, size="64x36")
     tracker = create_tracker("auto", tmp_path)
-    first: list[NDArray[np.float32]] = []
     seen, measured = av_offset.measure_video(
-        decode.describe_video(clip, Limits()), lambda: twice, tracker, tmp_path, lambda n: None, first=first.append
+        decode.describe_video(clip, Limits()), lambda: twice, tracker, tmp_path, lambda n: None
     )
     assert len(seen) == looked_at_s * 25
-    assert len(first) == 1
-    np.testing.assert_array_equal(first[0], seen[: int(av_offset.STEP_S) * 25])
     assert (measured.offset_confidence >= av_offset.FAIL_CONFIDENCE) != strange
 
 

@@ -49,11 +49,9 @@ def encode(plan: EncodePlan, output: Path, track: Track | None = None) -> F32 | 
     if track is None:
         _encode(Encoder(plan, output), plan)
         return None
-    with closing(Judge(decode.describe_encoded(plan.picture, plan.frames, output), track, len)) as judge:
+    with closing(Judge(decode.describe_encoded(plan.picture, plan.frames, output), track)) as judge:
         _encode(Encoder(plan, output, packets=judge.packets), plan)
-        result = judge.result()
-        assert result is None or result[1] == len(result[0])
-        return result and result[0]
+        return judge.result()
 
 
 def _encode(encoder: Encoder, plan: EncodePlan) -> None:
@@ -126,7 +124,7 @@ def test_a_judge_who_gives_up_leaves_it_to_the_finished_file(source: Picture, tm
 @pytest.mark.parametrize("frames", [0, 5])
 def test_an_encode_that_fails_ends_the_judge(frames: int, source: Picture, tmp_path: Path) -> None:
     planned, out = plan(source, tmp_path), tmp_path / "out.mp4"
-    judge = Judge(decode.describe_encoded(source, FRAMES, out), pixels, len)
+    judge = Judge(decode.describe_encoded(source, FRAMES, out), pixels)
     with closing(judge), closing(Encoder(planned, out, packets=judge.packets)) as one:
         for frame in decode.frames(source, frames):
             one.write(frame)
