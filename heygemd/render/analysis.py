@@ -32,7 +32,7 @@ from .video import compositing, decode
 from .video.decode import Picture, SmallFrames
 from .video.jpeg import jpeg_base64
 
-PICTURE_VERSION, TRACK_VERSION = "1", "8"
+PICTURE_VERSION, TRACK_VERSION = "1", "9"
 """Parts of the cache keys of a video's description and track: raise them when what is stored changes."""
 WINDOW_S = 60
 MIN_DECODED_S = 1.0
@@ -185,10 +185,10 @@ def video_data(
 ) -> AnalysisData:
     """Return `engine.analyse_video` of one of a video's tracked faces, computed now or taken from the cache."""
     track = tracked.tracks[face]
-    wanted = engine.frames_to_analyse(track)
-    phases.begin("prepare", len(wanted))
 
     def crops() -> Iterator[Crop]:
+        wanted = engine.frames_to_analyse(track)
+        phases.begin("prepare", len(wanted))
         for done, (number, frame) in enumerate(decode.chosen_frames(picture, wanted), 1):
             x0, y0, x1, y1 = (int(n) for n in track.boxes[number])
             yield Crop(number, number, (x0, y0, x1, y1), compositing.crop(frame, picture, (x0, y0, x1, y1)))

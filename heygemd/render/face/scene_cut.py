@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import deque
 
 import cv2
@@ -10,6 +11,8 @@ import numpy as np
 from ..scene import F32, Image
 
 THUMBNAIL_SIZE = (48, 27)
+HALVED_FROM = 4
+"""An image is halved, which is fast, while it is at least this many times as large as the thumbnail."""
 CUT_LEVELS = 14.0
 """Least mean difference of two thumbnails at a cut, in levels of 0..255."""
 CUT_TIMES_USUAL = 3.5
@@ -26,16 +29,22 @@ class SceneCutDetector:
 
     def is_cut(self, image: Image) -> bool:
         """Return whether this frame starts a new shot (the first frame does)."""
-        half = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)  # halving is the fast case
-        thumbnail = cv2.resize(half, THUMBNAIL_SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
+        thumbnail = _thumbnail(image)
         last, self._last = self._last, thumbnail
         if last is None:
             return True
         change = float(np.abs(thumbnail - last).mean())
-        usual = float(np.median(self._usual)) if self._usual else 0.0
+        usual = statistics.median(self._usual) if self._usual else 0.0
         cut = change > CUT_LEVELS and change > CUT_TIMES_USUAL * (usual + 1.0)
         if cut:
             self._usual.clear()
         else:
             self._usual.append(change)
         return cut
+
+
+def _thumbnail(image: Image) -> F32:
+    width, height = THUMBNAIL_SIZE
+    while image.shape[1] >= HALVED_FROM * width and image.shape[0] >= HALVED_FROM * height:
+        image = cv2.resize(image, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+    return cv2.resize(image, THUMBNAIL_SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)

@@ -41,7 +41,7 @@ def blend(frame: Frame, picture: Picture, box: Box, before: Image, patch: Patch,
         return frame
     rows, columns = covered
     linear = to_yuv(matrix_name(picture), picture.full_range)[:, :3]
-    difference = cv2.subtract(patch.image[rows, columns], before[rows, columns], dtype=cv2.CV_32F)
+    difference = np.subtract(patch.image[rows, columns], before[rows, columns], dtype=np.int16).astype(np.float32)
     mask = patch.mask[rows, columns] * np.float32(min(weight, 1.0))
     change = [cv2.multiply(cv2.transform(difference, row[None]), mask) for row in linear]
     result: Frame = frame if frame.flags.writeable else frame.copy()

@@ -114,6 +114,12 @@ def triangles() -> NDArray[np.int32]:
     return np.asarray(tensors("lower_face.safetensors")["triangles"], np.int32)
 
 
+@cache
+def _moving() -> NDArray[np.int32]:
+    """Return (m,) int32, the vertices that the triangles have."""
+    return np.unique(triangles()).astype(np.int32)
+
+
 def _cross(one: NDArray[np.floating], two: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.asarray(one[0] * two[1] - one[1] * two[0])
 
@@ -143,18 +149,20 @@ def rasterize(target: F32, limits: tuple[int, int]) -> WarpField:
     """Return the WarpField of (n, 2) target vertices inside an image of `limits` (width, height)."""
     corners = target.take(triangles(), 0).astype(np.float64)
     first, second, third = corners.transpose(1, 2, 0)
-    low = np.maximum(np.floor(corners.min((0, 1))), 0).astype(int)
-    high = np.minimum(np.ceil(corners.max((0, 1))) + 1, limits).astype(int)
+    outline = np.ascontiguousarray(target.take(_moving(), 0).T, np.float64)
+    low = np.maximum(np.floor(outline.min(1)), 0).astype(int)
+    high = np.minimum(np.ceil(outline.max(1)) + 1, limits).astype(int)
     width, height = (int(v) for v in np.maximum(high - low, 1))
     scale = -(-width // CELLS)
     one, two = second - first, third - first
     area = _cross(one, two)
     drawn = np.abs(area) >= FLAT_PIXELS
-    cells = np.round(((corners - low + 0.5) / scale - 0.5) * (1 << SHIFT_BITS)).astype(np.int32)
+    cells = list(np.round(((corners - low + 0.5) / scale - 0.5) * (1 << SHIFT_BITS)).astype(np.int32))
     index = np.full((-(-height // scale), -(-width // scale)), -1, np.int32)
+    fill = cv2.fillConvexPoly  # five hundred times
     # The far side of a turned face lies below the near one.
     for k in [*np.flatnonzero(drawn & (area < 0)).tolist(), *np.flatnonzero(drawn & (area > 0)).tolist()]:
-        cv2.fillConvexPoly(index, cells[k], k, cv2.LINE_8, SHIFT_BITS)
+        fill(index, cells[k], k, cv2.LINE_8, SHIFT_BITS)
     # Where a closed mouth's triangles are too flat to draw, their neighbours take over.
     spread = cv2.dilate(index.astype(np.float32), np.ones((3, 3), np.uint8), iterations=HOLE_CELLS)
     index = np.where(index < 0, spread.astype(np.int32), index)
@@ -163,38 +171,49 @@ def rasterize(target: F32, limits: tuple[int, int]) -> WarpField:
     return WarpField(int(low[0]), int(low[1]), width, height, scale, index, slopes)
 
 
-def displacements(field: WarpField, moves: F32) -> F32:
-    """Return (2, h, w) float32: how far away in x and y another picture shows what is at the centre of each cell.
+def affine_terms(field: WarpField, moves: F32) -> F32:
+    """Return (2, 5, n + 1) float32 of the field's n triangles: slopes in x and y, constant, least and largest shift.
 
-    moves  (n, 2) how far away its vertices are from those that were drawn. Outside the triangles: 0.
+    moves  (m, 2) how far away another picture's vertices are from those that were drawn
+
+    The last column is that of no triangle, which the index -1 takes: nothing departs.
     """
-    rows, columns = field.triangle.shape
-    half = (field.scale - 1) / 2
-    x = np.arange(columns, dtype=np.float32) * field.scale + np.float32(field.x0 + half)
-    y = np.arange(rows, dtype=np.float32) * field.scale + np.float32(field.y0 + half)
     first, second, third = moves.take(triangles(), 0).transpose(1, 2, 0)
-    # The index -1 of cells outside takes the last column: nothing departs.
     terms = np.zeros((2, 5, first.shape[1] + 1), np.float32)
     affine = (second - first)[:, None] * field.slopes[0] + (third - first)[:, None] * field.slopes[1]
     affine[:, 2] += first
     terms[:, :3, :-1] = affine
     terms[:, 3, :-1] = np.minimum(np.minimum(first, second), third)
     terms[:, 4, :-1] = np.maximum(np.maximum(first, second), third)
+    return terms
+
+
+def displacements(field: WarpField, terms: F32) -> F32:
+    """Return (2, h, w) float32: how far away in x and y another picture shows what is at the centre of each cell.
+
+    terms  of `affine_terms`
+    """
+    rows, columns = field.triangle.shape
+    half = (field.scale - 1) / 2
+    x = np.arange(columns, dtype=np.float32) * field.scale + np.float32(field.x0 + half)
+    y = np.arange(rows, dtype=np.float32) * field.scale + np.float32(field.y0 + half)
     cells = terms.take(field.triangle, 2, mode="wrap")
     shift = cells[:, 0] * x + cells[:, 1] * y[:, None] + cells[:, 2]
     # Drawn edges reach a little over the triangle: without the limit a sliver would fling such a cell far away.
-    return np.asarray(np.clip(shift, cells[:, 3], cells[:, 4], out=shift), np.float32)
+    np.maximum(shift, cells[:, 3], out=shift)
+    return np.asarray(np.minimum(shift, cells[:, 4], out=shift), np.float32)
 
 
 def sample(picture: NDArray[np.uint8], field: WarpField, moves: F32, fine: WarpField | None = None) -> F32:
-    """Return (height, width, 3) float32 what `picture` shows in the field's region; see `displacements`.
+    """Return (height, width, 3) float32 what `picture` shows in the field's region; `moves` as in `affine_terms`.
 
     Cubic and sharpened by where between pixels a sample lies, so that skin keeps its grain, steadily; values may
     overshoot 0..255 a little.
 
     fine  a part of the region whose own cells count there; one pass over the pixels costs less than another over these
     """
-    shifts = [displacements(field, moves)] + ([displacements(fine, moves)] if fine else [])
+    terms = affine_terms(field, moves)
+    shifts = [displacements(each, terms) for each in (field, fine) if each]
     corner, size = np.array([field.x0, field.y0]), np.array(picture.shape[1::-1])
     low = np.floor(np.min([shift.min((1, 2)) for shift in shifts], 0)).astype(int) + corner - CUBIC_REACH
     high = np.ceil(np.max([shift.max((1, 2)) for shift in shifts], 0)).astype(int) + corner + CUBIC_REACH

@@ -19,7 +19,7 @@ def test_warp_moves_what_its_vertices_move(scene: tuple[list[Image], Track]) -> 
     sure = masks.warp_mask(field, 100.0, 5.0) == 1
     assert sure.sum() > 2000
     for part in (field, field.coarser()):
-        assert not warp.displacements(part, np.zeros_like(spots)).any()
+        assert not warp.displacements(part, warp.affine_terms(part, np.zeros_like(spots))).any()
         assert np.abs(warp.sample(picture, part, np.zeros_like(spots)) - shown).max() < 0.01
         away = warp.sample(picture, part, np.full_like(spots, (3.0, -2.0)))
         assert (
@@ -33,7 +33,10 @@ def test_warp_moves_what_its_vertices_move(scene: tuple[list[Image], Track]) -> 
         x = np.arange(columns) * part.scale + part.x0 + (part.scale - 1) / 2
         y = np.arange(rows)[:, None] * part.scale + part.y0 + (part.scale - 1) / 2
         wanted = np.stack([0.02 * x - 0.1 * y, 0.1 * x + 0.02 * y])
-        assert np.abs(warp.displacements(part, spun) - wanted)[:, part.inside].max() < 0.3 * part.scale
+        assert (
+            np.abs(warp.displacements(part, warp.affine_terms(part, spun)) - wanted)[:, part.inside].max()
+            < 0.3 * part.scale
+        )
 
 
 def test_skin_keeps_its_grain_wherever_between_pixels_it_comes_to_lie(scene: tuple[list[Image], Track]) -> None:
@@ -78,7 +81,7 @@ def test_what_is_round_the_face_stays_where_it_is(scene: tuple[list[Image], Trac
     before = warp.vertices(points[0, :, :2], depth)
     after = warp.vertices(target, depth, anchored=points[0, :, :2])
     field = warp.rasterize(after, (scene[1].width, scene[1].height))
-    shift = np.abs(warp.displacements(field, before - after)).max(0)
+    shift = np.abs(warp.displacements(field, warp.affine_terms(field, before - after))).max(0)
     edged = cv2.copyMakeBorder(field.inside.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     rim = field.inside & (cv2.distanceTransform(edged, cv2.DIST_L2, 3)[1:-1, 1:-1] < 2)
     assert rim.sum() > 300 and shift.max() > 10 and shift[rim].max() < 0.15 * shift.max()
@@ -91,7 +94,8 @@ def test_lips_beyond_the_face_are_those_of_the_nearest_triangle(scene: tuple[lis
     filled = field.filled()
     assert not field.inside.all() and filled.inside.all()
     assert np.array_equal(filled.triangle[field.inside], field.triangle[field.inside])
-    assert np.allclose(warp.displacements(filled, np.full_like(spots, 70.0)), 70.0, atol=0.01)
+    same = warp.affine_terms(filled, np.full_like(spots, 70.0))
+    assert np.allclose(warp.displacements(filled, same), 70.0, atol=0.01)
     assert filled.filled() is filled
 
 
