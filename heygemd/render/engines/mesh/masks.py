@@ -52,13 +52,13 @@ def _fixed_point(points: F32, field: WarpField) -> NDArray[np.int32]:
     return np.round((points - (field.x0, field.y0)) * (1 << SHIFT_BITS)).astype(np.int32)
 
 
-def expand_outline(points: F32, by: float) -> F32:
-    """Return the closed outline of (n, 2) points moved `by` pixels outwards along its normals."""
+def outward_normals(points: F32) -> F32:
+    """Return (n, 2) unit normals of a closed outline of (n, 2) points."""
     wrapped = np.concatenate([points[-1:], points, points[:1]])
     tangent = wrapped[2:] - wrapped[:-2]
     normal = np.stack([tangent[:, 1], -tangent[:, 0]], 1) / np.maximum(np.hypot(*tangent.T), 1e-6)[:, None]
     outward = np.sign(((points - points.mean(0)) * normal).sum())
-    return np.asarray(points + normal * outward * by, np.float32)
+    return np.asarray(normal * outward, np.float32)
 
 
 def gaussian_blur(mask: F32, sigma: float) -> F32:
@@ -79,8 +79,8 @@ def warp_mask(field: WarpField, eye: float, furthest: float) -> F32:
     """
     bordered = cv2.copyMakeBorder(field.inside.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT)
     reach = cv2.distanceTransform(bordered, cv2.DIST_L2, 3)[1:-1, 1:-1] * field.scale
-    soft = np.clip(reach / max(0.08 * eye, 1.0), 0, 1)
-    soft *= float(np.clip(furthest / STILL_PIXELS - 1, 0, 1))
+    soft = np.minimum(reach / max(0.08 * eye, 1.0), 1)
+    soft *= min(max(furthest / STILL_PIXELS - 1, 0), 1)
     return field.enlarged(np.asarray(soft * soft * (3 - 2 * soft), np.float32))
 
 
@@ -105,12 +105,11 @@ def lip_region(target: F32, field: WarpField, eye: float) -> WarpField:
 def lip_masks(target: F32, field: WarpField, eye: float) -> tuple[F32, F32]:
     """Return the feathered mask of the lips and the ring of skin around it, (height, width) float32 each."""
     outline = target[OUTER_LIPS]
-    core = polygon_mask(expand_outline(outline, LIP_MARGIN * eye), field)
-    soft = gaussian_blur(core, 0.4 * LIP_MARGIN * eye)
-    ring = polygon_mask(expand_outline(outline, (LIP_MARGIN + RING_WIDTH) * eye), field) - polygon_mask(
-        expand_outline(outline, 0.02 * eye), field
+    outwards = outward_normals(outline) * np.float32(eye)
+    core, outer, inner = (
+        polygon_mask(outline + outwards * share, field) for share in (LIP_MARGIN, LIP_MARGIN + RING_WIDTH, 0.02)
     )
-    return soft, np.clip(ring, 0, 1)
+    return gaussian_blur(core, 0.4 * LIP_MARGIN * eye), np.asarray(np.maximum(outer - inner, 0), np.float32)
 
 
 def mouth_mask(target: F32, field: WarpField, eye: float) -> F32:

@@ -75,12 +75,12 @@ class FrameRenderer:
             layer = masks.match_brightness(layer, mouth, ring)
             mouth = masks.blend(mouth, layer, soft * masks.one_inside(share, inside))
             mask[view] = np.maximum(mask[view], min(share * 4, 1) * soft)
-        drawn = float(np.clip(opening / SHUT - 1, 0, 1)) * (1 - float(plan.real_inside[crop.output]))
+        drawn = min(max(opening / SHUT - 1, 0), 1) * (1 - float(plan.real_inside[crop.output]))
         if drawn > 0.01:
             mouth = masks.smooth_rim(mouth, target, part, eye, drawn)
             line = float(plan.closed[crop.source, UPPER]) + lip_height(pose.to_face(points[None])[0])
             mouth = self._with_drawn_inside(mouth, crop, pose, line, part, target, drawn * inside)
-        shut = float(np.clip(2 - opening / SHUT, 0, 1))
+        shut = min(max(2 - opening / SHUT, 0), 1)
         image[view] = masks.seal_lips(mouth, target, part, shut) if shut else mouth
         return _patch(crop, field, image, mask)
 

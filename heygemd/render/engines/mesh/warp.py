@@ -6,6 +6,7 @@ around the chin and cheeks that never move, so that the neck and background take
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import NamedTuple
 
@@ -66,14 +67,16 @@ class WarpField(NamedTuple):
 
     def cut(self, low: F32, high: F32) -> WarpField:
         """Return the part that holds the pixels from `low` to `high` (x, y) of the image, clipped to this region."""
-        limits = np.array([self.width, self.height])
-        first = np.clip(np.floor((low - (self.x0, self.y0)) / self.scale), 0, (limits - 1) // self.scale).astype(int)
-        last = np.ceil((high - (self.x0, self.y0)) / self.scale).astype(int)
-        last = np.clip(last, first + 1, -(-limits // self.scale))
-        width, height = (int(v) for v in np.minimum(last * self.scale, limits) - first * self.scale)
-        x0, y0 = (int(v) for v in first * self.scale + (self.x0, self.y0))
-        part = np.s_[first[1] : last[1], first[0] : last[0]]
-        return WarpField(x0, y0, width, height, self.scale, self.triangle[part], self.slopes)
+        x0, width, columns = self._cut(self.x0, self.width, float(low[0]), float(high[0]))
+        y0, height, rows = self._cut(self.y0, self.height, float(low[1]), float(high[1]))
+        return WarpField(x0, y0, width, height, self.scale, self.triangle[rows, columns], self.slopes)
+
+    def _cut(self, start: int, length: int, low: float, high: float) -> tuple[int, int, slice]:
+        """Return the start, the length (pixels) and the cells of a part, along one axis. NumPy would be slower."""
+        first = min(max(math.floor((low - start) / self.scale), 0), (length - 1) // self.scale)
+        last = min(max(math.ceil((high - start) / self.scale), first + 1), -(-length // self.scale))
+        pixels = min(last * self.scale, length) - first * self.scale
+        return start + first * self.scale, pixels, slice(first, last)
 
     def coarser(self) -> WarpField:
         """Return the same region in SKIN_CELLS cells."""
@@ -214,15 +217,17 @@ def sample(picture: NDArray[np.uint8], field: WarpField, moves: F32, fine: WarpF
     """
     terms = affine_terms(field, moves)
     shifts = [displacements(each, terms) for each in (field, fine) if each]
-    corner, size = np.array([field.x0, field.y0]), np.array(picture.shape[1::-1])
-    low = np.floor(np.min([shift.min((1, 2)) for shift in shifts], 0)).astype(int) + corner - CUBIC_REACH
-    high = np.ceil(np.max([shift.max((1, 2)) for shift in shifts], 0)).astype(int) + corner + CUBIC_REACH
-    low = np.clip(low, 0, size - 1)
-    high = np.clip(high + np.array([field.width, field.height]), low + 1, size)
-    source = picture[low[1] : high[1], low[0] : high[0]].astype(np.float32)  # OpenCV is faster on these
-    maps = _sampling_maps(field, shifts[0], corner - low)
+    seen = []
+    for axis, (start, length) in enumerate(((field.x0, field.width), (field.y0, field.height))):
+        low = min(float(shift[axis].min()) for shift in shifts) + start - CUBIC_REACH
+        high = max(float(shift[axis].max()) for shift in shifts) + start + CUBIC_REACH + length
+        first = min(max(math.floor(low), 0), picture.shape[1 - axis] - 1)
+        seen.append(slice(first, max(min(math.ceil(high), picture.shape[1 - axis]), first + 1)))
+    source = picture[seen[1], seen[0]].astype(np.float32)  # OpenCV is faster on these
+    offset = field.x0 - seen[0].start, field.y0 - seen[1].start
+    maps = _sampling_maps(field, shifts[0], offset)
     if fine:
-        for whole, plane in zip(maps, _sampling_maps(fine, shifts[1], corner - low), strict=True):
+        for whole, plane in zip(maps, _sampling_maps(fine, shifts[1], offset), strict=True):
             whole[fine.within(field)] = plane
     x, y, more = maps
     flags = cv2.INTER_CUBIC | cv2.WARP_RELATIVE_MAP
@@ -230,11 +235,11 @@ def sample(picture: NDArray[np.uint8], field: WarpField, moves: F32, fine: WarpF
     return np.asarray(cv2.blendLinear(soft, cv2.GaussianBlur(soft, (3, 3), 0), 1 + more, -more), np.float32)
 
 
-def _sampling_maps(field: WarpField, shift: F32, offset: NDArray[np.int64]) -> list[F32]:
+def _sampling_maps(field: WarpField, shift: F32, offset: tuple[int, int]) -> list[F32]:
     """Return three (height, width) float32: how far away in x and y each pixel is sampled, how much it is sharpened.
 
     shift  (2, h, w) of `displacements` · offset  (x, y) added to it, pixels
     """
     between = shift - np.floor(shift)
     more = SHARPEN / 2 * ((4 * between * (1 - between)) ** 2).sum(0)
-    return [field.enlarged(plane) for plane in (*(shift + offset.astype(np.float32)[:, None, None]), more)]
+    return [field.enlarged(plane) for plane in (shift[0] + offset[0], shift[1] + offset[1], more)]
