@@ -185,6 +185,7 @@ def video_data(
 ) -> AnalysisData:
     """Return `engine.analyse_video` of one of a video's tracked faces, computed now or taken from the cache."""
     track = tracked.tracks[face]
+    phases.begin("prepare", 0)
 
     def crops() -> Iterator[Crop]:
         wanted = engine.frames_to_analyse(track)
