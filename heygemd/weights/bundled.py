@@ -15,7 +15,7 @@ from ..storage import atomic
 
 SHA256 = {
     "speech_encoder.safetensors": "c3f47097560cfdc693de98f1726019cb747a5aa92c58962827cc1c976c3078f6",
-    "lips.safetensors": "bedc36da212c3ff4c84994744015d7663fb7c1944fcb1c554082b49d01ab0757",
+    "lips.safetensors": "6f3fa4da508aa8fef298c13b7de83d98964cd41825d58fa06b1ce97d4aa4dd4d",
     "vad.safetensors": "aebdbeb30f009a31d0abf871358edc3fffe539e4447374c9b4f95c2303b88a6e",
     "sync.safetensors": "3c95bd0b8ad2f53999afdb63c822a505248d9f6acf4b29653bc246d5fb9dc30a",
     "mel_filters.safetensors": "6adbcf5244bc14ec59684e9d29e84490140c491549b1bb7c8d77f347858b685d",
