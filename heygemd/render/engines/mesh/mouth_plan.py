@@ -58,8 +58,8 @@ TALKING_SPREAD = 0.05
 does."""
 USUAL_SPREAD = 0.13
 USUAL_WIDEST = 0.24
-SILENT_GAIN = 1.25
-"""Predicted openings are two thirds of real ones. Where the presenter talks in the video the gain is measured."""
+SILENT_GAIN = 1.15
+"""The gain of a presenter who does not talk in the video; of one who does it is measured."""
 WIDEST_MARGIN = 1.3
 MIN_WIDEST = 0.17
 """How much wider than in the video a mouth may open, and how wide in any case: beyond it no texture fits."""
