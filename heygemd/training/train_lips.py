@@ -238,7 +238,7 @@ def fit_linear(net: VisemeNet, sources: Sources) -> VisemeNet:
             _scale(layer, GAINS * (1 - LINEAR_SHARE))
     _scale(net.linear, GAINS)
     known = [source for source in (sources.synthetic, sources.talking) if source]  # words have no median of their own
-    error = torch.from_numpy(np.mean([_median_error(net.eval(), part) for part in known or sources], 0))
+    error = torch.from_numpy(np.mean([_median_error(net.eval(), part) for part in known or [sources.words]], 0))
     error[OPEN] += OPENING_BIAS / viseme_net.UNIT
     with torch.no_grad():
         net.linear.get_parameter("bias").add_(error)

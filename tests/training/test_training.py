@@ -289,6 +289,17 @@ def test_the_linear_part_is_found_again() -> None:
         assert np.corrcoef(said[:, 20:-20, k].ravel(), lips[:, 20:-20, k].ravel())[0, 1] > 0.95
 
 
+def test_lips_can_be_learnt_from_single_words_alone() -> None:
+    chance = np.random.default_rng(0)
+    features = chance.normal(size=(2, 60, 512)).astype(np.float16)
+    lips = (features[:, :, :5] * 0.01).astype(np.float32)
+    words = [train_lips.EncodedExample(f, y, closures=False) for f, y in zip(features, lips, strict=True)]
+    net = train_lips.fit_linear(networks.VisemeNet(), train_lips.Sources([], [], words))
+    with torch.no_grad():
+        said = net.eval()(torch.from_numpy(features).float()).numpy() * viseme_net.UNIT
+    assert np.median(said, (0, 1))[WIDTH] == pytest.approx(np.median(lips, (0, 1))[WIDTH], abs=1e-4)
+
+
 def test_the_tongue_is_found_again() -> None:
     chance = np.random.default_rng(0)
     features = chance.normal(size=(4, 400, 4)).astype(np.float32) @ chance.normal(size=(4, 512)).astype(np.float32)
