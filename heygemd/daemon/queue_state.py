@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from operator import itemgetter
+from operator import attrgetter
 from typing import Literal
 
 from ..errors import HeygemdError, InfrastructureError
@@ -44,7 +44,7 @@ class PendingFolder:
     belongs_to: str = ""
     claim_failures: int = 0
     claim_after: float = 0.0
-    order: FolderOrder | None = None
+    order: FolderOrder = (True, 0, 0.0, "")
 
     def offer(self, job: Job, state: FolderState, reason: HeygemdError | None = None) -> None:
         """Note that the folder can be claimed: as this job, or rejected because of `reason`."""
@@ -177,8 +177,7 @@ class QueueState:
 
     def ready(self) -> list[PendingFolder]:
         """Return the folders that can be claimed, in their order."""
-        ready = [(p.order, p) for p in self.pending.values() if p.job is not None and p.order is not None]
-        return [p for _, p in sorted(ready, key=itemgetter(0))]
+        return sorted((p for p in self.pending.values() if p.job is not None), key=attrgetter("order"))
 
     def running_of(self, job: Job) -> list[RunningVideo]:
         """Return the videos of a job that are being rendered."""

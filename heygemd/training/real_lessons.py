@@ -27,12 +27,11 @@ MIN_CORRELATION, MIN_CORRELATION_GAIN = 0.45, 0.05
 """A clip's sound is shifted if a first model's lips correlate this well at another lag, and better by this much."""
 
 
-def mouth_params(clip: RealClip) -> F32 | None:
-    """Return (T, 5) float32 mouth parameters at viseme_net.RATE_HZ; None if the clip cannot be used."""
-    return _mouth_params(clip, MIN_FRAMES)
+def mouth_params(clip: RealClip, least: int = MIN_FRAMES) -> F32 | None:
+    """Return (T, 5) float32 mouth parameters at viseme_net.RATE_HZ; None if the clip cannot be used.
 
-
-def _mouth_params(clip: RealClip, least: int) -> F32 | None:
+    least  in how many frames there must be a face
+    """
     good = _frames_with_face(clip, least)
     if good is None:
         return None
@@ -87,7 +86,7 @@ def word_examples(clips: Sequence[RealClip], net: Network, variants: int, rng: n
     One word tells neither how far it is out of sync, nor how its speaker's mouth is shut or how far it opens. So all
     share one lag and one size, and the mean of each is what the first model says of it.
     """
-    words = [(clip, real) for clip in clips if (real := _mouth_params(clip, MIN_WORD_FRAMES)) is not None]
+    words = [(clip, real) for clip in clips if (real := mouth_params(clip, MIN_WORD_FRAMES)) is not None]
     if not words:
         return []
     heard = [viseme_net.predict_visemes(clip.voice, net)[: len(real)] for clip, real in words]
