@@ -208,7 +208,7 @@ class LogLine(Message):
 
 
 class SyncMeasurement(Message):
-    """Lips against voice, measured on a finished file, with two controls of the measurement.
+    """Lips against voice, with two controls of the measurement. Of a result: its frames, and the sound in the file.
 
     fps                            of the file, "30000/1001"
     offset_ms, offset_confidence   positive: the lips are late; None where the confidence is too low to tell

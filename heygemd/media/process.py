@@ -44,10 +44,10 @@ class ProcessEnd:
 class Process:
     """A running ffmpeg or ffprobe whose stderr is drained. Leaving the context kills it if it still runs."""
 
-    def __init__(self, argv: Sequence[str], connected: Literal["stdin", "stdout"], **descriptors: Any) -> None:
-        """`connected`: the one of its standard streams whose other end is ours; `descriptors`: more, as Popen's."""
+    def __init__(self, argv: Sequence[str], connected: Literal["stdin", "stdout"]) -> None:
+        """`connected`: the one of its standard streams whose other end is ours."""
         self._end, theirs = _connection()
-        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **descriptors, connected: theirs}
+        streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, connected: theirs}
         with theirs:
             self._child = subprocess.Popen(argv, stderr=subprocess.PIPE, bufsize=0, **streams)
         self._lines = 0
@@ -112,9 +112,8 @@ class Process:
 class Reader(Process):
     """An ffmpeg process whose standard output is read."""
 
-    def __init__(self, argv: Sequence[str], stdin: int | None = None) -> None:
-        """`stdin`: a descriptor, None for nothing."""
-        super().__init__(argv, "stdout", stdin=subprocess.DEVNULL if stdin is None else stdin)
+    def __init__(self, argv: Sequence[str]) -> None:
+        super().__init__(argv, "stdout")
 
     def read_into(self, buffer: memoryview) -> int:
         """Fill `buffer`; return the number of bytes, fewer only at the end."""
@@ -133,9 +132,8 @@ class Reader(Process):
 class Writer(Process):
     """An ffmpeg process whose standard input is written."""
 
-    def __init__(self, argv: Sequence[str], pass_fds: Sequence[int] = ()) -> None:
-        """`pass_fds`: descriptors that it inherits."""
-        super().__init__(argv, "stdin", pass_fds=pass_fds)
+    def __init__(self, argv: Sequence[str]) -> None:
+        super().__init__(argv, "stdin")
 
     def write(self, data: memoryview) -> None:
         """Write all of `data`. Raises the error of a process that has died, see `error_from`."""

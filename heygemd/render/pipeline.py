@@ -36,7 +36,7 @@ from .face.registry import create_tracker
 from .face.tracker import Tracker
 from .frame_router import FrameRouter
 from .progress import Phases, Report
-from .scene import F32, Finding, Timeline
+from .scene import F32, Finding, Image, Timeline
 from .stages import BackgroundSink, Prefetch
 from .subtitles import burn
 from .subtitles.track import Track, load_tracks
@@ -289,17 +289,18 @@ def _judge(request: RenderRequest, prepared: _Prepared) -> Judge | None:
     if len(prepared.tracked.tracks) > 1 or not prepared.tracker.light or isinstance(prepared.engine, FileEngine):
         return None
 
-    def track(made: Picture) -> F32:
-        boxes = _boxes(request, prepared, 0)
+    def track(images: Iterator[Image]) -> F32:
         return av_offset.track_lips(
-            made, lambda: prepared.sounds[0], prepared.tracker, request.scratch, lambda _: None, boxes
-        )
+            images, prepared.picture, lambda: prepared.sounds[0], prepared.tracker, request.scratch, lambda _: None,
+            _boxes(request, prepared, 0),
+        )  # fmt: skip
 
-    return Judge(_made(request, prepared), track)
+    return Judge(prepared.picture, track, _queue_size(prepared.picture))
 
 
-def _made(request: RenderRequest, prepared: _Prepared) -> Picture:
-    return decode.describe_encoded(prepared.picture, prepared.plan.frames, request.output)
+def _queue_size(picture: Picture) -> int:
+    """Return how many frames may wait between two stages."""
+    return max(2, min(8, QUEUE_BYTES // picture.frame_bytes))
 
 
 def _boxes(request: RenderRequest, prepared: _Prepared, face: int) -> NDArray[np.int32] | None:
@@ -315,20 +316,22 @@ def _render(
 ) -> None:  # fmt: skip
     """Decode, render and encode, each in its own thread, joined by short queues."""
     engine, picture, total = prepared.engine, prepared.picture, prepared.plan.frames
-    size = max(2, min(8, QUEUE_BYTES // picture.frame_bytes))
+    size = _queue_size(picture)
     spare = int(request.limits.free_scratch_gib * GIB)
     done_before = total if isinstance(engine, FileEngine) else 0
     motion = _motion(request, prepared)
     engine_moves = isinstance(engine, FileEngine)  # it may turn the head: its frames are not ours to warp
 
     def encode_all(frames: Iterator[Frame]) -> None:
-        encoder = encode_mux.Encoder(prepared.plan, request.output, packets=judge.packets if judge else None)
+        encoder = encode_mux.Encoder(prepared.plan, request.output)
         view = LiveView(prepared.plan, request.scratch, request.picture_every_s, report)
         with closing(encoder), closing(view):
             if isinstance(engine, FrameEngine):  # a FileEngine's first frame comes much later
                 encoder.start()
             for frame in motion.apply(frames) if motion and not engine_moves else frames:
                 mouths.see_result(encoder.written, frame)
+                if judge:
+                    judge.see(frame)
                 encoder.write(frame)
                 view.see(frame)
                 phases.done(done_before + encoder.written)
@@ -340,9 +343,7 @@ def _render(
             encoder.finish()
 
     source = frame_order.ordered_frames(picture, prepared.timeline, request.scratch, spare)
-    if motion and engine_moves:
-        source = motion.apply(source)
-    source = mouths.see_source(source)
+    source = mouths.see_source(motion.apply(source) if motion and engine_moves else source)
     with closing(BackgroundSink(encode_all, size)) as encoding, closing(Prefetch(source, size)) as decoded:
         if isinstance(engine, FileEngine):
             rendered = file_engine_adapter.run(
@@ -427,7 +428,8 @@ def _measure_output(
         if request.lips or request.speakers or settings.original_sound == "keep":  # music would hide the voice
             heard = [partial(np.asarray, sound) for sound in prepared.sounds]
             _check_alignment(delivered.result(), prepared)
-        made, judged = _made(request, prepared), judge.result() if judge else None
+        made = decode.describe_encoded(picture, plan.frames, request.output)
+        judged = judge.result() if judge else None
         lips, each = [], []
         for face, (_, hear) in enumerate(zip(tracks, heard, strict=True)):
             found, one = av_offset.measure_video(

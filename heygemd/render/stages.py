@@ -16,6 +16,10 @@ POLL_S = 0.2
 T = TypeVar("T")
 
 
+class Abandoned(Exception):
+    """Work is to stop: whoever made its items has given up."""
+
+
 class _End:
     """Follows the last item in a queue."""
 
@@ -94,7 +98,7 @@ class BackgroundSink(_Stage[T]):
                 item = self._queue.get(timeout=POLL_S)
             except queue.Empty:
                 if self._stop.is_set():
-                    raise RuntimeError("abandoned") from None
+                    raise Abandoned from None
                 continue
             if isinstance(item, _End):
                 return

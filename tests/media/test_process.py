@@ -84,14 +84,16 @@ import os
 from heygemd.media import ffmpeg
 for _ in range(2):
     argv = ffmpeg.limited([], 1)
-    print(os.nice(0) + int(argv[argv.index("-n") + 1]), os.nice(0) == ffmpeg.NICE)
+    print(os.nice(0) + int(argv[argv.index("-n") + 1]), os.nice(0) == ffmpeg.NICE, os.sched_getscheduler(0))
     ffmpeg.be_nice()
 """
 
 
 def test_ffmpeg_is_no_nicer_than_who_feeds_it() -> None:
     argv = ["nice", "-n", str(max(0, 3 - os.nice(0))), sys.executable, "-c", NICE]
-    assert subprocess.run(argv, check=True, capture_output=True, text=True).stdout == "5 False\n5 True\n"
+    assert subprocess.run(argv, check=True, capture_output=True, text=True).stdout == (
+        f"5 False {os.SCHED_OTHER}\n5 True {os.SCHED_BATCH}\n"
+    )
 
 
 PARENT = """

@@ -178,7 +178,7 @@ def test_a_shorter_voice_kept(bench: Bench, anna: Path, voices: Callable[..., Pa
 def test_the_lips_are_tracked_while_they_are_encoded(
     bench: Bench, anna: Path, voices: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is known when the file is finished is what the file itself shows."""
+    """What is known when the file is finished is what the file itself shows, but for the encoder's losses."""
     known: list[F32] = []
     measure = av_offset.measure_video
 
@@ -190,7 +190,7 @@ def test_the_lips_are_tracked_while_they_are_encoded(
     assert bench.render(voices("v.wav", 2), anna).frames == 50
     meanwhile, afterwards = known
     assert np.isfinite(meanwhile).all() and meanwhile.shape == (50, 5)
-    np.testing.assert_array_equal(meanwhile, afterwards)
+    np.testing.assert_allclose(meanwhile, afterwards, rtol=0, atol=0.03)
 
 
 def test_only_the_face_is_touched(

@@ -9,6 +9,7 @@ where that would fail a video, the expected lips must agree.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from fractions import Fraction
 from functools import partial
 from itertools import islice
@@ -67,17 +68,19 @@ def measure_video(
 
     Return (T, 5) float32 mouth parameters, NaN without a face, and their `measure`.
     """
-    params = track_lips(picture, hear, tracker, scratch, progress, boxes, expect, seen)
+    with closing(decode.small_frames(picture, round(SAMPLE_S * picture.fps))) as images:
+        params = track_lips(images, picture, hear, tracker, scratch, progress, boxes, expect, seen)
     return params, measure(params, picture.fps, hear(), expect)
 
 
 def track_lips(
-    picture: Picture, hear: Callable[[], NDArray[np.float32]], tracker: Tracker, scratch: Path,
+    images: Iterator[Image], picture: Picture, hear: Callable[[], NDArray[np.float32]], tracker: Tracker, scratch: Path,
     progress: Callable[[int], None], boxes: NDArray[np.int32] | None = None, expect: Expect | None = None,
     seen: F32 | None = None,
 ) -> F32:  # fmt: skip
     """Return (T, 5) float32 mouth parameters, NaN without a face, of as much of a video as makes its offset certain.
 
+    images    all its frames, of `picture.small_size`; no more than needed are asked for
     hear      returns the voice, (samples,) float32 at 16 kHz; called when the first STEP_S are tracked, so that it may
               be decoded meanwhile
     progress  called with the number of frames seen
@@ -86,7 +89,6 @@ def track_lips(
     seen      what this returned for the first frames before; None: nothing
     """
     limit = round(SAMPLE_S * picture.fps)
-    images = decode.small_frames(picture, limit)
     unseen = islice(images, 0 if seen is None else len(seen), None)
     step, size = round(STEP_S * picture.fps), (picture.width, picture.height)
 
@@ -96,18 +98,15 @@ def track_lips(
             islice(unseen, step), tracker, size, picture.fps, scratch, choose, lambda count: progress(before + count)
         )
 
-    try:
-        params = track(0) if seen is None else seen
-        voice = hear()[: round((SAMPLE_S + MAX_LAG_S) * VOICE_RATE_HZ)]
-        lips = expect(voice) if expect else None
-        more = len(params) > 0 and len(params) % step == 0
-        while more and len(params) < limit and estimate_offset(params, picture.fps, voice, lips)[1] < FAIL_CONFIDENCE:
-            part = track(len(params))
-            more = len(part) == step
-            params = np.concatenate([params, part])
-        return params
-    finally:
-        images.close()
+    params = track(0) if seen is None else seen
+    voice = hear()[: round((SAMPLE_S + MAX_LAG_S) * VOICE_RATE_HZ)]
+    lips = expect(voice) if expect else None
+    more = len(params) > 0 and len(params) % step == 0
+    while more and len(params) < limit and estimate_offset(params, picture.fps, voice, lips)[1] < FAIL_CONFIDENCE:
+        part = track(len(params))
+        more = len(part) == step
+        params = np.concatenate([params, part])
+    return params
 
 
 def _small(boxes: NDArray[np.int32], picture: Picture) -> F32:

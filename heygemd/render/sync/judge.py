@@ -1,46 +1,46 @@
-"""Tracks the lips of a video while it is encoded: cores have time for it then, and the end is not waited for."""
+"""Tracks the lips of finished frames while they are encoded: cores have time for it then, and nothing is decoded."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from io import FileIO
+from collections.abc import Callable, Iterator
 
 from loguru import logger
 
-from ..scene import F32
-from ..video.decode import Picture
+from ..scene import F32, Image
+from ..stages import Abandoned, BackgroundSink
+from ..video import compositing
+from ..video.decode import Frame, Picture
 
 
 class Judge:
-    """Reads the packets that go into the file, in a thread of its own.
+    """Sees every frame in order, and tracks them in a thread of its own."""
 
-    packets  a pipe for the encoder, who closes it; when nothing more is to be tracked, nobody reads it
-    """
+    def __init__(self, picture: Picture, track: Callable[[Iterator[Image]], F32], ahead: int) -> None:
+        """`track`: as `av_offset.track_lips`, of small images; `ahead`: how many frames may wait for it."""
+        self._picture, self._track = picture, track
+        self._lips: F32 | None = None
+        self._sink = BackgroundSink(self._run, ahead)
 
-    def __init__(self, made: Picture, track: Callable[[Picture], F32]) -> None:
-        """`made`: of `decode.describe_encoded`; `track` as `av_offset.track_lips`."""
-        reading, writing = os.pipe()
-        self.packets = FileIO(writing, "w")
-        self._pool = ThreadPoolExecutor(1)
-        self._work = self._pool.submit(self._run, FileIO(reading), replace(made, pipe=reading), track)
+    def see(self, frame: Frame) -> None:
+        """See the next frame, which nobody may change from now on."""
+        self._sink.put(frame)
 
-    @staticmethod
-    def _run(reading: FileIO, made: Picture, track: Callable[[Picture], F32]) -> F32:
-        with reading:  # closed, it no longer holds the encoder up
-            return track(made)
+    def _run(self, frames: Iterator[Frame]) -> None:
+        size = self._picture.small_size
+        try:
+            self._lips = self._track(compositing.shrunk(frame, self._picture, size) for frame in frames)
+        except Abandoned:
+            raise
+        except Exception as error:
+            logger.warning("the video is measured when it is finished: {}: {}", type(error).__name__, error)
+        for _ in frames:  # whoever shows them must not wait
+            pass
 
     def result(self) -> F32 | None:
         """Wait for what `track` returns; None if it failed, as where an engine is too slow for it."""
-        try:
-            return self._work.result()
-        except Exception as error:
-            logger.warning("the video is measured when it is finished: {}: {}", type(error).__name__, error)
-            return None
+        self._sink.finish()
+        return self._lips
 
     def close(self) -> None:
-        """Wait for the thread; an encoder that got `packets` must have ended."""
-        self.packets.close()
-        self._pool.shutdown()
+        """Give up what is not finished, and wait for the thread."""
+        self._sink.close()

@@ -103,8 +103,6 @@ class Picture:
     """Of a photograph, the one frame of which is shown all the time: its demuxer."""
     info: MediaInfo | None = None
     """What else is in a video that people gave: its own sound."""
-    pipe: int | None = None
-    """A descriptor with the packets of a video that is being encoded; they are not in the file yet."""
 
     @property
     def frame_bytes(self) -> int:
@@ -190,7 +188,7 @@ def _within(width: int, height: int, pixels: int) -> tuple[int, int]:
 
 
 def describe_encoded(picture: Picture, frames: int, path: Path) -> Picture:
-    """Describe the file that we make of so many frames of `picture`, whether it is finished or not."""
+    """Describe the file that we made of so many frames of `picture`."""
     stream = VideoStream(
         index=0, codec="h264", width=picture.width, height=picture.height, rotation=0, mirrored=False,
         sample_aspect=Fraction(1), avg_fps=picture.fps, real_fps=picture.fps, start_s=0.0,
@@ -288,7 +286,7 @@ def _source(picture: Picture, limit_s: float) -> ffmpeg.Stream:
     if picture.photo:  # phones put more pictures behind the first one
         options, until_s = {"photo": picture.photo}, float(1 / (2 * PHOTO_FPS))
     options |= {"max_pixels": picture.max_pixels, "t": until_s, "autorotate": 0, "reinit_filter": 0}
-    file = ffmpeg.media(picture.path, **options) if picture.pipe is None else ffmpeg.packets(**options)
+    file = ffmpeg.media(picture.path, **options)
     return file[str(stream.index)].filter("scale", stream.width, stream.height, flags="bicubic")
 
 
@@ -348,9 +346,8 @@ class Decode(Iterator[NDArray[np.uint8]]):
     ffmpeg starts with the first buffer, in the thread that asks for it. `ended` is set after the last one.
     """
 
-    def __init__(self, argv: list[str], size: int, stdin: int | None = None) -> None:
-        """`stdin`: a descriptor that ffmpeg reads."""
-        self._argv, self._size, self._stdin = argv, size, stdin
+    def __init__(self, argv: list[str], size: int) -> None:
+        self._argv, self._size = argv, size
         self._reader: Reader | None = None
         self.ended: ProcessEnd | None = None
 
@@ -358,7 +355,7 @@ class Decode(Iterator[NDArray[np.uint8]]):
         if self.ended is not None:
             raise StopIteration
         if self._reader is None:
-            self._reader = Reader(self._argv, self._stdin)
+            self._reader = Reader(self._argv)
         buffer = np.empty(self._size, np.uint8)
         if self._reader.read_into(buffer.data) == self._size:
             return buffer
@@ -445,7 +442,7 @@ def small_frames(picture: Picture, limit: int | None = None) -> SmallFrames:
         colour = {} if _is_rgb(picture.stream) else {"in_range": _source_colour(picture)["in_range"]}
     stream = stream.filter("scale", width, height, flags="area", **colour).filter("format", "bgr24")
     output = ffmpeg.frames_to_pipe(stream, **_first(limit))
-    decode = Decode(ffmpeg.command(output, media_s=limit_s), width * height * 3, picture.pipe)
+    decode = Decode(ffmpeg.command(output, media_s=limit_s), width * height * 3)
     return SmallFrames(decode, (width, height))
 
 

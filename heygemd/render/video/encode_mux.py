@@ -6,7 +6,6 @@ import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from io import FileIO
 from pathlib import Path
 
 from ...config.schema import Render
@@ -78,14 +77,9 @@ class EncodePlan:
 class Encoder:
     """Encodes frames in order; `output` appears complete, by rename from a .part file beside it."""
 
-    def __init__(
-        self, plan: EncodePlan, output: Path, shown_size: tuple[int, int] | None = None, packets: FileIO | None = None
-    ) -> None:
-        """`shown_size`: (width, height) to which frames are scaled; None: as they are.
-
-        packets  a pipe to which the picture's packets are written, too; it is closed here
-        """
-        self._plan, self._output, self._shown_size, self._packets = plan, output, shown_size, packets
+    def __init__(self, plan: EncodePlan, output: Path, shown_size: tuple[int, int] | None = None) -> None:
+        """`shown_size`: (width, height) to which frames are scaled; None: as they are."""
+        self._plan, self._output, self._shown_size = plan, output, shown_size
         self._part = output.with_name(output.name + ".part")
         self._gpu = wants_nvenc(plan.settings, plan.picture)
         self._writer: Writer | None = None
@@ -94,10 +88,7 @@ class Encoder:
     def start(self) -> Writer:
         """Start ffmpeg in the calling thread, that of `write`, unless it runs: it takes a tenth of a second."""
         if self._writer is None:
-            pipe = None if self._packets is None else self._packets.fileno()
-            command = _command(self._plan, self._part, self._gpu, self._shown_size, pipe)
-            self._writer = Writer(command, [] if pipe is None else [pipe])
-            self._close_packets()  # whoever reads them must see their end
+            self._writer = Writer(_command(self._plan, self._part, self._gpu, self._shown_size))
         return self._writer
 
     def write(self, frame: Frame) -> None:
@@ -116,18 +107,11 @@ class Encoder:
         """Kill what still runs; a finished file is kept."""
         if self._writer is not None:
             self._writer.close()
-        self._close_packets()
         for path in (self._part, _drawing(self._part), *_clean_paths(self._plan.subtitles, self._part)):
             path.unlink(missing_ok=True)
 
-    def _close_packets(self) -> None:
-        if self._packets is not None:
-            self._packets.close()
 
-
-def _command(
-    plan: EncodePlan, part: Path, gpu: bool, shown_size: tuple[int, int] | None, pipe: int | None
-) -> list[str]:
+def _command(plan: EncodePlan, part: Path, gpu: bool, shown_size: tuple[int, int] | None) -> list[str]:
     picture, voice = plan.picture, plan.voice
     tagged = tags(picture)
     source = ffmpeg.raw_video(picture.width, picture.height, picture.fps, **tagged)
@@ -151,10 +135,7 @@ def _command(
     options |= _subtitles(plan.subtitles)
     streams = source, sound, *_clean_files(plan.subtitles, part)
     options["pix_fmt"] = "yuv420p"
-    if pipe is None:
-        output = ffmpeg.to_mp4(*streams, path=part, max_bytes=MAX_FILE_BYTES, **options)
-    else:
-        output = ffmpeg.to_mp4_and_pipe(*streams, path=part, pipe=pipe, **options)
+    output = ffmpeg.to_mp4(*streams, path=part, max_bytes=MAX_FILE_BYTES, **options)
     return ffmpeg.command(output, media_s=float(plan.frames / picture.fps), gpu=gpu)
 
 

@@ -13,13 +13,11 @@ from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
-import cv2
-import numpy as np
 from loguru import logger
 
 from ...protocol import FirstSeconds, LivePicture, Message
 from . import compositing
-from .decode import Frame, Picture, planes
+from .decode import Frame, Picture
 from .encode_mux import EncodePlan, Encoder
 from .jpeg import jpeg_base64
 
@@ -92,10 +90,5 @@ def _within(picture: Picture, side: int) -> tuple[int, int]:
 
 
 def _jpeg(frame: Frame, picture: Picture) -> str:
-    """Return a small JPEG of the frame in base64; its planes are shrunk before the colours are converted."""
-    width, height = _within(picture, PICTURE_SIDE)
-    small = np.empty(width * height * 3 // 2, np.uint8)
-    for part, plane in zip(planes(small, width, height), planes(frame, picture.width, picture.height), strict=True):
-        part[:] = cv2.resize(plane, part.shape[::-1], interpolation=cv2.INTER_AREA)
-    image = compositing.crop(small, dataclasses.replace(picture, width=width, height=height), (0, 0, width, height))
-    return jpeg_base64(image, JPEG_QUALITY)
+    """Return a small JPEG of the frame in base64."""
+    return jpeg_base64(compositing.shrunk(frame, picture, _within(picture, PICTURE_SIDE)), JPEG_QUALITY)

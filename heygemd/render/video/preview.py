@@ -91,8 +91,8 @@ class MouthPictures:
         if number in self._boxes:
             self._result[number] = self._mouth(number, frame)
         if number == self._shown_whole:
-            whole = (0, 0, self._picture.width, self._picture.height)
-            self._thumbnail = jpeg_base64(_small(compositing.crop(frame, self._picture, whole)))
+            width = max(1, round(self._picture.width * THUMBNAIL_HEIGHT / self._picture.height))
+            self._thumbnail = jpeg_base64(compositing.shrunk(frame, self._picture, (width, THUMBNAIL_HEIGHT)))
 
     def _mouth(self, number: int, frame: Frame) -> Image:
         mouth = compositing.crop(frame, self._picture, self._boxes[number])
@@ -164,11 +164,6 @@ def _around_mouth(track: Track, number: int) -> compositing.Box:
         int(np.clip(m, 0, limit - side)) // 2 * 2 for m, limit in zip(middle, (track.width, track.height), strict=True)
     )
     return x0, y0, x0 + side, y0 + side
-
-
-def _small(image: Image) -> Image:
-    width = max(1, round(image.shape[1] * THUMBNAIL_HEIGHT / image.shape[0]))
-    return cv2.resize(image, (width, THUMBNAIL_HEIGHT), interpolation=cv2.INTER_AREA)  # type: ignore[return-value]
 
 
 def _lips(openings: F32, seconds: float, fps: float) -> F32:
