@@ -86,7 +86,7 @@ LAYERS = {
 A layer is a folder, a module at the top, or a module directly in `daemon` or `render`.
 """
 
-HEAVY = {"numpy", "cv2", "torch", "librosa", "scipy", "face_alignment", "skimage", "numba", "ray"}
+HEAVY = {"numpy", "cv2", "ai_edge_litert", "torch", "librosa", "scipy", "face_alignment", "skimage", "numba", "ray"}
 CHOSEN = {"watchdog", "torch", "cv2", "face_alignment", "librosa", "ffmpeg", "loguru", "sdnotify", "tomli"}
 
 

@@ -32,7 +32,7 @@ from .video import compositing, decode
 from .video.decode import Picture, SmallFrames
 from .video.jpeg import jpeg_base64
 
-PICTURE_VERSION, TRACK_VERSION = "1", "9"
+PICTURE_VERSION, TRACK_VERSION = "1", "10"
 """Parts of the cache keys of a video's description and track: raise them when what is stored changes."""
 WINDOW_S = 60
 MIN_DECODED_S = 1.0

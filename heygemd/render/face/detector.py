@@ -1,4 +1,4 @@
-"""Face detection: the squares that trackers work with, and MediaPipe's BlazeFace run by OpenCV.
+"""Face detection: the squares that trackers work with, and MediaPipe's BlazeFace.
 
 BlazeFace: Bazarevsky et al. 2019, arXiv:1907.05047.
 """
@@ -11,8 +11,8 @@ from typing import NamedTuple, Protocol
 import cv2
 import numpy as np
 
-from ...weights.bundled import asset
 from ..scene import F32, Image
+from .tflite import Network
 
 INPUT_PIXELS = 128
 SAME_FACE_OVERLAP = 0.3
@@ -37,17 +37,11 @@ class FaceDetector(Protocol):
         """Return tight squares of distinct faces, largest first; more `levels` find smaller faces."""
 
 
-def read_tflite(name: str) -> cv2.dnn.Net:
-    """Return a shipped TFLite network."""
-    # The classic engine names every output; OpenCV 5's new one shows a single output of these files.
-    return cv2.dnn.readNetFromTFLite(str(asset(name)), engine=cv2.dnn.ENGINE_CLASSIC)
-
-
 class BlazeFace:
     """BlazeFace short range. Faces that are small in the frame are searched in overlapping tiles."""
 
     def __init__(self) -> None:
-        self._net = read_tflite("face_detection_short_range.tflite")
+        self._net = Network("face_detection_short_range.tflite")
         self._anchors = anchors()
 
     def detect(self, image: Image, levels: int = 3) -> list[Square]:
@@ -67,9 +61,8 @@ class BlazeFace:
         cut = image[y0 : y0 + side, x0 : x0 + side]
         h, w = cut.shape[:2]
         part = cv2.copyMakeBorder(cut, 0, side - h, 0, side - w, cv2.BORDER_CONSTANT)
-        blob = cv2.dnn.blobFromImage(part, 1 / 127.5, (INPUT_PIXELS,) * 2, (127.5,) * 3, swapRB=True)
-        self._net.setInput(blob)
-        boxes, logits = (o.reshape(len(self._anchors), -1) for o in self._net.forward(["regressors", "classificators"]))
+        rgb = cv2.cvtColor(cv2.resize(part, (INPUT_PIXELS,) * 2), cv2.COLOR_BGR2RGB)
+        boxes, logits = (o[0] for o in self._net.run(rgb / np.float32(127.5) - 1, "regressors", "classificators"))
         keep = np.flatnonzero(logits[:, 0] > 0)
         keep = keep[np.argsort(-logits[keep, 0])]
         return [self._square(boxes[i], self._anchors[i], tile) for i in keep]

@@ -1,4 +1,4 @@
-"""Face landmarks: MediaPipe's Face Mesh run by OpenCV fits 468 points to a detected face.
+"""Face landmarks: MediaPipe's Face Mesh fits 468 points to a detected face.
 
 Face Mesh: Kartynnik et al. 2019, arXiv:1907.06724.
 """
@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 
 from ..scene import F32, MESH_POINTS, Image
-from .detector import Square, read_tflite
+from .detector import Square
 from .mesh_indices import LEFT_EYE_OUTER, RIGHT_EYE_OUTER
+from .tflite import Network
 
 INPUT_PIXELS = 192
 MIN_FACE_SCORE = 0.5
@@ -32,7 +33,7 @@ class FaceMesh:
     """Face Mesh: 468 points with relative depth in a rolled square crop."""
 
     def __init__(self) -> None:
-        self._net = read_tflite("face_landmark.tflite")
+        self._net = Network("face_landmark.tflite")
 
     def fit(self, image: Image, face: Square) -> Face:
         """Fit the face that lies in `face` (its tight square; the margin is added here)."""
@@ -42,9 +43,8 @@ class FaceMesh:
         to_frame = np.array([[a, -b, face.x - (a - b) * half], [b, a, face.y - (a + b) * half]])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         crop = cv2.warpAffine(image, to_frame, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
-        rgb = np.ascontiguousarray(crop.transpose(2, 0, 1)[None, ::-1])
-        self._net.setInput(rgb.astype(np.float32) * np.float32(1 / 255))  # blobFromImage takes half as long again
-        raw, score = self._net.forward(["conv2d_21", "conv2d_31"])
+        rgb = cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)
+        raw, score = self._net.run(rgb * np.float32(1 / 255), "conv2d_21", "conv2d_31")
         points = raw.reshape(MESH_POINTS, 3).astype(np.float64)
         points[:, :2] = points[:, :2] @ to_frame[:, :2].T + to_frame[:, 2]
         points[:, 2] *= side / INPUT_PIXELS

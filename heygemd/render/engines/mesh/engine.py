@@ -21,7 +21,7 @@ class MeshEngine(FrameEngine):
 
     name = "mesh"
     effect_gain = 4.0
-    version = " ".join(["11", *(SHA256[file] for file in viseme_net.FILES)])
+    version = " ".join(["12", *(SHA256[file] for file in viseme_net.FILES)])
 
     def check(self) -> None:
         """Raise NotInstalled if a shipped file is missing or damaged."""

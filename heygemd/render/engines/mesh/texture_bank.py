@@ -25,6 +25,13 @@ PADDING = 0.35
 MOUTH_UNITS = np.array([0.03, 0.05, 0.08, 0.05, 0.06], np.float32)
 """Difference of each mouth parameter that counts as one unit of distance."""
 POSE_UNITS_DEG = np.array([8.0, 8.0, 15.0], np.float32)
+SEARCHED_S = 60.0
+"""How much of a shot in which the face is seen well may lend textures, from its beginning: all that comes before the last
+one must be decoded once more."""
+NEARLY = 0.9
+"""The earliest frame that is this nearly as far from the chosen ones as the farthest is taken, for the same reason."""
+AS_CLOSED = 0.003
+"""A mouth open by no more than this beyond the most closed one is as good, eye distances."""
 OTHER_SHOT_DISTANCE = 4.0
 """The squared distance of two frames that differ in their shot alone."""
 STRETCHED, CLOSED = 2.5, 0.5
@@ -38,11 +45,13 @@ light. Of two people's videos 99 % do, of two halves of one person's a quarter (
 def select_frames(track: Track, motion: MouthMotion) -> list[int]:
     """Return at most MAX_ENTRIES ascending frames that differ from each other in mouth and pose as much as possible.
 
-    Farthest-point sampling (Gonzalez 1985) from the most closed mouth; extremes are left out as likely tracking faults.
+    Farthest-point sampling (Gonzalez 1985) from a closed mouth; extremes are left out as likely tracking faults.
     Frames of two shots, which may show two people, differ in any case.
     """
     fit = (track.effect_weight >= MIN_EFFECT_WEIGHT) & np.isfinite(motion.params[:, 0])
     fit &= ~(np.abs(np.nan_to_num(track.yaw_deg)) > MAX_YAW_DEG)
+    seen = np.cumsum(fit)
+    fit &= seen - np.maximum.accumulate(np.where(track.cuts, seen - fit, 0)) <= SEARCHED_S * float(track.fps)
     frames = np.flatnonzero(fit if fit.any() else track.effect_weight > 0)
     if not len(frames):
         return []
@@ -51,14 +60,15 @@ def select_frames(track: Track, motion: MouthMotion) -> list[int]:
     usual = ((position >= low - 1e-3) & (position <= high + 1e-3)).all(1)
     frames, position = (frames[usual], position[usual]) if usual.sum() > MAX_ENTRIES else (frames, position)
     shot = motion.shot[frames]
-    chosen = [int(np.argmin(motion.params[frames, OPEN]))]
+    opening = motion.params[frames, OPEN]
+    chosen = [int(np.argmax(opening <= opening.min() + AS_CLOSED))]
     distance = np.full(len(frames), np.inf)
     while len(chosen) < min(MAX_ENTRIES, len(frames)):
         away = ((position - position[chosen[-1]]) ** 2).sum(1)
         distance = np.minimum(distance, away + OTHER_SHOT_DISTANCE * (shot != shot[chosen[-1]]))
         if distance.max() < 0.05:
             break
-        chosen.append(int(np.argmax(distance)))
+        chosen.append(int(np.argmax(distance >= NEARLY * distance.max())))
     return sorted(int(frames[k]) for k in chosen)
 
 

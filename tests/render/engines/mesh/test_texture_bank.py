@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import pytest
 
 from heygemd.render.engines.mesh import mouth_calibration, mouth_plan, texture_bank
 from heygemd.render.face.mouth_params import OPEN, WIDTH
@@ -65,6 +66,29 @@ def test_every_shot_lends_lips(scene: tuple[list[Image], Track]) -> None:
     pictures = [np.asarray(frame * shade, np.uint8) if 16 <= k < 19 else frame for k, frame in enumerate(frames)]
     data = texture_bank.extract_textures(people.crops(pictures, track, [2, 5, 8, 11, 16, 17, 23, 27, 31]), track)
     assert {16, 17} <= set(data["texture_frames"])  # another face, and no hand before the first one
+
+
+def test_a_long_shot_lends_from_its_beginning(
+    scene: tuple[list[Image], Track], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cuts, weight = np.isin(np.arange(FRAMES), [0, 20]), scene[1].effect_weight.copy()
+    weight[:4] = 0  # a face that is hidden at first is waited for
+    track = dataclasses.replace(scene[1], cuts=cuts, effect_weight=weight)
+    motion = mouth_calibration.measure_motion(track)
+    motion.params[:, OPEN] += np.random.default_rng(0).random(FRAMES).astype(np.float32) / 3
+    monkeypatch.setattr(texture_bank, "SEARCHED_S", 8 / float(track.fps))
+    wanted = texture_bank.select_frames(track, motion)
+    assert len(wanted) > 10 and set(wanted) <= {*range(4, 12), *range(20, 28)}
+
+
+def test_of_mouths_alike_the_earliest_lends(scene: tuple[list[Image], Track]) -> None:
+    track, half = scene[1], FRAMES // 2
+    motion = mouth_calibration.measure_motion(track)
+    noise = np.random.default_rng(0).normal(0, 1e-4, (half, 5)).astype(np.float32)
+    motion.params[half:] = motion.params[:half] + noise
+    for rows in motion.pose:
+        rows[half:] = rows[:half]
+    assert max(texture_bank.select_frames(track, motion)) < half
 
 
 def test_lips_are_lent_from_another_shot_of_the_same_face_only(scene: tuple[list[Image], Track]) -> None:
