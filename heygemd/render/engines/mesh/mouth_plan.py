@@ -111,9 +111,10 @@ def plan_mouths(track: Track, timeline: Timeline, data: AnalysisData) -> MouthPl
         rows = data["face"] == face
         part = motion.part(rows)
         closed[rows] = mouth_calibration.closed_mouth(coefficients, np.nan_to_num(part.angles_deg))
-        spread = opening_spread(coefficients, part)
-        base[rows] = closed[rows] + expression_offset(part, closed[rows], fps, talking_share(spread))
-        visemes[rows[source]] = scale_visemes(visemes[rows[source]], *speaking_style(spread, part))
+        talks = talking_share(part)
+        base[rows] = closed[rows] + expression_offset(part, closed[rows], fps, talks)
+        style = speaking_style(opening_spread(coefficients, part), part, talks)
+        visemes[rows[source]] = scale_visemes(visemes[rows[source]], *style)
     own = np.where(np.isfinite(motion.params), motion.params, closed)
     target = base[source] + visemes
     weight = track.effect_weight[source, None]
@@ -179,22 +180,22 @@ def opening_spread(coefficients: F32, motion: MouthMotion) -> float:
     return float(np.nanpercentile(motion.params[:, OPEN], 95)) - float(coefficients[OPEN, 5])
 
 
-def talking_share(spread: float) -> float:
+def talking_share(motion: MouthMotion) -> float:
     """Return 1 for a presenter who talks in the video, 0 for one who does not, between for one who may.
 
-    spread  of `opening_spread`
+    Who smiles all the time, teeth in view, does not talk.
     """
-    return float(np.clip(spread / TALKING_SPREAD - 1, 0, 1))
+    low, high = np.nanpercentile(motion.params[:, OPEN], [mouth_calibration.CLOSED_PERCENTILE, 95])
+    return float(np.clip((high - low) / TALKING_SPREAD - 1, 0, 1))
 
 
-def speaking_style(spread: float, motion: MouthMotion) -> tuple[float, float]:
+def speaking_style(spread: float, motion: MouthMotion, talks: float) -> tuple[float, float]:
     """Return the gain of the presenter's openings over the usual (1), and the widest opening to show, eye distances.
 
     People who hardly open their mouths keep doing so, within limits; of a silent person nothing is known.
 
-    spread  of `opening_spread`
+    spread  of `opening_spread` · talks  of `talking_share`
     """
-    talks = talking_share(spread)
     gain = float(np.clip((max(spread, 0) / USUAL_SPREAD) ** 0.5, 0.8, 1.2))
     widest = max(WIDEST_MARGIN * float(np.nanpercentile(motion.params[:, OPEN], 99)), MIN_WIDEST)
     return SILENT_GAIN + talks * (gain - SILENT_GAIN), USUAL_WIDEST + talks * (widest - USUAL_WIDEST)

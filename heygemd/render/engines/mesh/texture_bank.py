@@ -26,8 +26,8 @@ MOUTH_UNITS = np.array([0.03, 0.05, 0.08, 0.05, 0.06], np.float32)
 """Difference of each mouth parameter that counts as one unit of distance."""
 POSE_UNITS_DEG = np.array([8.0, 8.0, 15.0], np.float32)
 SEARCHED_S = 60.0
-"""How much of a shot in which the face is seen well may lend textures, from its beginning: all that comes before the last
-one must be decoded once more."""
+"""How much of a shot may lend textures, from its beginning and where the face is seen well: all that comes before the
+last one must be decoded once more."""
 NEARLY = 0.9
 """The earliest frame that is this nearly as far from the chosen ones as the farthest is taken, for the same reason."""
 AS_CLOSED = 0.003

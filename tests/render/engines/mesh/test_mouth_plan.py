@@ -21,14 +21,19 @@ def motion(opening: np.ndarray) -> MouthMotion:
 
 
 def test_of_a_silent_presenter_nothing_is_known() -> None:
-    silent = motion(np.full(FRAMES, 0.01))
-    style = mouth_plan.speaking_style(mouth_plan.opening_spread(np.zeros((5, 6), np.float32), silent), silent)
-    assert style == pytest.approx((mouth_plan.SILENT_GAIN, mouth_plan.USUAL_WIDEST))
+    for opening in (0.01, 0.2):  # lips closed, and a smile that shows the teeth all the time
+        silent = motion(np.full(FRAMES, opening) + np.random.default_rng(0).normal(0, 0.01, FRAMES))
+        talks, spread = (
+            mouth_plan.talking_share(silent),
+            mouth_plan.opening_spread(np.zeros((5, 6), np.float32), silent),
+        )
+        style = mouth_plan.speaking_style(spread, silent, talks)
+        assert style == pytest.approx((mouth_plan.SILENT_GAIN, mouth_plan.USUAL_WIDEST))
 
 
 def test_who_opens_wider_speaks_larger() -> None:
     swing = 0.5 - 0.5 * np.cos(np.arange(FRAMES) / 3)
-    small, large = (mouth_plan.speaking_style(size, motion(size * swing)) for size in (0.11, 0.3))
+    small, large = (mouth_plan.speaking_style(size, motion(size * swing), 1.0) for size in (0.11, 0.3))
     assert small[0] < large[0] and mouth_plan.MIN_WIDEST <= small[1] < large[1]
 
 
