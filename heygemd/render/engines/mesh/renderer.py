@@ -132,7 +132,8 @@ def _patch(crop: Crop, field: warp.WarpField, image: F32, mask: F32) -> Patch:
     area = np.s_[field.y0 : field.y0 + field.height, field.x0 : field.x0 + field.width]
     _, positive = cv2.threshold(image, 0, 0, cv2.THRESH_TOZERO)  # in half the time of np.maximum
     out[area] = cv2.convertScaleAbs(positive)
-    full_mask[area] = mask * masks.edge_fade(field, (w, h))
+    # Blurred and enlarged ones are rounded to a little more.
+    _, full_mask[area] = cv2.threshold(mask * masks.edge_fade(field, (w, h)), 1, 1, cv2.THRESH_TRUNC)
     return Patch(crop.output, out, full_mask)
 
 
