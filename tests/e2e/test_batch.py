@@ -91,7 +91,9 @@ def test_voices_beside_one_another_with_a_picture_and_what_is_cancelled(
     site: LedgerSite, media: SimpleNamespace
 ) -> None:
     """A file BATCH makes each voice a part; CANCEL stops one of them, then all, and what is left comes back."""
-    batch = site.drop("batch", a__m4a=media.voice, b__m4a=media.voice, c__m4a=media.voice)
+    voice = site.root / "long.m4a"  # so that each part takes longer than the daemon needs to see that it is cancelled
+    ffmpeg("-stream_loop", "-1", "-i", media.voice, "-t", "30", voice)
+    batch = site.drop("batch", a__m4a=voice, b__m4a=voice, c__m4a=voice)
     ffmpeg("-i", media.face, "-frames:v", "1", batch / "anna.png")
     (batch / "Batch.txt").touch()
     site.ledger.note(batch)
