@@ -115,10 +115,10 @@ def _compared(got: dict[str, Any], seconds: float, peak: float, slower: float) -
 @torch.inference_mode()
 def _detector_s(picture: decode.Picture) -> float:
     """Return the seconds that S3FD takes for a frame: the network alone, on whole frames as the reference runs it."""
-    network, frame = s3fd().eval(), torch.rand(1, 3, picture.height, picture.width)
+    detector, frame = s3fd().eval(), torch.rand(1, 3, picture.height, picture.width)
     began = time.monotonic()
     for _ in range(DETECTED):
-        network(frame)
+        detector(frame)
     return (time.monotonic() - began) / DETECTED
 
 

@@ -112,7 +112,11 @@ class Picture:
     @property
     def small_size(self) -> tuple[int, int]:
         """(width, height) of an analysis frame."""
-        shrink = min(1.0, ANALYSIS_SIDE / max(self.width, self.height))
+        return self.size_within(ANALYSIS_SIDE)
+
+    def size_within(self, side: int) -> tuple[int, int]:
+        """Return the even (width, height) of the same shape whose longer side is at most `side`."""
+        shrink = min(1.0, side / max(self.width, self.height))
         return max(2, round(self.width * shrink / 2) * 2), max(2, round(self.height * shrink / 2) * 2)
 
     @property

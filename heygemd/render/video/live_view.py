@@ -67,7 +67,7 @@ class LiveView:
             sound_s = self._clip_frames / picture.fps
             plan = dataclasses.replace(self._plan, settings=settings, frames=self._clip_frames, sound_s=sound_s)
             plan = dataclasses.replace(plan, subtitles=())
-            self._encoder = Encoder(plan, self._path, shown_size=_within(picture, CLIP_SIDE))
+            self._encoder = Encoder(plan, self._path, shown_size=picture.size_within(CLIP_SIDE))
         self._encoder.write(frame)
         if self._encoder.written == self._clip_frames:
             self._clip_frames = 0
@@ -83,12 +83,6 @@ class LiveView:
             self._encoder.close()
 
 
-def _within(picture: Picture, side: int) -> tuple[int, int]:
-    """Return the even size of the same shape whose longer side is at most `side`."""
-    shrink = min(1.0, side / max(picture.width, picture.height))
-    return max(2, round(picture.width * shrink / 2) * 2), max(2, round(picture.height * shrink / 2) * 2)
-
-
 def _jpeg(frame: Frame, picture: Picture) -> str:
     """Return a small JPEG of the frame in base64."""
-    return jpeg_base64(compositing.shrunk(frame, picture, _within(picture, PICTURE_SIDE)), JPEG_QUALITY)
+    return jpeg_base64(compositing.shrunk(frame, picture, picture.size_within(PICTURE_SIDE)), JPEG_QUALITY)

@@ -42,7 +42,7 @@ STEADY_S = 0.06
 WIDTH_SMOOTHING_S = 0.04
 """The corners of a mouth are slower than its lips, so the predicted width is smoothed by a Gaussian of this sigma."""
 VISEME_GAIN = 1.36
-"""The network is cautious on real voices, and small openings hardly show: with it rendered lips move .97 times as far
+"""The network is cautious on real voices, and small openings hardly show: with it rendered lips move .94 times as far
 as those of the people whose voices they follow (median of 60 results, another tracker)."""
 GAIN_FROM = 0.05
 """Smaller openings, in eye distances, are scaled by less: lips that the voice closes must not be held apart."""
