@@ -8,7 +8,21 @@ from loguru import logger
 
 from ...job import Job, Problem
 from ...storage import share_fs
+from ...storage.availability import ShareAvailability
 from . import filename_rules
+
+UNPUBLISHED = ("waiting", "rendered")
+"""States of a video whose result the share does not have yet."""
+
+
+async def heed(share: ShareAvailability, job: Job) -> None:
+    """Write into the record that users stopped the job or parts of a batch. Raises the errors of `share_fs`."""
+    if code := await share.thread.call(cancellation, share.root, job):
+        mark_cancelled(job, code)
+        return
+    for part in sorted({video.part for video in job.videos if video.state in UNPUBLISHED} - {""}):
+        if await share.thread.call(_part_cancelled, share.root, job, part):
+            _mark_part_cancelled(job, part)
 
 
 def cancellation(share: Path, job: Job) -> str:
@@ -19,16 +33,16 @@ def cancellation(share: Path, job: Job) -> str:
     return "cancelled" if filename_rules.CANCEL in filename_rules.controls(share_fs.kinds(folder)) else ""
 
 
-def part_cancelled(share: Path, job: Job, part: str) -> bool:
+def _part_cancelled(share: Path, job: Job, part: str) -> bool:
     """Return whether the folder of a batch's part holds CANCEL: the other parts go on."""
     folder = share / "processing" / job.folder / part
     return share_fs.is_folder(folder) and filename_rules.CANCEL in filename_rules.controls(share_fs.kinds(folder))
 
 
-def mark_part_cancelled(job: Job, part: str) -> None:
+def _mark_part_cancelled(job: Job, part: str) -> None:
     """Write into the record that users stopped one part of a batch."""
     for video in job.videos:
-        if video.part == part and video.state == "waiting":
+        if video.part == part and video.state in UNPUBLISHED:
             video.state, video.problem = "failed", Problem(code="cancelled")
     logger.bind(job=job.name, id=job.id).warning("{}: stopped: cancelled", part)
 

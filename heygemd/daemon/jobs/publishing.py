@@ -13,7 +13,7 @@ from ...errors import LocalDiskError, describe
 from ...job import Job, Problem, Video
 from ...storage import share_fs
 from ...storage.availability import ShareAvailability
-from ..intake import folder_changes
+from ..intake import cancel, folder_changes
 from ..intake.folder_changes import FolderChanged
 from ..job_store import Store
 from ..publish import preview_store, report, result_folder
@@ -36,8 +36,12 @@ class Publisher:
         self.changes = changes
 
     async def store_result(self, job: Job, video: Video) -> None:
-        """Copy a rendered video into the job's folder on the share."""
-        await Attempt(self.config, self.store, self.share, job, video).store_result()
+        """Copy a rendered video into the job's folder on the share, unless users cancelled it meanwhile."""
+        await cancel.heed(self.share, job)
+        if job.problem is None and video.state == "rendered":
+            await Attempt(self.config, self.store, self.share, job, video).store_result()
+        else:
+            self.store.save(job)
 
     async def publish(self, job: Job) -> None:
         """Move a settled job's folder to done/ or failed/. Repeatable after a crash at any point."""
@@ -69,6 +73,8 @@ class Publisher:
     async def _choose_destination(self, job: Job) -> bool:
         """Fix where the folder goes; False if results are missing and must be rendered again."""
         thread, folder = self.share.thread, self.share.root / "processing" / job.folder
+        if job.problem is None:
+            await cancel.heed(self.share, job)
         # Nothing can be missing in a folder that was removed: asking would only find it gone again.
         removed = job.problem is not None and job.problem.code == "removed"
         missing = [] if removed else await thread.call(result_folder.missing_results, folder, job)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Callable, Iterable
 
 from loguru import logger
@@ -15,8 +16,7 @@ from ...job import Job, Video
 from ...protocol import Event, FirstSeconds, LivePicture, Notice, Progress
 from ...storage.availability import ShareAvailability
 from ..executors.base import Executor
-from ..intake import folder_changes
-from ..intake.cancel import cancellation, mark_cancelled, mark_part_cancelled, part_cancelled
+from ..intake import cancel, folder_changes
 from ..intake.claim import Claimer, still_changing
 from ..job_store import Store
 from ..queue_state import QueueState, RunningVideo
@@ -105,6 +105,9 @@ class Running:
         job, video = run.job, run.video
         error: Exception | None = None
         try:
+            await cancel.heed(self.share, job)  # a render may be shorter than the time between two polls
+            if not _wanted(job, video):
+                return
             try:
                 await attempt.run(self.executor, self._reporter(run), others)
             except Exception as caught:
@@ -137,23 +140,14 @@ class Running:
         return report
 
     async def poll_cancellations(self) -> None:
-        """Stop the videos of jobs that users cancelled or whose folder they took away."""
+        """Stop the videos that users cancelled or whose folder they took away."""
         for job in {run.job.id: run.job for run in self.state.running}.values():
-            if job.problem is None and self.share.problem is None:
-                with contextlib.suppress(HeygemdError, OSError):
-                    if code := await self.share.thread.call(cancellation, self.share.root, job):
-                        mark_cancelled(job, code)
-                    elif job.phase == "claimed":
-                        await self._look_for_growth(job)
-                        await self._stop_cancelled_parts(job)
-            if job.problem is not None or job.phase == "returning":
-                await self._stop(run for run in self.state.running_of(job) if not run.concluding)
-
-    async def _stop_cancelled_parts(self, job: Job) -> None:
-        for part in {run.video.part for run in self.state.running_of(job)} - {""}:
-            if await self.share.thread.call(part_cancelled, self.share.root, job, part):
-                mark_part_cancelled(job, part)
-                await self._stop(run for run in self.state.running_of(job) if run.video.part == part)
+            for look in (functools.partial(cancel.heed, self.share), self._look_for_growth):
+                if job.problem is None and job.phase == "claimed" and self.share.problem is None:
+                    with contextlib.suppress(HeygemdError, OSError):
+                        await look(job)
+                runs = [run for run in self.state.running_of(job) if not run.concluding]
+                await self._stop(run for run in runs if not _wanted(job, run.video))
 
     async def _look_for_growth(self, job: Job) -> None:
         """Let a job start anew of which a file that is being rendered still grows: its format does not tell its end."""
@@ -173,3 +167,8 @@ class Running:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+
+
+def _wanted(job: Job, video: Video) -> bool:
+    """Return whether a video that was started is still wanted: nobody cancelled it, and its folder stays."""
+    return job.problem is None and job.phase == "claimed" and video.state != "failed"

@@ -34,6 +34,37 @@ def test_cancelling_a_job_stops_its_videos_only(run):
     run(scenario)
 
 
+def test_a_part_cancelled_before_its_turn_is_never_started(run):
+    async def scenario(queue):
+        queue.executor.slots = 1
+        job = queue.job("batch", 3)
+        for part, video in zip("abc", job.videos, strict=True):
+            video.output = f"{part}/{video.output}"
+        await queue.expect_started("batch/1")
+        cancelled = queue.config.paths.share / "processing" / "batch" / "b"
+        cancelled.mkdir()
+        (cancelled / "cancel.txt").touch()
+        queue.finish("batch/1")
+        await queue.expect_started("batch/1", "batch/3")
+        first, second, third = job.videos
+        assert (second.state, second.problem.code, second.attempts) == ("failed", "cancelled", 0)
+        assert (first.problem, third.problem, job.problem) == (None, None, None)
+
+    run(scenario)
+
+
+def test_a_job_cancelled_while_its_last_video_is_rendered_fails_though_the_video_is_ready_first(run):
+    async def scenario(queue):
+        job = queue.job("a", 1)
+        await queue.expect_started("a/1")
+        (queue.config.paths.share / "processing" / "a" / "CANCEL").touch()
+        queue.finish("a/1")
+        await queue.until(lambda: queue.state.finished)
+        assert (job.destination, job.problem.code) == ("failed/a", "cancelled")
+
+    run(scenario)
+
+
 def test_a_stop_costs_no_attempt(run):
     async def scenario(queue):
         queue.job("a", 2)
