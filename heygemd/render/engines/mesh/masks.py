@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import lru_cache
 
 import cv2
@@ -23,6 +24,8 @@ SHADOW = 0.035
 """How far the lips' shadow reaches into the mouth, eye distances."""
 RIM = 0.02
 """Width of the rim of the lips that is smoothed around a drawn inside, eye distances to either side of the edge."""
+SEALED = 0.0085
+"""Half the width of the line of teeth that is removed between closed lips, eye distances."""
 RIM_LIGHT = 0.85
 """Share of the light that reaches the rim of the open mouth."""
 STILL_PIXELS = 0.05
@@ -155,16 +158,17 @@ def smooth_rim(mouth: F32, target: F32, field: WarpField, eye: float, share: flo
     return out
 
 
-def seal_lips(mouth: F32, target: F32, field: WarpField, shut: float) -> F32:
+def seal_lips(mouth: F32, target: F32, field: WarpField, eye: float, shut: float) -> F32:
     """Return `mouth` without the thin line of teeth that the warp leaves where closed lips meet.
 
-    A morphological opening removes what is bright and thinner than two cells.
+    A morphological opening removes what is bright and thinner than SEALED to either side.
 
     mouth  (h, w, 3) float32 · target  (468, 2) mesh in the crop's pixels · shut  0..1, how much of it to apply
     """
-    line = line_mask(target[INNER_UPPER_LIP], field, 2 * field.scale + 1, closed=False)
-    soft = gaussian_blur(shut * line, 0.5 * field.scale)
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * field.scale + 3,) * 2)
+    reach = math.ceil(SEALED * eye)
+    line = line_mask(target[INNER_UPPER_LIP], field, 2 * reach + 1, closed=False)
+    soft = gaussian_blur(shut * line, 0.5 * reach)
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 3,) * 2)
     return blend(mouth, np.asarray(cv2.morphologyEx(mouth, cv2.MORPH_OPEN, kernel), np.float32), soft)
 
 

@@ -81,7 +81,7 @@ class FrameRenderer:
             line = float(plan.closed[crop.source, UPPER]) + lip_height(pose.to_face(points[None])[0])
             mouth = self._with_drawn_inside(mouth, crop, pose, line, part, target, drawn * inside)
         shut = min(max(2 - opening / SHUT, 0), 1)
-        image[view] = masks.seal_lips(mouth, target, part, shut) if shut else mouth
+        image[view] = masks.seal_lips(mouth, target, part, eye, shut) if shut else mouth
         return _patch(crop, field, image, mask)
 
     def _texture_lips(self, output: int, field: warp.WarpField, after: F32, depth: F32, eye: float, inside: F32) -> F32:

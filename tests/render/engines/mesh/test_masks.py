@@ -20,11 +20,12 @@ def test_where_lips_meet_no_line_of_teeth_is_left(scene: tuple[list[Image], Trac
     cv2.polylines(mouth, [cells], False, (240, 240, 240), 1)
     corner = cells[0]
     mouth[corner[1] - 1 : corner[1] + 2, corner[0] - 1 : corner[0] + 2] = 10
-    kept = masks.seal_lips(mouth, target, field, 1.0)
+    eye = float(align(points).scale[0])
+    kept = masks.seal_lips(mouth, target, field, eye, 1.0)
     middle = cells[len(cells) // 2]
     assert mouth[middle[1], middle[0], 0] == 240 and kept[middle[1], middle[0]].max() < 110
     assert (kept < 60).sum() == pytest.approx((mouth < 60).sum(), rel=0.6)
-    assert np.abs(masks.seal_lips(mouth, target, field, 0.0) - mouth).max() < 0.01
+    assert np.abs(masks.seal_lips(mouth, target, field, eye, 0.0) - mouth).max() < 0.01
 
 
 def test_a_ragged_inner_edge_of_the_lips_is_smoothed_and_their_skin_is_not(scene: tuple[list[Image], Track]) -> None:

@@ -4,10 +4,11 @@ import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from heygemd.render.engines.mesh import MeshEngine, mouth_plan
+from heygemd.render.engines.mesh import MeshEngine, masks, mouth_plan, warp
 from heygemd.render.engines.mesh.renderer import FrameRenderer, retarget
 from heygemd.render.face.mouth_params import JAW, MOUTH_PARAMS, OPEN, WIDTH, measure_mouth
 from heygemd.render.face.pose import align
@@ -37,12 +38,17 @@ def mouths(scene: tuple[list[Image], Track], patches: list[Patch], folder: Path)
     for patch, frame in zip(patches, frames, strict=True):
         x0, y0, x1, y1 = track.boxes[patch.output]
         out = frame.copy()
-        alpha = patch.mask[..., None]
-        out[y0:y1, x0:x1] = np.round(out[y0:y1, x0:x1] * (1 - alpha) + patch.image * alpha)
+        out[y0:y1, x0:x1] = composited(out[y0:y1, x0:x1], patch)
         shown.append(out)
     again, _ = people.track(shown, folder)
     points = again.points(0, len(again))
     return measure_mouth(align(points).to_face(points))
+
+
+def composited(crop: Image, patch: Patch) -> Image:
+    """Return the crop as the video shows it."""
+    alpha = patch.mask[..., None]
+    return np.round(crop * (1 - alpha) + patch.image * alpha).astype(np.uint8)
 
 
 def constant(**departures: float) -> np.ndarray:
@@ -98,6 +104,23 @@ def test_retarget_sets_each_quantity(scene: tuple[list[Image], Track]) -> None:
     assert np.allclose(got - own, change, atol=0.02)
     still = [6, 33, 263, 10, 127, 356]
     assert np.abs(moved[0, still] - points[0, still]).max() < 0.1
+
+
+def test_coarse_maps_show_what_a_map_of_every_pixel_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At least 45 dB in the face's box, in each frame of a large face that talks."""
+    frames = people.swaying(16, 1500)
+    scene = frames, people.track(frames, tmp_path)[0]
+    spoken = constant(open=0.1, jaw=0.07, lower=0.09) * np.sin(np.arange(FRAMES * 2)[:, None] / 3) ** 2
+    fast = render(scene, spoken)
+    width = max(int(np.ptp(np.flatnonzero(patch.mask.any(0)))) for patch in fast)
+    assert width > 2 * warp.CELLS, "it is drawn in cells of several pixels"
+    monkeypatch.setattr(warp, "CELLS", width * 2)
+    monkeypatch.setattr(warp, "SKIN_CELLS", width * 2)
+    monkeypatch.setattr(masks, "MATCH_PIXELS", width)
+    for number, (coarse, fine) in enumerate(zip(fast, render(scene, spoken), strict=True)):
+        x0, y0, x1, y1 = scene[1].boxes[number]
+        shown = [composited(frames[number][y0:y1, x0:x1], patch) for patch in (coarse, fine)]
+        assert cv2.PSNR(*shown) >= 45
 
 
 @pytest.mark.parametrize("cut", [True, False])
