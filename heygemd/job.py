@@ -162,8 +162,8 @@ class Job(Record):
     added: list[Name] = []
     """Other files that came during processing, which move along too."""
     problem: Problem | None = None
-    back_offs: int = 0
-    """How often it was left alone for a while because of a fault of its own."""
+    back_offs: float = 0
+    """How often it was left alone for a minute because of a fault of its own; shorter waits count for less."""
     abandoned: bool = False
     """Its folder cannot be moved: the job ends and the folder stays in processing/."""
     started: float = 0

@@ -22,7 +22,7 @@ from ..job_store import Store
 from ..queue_state import BackOff, QueueState
 from . import retry_policy
 
-PAUSE_S, PLACE_PAUSE_S = 60.0, 5.0
+PAUSE_S, PLACE_PAUSE_S, COPY_PAUSE_S = 60.0, 5.0, 5.0
 HOUR_S = 3600.0
 SHARE_ANSWERS = ("share_full", "share_low", "share_place_unusable")
 """The share answers: work waits for free space or for one of its folders, but the page can still be written."""
@@ -109,14 +109,18 @@ class FaultIsolation:
         return removed
 
     def _back_off(self, job: Job, error: Exception) -> None:
-        """Leave the job alone for PAUSE_S; one that was held up for too long in all gives up something."""
+        """Leave the job alone for a while; one that was held up for too long in all gives up something."""
         typed = of_one_job(job.name, error)
         say = logger.bind(job=job.name, id=job.id)
+        copying = typed.code == "more_coming"
         if job.id not in self.state.backing_off:
             unforeseen = None if isinstance(error, HeygemdError) else error
-            say.opt(exception=unforeseen).error("backing off: {} ({})", describe(typed), describe(error))
-        self.state.backing_off[job.id] = BackOff(typed, time.monotonic() + PAUSE_S)
-        job.back_offs += 1
+            level, what = ("INFO", "waiting") if copying else ("ERROR", "backing off")
+            detail = f" ({describe(error)})" if error is not typed else ""
+            say.opt(exception=unforeseen).log(level, "{}: {}{}", what, describe(typed), detail)
+        pause_s = COPY_PAUSE_S if copying else PAUSE_S
+        self.state.backing_off[job.id] = BackOff(typed, time.monotonic() + pause_s)
+        job.back_offs += pause_s / PAUSE_S
         if job.back_offs * PAUSE_S >= self.config.attempts.blocked_fail_after_h * HOUR_S:
             busy = [run.video for run in self.state.running_of(job) if not run.concluding]
             retry_policy.give_up(job, typed, busy)

@@ -126,6 +126,26 @@ def test_what_is_good_is_published_when_the_rest_stays_blocked(run, monkeypatch)
     run(scenario)
 
 
+def test_more_files_being_copied_are_waited_for_shortly_and_are_no_fault(run, monkeypatch):
+    monkeypatch.setattr(fault_isolation, "COPY_PAUSE_S", 0.01)
+
+    async def scenario(queue):
+        job = queue.job("a", 1)
+        more = queue.config.paths.share / "inbox" / "a"
+        more.mkdir()
+        await queue.expect_started("a/1")
+        queue.finish("a/1")
+        await queue.until(lambda: queue.state.backing_off)
+        assert queue.state.backing_off[job.id].reason.code == "more_coming"
+        assert job.back_offs < 0.01
+        more.rmdir()
+        await queue.until(lambda: queue.state.finished)
+        assert job.destination == "done/a"
+        assert "ERROR" not in (queue.config.paths.log / "heygemd.log").read_text()
+
+    run(scenario)
+
+
 def test_a_missing_done_is_not_a_removed_job(run):
     async def scenario(queue):
         job = queue.job("a", 1)
