@@ -125,7 +125,8 @@ class System:
             [*enter, *clean, *argv], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s
         )
         if check and done.returncode != 0:
-            raise AssertionError(f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}")
+            said = self.run("journalctl", "--no-pager", "-n", "40", check=False).stdout
+            raise AssertionError(f"{argv}: {done.returncode}\n{done.stdout}{done.stderr}{said}")
         return done
 
     def heygemd(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:

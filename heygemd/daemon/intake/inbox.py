@@ -130,8 +130,11 @@ class Inbox:
 
     def _wait(self, folder: WatchedFolder, reason: HeygemdError, now: float) -> None:
         """Let a folder wait, but not for ever, unless it waits for the job that it belongs to."""
-        long = folder.unchanged_s(now) >= self.config.inbox.waiting_fail_after_h * 3600
-        if not long or folder.pending.belongs_to:
+        longest_s = self.config.inbox.waiting_fail_after_h * 3600
+        if folder.unchanged_s(now) < longest_s:
+            folder.classify_when_unchanged_for(longest_s)
+            folder.pending.wait(reason)
+        elif folder.pending.belongs_to:
             folder.pending.wait(reason)
         elif folder.pending.state != "rejected":
             self._reject(folder, reason)
@@ -151,9 +154,9 @@ class Inbox:
         elif (
             folder.is_settled(self.watch.writing(self.path / pending.name), self._settle_s(), self.config.inbox, now)
             and pending.job is None
-            and now - folder.classified_at >= RECLASSIFY_S
+            and now >= folder.classify_from
         ):
-            folder.classified_at = now
+            folder.classify_from = now + RECLASSIFY_S
             await self._classify(folder, now)
 
     def waits_for_user(self, pending: PendingFolder) -> bool:
@@ -182,7 +185,9 @@ class Inbox:
             settings = await self._job_settings(texts, known)
             presenters = await self._presenters(members, settings, texts, known)
             earlier = await self.share.thread.call(manifest.read, self.path / pending.name)
-            if earlier and folder.unchanged_s(now) < self._settle_s() * 2**earlier.rounds and not folder.marked_ready:
+            needed_s = self._settle_s() * 2**earlier.rounds if earlier else 0.0
+            if folder.unchanged_s(now) < needed_s and not folder.marked_ready:
+                folder.classify_when_unchanged_for(needed_s)
                 raise NotReady("still_copying", name=pending.name)
             classified = await self._look_into(folder, [*members.media, *presenters], now)
             is_batch = folder_members.may_be_batch(members)
@@ -281,6 +286,8 @@ class Inbox:
             return Classified(entry, info.kind, problem, sound=info.kind == "video" and info.audio is not None)
         except NotReady as error:
             if (early and not folder.marked_ready) or error.code in ("no_permission", "held_open", "file_unusable"):
+                if early:
+                    folder.classify_when_unchanged_for(self.config.inbox.settle_zero_tail_s)
                 raise NotReady(error.code, **{**error.fields, "name": shown}) from None
             self._wait_for(folder, entry, NotReady("copy_stopped", describe(error), name=shown), unchanged_s)
             problem = Problem(code="file_incomplete", fields={"name": entry.name}, detail=describe(error))
@@ -300,7 +307,9 @@ class Inbox:
     def _wait_for(self, folder: WatchedFolder, entry: Entry, reason: NotReady, unchanged_s: float) -> None:
         """Raise `reason` until the file has been waited for long enough, or users say READY."""
         assert folder.members is not None
-        if unchanged_s < incomplete_wait_s(self.config.inbox, folder.members, entry.name) and not folder.marked_ready:
+        needed_s = incomplete_wait_s(self.config.inbox, folder.members, entry.name)
+        if unchanged_s < needed_s and not folder.marked_ready:
+            folder.classify_when_unchanged_for(needed_s)
             raise reason
 
     async def _confirm(self, folder: WatchedFolder, entry: Entry, error: HeygemdError) -> None:
@@ -309,7 +318,7 @@ class Inbox:
         await self.share.thread.call(share_fs.fingerprint, job_folder.member(self.path / name, entry.name))
         if entry not in folder.doubted or os.strerror(errno.ENOENT) in error.detail:
             folder.doubted.add(entry)
-            folder.classified_at = 0.0
+            folder.classify_from = 0.0
             raise NotReady("settling")
 
     # --- notes for users ---------------------------------------------------------------------------------------

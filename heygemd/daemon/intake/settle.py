@@ -34,11 +34,12 @@ def incomplete_wait_s(settings: InboxSettings, members: Members, name: str) -> f
 class WatchedFolder:
     """What scans have seen of a pending folder. All times are monotonic.
 
-    since       when its signature last changed
-    members     what the last scan saw
-    note        the waiting note that was last written into it
-    classified  what each member is by content, so that a folder that waits for days is not read again and again
-    doubted     members that could not be read once; only a second failure counts
+    since          when its signature last changed
+    members        what the last scan saw
+    note           the waiting note that was last written into it
+    classify_from  when its contents are looked at next
+    classified     what each member is by content, so that a folder that waits for days is not read again and again
+    doubted        members that could not be read once; only a second failure counts
     """
 
     pending: PendingFolder
@@ -46,7 +47,7 @@ class WatchedFolder:
     signature: Signature | None = None
     members: Members | None = None
     note: bytes | None = None
-    classified_at: float = 0.0
+    classify_from: float = 0.0
     classified: dict[Entry, Classified] = field(default_factory=dict)
     doubted: set[Entry] = field(default_factory=set)
 
@@ -56,10 +57,14 @@ class WatchedFolder:
             return
         self.members = members = folder_members.sort_members(seen)
         if members.signature != self.signature:
-            self.signature, self.since, self.classified_at = members.signature, now, 0.0
+            self.signature, self.since, self.classify_from = members.signature, now, 0.0
             self.pending.job, self.pending.reason, self.pending.notices = None, None, []
             self.pending.belongs_to, self.pending.partial = "", members.partial
             self.pending.state = "copying"
+
+    def classify_when_unchanged_for(self, seconds: float) -> None:
+        """Look at the contents as soon as nothing has changed for so long, and not only when they are due."""
+        self.classify_from = min(self.classify_from, self.since + seconds)
 
     def unchanged_s(self, now: float) -> float:
         """Return the seconds since the last change."""

@@ -25,25 +25,27 @@ from tests import media_factory
 
 @pytest.fixture
 def scan(tmp_path):
-    """Scan the inbox twice, longer apart than settling takes; returns the folder "j"."""
+    """Scan the inbox twice, longer apart than settling takes, or until its folder "j" is a job; returns that folder."""
     share_layout.create(tmp_path / "share")
     paths = {key: tmp_path / key for key in ("share", "state", "cache", "log", "models")}
-    config = Config.model_validate({"paths": paths, "inbox": {"settle_local_s": 0.01}})
+    config = Config.model_validate({"paths": paths, "inbox": {"settle_local_s": 0.01, "settle_zero_tail_s": 0.5}})
     folder = tmp_path / "share" / "inbox" / "j"
     folder.mkdir()
 
-    async def run(state):
+    async def run(state, until_ready):
         thread = ShareThread(config.paths.share, 10)
         share = ShareAvailability(config.paths.share, thread)
         assert await share.check()
         inbox = Inbox(config, state, share, Watch(lambda: None))
-        for _ in range(2):
+        for _ in range(200 if until_ready else 2):
             await inbox.scan()
             await asyncio.sleep(0.02)
+            if until_ready and state.pending["j"].job:
+                break
         thread.close()
         return state.pending["j"]
 
-    return folder, lambda state: asyncio.run(run(state))
+    return folder, lambda state, until_ready=False: asyncio.run(run(state, until_ready))
 
 
 def streamed(folder: Path) -> None:
@@ -60,6 +62,12 @@ def test_a_streamed_voice_is_waited_for_unless_users_say_ready(scan):
     (folder / "READY").touch()
     job = look(QueueState()).job
     assert (job.voice.name, job.problem) == ("voice.wav", None)
+
+
+def test_a_file_that_may_still_grow_is_looked_at_again_as_soon_as_that_is_over(scan):
+    folder, look = scan
+    streamed(folder)
+    assert look(QueueState(), until_ready=True).job.voice.name == "voice.wav"
 
 
 def test_ready_does_not_make_a_cut_file_whole(scan):
