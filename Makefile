@@ -23,7 +23,7 @@ demo: $(READY)
 	$(PY) -m heygemd demo --folder demo-share
 
 test: $(READY)
-	$(PY) -m pytest -n $(if $(CI),3,2) --dist worksteal $(if $(CI),-m "not endurance",--ignore tests/faults -m "not slow") $(PYTEST)
+	$(PY) -m pytest -n 3 --dist worksteal $(if $(CI),-m "not endurance",--ignore tests/faults -m "not slow") $(PYTEST)
 
 faults: export HEYGEMD_FAULTS ?= all
 faults: export HEYGEMD_SOAK_JOBS ?= 200

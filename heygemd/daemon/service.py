@@ -129,7 +129,7 @@ class Service:
         self._shown: Snapshot | None = None
         self._shown_at = 0.0
         self._metrics_at = -EVERY_S
-        self._on_share: dict[str, bytes] = {}
+        self._on_share: dict[str, str] = {}
         self._live: dict[str, bytes] | None = None
         self._finished_before = 0
         self.metrics: Metrics | None = None

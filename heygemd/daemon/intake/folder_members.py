@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from itertools import islice
 
 from ...config.schema import GIB, Limits
@@ -15,10 +14,8 @@ from . import filename_rules, left_out
 from .filename_rules import SUBTITLE_ENDINGS, MediaKind, input_kind, kind_by_name
 from .manifest import ORIGINALS
 
-Signature = tuple[tuple[str, int, int], ...]
 
-
-@dataclass
+@dataclass(slots=True)
 class Members:
     """A folder's members, sorted by their names.
 
@@ -32,6 +29,7 @@ class Members:
     controls   words of control files, such as "ready"; part_controls: those in the folder's own folders, by folder
     settings   "job.toml" and "presenters.txt": the files that are meant as them
     western    those of them that were read in Windows' code page of western Europe
+    voiced_folders  those of the folder's own folders that by their names hold a voice, or will when a copy has ended
     """
 
     folder: Folder
@@ -42,17 +40,20 @@ class Members:
     left_out: list[tuple[Entry, str]] = field(default_factory=list)
     temporary: list[Entry] = field(default_factory=list)
     reserved: list[Entry] = field(default_factory=list)
-    controls: set[str] = field(default_factory=set)
+    controls: frozenset[str] = frozenset()
     part_controls: dict[str, set[str]] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
     western: list[str] = field(default_factory=list)
+    voiced_folders: frozenset[str] = frozenset()
 
     @property
-    def signature(self) -> Signature:
-        """Equal between two scans if nothing relevant changed; of unknown junk only growth counts."""
-        return tuple(
-            (e.name, e.size, 0 if filename_rules.is_a("junk", e.name) and e not in self.temporary else e.mtime_ns)
-            for e in self.counted
+    def signature(self) -> int:
+        """A hash, equal between two scans if nothing relevant changed; of unknown junk only growth counts."""
+        return hash(
+            tuple(
+                (e.name, e.size, 0 if filename_rules.is_a("junk", e.name) and e not in self.temporary else e.mtime_ns)
+                for e in self.counted
+            )
         )
 
     @property
@@ -70,15 +71,6 @@ class Members:
         names = [e.name for e in self.media] + [filename_rules.copied_as(e.name) for e in self.temporary]
         kinds = {kind_by_name(name) for name in names}
         return "audio" not in kinds or not ("video" in kinds or self.photos)
-
-    @cached_property
-    def voiced_folders(self) -> set[str]:
-        """Those of the folder's own folders that going by the names hold a voice, or will when a copy has ended.
-
-        Kept, as it is asked for each unfinished copy.
-        """
-        named = ((e.name, filename_rules.copied_as(e.name) or e.name) for e in (*self.nested, *self.temporary))
-        return {path.rpartition("/")[0] for path, name in named if "/" in path and kind_by_name(name) == "audio"}
 
 
 def sort_members(folder: Folder) -> Members:
@@ -102,7 +94,14 @@ def sort_members(folder: Folder) -> Members:
             members.part_controls.setdefault(base, set()).add(word)
         else:
             _sort_by_name(members, entry, nested=base not in ("", ORIGINALS))
+    members.voiced_folders = _voiced_folders([*members.nested, *members.temporary])
     return members
+
+
+def _voiced_folders(files: Iterable[Entry]) -> frozenset[str]:
+    inside = [e.name for e in files if "/" in e.name]
+    voices = (name for name in inside if kind_by_name(filename_rules.copied_as(name) or name) == "audio")
+    return frozenset(name.rpartition("/")[0] for name in voices)
 
 
 def _sort_by_name(members: Members, entry: Entry, *, nested: bool) -> None:
@@ -127,7 +126,7 @@ def _is_ours(name: str) -> bool:
 
 def _sort_control_file(members: Members, entry: Entry) -> None:
     if word := filename_rules.control(entry.name, entry.kind):
-        members.controls.add(word)
+        members.controls |= {word}
         return
     meant = filename_rules.settings_file(entry.name)
     if meant in members.settings:  # sorted: "job.toml" comes before "job.toml.txt"

@@ -317,7 +317,7 @@ class Inbox:
         name = folder.pending.name
         await self.share.thread.call(share_fs.fingerprint, job_folder.member(self.path / name, entry.name))
         if entry not in folder.doubted or os.strerror(errno.ENOENT) in error.detail:
-            folder.doubted.add(entry)
+            folder.doubted |= {entry}
             folder.classify_from = 0.0
             raise NotReady("settling")
 

@@ -10,7 +10,7 @@ from ...storage.mounts import Mount
 from ...storage.share_fs import Entry, Folder
 from ..queue_state import PendingFolder
 from . import filename_rules, folder_members
-from .folder_members import Members, Signature
+from .folder_members import Members
 from .job_inputs import Classified
 
 
@@ -44,12 +44,12 @@ class WatchedFolder:
 
     pending: PendingFolder
     since: float
-    signature: Signature | None = None
+    signature: int | None = None
     members: Members | None = None
     note: bytes | None = None
     classify_from: float = 0.0
     classified: dict[Entry, Classified] = field(default_factory=dict)
-    doubted: set[Entry] = field(default_factory=set)
+    doubted: frozenset[Entry] = frozenset()
 
     def observe(self, seen: Folder, now: float) -> None:
         """Take in one scan; a change of any member restarts the clock and drops what was concluded."""

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from ...config.schema import Config
 from ...job import Job
-from ...storage import share_fs
+from ...storage import atomic, share_fs
 from ...storage.share_layout import MARKER
 from ..intake import filename_rules, job_folder
 from ..intake.filename_rules import AUDIO_ENDINGS, PHOTO_ENDINGS, VIDEO_ENDINGS
@@ -54,16 +54,19 @@ def _how_to(languages: tuple[str, ...], limit: int, cleared: bool) -> bytes:
     )
 
 
-def write(share: Path, written: dict[str, bytes], content: dict[str, bytes], group: int | None) -> None:
-    """Write the files that changed since `written`, which is updated, and those that were deleted. On the I/O thread.
+def write(share: Path, written: dict[str, str], content: dict[str, bytes], group: int | None) -> None:
+    """Write the files that changed since `written`, and those that were deleted. On the I/O thread.
+
+    written  digests of the files by name; updated
 
     Raises FileNotFoundError if the share is not there: nothing may be written to an empty mount point.
     """
     share_fs.read(share / MARKER)
     for name, data in content.items():
-        if written.get(name) != data or not share_fs.is_file(share / name):
+        digest = atomic.digest([data])
+        if written.get(name) != digest or not share_fs.is_file(share / name):
             share_fs.write(share / name, data, group, durable=False)
-            written[name] = data
+            written[name] = digest
 
 
 def moved_away(share: Path, jobs: list[Job]) -> frozenset[str]:
