@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import numpy as np
 from scipy.spatial import cKDTree
 
+from ..render.easing import smoothstep
 from ..render.face.mesh_indices import CHIN, FOREHEAD_TOP, INNER_LIPS, LEFT_EYE_OUTER, OUTER_LIPS, RIGHT_EYE_OUTER
 from ..render.face.mouth_params import MOUTH_PARAMS, measure_mouth
 from ..render.face.pose import align
@@ -72,8 +73,8 @@ def modes(clips: Iterable[F32], mean: F32) -> F32:
     x, y = np.concatenate(params).astype(np.float64), np.concatenate(rows).astype(np.float64)
     fit = np.linalg.lstsq(x, y, rcond=None)[0].reshape(len(MOUTH_PARAMS), -1, 3)
     fit = (fit + fit[:, mirror(mean)] * [-1, 1, 1]) / 2
-    free = np.clip((mean[:, 1] - FREE_ABOVE) / (FREE_BELOW - FREE_ABOVE), 0, 1)
-    return np.asarray(fit * (free * free * (3 - 2 * free))[None, :, None], np.float32)
+    free = smoothstep((mean[:, 1] - FREE_ABOVE) / (FREE_BELOW - FREE_ABOVE))
+    return np.asarray(fit * free[None, :, None], np.float32)
 
 
 def explained(clips: Iterable[F32], mean: F32, modes: F32) -> float:

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..easing import smoothstep
 from ..face.mesh_indices import CHIN, FOREHEAD_TOP, LEFT_EYE, RIGHT_EYE, EyePoints
 from ..scene import F32, Image, Patch
 from . import compositing
@@ -107,7 +108,7 @@ class PhotoMotion:
         x, y = x - np.float32((top + chin)[0] / 2), y - np.float32((top + chin)[1] / 2)
         away = np.hypot((x * side[0] + y * side[1]) / wide, (x * up[0] + y * up[1]) / tall)
         edge = np.minimum(np.minimum.outer(_from_edge(height), _from_edge(width)) / (EDGE * min(width, height)), 1)
-        return _smooth(1 - (away - HEAD) / FADE) * _smooth(edge)
+        return np.asarray(smoothstep(1 - (away - HEAD) / FADE) * smoothstep(edge), np.float32)
 
     @cached_property
     def _field(self) -> tuple[slice, slice, F32, F32, F32]:
@@ -160,12 +161,6 @@ def _move(before: NDArray[np.uint8], after: NDArray[np.uint8], moved_x: F32, mov
 def _from_edge(length: int) -> F32:
     index = np.arange(length, dtype=np.float32)
     return np.minimum(index, length - 1 - index)
-
-
-def _smooth(share: F32) -> F32:
-    """Return a smooth step from 0 (at 0 and below) to 1 (at 1 and above)."""
-    share = np.clip(share, 0, 1).astype(np.float32)
-    return share * share * (3 - 2 * share)
 
 
 # --- the eyes ------------------------------------------------------------------------------------------------------

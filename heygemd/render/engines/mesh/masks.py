@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ...easing import smoothstep
 from ...face.mesh_indices import INNER_LIPS, INNER_UPPER_LIP, OUTER_LIPS
 from ...scene import F32
 from .warp import WarpField
@@ -84,7 +85,7 @@ def warp_mask(field: WarpField, eye: float, furthest: float) -> F32:
     reach = cv2.distanceTransform(bordered, cv2.DIST_L2, 3)[1:-1, 1:-1] * field.scale
     soft = np.minimum(reach / max(0.08 * eye, 1.0), 1)
     soft *= min(max(furthest / STILL_PIXELS - 1, 0), 1)
-    return field.enlarged(np.asarray(soft * soft * (3 - 2 * soft), np.float32))
+    return field.enlarged(smoothstep(soft))
 
 
 def edge_fade(field: WarpField, size: tuple[int, int]) -> F32:

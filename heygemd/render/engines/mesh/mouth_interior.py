@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ....weights.bundled import tensors
+from ...easing import smoothstep
 from ...face.mesh_indices import INNER_LIPS, INNER_LOWER_LIP_MIDDLE, INNER_UPPER_LIP_MIDDLE
 from ...face.pose import Pose, eye_distance
 from ...scene import F32
@@ -208,12 +209,12 @@ def _tongue() -> TonguePart:
     below, behind = (shape - shape[shape[:, 2].argmin()])[:, 1:].T
     away = np.hypot(behind, np.maximum(below, 0))
     order = np.argsort(away)[: int((away < TIP_REACH).sum())]
-    near = np.clip((TIP_REACH - away[order, None]) / (TIP_REACH - TIP_LENGTH), 0, 1)
+    near = smoothstep((TIP_REACH - away[order, None]) / (TIP_REACH - TIP_LENGTH))
     triangles = mesh().triangles[np.isin(mesh().triangles, tongue[order]).any(1)]
     vertices = np.concatenate([tongue[order], np.setdiff1d(triangles, tongue[order])])
     local = np.zeros(len(mesh().points), np.int32)
     local[vertices] = np.arange(len(vertices))
-    return TonguePart(vertices, np.asarray(near * near * (3 - 2 * near), np.float32), local[triangles])
+    return TonguePart(vertices, near.astype(np.float32), local[triangles])
 
 
 def raise_tongue(points: F32, colours: F32, share: float, lowered: float) -> tuple[F32, F32]:

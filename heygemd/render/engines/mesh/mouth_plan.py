@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ...easing import smoothstep
 from ...face.gaussian import gaussian_smooth
 from ...face.mouth_params import MOUTH_PARAMS, OPEN, UPPER, WIDTH
 from ...face.pose import Pose
@@ -297,4 +298,4 @@ def raised_tongue(likely: F32, times_s: NDArray[np.float64]) -> F32:
     grid = (np.arange(len(likely)) + 0.5) / viseme_net.RATE_HZ
     smooth = gaussian_smooth(likely[:, None], TIP_SMOOTHING_S * viseme_net.RATE_HZ)[:, 0]
     rise = (np.interp(times_s, grid, smooth) - TIP_FROM) / (TIP_FULL - TIP_FROM)
-    return viseme_net.smoothstep(rise).astype(np.float32)
+    return smoothstep(rise).astype(np.float32)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ....weights.bundled import asset, tensors
 from ...audio import mel, vad
+from ...easing import smoothstep
 from ...layers import Network, Weights, conv1d, gelu
 from ...scene import F32
 from . import speech_encoder
@@ -120,9 +121,3 @@ def speech_weight(speaks: NDArray[np.bool_]) -> F32:
         before = (b - frames) / (OPEN_S * rate) if b < len(speaks) else np.ones(b - a)
         weight[a:b] = 1 - smoothstep(np.minimum(after, before))
     return weight
-
-
-def smoothstep(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return float64 of the same shape: 0 below 0, 1 above 1, eased between."""
-    x = np.clip(x, 0, 1)
-    return np.asarray(x * x * (3 - 2 * x), np.float64)
