@@ -25,7 +25,7 @@ SHADOW = 0.035
 """How far the lips' shadow reaches into the mouth, eye distances."""
 RIM = 0.02
 """Width of the rim of the lips that is smoothed around a drawn inside, eye distances to either side of the edge."""
-SEALED = 0.0085
+SEALED = 0.0098
 """Half the width of the line of teeth that is removed between closed lips, eye distances."""
 RIM_LIGHT = 0.85
 """Share of the light that reaches the rim of the open mouth."""
