@@ -270,18 +270,18 @@ LOCAL_ONLY = {
 def file_calls(module: str) -> Iterator[str]:
     """Yield the calls by which a module touches files itself.
 
-    Calls through `share_fs`, `transfer` or `atomic` are not among them, nor is what a function decorated with
-    `share_fs.on_share` does, nor members of a zip archive.
+    Calls through `share_fs`, `share_paths`, `share_owner`, `transfer` or `atomic` are not among them, nor is what a
+    function decorated with `share_paths.on_share` does, nor members of a zip archive.
     """
     waiting: list[ast.AST] = [ast.parse(MODULES[module].read_text("utf-8"))]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, ast.FunctionDef) and "share_fs.on_share" in map(ast.unparse, node.decorator_list):
+        if isinstance(node, ast.FunctionDef) and "share_paths.on_share" in map(ast.unparse, node.decorator_list):
             continue
         waiting += ast.iter_child_nodes(node)
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)
-            through_storage = name.startswith(("share_fs.", "transfer.", "atomic.", "archive."))
+            through_storage = name.startswith(("share_", "transfer.", "atomic.", "archive."))
             if FILE_FUNCTIONS & {name, name.rpartition(".")[2]} and not through_storage:
                 yield name
 

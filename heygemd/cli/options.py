@@ -20,8 +20,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print all details as JSON.
 def load(path: Path | None) -> Config:
     """Return the settings. Raises ConfigError."""
     from ..config import loader
-    from ..storage import share_fs
+    from ..storage import share_paths
 
     config = loader.load(path)
-    share_fs.anchor(config.paths.share)
+    share_paths.anchor(config.paths.share)
     return config

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from ..config.schema import Config
 from ..errors import InputError, NotReady
 from ..job import Job
-from ..storage import share_fs
+from ..storage import share_fs, share_paths
 from .intake import filename_rules
 from .intake.job_folder import LOG_NOTE
 from .job_store import peek
@@ -109,5 +109,5 @@ def open_log(config: Config, name: str) -> BinaryIO:
     for place in ("done", "failed"):
         path = config.paths.share / place / name / LOG_NOTE
         if share_fs.is_file(path):
-            return share_fs.open_file(path)
+            return share_paths.open_file(path)
     raise InputError("job_unknown", name=name, places=places)

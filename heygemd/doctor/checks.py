@@ -24,7 +24,7 @@ from ..errors import HeygemdError, describe, printable
 from ..i18n import catalog
 from ..media import ass, ffmpeg, process
 from ..path_checks import nearest_existing, unwritable
-from ..storage import atomic, share_fs
+from ..storage import atomic, share_paths
 from ..weights import registry, requirements
 from . import share_checks
 from .check_result import CheckResult
@@ -174,7 +174,7 @@ def _leaks(config: Config, config_path: Path | None, option: str) -> Iterator[Ch
         yield CheckResult("broken", "privacy", text, fix)
     ids = groups.service_ids()
     with contextlib.suppress(OSError):
-        if ids is not None and share_fs.lstat(config.paths.share / "inbox").st_gid == ids[1]:
+        if ids is not None and share_paths.lstat(config.paths.share / "inbox").st_gid == ids[1]:
             text = f"the share has the service's own group {groups.SERVICE_USER} instead of one for staff"
             yield CheckResult("broken", "privacy", text, fix)
     path = config_path or loader.DEFAULT_PATH

@@ -11,7 +11,7 @@ from ..config import loader
 from ..config.schema import Config
 from ..errors import ConfigError, InfrastructureError, InputError, describe
 from ..groups import SERVICE_USER, STAFF_GROUP, outsiders, service_ids
-from ..storage import atomic, share_fs, share_layout
+from ..storage import atomic, share_fs, share_layout, share_owner, share_paths
 from . import systemd_units
 
 CONFIG_MODE = 0o640
@@ -39,7 +39,7 @@ def initialise(share: Path, config_path: Path | None, group: str | None) -> list
     done = _add_groups(group or STAFF_GROUP)
     gid = _group_id(group)
     done += share_layout.create(share, gid)
-    share_fs.anchor(share)
+    share_paths.anchor(share)
     done += _give_to_service(share, gid)
     for name in ("inbox", share_layout.TEMPLATES):
         done += _open_to_group(share / name, gid)
@@ -115,7 +115,7 @@ def _group_id(name: str | None) -> int | None:
 
 def _give_to_service(share: Path, gid: int | None) -> list[str]:
     """Make the service's user the owner (as root): it writes the status page and moves folders there."""
-    share_fs.open_to_group(share, gid)
+    share_owner.open_to_group(share, gid)
     if os.geteuid() != 0:
         return []
     ids = service_ids()
@@ -124,7 +124,7 @@ def _give_to_service(share: Path, gid: int | None) -> list[str]:
     uid, private_gid = ids
     try:
         for name in ("", *share_layout.FOLDERS, share_layout.TEMPLATES, share_layout.MARKER):
-            share_fs.give_to_user(share / name, uid)
+            share_owner.give_to_user(share / name, uid)
         if gid is not None:
             share_fs.change_group(share, private_gid, gid)
     except OSError as error:  # a network share, where the server or the mount decides
@@ -137,7 +137,7 @@ def _open_to_group(folder: Path, gid: int | None) -> list[str]:
     if os.geteuid() != 0:
         return []
     try:
-        share_fs.open_tree_to_group(folder, share_fs.lstat(folder).st_gid if gid is None else gid)
+        share_fs.open_tree_to_group(folder, share_paths.lstat(folder).st_gid if gid is None else gid)
     except OSError as error:
         return [f"the files in {folder} keep their permissions ({error.strerror})"]
     return []

@@ -1,1 +1,1 @@
-"""The users' share behind `share_fs`, and the local disks behind `atomic`."""
+"""The users' share behind `share_fs` and `share_paths`, and the local disks behind `atomic`."""

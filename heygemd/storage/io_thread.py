@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from . import share_fs
+from . import share_paths
 from .share_layout import MARKER
 from .transfer import Steps
 
@@ -28,7 +28,7 @@ class ShareThread:
     def __init__(self, root: Path, deadline_s: float) -> None:
         """`root`: the share's; `deadline_s`: after this long in one call it counts as not answering."""
         self.root = root.absolute()
-        share_fs.anchor(root, MARKER)
+        share_paths.anchor(root, MARKER)
         self.deadline_s = deadline_s
         self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
         self._since: float | None = None
@@ -79,7 +79,7 @@ class ShareThread:
             try:
                 outcome = function()
             except FileNotFoundError as caught:
-                error = share_fs.outage(self.root) or caught
+                error = share_paths.outage(self.root) or caught
             except BaseException as caught:
                 error = caught
             self._since = None

@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from . import share_fs
+from . import share_paths
 from .atomic import on_local_disk
-from .share_fs import on_share
+from .share_paths import on_share
 
 NETWORK_TYPES = {"cifs", "smb3", "nfs", "nfs4", "9p", "virtiofs", "ceph", "glusterfs", "afs", "vboxsf", "drvfs"}
 MOUNTINFO = Path("/proc/self/mountinfo")
@@ -29,7 +29,7 @@ class Mount(NamedTuple):
 @on_share
 def mount(path: Path) -> Mount:
     """Return the mount of `path`. Calls statvfs, because stat can be answered from the cache of a dead mount."""
-    folder = share_fs.open_folder(path)
+    folder = share_paths.open_folder(path)
     try:
         space, facts, real = os.statvfs(folder), os.fstat(folder), str(Path(f"/proc/self/fd/{folder}").readlink())
     finally:

@@ -1,29 +1,40 @@
-"""All access to the share: it is slow, it may vanish, and what lies in it was put there by anyone.
-
-What an entry is, `kind_of` says and nothing else does. Only regular files are opened; where a file of ours goes,
-anything else is set aside under another name.
+"""All reading and writing on the share. Where a file of ours goes, anything else is set aside under another name.
 
 The daemon calls these functions on its I/O thread only; `transfer` builds the long operations on them, step by step.
-Faults of the operating system leave as typed errors: ShareError (the share itself, see `outage`), NotReady (one file is
-held open, not ours or cannot be used), FileNotFoundError (a user removed it).
+Their errors are those of `share_paths`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import functools
 import itertools
 import os
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Literal, NamedTuple, ParamSpec, TypeVar
+from typing import NamedTuple
 
 from loguru import logger
 
-from ..errors import NotReady, ShareError, describe, printable
-from .atomic import DISK_FULL, FOLDER, AtomicFile, noted, part_of, sync_folder_at, translating
+from ..errors import NotReady, ShareError, printable
+from .atomic import AtomicFile, noted, part_of, sync_folder_at
+from .share_owner import give_to_group, is_single, set_mode, set_owner
+from .share_paths import (
+    Kind,
+    kind_of,
+    listable,
+    lstat,
+    on_share,
+    open_file,
+    open_folder,
+    opened,
+    parent,
+    retry_stale,
+    size_and_mtime,
+    translate,
+    unusable,
+)  # fmt: skip
 
 MAX_ENTRIES = 10_000
 """Of one job folder; more are not looked at."""
@@ -33,29 +44,6 @@ HIDDEN = ".heygemd"
 """Our own folder inside a job folder: results not yet published, owner, manifest."""
 ORIGINALS = "originals"
 """In a finished folder: what it was made from, laid out as it came."""
-
-Kind = Literal["file", "dir", "link", "other"]
-"""What lies under a name; "other": a pipe, socket or device."""
-
-NO_PERMISSION = {errno.EACCES, errno.EPERM}
-HELD_OPEN = {errno.EBUSY, errno.ETXTBSY}
-NOT_A_FILE = {errno.ELOOP, errno.ENXIO, errno.ENODEV}
-"""Opening a link without following it, a socket, a device that is not there."""
-OF_ONE_PATH = {
-    errno.ENOENT,
-    errno.ENAMETOOLONG,
-    errno.EINVAL,
-    errno.EEXIST,
-    errno.ENOTEMPTY,
-    errno.EXDEV,
-    errno.ENOTDIR,
-    errno.EISDIR,
-}
-
-KINDS: dict[int, Kind] = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "link"}
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 class Entry(NamedTuple):
@@ -76,191 +64,6 @@ class Folder(NamedTuple):
     error: NotReady | ShareError | None = None
 
 
-def of_one_path(error: OSError) -> bool:
-    """Whether an error is about the path that was asked for, not about the share."""
-    return isinstance(error, FileNotFoundError) or error.errno in OF_ONE_PATH
-
-
-def translate(error: OSError, path: object = "") -> Exception:
-    """Return the typed error for an OSError met on the share, or the error itself where it is about one path."""
-    named = str(error.filename or "")
-    where = named if named.startswith("/") else str(path or named)
-    if of_one_path(error):
-        return error
-    if error.errno in DISK_FULL:
-        return ShareError("share_full", path=where)
-    if error.errno in NO_PERMISSION:
-        return _not_ready("no_permission", where)
-    if error.errno in HELD_OPEN:
-        return _not_ready("held_open", where)
-    if error.errno in NOT_A_FILE:
-        return _not_ready("not_a_file", where)
-    root = _root_of(Path(where))
-    if not _markers.get(root) or outage(root) is not None:
-        return _unavailable(error, where)
-    return _unusable(error, where)
-
-
-def outage(root: Path) -> ShareError | None:
-    """Return why a share itself cannot be used; None while its marker can be read and it is not mounted read-only.
-
-    While it answers, one file's fault is that file's; while it does not, nobody removed what is missing.
-    """
-    try:
-        with open_file(root / _markers[root]) as marker:
-            marker.read(1)
-        read_only = os.statvfs(root).f_flag & os.ST_RDONLY
-    except FileNotFoundError:
-        return ShareError("share_missing", path=str(root))
-    except OSError as error:
-        return _unavailable(error, root)
-    except NotReady as error:
-        return ShareError("share_unavailable", path=str(root), reason=describe(error))
-    return _unavailable(OSError(errno.EROFS, ""), root) if read_only else None
-
-
-def _unavailable(error: OSError, path: object) -> ShareError:
-    return ShareError("share_unavailable", reason=_reason(error), path=str(path))
-
-
-def _unusable(error: OSError, path: object) -> NotReady:
-    return NotReady("file_unusable", path=str(path), name=Path(str(path)).name, reason=_reason(error))
-
-
-def _reason(error: OSError) -> str:
-    return os.strerror(error.errno or errno.EIO)
-
-
-def _not_ready(code: str, path: object) -> NotReady:
-    return NotReady(code, path=str(path), name=Path(str(path)).name)
-
-
-def on_share(function: Callable[P, R]) -> Callable[P, R]:
-    """Translate faults, and try once more after a stale handle. Its first argument is what they are about."""
-
-    @functools.wraps(function)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
-        with translating(translate, args[0] if args else ""):
-            return retry_stale(function, *args, **kwargs)
-
-    return guarded
-
-
-def retry_stale(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-    """Call `function`, and once more when the server no longer knows a handle: looking up the path gets a new one."""
-    try:
-        return function(*args, **kwargs)
-    except OSError as error:
-        if error.errno != errno.ESTALE:
-            raise
-        return function(*args, **kwargs)
-
-
-# --- paths ---------------------------------------------------------------------------------------------------------
-
-_markers: dict[Path, str] = {}
-"""The anchors, and the name of the file in each that shows that the share is there ("": there is none)."""
-
-
-def anchor(root: Path, marker: str = "") -> None:
-    """Let the path of a share's root lead through links: an administrator chose it. Below it, none is ever followed.
-
-    A path below no anchor may contain no link at all. `marker`: name of the file that shows that the share is there.
-    """
-    _markers[root.absolute()] = marker or _markers.get(root.absolute(), "")
-
-
-def _root_of(path: Path) -> Path:
-    """Return the nearest anchor above a path, or the root of the file system."""
-    return next((here for here in (path, *path.parents) if here in _markers), Path("/"))
-
-
-def open_folder(path: Path) -> int:
-    """Return a descriptor (O_PATH) of a folder, opened component by component so that no link is followed.
-
-    Everything is then done relative to it (openat, renameat, …): users who replace a folder by a link meanwhile change
-    nothing. Raises NotADirectoryError for a link or a file, OSError.
-    """
-    path = path.absolute()
-    root = _root_of(path)
-    names = path.relative_to(root).parts
-    if ".." in names:
-        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), str(path))
-    folder = -1
-    try:
-        folder = os.open(root, FOLDER)
-        for name in names:
-            outer, folder = folder, os.open(name, FOLDER | os.O_NOFOLLOW, dir_fd=folder)
-            os.close(outer)
-    except OSError as error:
-        if folder >= 0:
-            os.close(folder)
-        error.filename = str(path)
-        raise
-    return folder
-
-
-@contextlib.contextmanager
-def _descriptor(path: Path, named: Path) -> Iterator[int]:
-    """Yield what `open_folder` returns; errors of the block name the path `named`."""
-    folder = open_folder(path)
-    try:
-        yield folder
-    except OSError as error:
-        error.filename = str(named)
-        raise
-    finally:
-        os.close(folder)
-
-
-def parent(path: Path) -> contextlib.AbstractContextManager[int]:
-    """Yield a descriptor of the folder that holds `path`; errors of the block name the whole path."""
-    return _descriptor(path.parent, path)
-
-
-@contextlib.contextmanager
-def _listable(path: Path) -> Iterator[int]:
-    """Yield a descriptor of a folder for os.scandir and os.listdir."""
-    with _descriptor(path, path) as folder, _opened(".", folder, os.O_RDONLY | os.O_DIRECTORY) as listed:
-        yield listed
-
-
-@contextlib.contextmanager
-def _opened(name: str, folder: int, flags: int) -> Iterator[int]:
-    fd = os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-
-
-def lstat(path: Path) -> os.stat_result:
-    """Return what is known of a file, folder or link. Raises OSError."""
-    with parent(path) as folder:
-        return os.stat(path.name, dir_fd=folder, follow_symlinks=False)
-
-
-def kind_of(mode: int) -> Kind:
-    """Return what a `st_mode` of lstat stands for."""
-    return KINDS.get(stat.S_IFMT(mode), "other")
-
-
-def open_file(path: Path) -> BinaryIO:
-    """Open a regular file to read: nothing else is opened or waited for. Raises NotReady("not_a_file"), OSError."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with parent(path) as folder:
-        # Before opening, because that has effects on a device.
-        size_and_mtime(os.stat(path.name, dir_fd=folder, follow_symlinks=False), path)
-        fd = os.open(path.name, flags, dir_fd=folder)
-    if kind_of(os.fstat(fd).st_mode) != "file":
-        os.close(fd)
-        raise _not_ready("not_a_file", path)
-    return os.fdopen(fd, "rb", buffering=0)
-
-
-# --- reading -------------------------------------------------------------------------------------------------------
-
-
 @on_share
 def scan(root: Path, skip_dir: Callable[[str], bool]) -> tuple[list[Folder], list[Entry]]:
     """Return the job folders below `root` and the loose files in it: all that is no folder, links too.
@@ -268,7 +71,7 @@ def scan(root: Path, skip_dir: Callable[[str], bool]) -> tuple[list[Folder], lis
     What cannot be read hides nothing else: a folder has an error then, anything else is of kind "other".
     """
     folders, loose = [], []
-    with _listable(root) as here:
+    with listable(root) as here:
         for item in _listing(here):
             try:
                 if not item.is_dir(follow_symlinks=False):
@@ -287,7 +90,7 @@ def _folder(root: Path, name: str, outer: int, skip_dir: Callable[[str], bool]) 
 
     outer  descriptor of the folder that holds it, because looking up whole paths would take most of a scan's time
     """
-    with contextlib.suppress(OSError), _opened(name, outer, os.O_RDONLY | os.O_DIRECTORY) as here:
+    with contextlib.suppress(OSError), opened(name, outer, os.O_RDONLY | os.O_DIRECTORY) as here:
         return _contents(name, here, skip_dir)
     path = root / name
     try:
@@ -296,7 +99,7 @@ def _folder(root: Path, name: str, outer: int, skip_dir: Callable[[str], bool]) 
         raise
     except OSError as error:
         typed = translate(error, path)
-        return Folder(name, (), 0, typed if isinstance(typed, (NotReady, ShareError)) else _unusable(error, path))
+        return Folder(name, (), 0, typed if isinstance(typed, (NotReady, ShareError)) else unusable(error, path))
 
 
 def _listing(folder: int) -> list[os.DirEntry[str]]:
@@ -316,7 +119,7 @@ def _kind_in_listing(item: os.DirEntry[str]) -> Kind:
 def read_folder(path: Path, skip_dir: Callable[[str], bool]) -> Folder:
     """Return one job folder with its entries, those of its own folders, and of folders in originals/."""
     try:
-        with _listable(path) as here:
+        with listable(path) as here:
             return _contents(path.name, here, skip_dir)
     except OSError as error:
         typed = translate(error, path)
@@ -337,7 +140,7 @@ def _members(folder: int, prefix: str, skip_dir: Callable[[str], bool]) -> Itera
             if skip_dir(item.name):
                 continue
             if prefix in ("", f"{ORIGINALS}/"):
-                with _opened(item.name, folder, os.O_RDONLY | os.O_DIRECTORY) as inner:
+                with opened(item.name, folder, os.O_RDONLY | os.O_DIRECTORY) as inner:
                     yield from _members(inner, f"{prefix}{item.name}/", skip_dir)
         yield entry
 
@@ -352,7 +155,7 @@ def _entry(item: os.DirEntry[str], name: str) -> Entry:
 def tree(path: Path) -> list[tuple[Path, os.stat_result]]:
     """Return everything below a folder with what lstat says, contents before their folder."""
     found: list[tuple[Path, os.stat_result]] = []
-    with _listable(path) as here:
+    with listable(path) as here:
         for item in _listing(here):
             if item.is_dir(follow_symlinks=False):
                 found += tree(path / item.name)
@@ -364,13 +167,6 @@ def tree(path: Path) -> list[tuple[Path, os.stat_result]]:
 def fingerprint(path: Path) -> tuple[int, int]:
     """Return (size, mtime_ns) of a regular file; the server's clock is compared for equality only."""
     return size_and_mtime(lstat(path), path)
-
-
-def size_and_mtime(seen: os.stat_result, path: Path) -> tuple[int, int]:
-    """Return (size, mtime_ns) of a regular file. Raises NotReady("not_a_file")."""
-    if kind_of(seen.st_mode) != "file":
-        raise _not_ready("not_a_file", path)
-    return seen.st_size, seen.st_mtime_ns
 
 
 @on_share
@@ -400,7 +196,7 @@ def is_file(path: Path) -> bool:
 def kinds(path: Path) -> dict[str, Kind]:
     """Return what lies in a folder by name, sorted; nothing if it does not exist."""
     try:
-        with _listable(path) as here:
+        with listable(path) as here:
             return {item.name: _kind_in_listing(item) for item in _listing(here)}
     except FileNotFoundError:
         return {}
@@ -410,7 +206,7 @@ def kinds(path: Path) -> dict[str, Kind]:
 def names(path: Path) -> list[str]:
     """Return the names in a folder; none if it does not exist."""
     try:
-        with _listable(path) as here:
+        with listable(path) as here:
             return sorted(os.listdir(here))
     except FileNotFoundError:
         return []
@@ -426,65 +222,12 @@ def read(path: Path, limit_bytes: int = 1 << 20) -> bytes:
 # --- writing -------------------------------------------------------------------------------------------------------
 
 
-FOLDER_MODE, FILE_MODE = 0o2770, 0o660
-
-
-def yield_to_group(path: Path, group: int | None, mode: int | None = None) -> None:
-    """Let users move and delete what we created: best effort, because some servers refuse chmod and chown.
-
-    Without `mode` the group may write, and others may do what they may do in the parent folder. Raises NotReady if it
-    is a link by now.
-    """
-    with parent(path) as folder, _opened(path.name, folder, os.O_PATH) as item:
-        if stat.S_ISLNK(os.fstat(item).st_mode):
-            raise NotReady("name_taken", name=path.name)
-        give_to_group(item, folder, group, mode)
-
-
-def give_to_group(item: int, folder: int, group: int | None, mode: int | None = None) -> None:
-    """As `yield_to_group`, by descriptors of the item and of the folder that holds it."""
-    if mode is None:
-        others = os.fstat(folder).st_mode & 0o007
-        mode = FOLDER_MODE | others if stat.S_ISDIR(os.fstat(item).st_mode) else FILE_MODE | others & 0o006
-    with contextlib.suppress(OSError):
-        if group is not None:
-            set_owner(item, -1, group)
-    with contextlib.suppress(OSError):
-        set_mode(item, mode)
-
-
-def set_owner(item: int, user: int, group: int) -> None:
-    """Change the owner of what a descriptor stands for, also one of O_PATH. Raises OSError."""
-    os.chown(f"/proc/self/fd/{item}", user, group)
-
-
-def set_mode(item: int, mode: int) -> None:
-    """Change the permissions of what a descriptor stands for, also one of O_PATH. Raises OSError."""
-    Path(f"/proc/self/fd/{item}").chmod(mode)
-
-
-def give_to_user(path: Path, user: int) -> None:
-    """Change the owner (as root) of a folder or a file of ours. Raises NotReady for anything else, OSError."""
-    with parent(path) as folder, _opened(path.name, folder, os.O_PATH) as item:
-        seen = os.fstat(item)
-        if not _is_single(seen):
-            raise NotReady("name_taken", name=path.name)
-        set_owner(item, user, -1)
-        if stat.S_ISDIR(seen.st_mode):
-            set_mode(item, FOLDER_MODE)
-
-
-def _is_single(seen: os.stat_result) -> bool:
-    """Whether it is a folder, or a file without a second name elsewhere."""
-    return stat.S_ISDIR(seen.st_mode) or (stat.S_ISREG(seen.st_mode) and seen.st_nlink == 1)
-
-
 def change_group(root: Path, old: int, new: int) -> None:
     """Give every folder and file below `root` that has the group `old` the group `new`. Raises OSError."""
     for path, _ in tree(root):
-        with parent(path) as folder, _opened(path.name, folder, os.O_PATH) as item:
+        with parent(path) as folder, opened(path.name, folder, os.O_PATH) as item:
             seen = os.fstat(item)
-            if seen.st_gid == old and _is_single(seen):
+            if seen.st_gid == old and is_single(seen):
                 set_owner(item, -1, new)
 
 
@@ -494,10 +237,10 @@ def open_tree_to_group(root: Path, group: int) -> None:
         with (
             contextlib.suppress(FileNotFoundError),  # staff may move it meanwhile
             parent(path) as folder,
-            _opened(path.name, folder, os.O_PATH) as item,
+            opened(path.name, folder, os.O_PATH) as item,
         ):
             seen = os.fstat(item)
-            if _is_single(seen):
+            if is_single(seen):
                 set_owner(item, -1, group)
                 set_mode(item, seen.st_mode & 0o777 | (0o2070 if stat.S_ISDIR(seen.st_mode) else 0o060))
 
@@ -511,7 +254,7 @@ def make_folder(path: Path, group: int | None = None) -> None:
         with contextlib.suppress(FileExistsError):
             os.mkdir(path.name, dir_fd=folder)
         try:
-            with _opened(path.name, folder, os.O_PATH | os.O_DIRECTORY) as item:
+            with opened(path.name, folder, os.O_PATH | os.O_DIRECTORY) as item:
                 give_to_group(item, folder, group)
         except NotADirectoryError:
             raise NotReady("name_taken", name=path.name) from None
@@ -551,12 +294,6 @@ def make_way(path: Path) -> None:
 
 
 @on_share
-def open_to_group(path: Path, group: int | None) -> None:
-    """Let the group write an existing folder, if we may change that."""
-    yield_to_group(path, group, FOLDER_MODE | lstat(path).st_mode & 0o007)
-
-
-@on_share
 def create(path: Path, group: int | None = None, mode: int | None = None, durable: bool = True) -> AtomicFile:
     """Start a file that appears whole when published, over an earlier file only; `mode` as for `yield_to_group`."""
     make_way(path)
@@ -575,7 +312,7 @@ def write(path: Path, data: bytes, group: int | None = None, mode: int | None = 
 @on_share
 def overwrite(path: Path, data: bytes) -> None:
     """Replace the content of a small file in place; never makes one, follows no link. Raises NotReady, OSError."""
-    with parent(path) as folder, _opened(path.name, folder, os.O_WRONLY | os.O_NONBLOCK) as file:
+    with parent(path) as folder, opened(path.name, folder, os.O_WRONLY | os.O_NONBLOCK) as file:
         if not stat.S_ISREG(os.fstat(file).st_mode):
             raise NotReady("not_a_file", path=str(path))
         os.write(file, data)

@@ -6,7 +6,7 @@ import re
 import uuid
 from pathlib import Path
 
-from . import share_fs
+from . import share_fs, share_owner
 
 FOLDERS = ("inbox", "processing", "done", "failed")
 MARKER = ".heygemd-share"
@@ -25,11 +25,11 @@ def create(root: Path, group: int | None = None) -> list[str]:
     root, done = root.resolve(), []
     if not share_fs.exists(root):
         root.mkdir(parents=True)
-        share_fs.yield_to_group(root, group, share_fs.FOLDER_MODE)
+        share_owner.yield_to_group(root, group, share_owner.FOLDER_MODE)
         done.append(f"made {root}")
     for name in (*FOLDERS, TEMPLATES):
         if share_fs.exists(root / name):
-            share_fs.open_to_group(root / name, group)
+            share_owner.open_to_group(root / name, group)
         else:
             share_fs.make_folder(root / name, group)
             done.append(f"made {root / name}")

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import InfrastructureError, NotReady
-from . import atomic, share_fs
+from . import atomic, share_fs, share_paths
 from .atomic import BLOCK_BYTES, AtomicFile, Translator, digest_steps, part_of, translating
 from .atomic import Steps as Steps  # with `finish`, what callers of this module need
 from .atomic import finish as finish
-from .share_fs import give_to_group, make_folder, remove, remove_folder, rename, retry_stale, size_and_mtime
+from .share_fs import make_folder, remove, remove_folder, rename
+from .share_owner import give_to_group
+from .share_paths import retry_stale, size_and_mtime
 
 
 class Side(NamedTuple):
@@ -26,7 +28,7 @@ class Side(NamedTuple):
     open_folder: Callable[[Path], int]
 
 
-LOCAL, SHARE = Side(atomic.translate, atomic.open_folder), Side(share_fs.translate, share_fs.open_folder)
+LOCAL, SHARE = Side(atomic.translate, atomic.open_folder), Side(share_paths.translate, share_paths.open_folder)
 
 
 def move(source: Path, target: Path) -> Steps[bool]:
@@ -42,8 +44,10 @@ def move(source: Path, target: Path) -> Steps[bool]:
             raise
     part = part_of(target)
     members = share_fs.tree(source)
-    folders = [path for path, seen in members if share_fs.kind_of(seen.st_mode) == "dir"]
-    files = [path for path, seen in members if share_fs.kind_of(seen.st_mode) == "file"]  # pipes and links stay there
+    # Pipes and links stay there.
+    folders, files = (
+        [path for path, seen in members if share_paths.kind_of(seen.st_mode) == kind] for kind in ("dir", "file")
+    )
     for folder in (source, *reversed(folders)):
         make_folder(part / folder.relative_to(source))
     for path in files:

@@ -13,7 +13,7 @@ from heygemd.daemon import admin
 from heygemd.daemon.intake.job_folder import LOG_NOTE
 from heygemd.errors import HeygemdError, InputError
 from heygemd.i18n import catalog
-from heygemd.storage import share_fs, share_layout
+from heygemd.storage import share_layout, share_paths
 from tests.e2e.test_ownership import DAEMON_UID, GROUP, STAFF_UID
 
 pytestmark = pytest.mark.root
@@ -29,7 +29,7 @@ def config(tmp_path: Path) -> Config:
     names = ("share", "state", "cache", "log", "models")
     config = Config(paths=Paths(**{name: tmp_path / name for name in names}))
     share_layout.create(config.paths.share)
-    share_fs.anchor(config.paths.share)
+    share_paths.anchor(config.paths.share)
     for place in share_layout.FOLDERS:
         (config.paths.share / place / f"in {place}").mkdir()
     for path in (config.paths.share, *config.paths.share.rglob("*")):

@@ -29,7 +29,7 @@ TOLD = {"Problem", "Notice"}
 COMPUTED = {
     "errors.py: FOLDER_CODES[error.code]": list(FOLDER_CODES.values()),
     "retry_policy.py: code": list(GIVEN_UP.values()),
-    "share_fs.py: code": ["no_permission", "held_open", "not_a_file"],
+    "share_paths.py: code": ["no_permission", "held_open", "not_a_file"],
     "analysis.py: OF_A_PHOTO.get(error.code, error.code)": list(OF_A_PHOTO.values()),
     "service.py: code": ["state_not_writable", "cache_not_writable", "log_not_writable"],
     "best_effort.py: code": ["notifications_failing", "status_not_writable", "metrics_failing"],

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from heygemd.errors import NotReady, ShareError
-from heygemd.storage import atomic, share_fs, share_layout, transfer
+from heygemd.storage import atomic, share_fs, share_layout, share_paths, transfer
 from heygemd.storage.io_thread import ShareThread
 
 
@@ -61,7 +61,7 @@ def test_an_error_of_one_file_is_the_shares_only_while_its_marker_cannot_be_read
         thread = ShareThread(tmp_path, 5)
         share_layout.create(tmp_path)
 
-        @share_fs.on_share
+        @share_paths.on_share
         def broken_disk():
             raise OSError(errno.EIO, "input/output error", str(tmp_path / "inbox" / "a.mp4"))
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from heygemd.errors import HeygemdError
-from heygemd.storage import mounts, share_fs, transfer
+from heygemd.storage import mounts, share_fs, share_owner, share_paths, transfer
 
 ROUNDS = 400
 
@@ -22,9 +22,9 @@ def touch_everything(job: Path, scratch: Path) -> list[Callable[[], object]]:
     return [
         lambda: share_fs.write(job / "new", b"ours", os.getgid()),
         lambda: share_fs.make_folder(job / "folder", os.getgid()),
-        lambda: share_fs.open_to_group(job / "held", os.getgid()),
-        lambda: share_fs.open_to_group(job, os.getgid()),
-        lambda: share_fs.yield_to_group(job / "file", os.getgid(), 0o666),
+        lambda: share_owner.open_to_group(job / "held", os.getgid()),
+        lambda: share_owner.open_to_group(job, os.getgid()),
+        lambda: share_owner.yield_to_group(job / "file", os.getgid(), 0o666),
         lambda: share_fs.rename(job / "file", job / "moved"),
         lambda: share_fs.rename(job / "moved", job / "file"),
         lambda: share_fs.remove(job / "new"),
@@ -38,7 +38,7 @@ def touch_everything(job: Path, scratch: Path) -> list[Callable[[], object]]:
 def look_everywhere(job: Path, scratch: Path) -> Iterator[bytes]:
     """Yield everything that is read from a job's folder."""
     yield share_fs.read(job / "file")
-    with share_fs.open_file(job / "file") as file:
+    with share_paths.open_file(job / "file") as file:
         yield file.read()
     yield repr(share_fs.names(job)).encode()
     yield repr(share_fs.tree(job)).encode()
@@ -80,7 +80,7 @@ def without_errors(step: Callable[[], object]) -> object:
 @pytest.mark.parametrize("component", ["job", "inbox", "share"])
 def test_a_link_at_any_component_is_refused(places: tuple[Path, Path, Path], component: str) -> None:
     job, outside, scratch = places
-    share_fs.anchor(job.parents[1])
+    share_paths.anchor(job.parents[1])
     swapped = next(path for path in (job, *job.parents) if path.name == component)
     swapped.rename(swapped.with_name("aside"))
     (outside / "inbox" / "job").mkdir(parents=True)

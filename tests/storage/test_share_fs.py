@@ -4,7 +4,7 @@ import os
 import pytest
 
 from heygemd.errors import NotReady, ShareError
-from heygemd.storage import mounts, share_fs, transfer
+from heygemd.storage import mounts, share_fs, share_paths, transfer
 from heygemd.storage.atomic import part_of
 from tests import traps
 
@@ -51,7 +51,7 @@ def test_temporary_names_of_the_longest_names_fit(tmp_path):
     ],
 )
 def test_faults_of_the_system_get_a_type_and_a_code(number, kind, code):
-    error = share_fs.translate(OSError(number, "x", "/share/f"))
+    error = share_paths.translate(OSError(number, "x", "/share/f"))
     assert isinstance(error, kind)
     assert error.code == code
 
@@ -59,7 +59,7 @@ def test_faults_of_the_system_get_a_type_and_a_code(number, kind, code):
 def test_a_stale_handle_is_looked_up_once_more():
     calls = []
 
-    @share_fs.on_share
+    @share_paths.on_share
     def stale_once():
         calls.append(1)
         if len(calls) == 1:

@@ -10,7 +10,7 @@ from pathlib import PurePath
 from typing import Literal
 
 from ...storage.atomic import NAME_BYTES, PART, cut, noted
-from ...storage.share_fs import Kind
+from ...storage.share_paths import Kind
 from .job_folder import REPORT
 
 MediaKind = Literal["audio", "video", "photo"]

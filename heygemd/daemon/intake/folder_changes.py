@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...job import Job, Media
-from ...storage import share_fs, transfer
+from ...storage import share_fs, share_paths, transfer
 from ...storage.share_fs import Entry
 from ...storage.transfer import Steps
 from . import filename_rules, folder_members, job_folder, job_inputs, manifest
@@ -120,7 +120,7 @@ def has_grown(folder: Path, media: Iterable[Media]) -> str:
 
 
 def _members(folder: Path) -> folder_members.Members:
-    found = share_fs.on_share(share_fs.read_folder)(folder, filename_rules.skip_dir)
+    found = share_paths.on_share(share_fs.read_folder)(folder, filename_rules.skip_dir)
     if found.error is not None:
         raise found.error
     return folder_members.sort_members(found)

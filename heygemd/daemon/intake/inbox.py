@@ -30,7 +30,7 @@ from ...fault_points import point
 from ...i18n import catalog
 from ...job import Problem
 from ...media import photo, probe
-from ...storage import atomic, share_fs
+from ...storage import atomic, share_fs, share_paths
 from ...storage.availability import ShareAvailability
 from ...storage.share_fs import Entry
 from ..queue_state import PendingFolder, QueueState
@@ -364,11 +364,11 @@ def _doubt(path: Path, early: bool, is_media: bool) -> NotReady | None:
 
 def _probe(path: Path, limits: Limits) -> probe.MediaInfo:
     """Return what a file on the share contains; ffprobe gets it open, and neither its name nor its folder."""
-    with share_fs.on_share(share_fs.open_file)(path) as file, atomic.on_local_disk(tempfile.gettempdir()):
+    with share_paths.on_share(share_paths.open_file)(path) as file, atomic.on_local_disk(tempfile.gettempdir()):
         return probe.probe_open(file.fileno(), filename_rules.known_ending(path.name), limits)
 
 
 def _check_photo(path: Path, limits: Limits) -> None:
     """As `_probe`, for a picture: whether it can be decoded."""
-    with share_fs.on_share(share_fs.open_file)(path) as file, atomic.on_local_disk(tempfile.gettempdir()):
+    with share_paths.on_share(share_paths.open_file)(path) as file, atomic.on_local_disk(tempfile.gettempdir()):
         photo.check_open(file.fileno(), limits)

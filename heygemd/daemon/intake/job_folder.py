@@ -10,7 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from ...media import completeness
-from ...storage import share_fs
+from ...storage import share_fs, share_paths
 from ...storage.atomic import PART
 
 REPORT = "report.html"
@@ -27,10 +27,10 @@ def member(folder: Path, name: str) -> Path:
     return Path(os.path.normpath(folder / name))
 
 
-@share_fs.on_share
+@share_paths.on_share
 def examine(path: Path) -> completeness.Completeness:
     """Return the structure of a complete file on the share. Raises the faults of `completeness.examine`."""
-    with share_fs.open_file(path) as file:
+    with share_paths.open_file(path) as file:
         return completeness.examine_open(file.fileno())
 
 

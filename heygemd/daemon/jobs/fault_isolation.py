@@ -15,7 +15,7 @@ from loguru import logger
 from ...config.schema import Config
 from ...errors import HeygemdError, InfrastructureError, LocalDiskError, ShareError, describe, of_one_job
 from ...job import Job
-from ...storage import atomic, share_fs
+from ...storage import atomic, share_paths
 from ...storage.availability import ShareAvailability
 from ..intake.cancel import cancellation, mark_cancelled
 from ..job_store import Store
@@ -42,7 +42,7 @@ class FaultIsolation:
 
     def pause_queue(self, error: BaseException) -> None:
         """Start nothing for a while. Where the share cannot be used at all, its availability says when to continue."""
-        if isinstance(error, OSError) and not share_fs.of_one_path(error):
+        if isinstance(error, OSError) and not share_paths.of_one_path(error):
             error = atomic.translate(error)  # faults of the share are typed already
         if not isinstance(error, InfrastructureError):
             error = _place_unusable(error)
@@ -85,7 +85,7 @@ class FaultIsolation:
         cause = error.__cause__
         if not isinstance(error, LocalDiskError) or not isinstance(cause, OSError):
             return False
-        of_one = isinstance(cause, PermissionError) or share_fs.of_one_path(cause)
+        of_one = isinstance(cause, PermissionError) or share_paths.of_one_path(cause)
         return of_one and self._disks_are_writable()
 
     def _disks_are_writable(self) -> bool:

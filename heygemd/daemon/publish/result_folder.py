@@ -17,7 +17,7 @@ from ...config.schema import Render
 from ...errors import NotReady, printable
 from ...fault_points import point
 from ...job import Job, Media, Video, safe_stem
-from ...storage import share_fs, transfer
+from ...storage import share_fs, share_owner, share_paths, transfer
 from ...storage.atomic import BLOCK_BYTES, translating
 from ...storage.transfer import Steps
 from ..intake import filename_rules, job_folder, manifest
@@ -97,7 +97,7 @@ def publish(share: Path, job: Job, files: ReportFiles, render: Render, group: in
         yield 0
     _write_report(source, files, group)
     job_folder.clean_hidden(source, {MANIFEST_FILE, *preview_store.file_names(done)} if job.succeeded else set())
-    share_fs.open_to_group(source, group)
+    share_owner.open_to_group(source, group)
     point("publish")
     if job.succeeded:
         yield from require_unchanged(source, job)
@@ -260,7 +260,7 @@ def _zip_results(folder: Path, job: Job, group: int | None) -> Steps[None]:
     """Put all results into one ZIP for a single download; stored, because videos do not compress."""
     target = folder / f"HEYGEMD-{safe_stem(job.name)}.zip"
     with (
-        translating(share_fs.translate, target),
+        translating(share_paths.translate, target),
         share_fs.create(target, group) as part,
         os.fdopen(os.dup(part.descriptor), "wb") as sink,
         zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as archive,
@@ -268,7 +268,7 @@ def _zip_results(folder: Path, job: Job, group: int | None) -> Steps[None]:
         for video in job.videos:
             if video.state != "done":
                 continue
-            opened = share_fs.open_file(folder / video.output)
+            opened = share_paths.open_file(folder / video.output)
             with opened as source, archive.open(printable(video.output), "w", force_zip64=True) as member:
                 while block := source.read(BLOCK_BYTES):
                     member.write(block)

@@ -17,7 +17,7 @@ from loguru import logger
 from ...config.schema import GIB, Config
 from ...errors import HeygemdError, NotReady, describe, printable
 from ...job import Job
-from ...storage import share_fs, transfer
+from ...storage import share_fs, share_paths, transfer
 from ...storage.transfer import Steps
 from ..intake import filename_rules, manifest
 from ..intake.job_folder import LOG_NOTE, REPORT
@@ -104,13 +104,13 @@ def _size(folder: Path) -> int:
     return sum(seen.st_size for _, seen in share_fs.tree(folder) if not stat.S_ISDIR(seen.st_mode))
 
 
-@share_fs.on_share
+@share_paths.on_share
 def _finish_time(folder: Path) -> float | None:
     """Return the time in the manifest, else the report's on the server unless that clock was clearly not set."""
     recorded = manifest.read(folder)
     if recorded is not None and recorded.finished:
         return recorded.finished
-    written = share_fs.lstat(folder / REPORT).st_mtime
+    written = share_paths.lstat(folder / REPORT).st_mtime
     return written if written > EARLIEST else None
 
 
@@ -164,8 +164,8 @@ def _delete(folder: Path) -> Steps[None]:
 def _archive(config: Config, folder: Path) -> Steps[None]:
     archive = Path(config.retention.archive_folder)
     if not archive.exists():
-        share_fs.on_share(archive.mkdir)(0o770, parents=True)
-    share_fs.anchor(archive)
+        share_paths.on_share(archive.mkdir)(0o770, parents=True)
+    share_paths.anchor(archive)
     target = archive / folder.parent.name
     share_fs.make_folder(target)
     taken = {filename_rules.fold(name) for name in share_fs.names(target)}

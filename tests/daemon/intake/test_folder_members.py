@@ -72,7 +72,7 @@ def test_a_note_of_ours_in_a_full_folder_changes_nothing(tmp_path):
     before = folder_members.sort_members(share_fs.read_folder(tmp_path, filename_rules.skip_dir))
     (tmp_path / WAITING_NOTE).touch()
     after = folder_members.sort_members(share_fs.read_folder(tmp_path, filename_rules.skip_dir))
-    assert len(before.signature) == MAX_ENTRIES + 1 and before.signature == after.signature
+    assert len(before.counted) == MAX_ENTRIES + 1 and before.signature == after.signature
 
 
 def test_an_original_that_was_replaced_is_named_as_such():
