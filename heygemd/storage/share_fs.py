@@ -34,7 +34,7 @@ from .share_paths import (
     size_and_mtime,
     translate,
     unusable,
-)  # fmt: skip
+)
 
 MAX_ENTRIES = 10_000
 """Of one job folder; more are not looked at."""

@@ -172,7 +172,8 @@ class Attempt:
         hidden = self.folder / share_fs.HIDDEN
         await self.share.thread.call(preview_store.save, self._preview, self.faces(), hidden, self.video, group)
         point("keep")
-        self.video.state = "done"
+        if self.video.state == "rendered":  # users may have cancelled its part meanwhile
+            self.video.state = "done"
         self.store.save(self.job)
         self.rendered.unlink(missing_ok=True)
         self._preview.unlink(missing_ok=True)

@@ -1,7 +1,10 @@
 """Several videos at once: which are stopped, which wait, and what a fault costs each."""
 
+import asyncio
+
 from heygemd.config.schema import GIB
 from heygemd.daemon.intake import claim
+from heygemd.daemon.publish import result_folder
 from heygemd.daemon.status.builder import SnapshotBuilder
 from heygemd.errors import InfrastructureError, InputError, NotReady
 
@@ -49,6 +52,37 @@ def test_a_part_cancelled_before_its_turn_is_never_started(run):
         first, second, third = job.videos
         assert (second.state, second.problem.code, second.attempts) == ("failed", "cancelled", 0)
         assert (first.problem, third.problem, job.problem) == (None, None, None)
+
+    run(scenario)
+
+
+def test_a_part_cancelled_while_its_result_is_copied_is_not_delivered(run, monkeypatch):
+    async def scenario(queue):
+        job = queue.job("batch", 2)
+        for part, video in zip("ab", job.videos, strict=True):
+            video.output = f"{part}/{video.output}"
+        keep = result_folder.keep_result
+
+        def cancelled_meanwhile(local, folder, video, group):
+            digest = yield from keep(local, folder, video, group)
+            if video is job.videos[0]:
+                (folder / "a").mkdir()
+                (folder / "a" / "CANCEL").touch()
+                asyncio.run_coroutine_threadsafe(queue.running.poll_cancellations(), loop)
+            yield 0
+            return digest
+
+        loop = asyncio.get_running_loop()
+        monkeypatch.setattr(result_folder, "keep_result", cancelled_meanwhile)
+        await queue.expect_started("batch/1", "batch/2")
+        queue.finish("batch/1")
+        await queue.until(lambda: job.videos[0].state != "waiting" and job.videos[0].output_digest)
+        queue.finish("batch/2")
+        await queue.until(lambda: queue.state.finished)
+        assert [(video.state, video.problem and video.problem.code) for video in job.videos] == [
+            ("failed", "cancelled"), ("done", None),
+        ]  # fmt: skip
+        assert not (queue.config.paths.share / job.destination / "a" / "v1.mp4").exists()
 
     run(scenario)
 
