@@ -37,7 +37,7 @@ class Publisher:
 
     async def store_result(self, job: Job, video: Video) -> None:
         """Copy a rendered video into the job's folder on the share, unless users cancelled it meanwhile."""
-        await cancel.heed(self.share, job)
+        await cancel.heed(self.share, job, [video])
         if job.problem is None and video.state == "rendered":
             await Attempt(self.config, self.store, self.share, job, video).store_result()
         else:
@@ -74,7 +74,7 @@ class Publisher:
         """Fix where the folder goes; False if results are missing and must be rendered again."""
         thread, folder = self.share.thread, self.share.root / "processing" / job.folder
         if job.problem is None:
-            await cancel.heed(self.share, job)
+            await cancel.heed(self.share, job, ())
         # Nothing can be missing in a folder that was removed: asking would only find it gone again.
         removed = job.problem is not None and job.problem.code == "removed"
         missing = [] if removed else await thread.call(result_folder.missing_results, folder, job)

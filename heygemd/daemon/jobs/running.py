@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 from collections.abc import Callable, Iterable
 
 from loguru import logger
@@ -105,7 +104,7 @@ class Running:
         job, video = run.job, run.video
         error: Exception | None = None
         try:
-            await cancel.heed(self.share, job)  # a render may be shorter than the time between two polls
+            await cancel.heed(self.share, job, job.videos)  # a render may be shorter than the time between two polls
             if not _wanted(job, video):
                 return
             try:
@@ -142,12 +141,17 @@ class Running:
     async def poll_cancellations(self) -> None:
         """Stop the videos that users cancelled or whose folder they took away."""
         for job in {run.job.id: run.job for run in self.state.running}.values():
-            for look in (functools.partial(cancel.heed, self.share), self._look_for_growth):
+            for look in (self._look_for_cancellation, self._look_for_growth):
                 if job.problem is None and job.phase == "claimed" and self.share.problem is None:
                     with contextlib.suppress(HeygemdError, OSError):
                         await look(job)
                 runs = [run for run in self.state.running_of(job) if not run.concluding]
                 await self._stop(run for run in runs if not _wanted(job, run.video))
+
+    async def _look_for_cancellation(self, job: Job) -> None:
+        """Look into the folders of the parts being made only: other parts are looked at before each video."""
+        being_made = [video for video in job.videos if video.running or video.state == "rendered"]
+        await cancel.heed(self.share, job, being_made)
 
     async def _look_for_growth(self, job: Job) -> None:
         """Let a job start anew of which a file that is being rendered still grows: its format does not tell its end."""
